@@ -1,0 +1,99 @@
+import type { App } from '../model/app.js';
+import type { Deployment } from '../model/deployment.js';
+
+/** An app with its deployment as they stood at `version`. */
+export interface AppRecord {
+  readonly app: App;
+  /** Its file or entry is gone: no domain leads here any more, its instances drain, then the record goes. */
+  readonly removed: boolean;
+  readonly deployment: Deployment;
+  /** Random token of the deployment; a different one means a different document. '' where none was ever written. */
+  readonly version: string;
+}
+
+/** A domain that another app owns; the app that wanted it was not stored. */
+export interface DomainConflict {
+  readonly domain: string;
+  readonly wantedBy: string;
+  readonly ownedBy: string;
+}
+
+/** A node's liveness. `beats` counts up; judging by it is check/liveness.ts. */
+export interface Session {
+  /** Random token of this life of the node: a restarted process, or one that slept too long, has another. */
+  readonly incarnation: string;
+  readonly host: string;
+  readonly beats: number;
+  /** Proof for nodes on the same machine: process id, its start time and the boot id of the machine. */
+  readonly process: { readonly pid: number; readonly startTime: string; readonly bootId: string };
+}
+
+export interface Beat {
+  /** Names this life of the store: another value after a restart with other data or a failover. */
+  readonly identity: string;
+  /** All sessions, this one included. */
+  readonly sessions: readonly Session[];
+  /** True where another node revoked this session: it must not be used any more. */
+  readonly revoked: boolean;
+}
+
+export interface Change {
+  readonly app: string;
+  /** The deployment's version after the change; undefined where the app's own record changed. */
+  readonly version?: string;
+}
+
+export interface ChangeBatch {
+  /** Where to go on. */
+  readonly position: string;
+  readonly changes: readonly Change[];
+  /** The log no longer reaches back to the position asked for: drop what is cached. */
+  readonly lost: boolean;
+}
+
+/** Changes a deployment; returning the same object means no change. Must be pure: it runs again after a lost race. */
+export type DeploymentChange = (current: Deployment, app: App | undefined) => Deployment;
+
+/** Names of the key or record and what is wrong with it; it was skipped. */
+export type UnreadableReport = (record: string, problem: string) => void;
+
+/**
+ * The store that dispatchers share: versioned documents with compare-and-set, a resumable change log, a schedule and
+ * sessions. Every call has a time limit of 2 s; what cannot be carried out throws a RequestError `cmdb_unavailable`, and a
+ * write whose outcome is unknown is read back until it is known before the call returns.
+ */
+export interface Cmdb {
+  /**
+   * Stores apps and claims their domains, and removes apps by name. An app whose domain another app owns is not
+   * stored, and nothing of what it had changes; the others are. Apps that are already stored as they are cost no write.
+   */
+  apply(change: { readonly put: readonly App[]; readonly remove: readonly string[] }): Promise<DomainConflict[]>;
+
+  /** By exact domain, else by the wildcard one label up, else undefined; or by the app's name, removed ones included. */
+  find(query: { readonly domain: string } | { readonly app: string }): Promise<AppRecord | undefined>;
+
+  /** All apps, or only those that have instances. In no order; what changes meanwhile may be seen either way. */
+  list(which: 'all' | 'active'): AsyncIterable<AppRecord>;
+
+  /**
+   * Applies `change` to the app's deployment with compare-and-set and retries until it stands; resolves to the record
+   * as it stands then. Keeps the schedule at or before model/schedule.ts nextDueAt, and appends to the change log.
+   * A removed app whose deployment is empty goes with it.
+   */
+  update(app: string, change: DeploymentChange): Promise<{ deployment: Deployment; version: string }>;
+
+  /**
+   * Changes after `position` (undefined: from now on, at once with an empty batch). Waits until there is at least one,
+   * the signal aborts (an empty batch) or some seconds passed (an empty batch). Entries may repeat.
+   */
+  changes(position: string | undefined, signal: AbortSignal): Promise<ChangeBatch>;
+
+  /** Apps whose deadline has passed at `now`, each handed to one caller and postponed by 5 s. */
+  due(now: number, limit: number): Promise<string[]>;
+
+  /** Writes this node's session, removes those in `revoke` (its own: the node leaves), and returns all that stand. */
+  beat(session: Session, revoke?: readonly string[]): Promise<Beat>;
+
+  /** Ends connections and files. Calls under way are rejected. Re-entrant. */
+  close(): Promise<void>;
+}

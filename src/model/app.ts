@@ -1,0 +1,82 @@
+import { createHash } from 'node:crypto';
+
+/** Container technologies that a runtime adapter exists for, or is reserved for. */
+export type RuntimeName = 'process' | 'docker' | 'oci';
+
+/** A host directory or file made visible inside the container. */
+export interface Mount {
+  readonly source: string;
+  readonly target: string;
+  readonly readOnly: boolean;
+}
+
+/** Resource limits of one instance; an absent one is unlimited. */
+export interface Limits {
+  readonly memoryBytes?: number;
+  readonly cpus?: number;
+  readonly pids?: number;
+}
+
+/** How an instance proves that it can serve: an HTTP GET answered 2xx or 3xx, or an accepted connection that stays open. */
+export type Readiness = { readonly http: string } | { readonly tcp: true };
+
+/**
+ * What a customer owns, with plan, defaults and built-ins already merged in. Durations are milliseconds.
+ * `domains` are normalised host names (lower case, punycode, no port); a leading `*.` matches one label.
+ */
+export interface App {
+  readonly name: string;
+  readonly domains: readonly string[];
+  readonly runtime: RuntimeName;
+  readonly command?: readonly string[];
+  readonly image?: string;
+  /** Where the app listens inside its container (docker, oci). */
+  readonly port?: number;
+  readonly env: Readonly<Record<string, string>>;
+  readonly mounts: readonly Mount[];
+  /** Working directory of the command. */
+  readonly cwd?: string;
+  /** User the command runs as. */
+  readonly user?: string;
+  /** Root file system mounted read-only (docker, oci). */
+  readonly readOnly: boolean;
+  /** Reach the container through a port published on the host instead of its own address (docker). */
+  readonly publish: boolean;
+  readonly limits: Limits;
+  readonly readiness: Readiness;
+  readonly scale: { readonly min: number; readonly max: number };
+  readonly concurrency: { readonly target: number; readonly max: number };
+  readonly queue: { readonly max: number; readonly timeoutMs: number };
+  readonly idleTtlMs: number;
+  readonly maxLifetimeMs: number;
+  readonly bootTimeoutMs: number;
+  readonly drainTimeoutMs: number;
+  readonly stopTimeoutMs: number;
+  /** To the first response byte. */
+  readonly requestTimeoutMs: number;
+  readonly maxRequestBodyBytes: number;
+}
+
+/** The part of an app whose change needs a new container, in a stable order. */
+function containerSpec(app: App): unknown[] {
+  const sorted = (record: Readonly<Record<string, unknown>>) =>
+    Object.entries(record).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return [
+    app.runtime,
+    app.command ?? null,
+    app.image ?? null,
+    app.port ?? null,
+    sorted(app.env),
+    app.mounts.map((mount) => [mount.source, mount.target, mount.readOnly]),
+    app.cwd ?? null,
+    app.user ?? null,
+    app.readOnly,
+    app.publish,
+    sorted({ ...app.limits }),
+  ];
+}
+
+/** Revision: a short hash of what needs a new container when it changes. TTLs, queue and scale are not part of it. */
+export function revisionOf(app: App): string {
+  return createHash('sha256').update(JSON.stringify(containerSpec(app))).digest('hex').slice(0, 12);
+}

@@ -1,0 +1,17 @@
+/**
+ * Time as the product sees it. Injected everywhere, so that a simulation can own it.
+ * `now` is the wall clock and may step; `monotonic` never goes back and decides life and death.
+ */
+export interface Clock {
+  /** Wall clock, milliseconds since the epoch. */
+  now(): number;
+  /** Milliseconds since an arbitrary start; never steps. */
+  monotonic(): number;
+  /** Calls `run` once after `delayMs`. The timer does not keep the process alive. */
+  after(delayMs: number, run: () => void): Timer;
+}
+
+export interface Timer {
+  /** Prevents a call that has not happened yet; harmless afterwards. */
+  cancel(): void;
+}

@@ -1,0 +1,107 @@
+/** One row of the error table: what a client sees, and what whoever reads it should do. */
+interface ErrorRow {
+  readonly status: number;
+  readonly title: string;
+  readonly remedy: string;
+}
+
+/** Every answer that the dispatcher gives in the app's place. The one source of docs/errors.md. */
+export const errorTable = {
+  unknown_domain: {
+    status: 404,
+    title: 'No app serves this domain',
+    remedy: 'Add the domain to an app, or point its DNS elsewhere.',
+  },
+  bad_request: {
+    status: 400,
+    title: 'The request is not valid HTTP',
+    remedy: 'Mend the client: the detail names what was refused.',
+  },
+  payload_too_large: {
+    status: 413,
+    title: 'The request body is too large',
+    remedy: 'Send less, or raise maxRequestBody of the app.',
+  },
+  headers_too_large: {
+    status: 431,
+    title: 'The request headers are too large',
+    remedy: 'Send fewer or smaller headers (often: clear the cookies of this site), or raise http.maxHeaderSize.',
+  },
+  wake_denied: {
+    status: 403,
+    title: 'This request may not wake the app',
+    remedy: 'The wake policy of the app refuses this client; see its configuration.',
+  },
+  queue_full: {
+    status: 503,
+    title: 'Too many requests wait for this app',
+    remedy: 'Try again later. Operator: raise queue.max, concurrency.max or scale.max of the app.',
+  },
+  queue_timeout: {
+    status: 503,
+    title: 'The request waited too long for the app',
+    remedy: 'Try again later. Operator: the app is slow to boot or overloaded; see queue.timeout.',
+  },
+  boot_failed: {
+    status: 503,
+    title: 'The app could not be started',
+    remedy: 'Operator: the log names the cause and shows the last output of the app. A new attempt follows after a back-off.',
+  },
+  boot_timeout: {
+    status: 504,
+    title: 'The app did not become ready in time',
+    remedy: 'Operator: check that the app listens on the PORT it was given and answers its readiness check, or raise bootTimeout.',
+  },
+  cmdb_unavailable: {
+    status: 503,
+    title: 'The configuration store cannot be reached',
+    remedy: 'Try again shortly. Operator: see /readyz and the log; apps that already run keep answering.',
+  },
+  shutting_down: {
+    status: 503,
+    title: 'This server is shutting down',
+    remedy: 'Try again: another server or the restarted one will answer.',
+  },
+  upstream_unreachable: {
+    status: 502,
+    title: 'The app does not accept connections',
+    remedy: 'Operator: the instance runs but refuses connections; see the log of the app.',
+  },
+  upstream_reset: {
+    status: 502,
+    title: 'The app broke off before it answered',
+    remedy: 'Operator: the app closed the connection or answered something that is not HTTP; see its log.',
+  },
+  upstream_timeout: {
+    status: 504,
+    title: 'The app did not answer in time',
+    remedy: 'Operator: the app is stuck or slow; see requestTimeout.',
+  },
+} as const satisfies Record<string, ErrorRow>;
+
+export type ErrorCode = keyof typeof errorTable;
+
+interface RequestErrorOptions {
+  /** For the log and the operator; shown to clients only where it says nothing about the inside. */
+  readonly cause?: unknown;
+  /** Seconds until a retry makes sense; every 503 carries one (1 unless told). */
+  readonly retryAfterS?: number;
+}
+
+/** A request that ends in a row of the error table. `message` is safe to show to the client. */
+export class RequestError extends Error {
+  override readonly name = 'RequestError';
+  readonly code: ErrorCode;
+  readonly retryAfterS: number | undefined;
+
+  constructor(code: ErrorCode, message: string = errorTable[code].title, options: RequestErrorOptions = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    this.code = code;
+    this.retryAfterS = options.retryAfterS ?? (errorTable[code].status === 503 ? 1 : undefined);
+  }
+}
+
+/** Narrows an unknown failure; what is not a RequestError becomes one with the given code and the cause kept for the log. */
+export function asRequestError(error: unknown, code: ErrorCode): RequestError {
+  return error instanceof RequestError ? error : new RequestError(code, undefined, { cause: error });
+}

@@ -1,0 +1,63 @@
+import type { RuntimeName } from './app.js';
+
+/** Life of an instance. The table of moves is `transitions`; the diagram is in docs/architecture.md. */
+export type InstanceState =
+  | 'booting'
+  | 'ready'
+  | 'pausing'
+  | 'paused'
+  | 'resuming'
+  | 'draining'
+  | 'terminating';
+
+/** From a state to those that may follow it; `removed` is the end, not a state. */
+export const transitions: Readonly<Record<InstanceState, readonly (InstanceState | 'removed')[]>> = {
+  booting: ['ready', 'terminating', 'removed'],
+  ready: ['pausing', 'draining', 'removed'],
+  pausing: ['paused', 'ready', 'terminating', 'removed'],
+  paused: ['resuming', 'terminating', 'removed'],
+  resuming: ['ready', 'terminating', 'removed'],
+  draining: ['terminating', 'removed'],
+  terminating: ['removed'],
+};
+
+/** Why an instance ends. */
+export type EndReason = 'idle' | 'lifetime' | 'app_removed' | 'boot_failed' | 'stopped' | 'orphaned';
+
+/** Where a container accepts connections, reachable by every node. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A node that may send requests to an instance. Times are epoch milliseconds. */
+export interface User {
+  readonly since: number;
+  /** Set while nothing but silent WebSockets holds the instance: the time of its last activity. */
+  readonly quietSince?: number;
+}
+
+/** One container of an app. Its id is never reused. Times are epoch milliseconds. */
+export interface Instance {
+  readonly id: string;
+  readonly revision: string;
+  readonly state: InstanceState;
+  readonly runtime: RuntimeName;
+  /** The machine whose runtime holds it. */
+  readonly host: string;
+  readonly address?: Address;
+  /** Session that carries out an owned state (booting, pausing, resuming, terminating). */
+  readonly owner?: string;
+  /** When an owned state is given up and anyone may take over. */
+  readonly deadlineAt?: number;
+  readonly bootedAt: number;
+  readonly readyAt?: number;
+  readonly lastActiveAt: number;
+  readonly users: Readonly<Record<string, User>>;
+  /** Milliseconds per phase of the boot. */
+  readonly boot: Readonly<Record<string, number>>;
+  /** Set from `draining` on. */
+  readonly end?: { readonly reason: EndReason; readonly since: number };
+  /** Failed boots in a row before this one; an instance that dies young continues the count. */
+  readonly failuresBefore?: number;
+}
