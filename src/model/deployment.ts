@@ -40,8 +40,8 @@ export interface BootClaim {
  */
 export function claimBoot(deployment: Deployment, app: App, claim: BootClaim, now: number): Deployment {
   if (findInstance(deployment, claim.id)) return deployment;
-  const leaving = deployment.instances.filter((instance) => counts(instance, app, now)).length;
-  if (standing(deployment).length >= app.scale.max || leaving > app.scale.max) return deployment;
+  const counted = deployment.instances.filter((instance) => counts(instance, app, now)).length;
+  if (standing(deployment).length >= app.scale.max || counted > app.scale.max) return deployment;
   const instance: Instance = {
     ...claim,
     runtime: app.runtime,

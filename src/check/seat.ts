@@ -1,0 +1,26 @@
+import type { App } from '../model/app.js';
+import type { Address } from '../model/instance.js';
+
+/** Why the dispatcher breaks off what an occupant still has under way. */
+export type CutReason = 'drain_timeout' | 'idle' | 'instance_gone' | 'shutdown';
+
+/** What occupies a seat: a request or an upgraded connection. */
+export interface Occupant {
+  /** Closes what is left at once: an HTTP response is broken off, a WebSocket closed with 1001. */
+  cut(reason: CutReason): void;
+}
+
+/** One place at a ready instance. While it is held, the instance is in use and will not be terminated. */
+export interface Seat {
+  readonly app: App;
+  readonly instanceId: string;
+  readonly address: Address;
+  /** Set by whoever forwards, so that a drain that runs out of time can end it. */
+  occupant: Occupant | undefined;
+  /** From now on only data that flows (touch) counts as activity, not the open seat itself: an upgraded connection. */
+  countOnlyTraffic(): void;
+  /** Data flowed. Cheap; call it for each chunk of an upgraded connection. */
+  touch(): void;
+  /** Gives the place back. Harmless twice. */
+  release(): void;
+}
