@@ -109,6 +109,8 @@ export class NodeSession {
   /** Others must see this session before they see its first use or claim. Throws `cmdb_unavailable`. */
   async ensureRegistered(): Promise<void> {
     if (this.#beats === 0) await this.beat();
+    // The beat that was under way may have been the old incarnation's.
+    if (this.#beats === 0 && this.#outage === undefined) await this.beat();
     if (this.#beats === 0) {
       throw new RequestError('cmdb_unavailable', 'The configuration store cannot be reached.', { cause: this.#outage });
     }
@@ -144,8 +146,10 @@ export class NodeSession {
   async #beatOnce(): Promise<void> {
     const { cmdb, clock, logger } = this.#options;
     const askedAt = clock.monotonic();
+    const session = this.#session();
     try {
-      const beat = await cmdb.beat(this.#session(), this.#liveness.toRevoke());
+      const beat = await cmdb.beat(session, this.#liveness.toRevoke());
+      if (session.incarnation !== this.#incarnation) return;
       this.#beats += 1;
       this.#observe(beat, askedAt);
     } catch (error) {

@@ -1,5 +1,5 @@
 import type { App } from '../model/app.js';
-import type { Clock } from '../model/clock.js';
+import type { Clock, Timer } from '../model/clock.js';
 import type { Address } from '../model/instance.js';
 import type { LocalApp } from './local-app.js';
 import type { CutReason, Occupant, Seat } from './seat.js';
@@ -30,6 +30,8 @@ export class Use {
   /** Reported to the CMDB as held by silent connections only. */
   quiet = false;
   lastActiveAt: number;
+  watchedLimitMs = 0;
+  #idleTimer: Timer | undefined;
   #onEmpty: (() => void) | undefined;
 
   constructor(local: LocalApp, instanceId: string, address: Address, owner: UseOwner, clock: Clock) {
@@ -88,6 +90,17 @@ export class Use {
     for (const seat of this.#seats) {
       if (which === 'all' || seat.isSilent) seat.occupant?.cut(reason);
     }
+  }
+
+  /** The timer that looks for idleness, and the limit it was armed with. */
+  watch(limitMs: number, timer: Timer): void {
+    this.#idleTimer?.cancel();
+    this.#idleTimer = timer;
+    this.watchedLimitMs = limitMs;
+  }
+
+  unwatch(): void {
+    this.#idleTimer?.cancel();
   }
 
   /** Resolves when nothing is under way any more. One caller at a time. */

@@ -132,6 +132,7 @@ export class Uses implements UseOwner {
       const instance = findInstance(local.deployment, use.instanceId);
       if (!instance || instance.state === 'terminating') this.#end(use, 'instance_gone');
       else if (instance.state === 'draining') void this.#drain(use, local.app.drainTimeoutMs);
+      else if (use.watchedLimitMs !== idleLimitMs(use)) this.#watchIdle(use);
     }
   }
 
@@ -167,22 +168,24 @@ export class Uses implements UseOwner {
 
   #forget(use: Use): boolean {
     use.closed = true;
+    use.unwatch();
     if (use.local.uses.get(use.instanceId) !== use) return false;
     use.local.uses.delete(use.instanceId);
     this.#options.onEnded(use.instanceId);
     return true;
   }
 
-  /** One timer per use, armed again only when it fires: activity itself costs nothing. */
+  /** One timer per use, armed again only when it fires or the idle TTL changed: activity itself costs nothing. */
   #watchIdle(use: Use): void {
     const { clock } = this.#options;
-    const limitMs = Math.min(releaseAfterMs, use.local.app.idleTtlMs / 2);
-    const elapsedMs = clock.now() - use.lastActiveAt;
-    const leftMs = use.inflight > 0 && !use.onlyTraffic ? limitMs : limitMs - elapsedMs;
-    clock.after(Math.min(limitMs, Math.max(10, leftMs)), () => {
+    const limitMs = idleLimitMs(use);
+    const isBusy = !use.onlyTraffic;
+    const leftMs = isBusy ? limitMs : limitMs - (clock.now() - use.lastActiveAt);
+    use.watch(limitMs, clock.after(Math.min(limitMs, Math.max(10, leftMs)), () => {
+      if (use.local.uses.get(use.instanceId) !== use) return;
       if (!use.closed && use.onlyTraffic && clock.now() - use.lastActiveAt >= limitMs) this.#fallQuiet(use);
       if (use.local.uses.get(use.instanceId) === use) this.#watchIdle(use);
-    });
+    }));
   }
 
   #fallQuiet(use: Use): void {
@@ -222,4 +225,8 @@ export class Uses implements UseOwner {
     next.then(settled, settled);
     return next;
   }
+}
+
+function idleLimitMs(use: Use): number {
+  return Math.min(releaseAfterMs, use.local.app.idleTtlMs / 2);
 }
