@@ -185,11 +185,12 @@ export class Dispatcher implements ExchangeOwner {
 }
 
 function clientSignal(exchange: AnyExchange): AbortSignal {
-  exchange.gone ??= new AbortController();
-  const { gone } = exchange;
+  if (exchange.gone) return exchange.gone.signal;
+  const gone = new AbortController();
+  exchange.gone = gone;
   const stream = exchange.kind === 'request' ? exchange.res : exchange.socket;
   if (stream.destroyed) gone.abort(new ClientGone());
-  else if (exchange.attempts === 0) stream.once('close', () => gone.abort(new ClientGone()));
+  else stream.once('close', () => gone.abort(new ClientGone()));
   return gone.signal;
 }
 

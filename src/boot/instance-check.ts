@@ -1,9 +1,9 @@
 import type { Seat } from '../check/seat.js';
-import type { RuntimeName } from '../model/app.js';
 import type { Exit, Runtime } from '../runtime/runtime.js';
 
 export interface InstanceCheckOptions {
-  readonly runtimes: ReadonlyMap<RuntimeName, Runtime>;
+  /** The runtime that holds a seat's instance; undefined where it is on another machine. */
+  readonly runtimeOf: (seat: Seat) => Runtime | undefined;
   /** Removes an instance that was found dead. */
   readonly onDead: (runtime: Runtime, exit: Exit) => Promise<void>;
 }
@@ -25,8 +25,9 @@ export class InstanceCheck {
     return checking;
   }
 
-  async #look({ app, instanceId }: Seat): Promise<boolean> {
-    const runtime = this.#options.runtimes.get(app.runtime);
+  async #look(seat: Seat): Promise<boolean> {
+    const { app, instanceId } = seat;
+    const runtime = this.#options.runtimeOf(seat);
     const inspection = await runtime?.inspect(instanceId).catch(() => undefined);
     if (!runtime || !inspection || inspection.state === 'running') return true;
     const cause = inspection.state === 'exited' ? inspection.cause : 'the container is gone';

@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net';
 import { domainToASCII } from 'node:url';
 
-const plain = /^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_-])?$/;
+const plain = /^[a-z0-9_][a-z0-9_-]*(\.[a-z0-9_][a-z0-9_-]*)*$/;
 const portSuffix = /:\d{1,5}$/;
 
 /**

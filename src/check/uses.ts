@@ -77,6 +77,12 @@ export class Uses implements UseOwner {
     await Promise.all(this.#all().map((use) => this.#drain(use, deadlineMs)));
   }
 
+  /** What is under way here to an instance; undefined where this node does not use it. */
+  inflight(instanceId: string): { inflight: number } | undefined {
+    const use = this.#all().find((known) => known.instanceId === instanceId);
+    return use && { inflight: use.inflight };
+  }
+
   seatFreed(use: Use): void {
     if (use.local.waiting > 0) this.#options.onSeatFreed(use.local);
   }

@@ -52,7 +52,8 @@ export class Reaper {
     const { cmdb, apps, session, host, clock, logger, terminator } = this.#options;
     try {
       const record = await cmdb.find({ app });
-      const removed = record === undefined || record.removed;
+      if (!record || record.deployment.instances.length === 0) return;
+      const { removed } = record;
       const deployment = await apps.update(app, (current, stored) =>
         reap(current, stored, {
           now: clock.now(),
