@@ -6,7 +6,7 @@ import { BootSlots } from './boot/boot-slots.js';
 import { InstanceCheck } from './boot/instance-check.js';
 import { Follower } from './check/follower.js';
 import { LocalApps } from './check/local-apps.js';
-import { identifyProcess, isProvedDead } from './check/process-proof.js';
+import { isProvedDead } from './check/process-proof.js';
 import { Router } from './check/router.js';
 import { defaultSessionTiming, NodeSession, type SessionTiming } from './check/session.js';
 import { Uses } from './check/uses.js';
@@ -23,6 +23,7 @@ import { createListener, type Listener } from './forward/listener.js';
 import type { RuntimeName } from './model/app.js';
 import type { Clock } from './model/clock.js';
 import { findInstance } from './model/deployment.js';
+import { identify } from './proc-fs.js';
 import { openDockerRuntime } from './runtime/docker.js';
 import { openProcessRuntime } from './runtime/process.js';
 import type { Runtime } from './runtime/runtime.js';
@@ -110,7 +111,7 @@ class Composition implements Daemon {
     const session = new NodeSession({
       cmdb,
       host,
-      process: identifyProcess(process.pid),
+      process: identify(process.pid),
       isProvedDead: (other) => isProvedDead(other, host),
       timing: this.#timing.session,
       clock,
@@ -120,7 +121,7 @@ class Composition implements Daemon {
     });
     this.#session = session;
     this.#router = new Router({ cmdb, apps, isComplete: () => session.storeIsComplete });
-    this.#forwarder = new Forwarder({ trustedProxies: config.trustedProxies, http: config.http, logger });
+    this.#forwarder = new Forwarder({ ...config.http, trustedProxies: config.trustedProxies });
     this.#uses = new Uses({
       apps,
       session,
@@ -213,14 +214,14 @@ class Composition implements Daemon {
     const { logger } = this.#options;
     const drainMs = this.#config.drainTimeoutMs;
     logger.info({ drainMs }, 'draining');
+    const until = this.#clock.monotonic() + drainMs;
     const deadline = this.#clock.after(drainMs, () => {
-      this.#dispatcher.close();
       for (const listener of this.#listeners) void listener.destroy();
     });
     await Promise.all(this.#listeners.map((listener) => listener.close()));
     deadline.cancel();
     this.#dispatcher.close();
-    await this.#uses.releaseAll(drainMs);
+    await this.#uses.releaseAll(Math.max(0, until - this.#clock.monotonic()));
     await this.#end();
     logger.info('closed');
   }
