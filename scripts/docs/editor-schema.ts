@@ -20,7 +20,7 @@ function convert(shape: Shape): Json {
   if (shape.anyOf) return { ...annotations, anyOf: shape.anyOf.map(convert) };
   const own = Object.fromEntries(kept.flatMap((key) => (shape[key as keyof Shape] === undefined ? [] : [[key, shape[key as keyof Shape]]])));
   // Text of any kind: numbers and flags are fine as it, and so is `${VAR}`.
-  if (shape.type === 'string' && /^\^\[\^\\\\0\][+*]\$$/.test(shape['pattern'] as string)) {
+  if (shape.type === 'string' && /^\^\[\^\\0\][+*]\$$/.test(shape.pattern ?? '')) {
     return { ...annotations, type: ['string', 'number', 'boolean'], ...(shape.examples && { examples: shape.examples }) };
   }
   const { properties, patternProperties, items } = shape;

@@ -52,7 +52,8 @@ function unknownKey(mapping: Shape, key: string): string {
   if (mapping.expectsKey !== undefined) return `the name must be ${mapping.expectsKey}`;
   const known = Object.keys(mapping.properties ?? {});
   const meant = nearest(key, known);
-  return meant === undefined ? `unknown key; known here: ${known.join(', ')}` : `unknown key; did you mean ${meant}?`;
+  if (meant !== undefined) return `unknown key; did you mean ${meant}?`;
+  return known.length > 10 ? 'unknown key; docs/configuration.md has them all' : `unknown key; known here: ${known.join(', ')}`;
 }
 
 function show(value: unknown): string {

@@ -4,6 +4,7 @@ import type { TSchema } from 'typebox';
 export interface Shape extends TSchema {
   readonly type?: string;
   readonly const?: unknown;
+  readonly pattern?: string;
   readonly enum?: readonly unknown[];
   readonly anyOf?: readonly Shape[];
   readonly items?: Shape;

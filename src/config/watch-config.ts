@@ -1,8 +1,6 @@
-import { dirname } from 'node:path';
-import { type FSWatcher, watch } from 'chokidar';
 import { describeChanges } from './changes.js';
 import type { Config } from './config.js';
-import { type Glob, glob } from './glob.js';
+import { watchFiles } from './watch-files.js';
 
 export interface WatchOptions {
   /** What is in force now. */
@@ -15,8 +13,6 @@ export interface WatchOptions {
   readonly onError: (error: Error) => void;
   /** The files are sound again after an error, and say what is in force. */
   readonly onRestored?: () => void;
-  /** How long the files must be quiet before they are read. Default 100 ms. */
-  readonly debounceMs?: number;
 }
 
 export type ReloadResult = 'applied' | 'unchanged' | 'refused';
@@ -30,9 +26,15 @@ export interface ConfigWatch {
   close(): Promise<void>;
 }
 
+/**
+ * How long the files must be quiet before they are read. Not shorter: chokidar keeps quiet about a file that changes
+ * again within 50 ms, so what it did not tell must be on disk by the time of reading.
+ */
+const debounceMs = 100;
+
 /** Reloads when the main file or an app file changes, appears, disappears or is replaced by renaming. */
 export function watchConfig(options: WatchOptions): ConfigWatch {
-  const { load, onConfig, onError, onRestored, debounceMs = 100 } = options;
+  const { load, onConfig, onError, onRestored } = options;
   let current = options.config;
   let fault: string | undefined;
   let queue: Promise<unknown> = Promise.resolve();
@@ -46,7 +48,6 @@ export function watchConfig(options: WatchOptions): ConfigWatch {
       const changes = describeChanges(current, next);
       if (changes.length > 0) await onConfig(next, changes);
       else if (fault !== undefined) onRestored?.();
-      if (String(next.appPatterns) !== String(current.appPatterns)) files.follow(next);
       current = next;
       fault = undefined;
       return changes.length > 0 ? 'applied' : 'unchanged';
@@ -56,6 +57,8 @@ export function watchConfig(options: WatchOptions): ConfigWatch {
       if (asked || message !== fault) onError(error as Error);
       fault = message;
       return 'refused';
+    } finally {
+      await files.follow(current);
     }
   };
   const enqueue = (asked: boolean): Promise<ReloadResult> => {
@@ -68,9 +71,9 @@ export function watchConfig(options: WatchOptions): ConfigWatch {
     if (!closed) timer = setTimeout(() => void enqueue(false), debounceMs);
   };
 
-  const files = watchFiles(current, soon, onError);
+  const files = watchFiles(soon, onError);
   return {
-    ready: files.ready,
+    ready: files.follow(current),
     reload: () => enqueue(true),
     close: async () => {
       closed = true;
@@ -78,50 +81,4 @@ export function watchConfig(options: WatchOptions): ConfigWatch {
       await Promise.all([files.close(), queue]);
     },
   };
-}
-
-interface FileWatch {
-  readonly ready: Promise<void>;
-  /** Watches the directories of this configuration instead. */
-  follow(config: Config): void;
-  close(): Promise<void>;
-}
-
-/** Watches directories, never single files: a file that is replaced by renaming would be lost from sight. */
-function watchFiles(config: Config, onChange: () => void, onError: (error: Error) => void): FileWatch {
-  let watchers = open(config);
-  // What changed between the load and the first sight is read now.
-  const ready = watchers.ready.then(onChange);
-
-  function open({ file, appPatterns }: Config): { all: FSWatcher[]; ready: Promise<void> } {
-    const apps = glob(appPatterns, dirname(file));
-    const roots: Glob['roots'] = [{ directory: dirname(file), depth: 0 }, ...apps.roots];
-    const all = roots.map(({ directory, depth }) =>
-      watch(directory, {
-        ignoreInitial: true,
-        ...(Number.isFinite(depth) && { depth }),
-        ignored: (path, stats) => stats?.isFile() === true && path !== file && !apps.matches(path),
-      })
-        .on('all', onChange)
-        .on('error', (error) => onError(asWatchError(directory, error))),
-    );
-    const allReady = all.map((watcher) => new Promise<void>((settle) => watcher.once('ready', settle)));
-    return { all, ready: Promise.all(allReady).then(() => undefined) };
-  }
-
-  const close = async () => void (await Promise.all(watchers.all.map((watcher) => watcher.close())));
-  return {
-    ready,
-    follow: (next) => {
-      void close();
-      watchers = open(next);
-      void watchers.ready.then(onChange);
-    },
-    close,
-  };
-}
-
-function asWatchError(directory: string, cause: unknown): Error {
-  const { message } = cause as Error;
-  return new Error(`${directory} cannot be watched for changes (${message}); send SIGHUP to reload`, { cause });
 }

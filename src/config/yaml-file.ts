@@ -15,26 +15,34 @@ export interface YamlFile {
 
 /** Parses YAML 1.2. Duplicate keys and unknown tags are faults; broken input never throws. */
 export function parseYaml(text: string): YamlFile {
+  // A deep run of block indicators makes the parser compile a regular expression that aborts the process.
+  const deep = /^[ \t?:-]{500,}/m.exec(text);
+  if (deep) return { documents: [], faults: [{ line: text.slice(0, deep.index).split('\n').length, message: tooDeep }] };
   const lines = new LineCounter();
   const lineAt = (offset: number) => Math.max(1, lines.linePos(offset).line);
   let parsed: Document[];
   try {
     parsed = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, stringKeys: false }) as Document[];
   } catch (error) {
-    const message = error instanceof RangeError ? 'is nested too deeply' : `is not valid YAML: ${(error as Error).message}`;
+    const message = error instanceof RangeError ? tooDeep : `is not valid YAML: ${(error as Error).message}`;
     return { documents: [], faults: [{ line: 1, message }] };
   }
   const faults = parsed
     .flatMap((document) => [...document.errors, ...document.warnings])
     .map(({ code, pos, message }) => ({ line: lineAt(pos[0]), message: describe(code, message, text.slice(pos[0])) }));
-  if (faults.length > 0) return { documents: [], faults };
+  // One slip often breaks several rules of the grammar in one place.
+  const distinct = faults.filter((fault, index) => faults.findIndex((it) => it.line === fault.line && it.message === fault.message) === index);
+  if (distinct.length > 0) return { documents: [], faults: distinct };
   const documents = parsed
     .filter(({ contents }) => contents !== null && !(isScalar(contents) && contents.value === null))
     .map((document) => ({ document, lineOf: (path: Path) => lineAt(offsetOf(document, path)) }));
   return { documents, faults };
 }
 
+const tooDeep = 'is nested too deeply';
+
 function describe(code: string, message: string, from: string): string {
+  if (message.includes('call stack')) return tooDeep;
   if (code === 'DUPLICATE_KEY') return `duplicate key ${/^"[^"\n]*"|^'[^'\n]*'|^[^\s:,}]+/.exec(from)?.[0] ?? ''}`.trim();
   return `is not valid YAML: ${message.charAt(0).toLowerCase()}${message.slice(1)}`;
 }
