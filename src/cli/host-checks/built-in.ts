@@ -1,0 +1,17 @@
+import type { Config } from '../../config/config.js';
+import type { Environment } from '../../config/interpolate.js';
+import type { HostCheck } from '../check.js';
+import { checkApps } from './apps.js';
+import { checkFiles } from './files.js';
+import { checkListen } from './listen.js';
+import { checkPorts } from './ports.js';
+
+/** Checks that need nothing but the operating system. */
+export function builtInChecks(config: Config, env: Environment): HostCheck[] {
+  return [
+    { name: 'listen', run: () => checkListen(config) },
+    { name: 'files', run: () => checkFiles(config) },
+    { name: 'ports', run: () => checkPorts(config) },
+    { name: 'apps', run: () => checkApps(config.apps, env) },
+  ];
+}

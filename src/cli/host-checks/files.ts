@@ -1,0 +1,52 @@
+import { access, constants, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { lmdbPath } from '../../config/cmdb-url.js';
+import type { Config } from '../../config/config.js';
+import type { Findings } from '../check.js';
+
+/** Whether what must be written can be written, and what must be read can be read. Creates nothing. */
+export async function checkFiles(config: Config): Promise<Findings> {
+  const { cmdb, admin, stateDir, runtimes } = config;
+  const { process: processes, docker } = runtimes;
+  const store = lmdbPath(cmdb.url);
+  const usesDocker = config.apps.some(({ runtime }) => runtime === 'docker');
+  const found = await Promise.all([
+    writableDirectory('stateDir', stateDir),
+    writableDirectory('runtimes.process.stateDir', processes.stateDir),
+    store === undefined ? undefined : writableDirectory('cmdb', store),
+    'path' in admin.listen ? writableDirectory('admin.listen', dirname(admin.listen.path)) : undefined,
+    readableFile('cmdb.caFile', cmdb.caFile),
+    ...(usesDocker
+      ? [
+          readableFile('runtimes.docker.caFile', docker.tls?.ca),
+          readableFile('runtimes.docker.certFile', docker.tls?.cert),
+          readableFile('runtimes.docker.keyFile', docker.tls?.key),
+        ]
+      : []),
+  ]);
+  return { problems: found.filter((problem) => problem !== undefined), warnings: [] };
+}
+
+/** A directory that does not exist yet must be possible to create: the nearest one above it counts. */
+async function writableDirectory(key: string, path: string): Promise<string | undefined> {
+  const existing = await nearestExisting(path);
+  if (!(await stat(existing)).isDirectory()) return `${key}: ${existing} is not a directory`;
+  const allowed = await may(existing, constants.W_OK | constants.X_OK);
+  return allowed ? undefined : `${key}: ${existing} is not writable for this user; change its owner or choose another directory`;
+}
+
+async function nearestExisting(path: string): Promise<string> {
+  const exists = await stat(path).then(() => true, (error: NodeJS.ErrnoException) => error.code === 'EACCES');
+  return exists || path === dirname(path) ? path : nearestExisting(dirname(path));
+}
+
+async function readableFile(key: string, path: string | undefined): Promise<string | undefined> {
+  if (path === undefined) return undefined;
+  const isFile = await stat(path).then((stats) => stats.isFile(), () => false);
+  if (!isFile) return `${key}: ${path} is not there or is no file`;
+  return (await may(path, constants.R_OK)) ? undefined : `${key}: ${path} is not readable for this user`;
+}
+
+function may(path: string, mode: number): Promise<boolean> {
+  return access(path, mode).then(() => true, () => false);
+}

@@ -1,0 +1,79 @@
+import type { Logger } from 'pino';
+
+export interface LifetimeOptions {
+  /** Where signals and fatal errors are announced: `process`. */
+  readonly source: NodeJS.EventEmitter;
+  readonly logger: Logger;
+  /** Drains. */
+  readonly close: () => Promise<void>;
+  /** Ends at once. */
+  readonly destroy: (error?: Error) => Promise<void>;
+  /** SIGHUP. */
+  readonly reload: () => void;
+}
+
+export interface Lifetime {
+  /** Settles once with the exit code when the process should end. Never rejects. */
+  readonly ended: Promise<0 | 1>;
+  /** Stops listening to signals. */
+  release(): void;
+}
+
+/** A daemon that cannot even be destroyed in this time is left to the exit of the process. */
+const destroyLimitMs = 5_000;
+
+/**
+ * SIGTERM and SIGINT drain (exit code 0), a second one destroys (1), SIGHUP reloads. An error that nobody caught is fatal:
+ * nothing is known of the state it left, so the daemon is destroyed (1); containers run on.
+ */
+export function superviseLifetime({ source, logger, close, destroy, reload }: LifetimeOptions): Lifetime {
+  let stopping = false;
+  let destroying = false;
+  let settle: (code: 0 | 1) => void;
+  const ended = new Promise<0 | 1>((resolve) => (settle = resolve));
+
+  const destroyNow = (error?: Error) => {
+    if (destroying) return settle(1);
+    destroying = true;
+    setTimeout(() => settle(1), destroyLimitMs).unref();
+    destroy(error)
+      .catch((err: unknown) => logger.error({ err }, 'could not end cleanly'))
+      .finally(() => settle(1));
+  };
+  const onStop = (signal: string) => {
+    if (stopping) {
+      logger.warn({ signal }, `second ${signal}: ending at once`);
+      return destroyNow();
+    }
+    stopping = true;
+    logger.info({ signal }, `${signal}: draining; a second one ends at once`);
+    close().then(
+      () => destroying || settle(0),
+      (err: unknown) => {
+        logger.error({ err }, 'could not drain');
+        destroyNow(err as Error);
+      },
+    );
+  };
+  const onFatal = (err: Error) => {
+    logger.fatal({ err }, 'an error nobody caught: ending at once, containers run on');
+    destroyNow(err);
+  };
+  const onReload = () => {
+    if (!stopping) reload();
+  };
+  const listeners: [string, (value: any) => void][] = [
+    ['SIGTERM', onStop],
+    ['SIGINT', onStop],
+    ['SIGHUP', onReload],
+    ['uncaughtException', onFatal],
+    ['unhandledRejection', onFatal],
+  ];
+  for (const [event, listener] of listeners) source.on(event, listener);
+  return {
+    ended,
+    release: () => {
+      for (const [event, listener] of listeners) source.off(event, listener);
+    },
+  };
+}

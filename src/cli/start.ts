@@ -1,0 +1,115 @@
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Logger } from 'pino';
+import type { Config } from '../config/config.js';
+import { configLoader } from '../config/load-config.js';
+import { ConfigError, formatProblem } from '../config/problem.js';
+import { type ConfigWatch, watchConfig } from '../config/watch-config.js';
+import type { createDaemon, Daemon } from '../daemon.js';
+import { superviseLifetime } from './lifetime.js';
+import { createLogger } from './logger.js';
+import { explainStartError } from './start-error.js';
+
+export interface StartOptions {
+  readonly config: string;
+  readonly stopApps: boolean;
+}
+
+/** Serves until a signal ends it; resolves to the exit code. `create` builds the daemon (src/daemon.ts unless told). */
+export async function start(options: StartOptions, create?: typeof createDaemon): Promise<0 | 1> {
+  const load = configLoader(options.config, process.env);
+  const config = await load().catch(printProblems);
+  if (!config) return 1;
+  const terminal = process.stdout.isTTY === true;
+  const logger = await createLogger(config.log.level, terminal);
+  const construct = create ?? (await import('../daemon.js')).createDaemon;
+  const { stopApps } = options;
+  let daemon: Daemon;
+  try {
+    daemon = construct({ config, configFile: config.file, logger, stopApps, env: process.env });
+  } catch (err) {
+    logger.fatal({ err }, explainStartError(err, config));
+    return 1;
+  }
+  let watching: ConfigWatch | undefined;
+  const lifetime = superviseLifetime({
+    source: process,
+    logger,
+    close: () => daemon.close(),
+    destroy: (error) => daemon.destroy(error),
+    reload: () => void reload(watching, logger),
+  });
+  const started = daemon.start().then(
+    (addresses) => {
+      announce(logger, config, addresses, terminal || isExample(config.file));
+      watching = follow(daemon, logger, config, load);
+      return lifetime.ended;
+    },
+    (err: unknown) => giveUp(daemon, logger, config, err),
+  );
+  const code = await Promise.race([lifetime.ended, started]);
+  await watching?.close();
+  lifetime.release();
+  return code;
+}
+
+function printProblems(error: unknown): undefined {
+  if (!(error instanceof ConfigError)) throw error;
+  for (const problem of error.problems) process.stderr.write(`${formatProblem(problem)}\n`);
+}
+
+async function giveUp(daemon: Daemon, logger: Logger, config: Config, err: unknown): Promise<1> {
+  logger.fatal({ err }, explainStartError(err, config));
+  await daemon.destroy(err as Error).catch((error: unknown) => logger.error({ err: error }, 'could not end cleanly'));
+  return 1;
+}
+
+function follow(daemon: Daemon, logger: Logger, config: Config, load: () => Promise<Config>): ConfigWatch {
+  return watchConfig({
+    config,
+    load,
+    onConfig: async (next, changes) => {
+      await daemon.reload(next, changes);
+      logger.level = next.log.level;
+      logger.info({ changes }, `configuration reloaded: ${summary(changes)}`);
+    },
+    onError: (error) => logReloadError(logger, error),
+    onRestored: () => logger.info('the configuration is sound again and says what is in force'),
+  });
+}
+
+function logReloadError(logger: Logger, error: Error): void {
+  if (error instanceof ConfigError) {
+    const { problems } = error;
+    logger.error({ problems }, `configuration not reloaded, the old one stays in force: ${summary(problems.map(formatProblem))}`);
+  } else {
+    logger.error({ err: error }, `configuration not reloaded: ${error.message}`);
+  }
+}
+
+async function reload(watching: ConfigWatch | undefined, logger: Logger): Promise<void> {
+  // Before the start is complete there is nothing to reload: watching begins by reading the files again.
+  if ((await watching?.reload()) === 'unchanged') logger.info('SIGHUP: the configuration has not changed');
+}
+
+function summary(lines: readonly string[]): string {
+  const shown = lines.slice(0, 5).join('; ');
+  return lines.length > 5 ? `${shown}; and ${lines.length - 5} more` : shown;
+}
+
+function announce(logger: Logger, config: Config, addresses: { http: string[]; admin: string }, withHint: boolean): void {
+  logger.info({ ...addresses, apps: config.apps.length }, 'listening');
+  const hint = withHint ? curlLine(config, addresses.http[0]) : undefined;
+  if (hint) logger.info(`try: ${hint}`);
+}
+
+function curlLine({ apps }: Config, address = ''): string | undefined {
+  const domain = apps.flatMap(({ domains }) => domains).find((name) => !name.startsWith('*.'));
+  const port = /:(\d+)\/?$/.exec(address)?.[1];
+  return domain && port && `curl -H 'Host: ${domain}' http://127.0.0.1:${port}/`;
+}
+
+/** Whether this is the example that the package brings along. */
+function isExample(file: string): boolean {
+  return resolve(file) === fileURLToPath(new URL('../../../config/fastcontainer.yaml', import.meta.url));
+}

@@ -1,0 +1,57 @@
+import type { App } from '../model/app.js';
+import type { ListenAddress, ListenSocket } from './listen-address.js';
+import type { PortRange } from './port-range.js';
+
+/** The main file with defaults put in. Durations are milliseconds, paths of data are absolute. */
+export interface Settings {
+  readonly listen: { readonly http: readonly ListenAddress[] };
+  readonly admin: { readonly listen: ListenAddress | ListenSocket; readonly token?: string };
+  readonly cmdb: {
+    /** `lmdb:` with an absolute path, or the URL as it was written. May hold a password. */
+    readonly url: string;
+    readonly name: string;
+    readonly caFile?: string;
+  };
+  readonly node: { readonly host: string; readonly advertise?: string };
+  readonly workers: number;
+  readonly stateDir: string;
+  readonly runtimes: {
+    readonly process: { readonly stateDir: string; readonly ports: PortRange };
+    readonly docker: DockerSettings;
+  };
+  readonly http: {
+    readonly maxHeaderSizeBytes: number;
+    readonly headersTimeoutMs: number;
+    readonly keepAliveTimeoutMs: number;
+    readonly requestBodyIdleTimeoutMs: number;
+    readonly maxConnections: number;
+  };
+  /** IP addresses and subnets in CIDR notation. */
+  readonly trustedProxies: readonly string[];
+  readonly boot: { readonly concurrency: number };
+  readonly log: { readonly level: LogLevel };
+}
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+
+export interface DockerSettings {
+  /** Of the engine's UNIX socket; absent with `host`. */
+  readonly socketPath?: string;
+  readonly host?: string;
+  readonly port?: number;
+  /** Paths of PEM files. Present: TLS. */
+  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
+  readonly network: string;
+  readonly subnet?: string;
+}
+
+/** Everything the files say. */
+export interface Config extends Settings {
+  /** Absolute path of the main file. */
+  readonly file: string;
+  /** Absolute paths of all files that were read, the main file first. */
+  readonly files: readonly string[];
+  /** App file patterns, relative to the directory of the main file. */
+  readonly appPatterns: readonly string[];
+  readonly apps: readonly App[];
+}

@@ -1,0 +1,69 @@
+import { Check, Errors } from 'typebox/value';
+import { nearest } from './nearest.js';
+import type { Path } from './path.js';
+import { alternatives, childOf, mappingFor, type Shape } from './shape.js';
+
+export type Report = (path: Path, message: string) => void;
+
+/** Reports everything by which `value` breaks its schema, in words for an operator. Slow; for what failed its check. */
+export function explain(shape: Shape, value: unknown, path: Path, report: Report): void {
+  if (Array.isArray(value)) explainList(shape, value, path, report);
+  else if (isMapping(value)) explainMapping(shape, value, path, report);
+  else explainScalar(shape, value, path, report);
+}
+
+function explainMapping(shape: Shape, value: Record<string, unknown>, path: Path, report: Report): void {
+  const keys = Object.keys(value);
+  const mapping = mappingFor(shape, keys);
+  if (!mapping) return report(path, mismatch(shape, value));
+  for (const key of keys) {
+    const child = childOf(mapping, key);
+    if (child) explain(child, value[key], [...path, key], report);
+    else report([...path, key], unknownKey(mapping, key));
+  }
+  for (const key of mapping.required ?? []) {
+    if (!Object.hasOwn(value, key)) report([...path, key], 'is required');
+  }
+}
+
+function explainList(shape: Shape, value: readonly unknown[], path: Path, report: Report): void {
+  const [listing] = alternatives(shape, 'list');
+  if (!listing?.items) return report(path, mismatch(shape, value));
+  const { minItems = 0 } = listing as { minItems?: number };
+  if (value.length < minItems) return report(path, mismatch(shape, value));
+  value.forEach((item, index) => explain(listing.items!, item, [...path, index], report));
+}
+
+function explainScalar(shape: Shape, value: unknown, path: Path, report: Report): void {
+  if (Check(shape, value)) return;
+  const options = alternatives(shape, 'scalar');
+  const only = options.length === 1 && typeof value === 'string' ? options[0]! : shape;
+  const refinement = Errors(only, value).find(({ keyword }) => keyword === '~refine');
+  const fault = typeof value === 'string' ? refinement?.message : undefined;
+  report(path, mismatch(only, value, shape.secret === true, fault));
+}
+
+function mismatch(shape: Shape, value: unknown, secret = false, fault = `must be ${shape.expects ?? 'something else'}`): string {
+  const hidden = (secret || shape.secret === true) && typeof value === 'string';
+  return `${fault}, got ${hidden ? 'another value (not shown)' : show(value)}`;
+}
+
+function unknownKey(mapping: Shape, key: string): string {
+  if (mapping.expectsKey !== undefined) return `the name must be ${mapping.expectsKey}`;
+  const known = Object.keys(mapping.properties ?? {});
+  const meant = nearest(key, known);
+  if (meant !== undefined) return `unknown key; did you mean ${meant}?`;
+  return known.length > 10 ? 'unknown key; docs/configuration.md has them all' : `unknown key; known here: ${known.join(', ')}`;
+}
+
+function show(value: unknown): string {
+  if (value === null || value === undefined) return 'nothing';
+  if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
+  if (isMapping(value)) return 'a mapping';
+  if (typeof value !== 'string') return String(value);
+  return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
+}
+
+function isMapping(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

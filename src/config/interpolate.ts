@@ -1,0 +1,38 @@
+/** Environment variables by name, such as `process.env`. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export interface Interpolation {
+  readonly text: string;
+  /** Whether a variable was put in. */
+  readonly changed: boolean;
+  readonly faults: readonly string[];
+}
+
+/**
+ * Replaces `${VAR}` and `${VAR:-fallback}` (also where VAR is empty) in one scalar; `$$` is a literal `$`, a lone `$`
+ * stays. Values are not interpolated again, so that they cannot inject anything.
+ */
+export function interpolate(text: string, env: Environment): Interpolation {
+  if (!text.includes('$')) return { text, changed: false, faults: [] };
+  const faults: string[] = [];
+  let changed = false;
+  const result = text.replace(/\$\$|\$\{([^}]*)(\}?)/g, (whole, inner: string | undefined, end: string) => {
+    if (whole === '$$') return '$';
+    changed = true;
+    const value = valueOf(inner ?? '', end, env);
+    if (typeof value === 'string') return value;
+    faults.push(value.fault);
+    return '';
+  });
+  return { text: result, changed, faults };
+}
+
+function valueOf(inner: string, end: string, env: Environment): string | { fault: string } {
+  if (end === '') return { fault: `\${${inner} is not closed; write $$ for a literal $` };
+  const match = /^([A-Za-z_][A-Za-z0-9_]*)(?::-([^]*))?$/.exec(inner);
+  if (!match) return { fault: `\${${inner}} is not \${VAR} or \${VAR:-fallback}; write $$ for a literal $` };
+  const [, name, fallback] = match;
+  const value = env[name!];
+  if (value !== undefined && (value !== '' || fallback === undefined)) return value;
+  return fallback ?? { fault: `environment variable ${name} is not set; set it or write \${${name}:-fallback}` };
+}

@@ -1,0 +1,129 @@
+import { resolve } from 'node:path';
+import type { App, Limits, RuntimeName } from '../model/app.js';
+import { readDomain } from './domain.js';
+import type { Report } from './explain.js';
+import { type AppFile, type SharedKeys, sharedSchema } from './schema/app-file.js';
+import { type Filled, fill } from './schema/filled.js';
+import { parseDuration, parseSize } from './units.js';
+
+/** Where an app gets what it does not say itself. */
+export interface AppSources {
+  readonly plans: Readonly<Record<string, SharedKeys>>;
+  readonly defaults: SharedKeys;
+}
+
+/** The app as `model/` knows it, or undefined after reporting what does not fit together. `written` passed the schema. */
+export function resolveApp(written: AppFile, { plans, defaults }: AppSources, report: Report): App | undefined {
+  let sound = true;
+  const fail: Report = (path, message) => {
+    sound = false;
+    report(path, message);
+  };
+  const plan = written.plan !== undefined && Object.hasOwn(plans, written.plan) ? plans[written.plan] : undefined;
+  if (written.plan !== undefined && !plan) fail(['plan'], unknownPlan(written.plan, Object.keys(plans)));
+  const shared = fill(sharedSchema, merge([written, plan ?? {}, defaults]));
+  checkRuntime(written, shared.runtime, fail);
+  checkFigures(shared, fail);
+  const domains = normalisedDomains(written);
+  refuseRepeated(domains, fail);
+  return sound && shared.runtime ? build(written, shared, shared.runtime, domains) : undefined;
+}
+
+/** The domains of an app that passed the schema, as the router looks them up. */
+export function normalisedDomains({ domains }: AppFile): string[] {
+  return [domains].flat().map((text) => {
+    const reading = readDomain(text);
+    return 'domain' in reading ? reading.domain : text;
+  });
+}
+
+/** The first layer that says something wins; scale, concurrency, queue, limits and env key by key. */
+function merge(layers: readonly SharedKeys[]): SharedKeys {
+  const [first = {}, ...rest] = layers;
+  if (rest.length === 0) return first;
+  const below = merge(rest);
+  return {
+    ...below,
+    ...first,
+    env: { ...below.env, ...first.env },
+    limits: { ...below.limits, ...first.limits },
+    scale: { ...below.scale, ...first.scale },
+    concurrency: { ...below.concurrency, ...first.concurrency },
+    queue: { ...below.queue, ...first.queue },
+  };
+}
+
+function unknownPlan(plan: string, plans: readonly string[]): string {
+  const known = plans.length === 0 ? 'the main file defines none' : `the main file defines ${plans.join(', ')}`;
+  return `there is no plan ${JSON.stringify(plan)}; ${known}`;
+}
+
+function checkRuntime(written: AppFile, runtime: RuntimeName | undefined, fail: Report): void {
+  if (runtime === undefined) fail(['runtime'], 'is required: process or docker, here, in the plan or in defaults');
+  if (runtime === 'oci') fail(['runtime'], 'oci is not supported yet; use docker or process');
+  if (runtime === 'process' && !written.command) fail(['command'], 'is required with runtime process, such as [node, server.js]');
+  if (written.command?.[0] === '') fail(['command', 0], 'must name a program, got ""');
+  if (runtime === 'docker' && written.image === undefined) fail(['image'], 'is required with runtime docker, such as hello:1');
+  if (runtime === 'docker' && written.cwd !== undefined && !written.cwd.startsWith('/')) {
+    fail(['cwd'], `must be an absolute path inside the container, got ${JSON.stringify(written.cwd)}`);
+  }
+  const targets = (written.mounts ?? []).map(({ target }) => target);
+  targets.forEach((target, index) => {
+    if (targets.indexOf(target) < index) fail(['mounts', index, 'target'], `${target} is mounted twice`);
+  });
+}
+
+function checkFigures(shared: Filled<typeof sharedSchema>, fail: Report): void {
+  const { scale, concurrency } = shared;
+  if (scale.min > scale.max) fail(['scale', 'min'], `must not be above scale.max, got min ${scale.min} and max ${scale.max}`);
+  if (concurrency.target > concurrency.max) {
+    const got = `got target ${concurrency.target} and max ${concurrency.max}`;
+    fail(['concurrency', 'target'], `must not be above concurrency.max, ${got}`);
+  }
+}
+
+function refuseRepeated(domains: readonly string[], fail: Report): void {
+  domains.forEach((domain, index) => {
+    if (domains.indexOf(domain) < index) fail(['domains', index], `${domain} is listed twice`);
+  });
+}
+
+function build(written: AppFile, shared: Filled<typeof sharedSchema>, runtime: RuntimeName, domains: string[]): App {
+  const { name, command, image, cwd } = written;
+  const port = written.port ?? (runtime === 'docker' ? 8080 : undefined);
+  return {
+    name,
+    domains,
+    runtime,
+    ...(command && { command }),
+    ...(image !== undefined && { image }),
+    ...(port !== undefined && { port }),
+    env: { ...shared.env },
+    mounts: (written.mounts ?? []).map(({ source, target, readOnly = false }) => ({ source: resolve(source), target, readOnly })),
+    ...(cwd !== undefined && { cwd: runtime === 'process' ? resolve(cwd) : cwd }),
+    ...(shared.user !== undefined && { user: shared.user }),
+    readOnly: shared.readOnly,
+    publish: shared.publish,
+    limits: limitsOf(shared.limits),
+    readiness: shared.readiness as App['readiness'],
+    scale: shared.scale,
+    concurrency: shared.concurrency,
+    queue: { max: shared.queue.max, timeoutMs: parseDuration(shared.queue.timeout)! },
+    idleTtlMs: parseDuration(shared.idleTtl)!,
+    maxLifetimeMs: parseDuration(shared.maxLifetime)!,
+    bootTimeoutMs: parseDuration(shared.bootTimeout)!,
+    drainTimeoutMs: parseDuration(shared.drainTimeout)!,
+    stopTimeoutMs: parseDuration(shared.stopTimeout)!,
+    requestTimeoutMs: parseDuration(shared.requestTimeout)!,
+    maxRequestBodyBytes: parseSize(shared.maxRequestBody)!,
+  };
+}
+
+function limitsOf({ memory, cpus, pids }: Filled<typeof sharedSchema>['limits']): Limits {
+  const memoryBytes = memory === undefined ? undefined : parseSize(memory);
+  return {
+    ...(memoryBytes !== undefined && { memoryBytes }),
+    ...(cpus !== undefined && { cpus }),
+    ...(pids !== undefined && { pids }),
+  };
+}

@@ -1,0 +1,124 @@
+import { availableParallelism, hostname } from 'node:os';
+import { join, resolve } from 'node:path';
+import { lmdbPath } from './cmdb-url.js';
+import type { DockerSettings, LogLevel, Settings } from './config.js';
+import { readDockerHost } from './docker-host.js';
+import type { Report } from './explain.js';
+import type { Environment } from './interpolate.js';
+import { formatListenAddress, isLoopback, isLoopbackIp, type ListenAddress, type ListenSocket, parseListenAddress } from './listen-address.js';
+import { parsePortRange } from './port-range.js';
+import { type Filled, fill } from './schema/filled.js';
+import { cmdbSchema, type MainFile, mainSchema } from './schema/main-file.js';
+import { parseDuration, parseSize } from './units.js';
+
+type FilledMain = Filled<typeof mainSchema>;
+
+/** The settings of the main file; what does not fit together is reported. `written` passed the schema. */
+export function resolveSettings(written: MainFile, env: Environment, report: Report): Settings {
+  const main = fill(mainSchema, written);
+  const stateDir = resolve(main.stateDir);
+  const { advertise } = main.node;
+  if (main.workers !== 1) {
+    report(['workers'], `${main.workers} is not supported yet: this version runs one process; write 1 or leave it out`);
+  }
+  return {
+    listen: { http: resolveListen(main, report) },
+    admin: resolveAdmin(main.admin, report),
+    cmdb: resolveCmdb(main.cmdb, report),
+    node: { host: main.node.host ?? hostname(), ...(advertise !== undefined && { advertise }) },
+    workers: 1,
+    stateDir,
+    runtimes: {
+      process: {
+        stateDir: resolve(main.runtimes.process.stateDir ?? join(stateDir, 'process')),
+        ports: rangeOf(main.runtimes.process.ports),
+      },
+      docker: resolveDocker(main.runtimes.docker, report),
+    },
+    http: {
+      maxHeaderSizeBytes: parseSize(main.http.maxHeaderSize)!,
+      headersTimeoutMs: parseDuration(main.http.headersTimeout)!,
+      keepAliveTimeoutMs: parseDuration(main.http.keepAliveTimeout)!,
+      requestBodyIdleTimeoutMs: parseDuration(main.http.requestBodyIdleTimeout)!,
+      maxConnections: main.http.maxConnections,
+    },
+    trustedProxies: main.trustedProxies,
+    boot: { concurrency: main.boot.concurrency ?? 2 * availableParallelism() },
+    log: { level: resolveLevel(main.log.level, env, report) },
+  };
+}
+
+function resolveListen(main: FilledMain, report: Report): ListenAddress[] {
+  const listed = [main.listen.http].flat();
+  const seen = new Set<string>([main.admin.listen]);
+  listed.forEach((text, index) => {
+    const fixed = !text.endsWith(':0');
+    if (fixed && text === main.admin.listen) report(['admin', 'listen'], `${text} is also an address of listen.http`);
+    else if (fixed && seen.has(text)) report(['listen', 'http', index], `${text} is listed twice`);
+    seen.add(text);
+  });
+  return listed.flatMap((text) => parseListenAddress(text) ?? []);
+}
+
+function resolveAdmin({ listen, token }: FilledMain['admin'], report: Report): Settings['admin'] {
+  const address: ListenAddress | ListenSocket = listen.startsWith('unix:')
+    ? { path: resolve(listen.slice('unix:'.length)) }
+    : parseListenAddress(listen)!;
+  if (token === undefined && !isLoopback(address)) {
+    const message = `is required where admin.listen is not loopback, got ${formatListenAddress(address)} without a token`;
+    report(['admin', 'token'], message);
+  }
+  return { listen: address, ...(token !== undefined && { token }) };
+}
+
+function resolveCmdb(written: FilledMain['cmdb'], report: Report): Settings['cmdb'] {
+  const cmdb = fill(cmdbSchema, typeof written === 'string' ? { url: written } : written);
+  const path = lmdbPath(cmdb.url);
+  if (path !== undefined && cmdb.caFile !== undefined) report(['cmdb', 'caFile'], 'has no use with an lmdb store');
+  return {
+    url: path === undefined ? cmdb.url : `lmdb:${resolve(path)}`,
+    name: cmdb.name,
+    ...(cmdb.caFile !== undefined && { caFile: resolve(cmdb.caFile) }),
+  };
+}
+
+function resolveDocker(written: FilledMain['runtimes']['docker'], report: Report): DockerSettings {
+  const path = ['runtimes', 'docker'];
+  const { host, socketPath, caFile, certFile, keyFile, network, subnet } = written;
+  const common = { network, ...(subnet !== undefined && { subnet }) };
+  const files = [caFile, certFile, keyFile].some((file) => file !== undefined);
+  if ((certFile === undefined) !== (keyFile === undefined)) {
+    report([...path, certFile === undefined ? 'keyFile' : 'certFile'], 'certFile and keyFile are needed together');
+  }
+  if (host === undefined) {
+    if (files) report(path, 'caFile, certFile and keyFile have a use only with host');
+    return { ...common, socketPath: resolve(socketPath ?? '/var/run/docker.sock') };
+  }
+  if (socketPath !== undefined) report([...path, 'socketPath'], 'socketPath and host exclude each other');
+  const address = readDockerHost(host);
+  if (address.fault !== undefined) return common;
+  if (!files && !address.secure && address.host !== 'localhost' && !isLoopbackIp(address.host)) {
+    const message = 'an engine off loopback needs TLS: whoever reaches it is root there; set caFile, certFile and keyFile';
+    report([...path, 'host'], message);
+  }
+  const tls = {
+    ...(caFile !== undefined && { ca: resolve(caFile) }),
+    ...(certFile !== undefined && { cert: resolve(certFile) }),
+    ...(keyFile !== undefined && { key: resolve(keyFile) }),
+  };
+  return { ...common, host: address.host, port: address.port, ...((files || address.secure) && { tls }) };
+}
+
+function resolveLevel(written: LogLevel, env: Environment, report: Report): LogLevel {
+  const level = env['LOG_LEVEL'];
+  if (level === undefined || level === '') return written;
+  const known = mainSchema.properties.log.properties.level as unknown as { enum: readonly LogLevel[]; expects: string };
+  const found = known.enum.find((name) => name === level);
+  if (!found) report(['log', 'level'], `environment variable LOG_LEVEL must be ${known.expects}, got ${JSON.stringify(level)}`);
+  return found ?? written;
+}
+
+function rangeOf(text: string): Settings['runtimes']['process']['ports'] {
+  const reading = parsePortRange(text);
+  return reading.fault === undefined ? reading.range : { from: 20_000, to: 29_999 };
+}

@@ -1,0 +1,273 @@
+import type { Static } from 'typebox';
+import Type from 'typebox';
+import { readCidr, readIpOrCidr } from '../cidr.js';
+import { parseListenAddress } from '../listen-address.js';
+import { readCmdbUrl } from '../cmdb-url.js';
+import { readDockerHost } from '../docker-host.js';
+import { parsePortRange } from '../port-range.js';
+import { nameExpects, namePattern, sharedSchema } from './app-file.js';
+import { choice, dictionary, duration, either, list, oneOrMore, section, size, text, wholeNumber } from './fields.js';
+
+const listenExpects = 'HOST:PORT, :PORT or "[IPV6]:PORT"';
+
+const listenAddress = text({
+  fault: (written) => (parseListenAddress(written) ? undefined : `must be ${listenExpects}`),
+  expects: listenExpects,
+  description: 'An address.',
+  examples: ['127.0.0.1:8080'],
+});
+
+export const cmdbSchema = section(
+  {
+    url: text({
+      secret: true,
+      fault: (written) => readCmdbUrl(written).fault,
+      expects: 'a URL such as lmdb:./data/cmdb or redis://host:6379/0',
+      description:
+        'Where the store is: `lmdb:PATH`, `redis://`, `rediss://` (TLS), `redis-sentinel://` or `redis-cluster://`.',
+      examples: ['redis://:${REDIS_PASSWORD}@10.0.0.7:6379/0'],
+    }),
+  },
+  {
+    name: text({
+      pattern: namePattern,
+      expects: nameExpects,
+      description: 'Name of this installation: the label of its containers and the prefix of its keys.',
+      default: 'fastcontainer',
+      examples: ['fastcontainer-staging'],
+    }),
+    caFile: text({ description: 'PEM file of the authority that signed the certificate of the store.', examples: ['/etc/ssl/redis-ca.pem'] }),
+  },
+  { description: 'The store that dispatchers share.' },
+);
+
+const cmdb = either([cmdbSchema.properties.url, cmdbSchema], {
+  secret: true,
+  description: 'The store that dispatchers share, as a URL or as a mapping.',
+  default: 'lmdb:./data/cmdb',
+  examples: ['redis://10.0.0.7:6379/0'],
+  expects: 'a URL such as lmdb:./data/cmdb or redis://host:6379/0, or a mapping with url',
+});
+
+const processRuntime = section(
+  {},
+  {
+    stateDir: text({
+      description: 'Records and output of the processes that run.',
+      defaultText: '`process` in `stateDir`',
+      examples: ['/var/lib/fastcontainer/process'],
+    }),
+    ports: text({
+      fault: (written) => parsePortRange(written).fault,
+      expects: 'a range of ports such as 20000-29999',
+      description: 'Ports that are given to processes, the one unused for longest first.',
+      default: '20000-29999',
+      examples: ['20000-20999'],
+    }),
+  },
+  { description: 'Apps that run as processes of this host.' },
+);
+
+const dockerRuntime = section(
+  {},
+  {
+    socketPath: text({
+      description: 'UNIX socket of the engine. Not together with `host`.',
+      defaultText: '/var/run/docker.sock',
+      examples: ['/var/run/docker.sock'],
+    }),
+    host: text({
+      fault: (written) => readDockerHost(written).fault,
+      expects: 'an address such as tcp://10.0.0.5:2376',
+      description: 'Address of a remote engine. Needs `caFile`, `certFile` and `keyFile` off loopback.',
+      examples: ['tcp://10.0.0.5:2376'],
+    }),
+    caFile: text({ description: 'PEM file of the authority that signed the certificate of the engine.', examples: ['/etc/fastcontainer/ca.pem'] }),
+    certFile: text({ description: 'PEM file of our certificate.', examples: ['/etc/fastcontainer/cert.pem'] }),
+    keyFile: text({ description: 'PEM file of the key of our certificate.', examples: ['/etc/fastcontainer/key.pem'] }),
+    network: text({
+      pattern: '^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$',
+      expects: 'a network name of letters, digits, dots, hyphens and underscores',
+      description: 'Network of the containers; it is created where it does not exist.',
+      default: 'fastcontainer',
+      examples: ['fastcontainer'],
+    }),
+    subnet: text({
+      fault: (written) => readCidr(written).fault,
+      expects: 'an IPv4 subnet such as 10.210.0.0/16',
+      description: 'Subnet of the network when it is created.',
+      defaultText: 'a free one',
+      examples: ['10.210.0.0/16'],
+    }),
+  },
+  { description: 'Apps that run as containers of Docker Engine.' },
+);
+
+/** The main file. */
+export const mainSchema = section(
+  {},
+  {
+    listen: section(
+      {},
+      {
+        http: oneOrMore(listenAddress, {
+          description: 'Where requests to apps come in: one address or a list. Port 0 takes any free port.',
+          default: '127.0.0.1:8080',
+          examples: [[':80', '[::1]:8080']],
+          expects: `${listenExpects}, or a list of them`,
+        }),
+      },
+      { description: 'Public addresses.' },
+    ),
+    admin: section(
+      {},
+      {
+        listen: text({
+          fault: (written) =>
+            /^unix:./.test(written) || parseListenAddress(written) ? undefined : `must be ${listenExpects} or unix:PATH`,
+          expects: `${listenExpects} or unix:PATH`,
+          description: 'Where operators and monitoring reach the daemon.',
+          default: '127.0.0.1:8081',
+          examples: ['unix:/run/fastcontainer/admin.sock'],
+        }),
+        token: text({
+          secret: true,
+          pattern: '^[!-~]{16,}$',
+          expects: 'at least 16 visible ASCII characters',
+          description: 'Bearer token of the admin API. Required when it does not listen on loopback.',
+          examples: ['${ADMIN_TOKEN}'],
+        }),
+      },
+      { description: 'The admin API.' },
+    ),
+    cmdb,
+    node: section(
+      {},
+      {
+        host: text({
+          pattern: '^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$',
+          expects: 'a host name',
+          description: 'Name of this machine in the store; unique among the machines that share it.',
+          defaultText: 'the host name of the system',
+          examples: ['web1'],
+        }),
+        advertise: text({
+          pattern: '^[A-Za-z0-9:]([A-Za-z0-9:._-]{0,251}[A-Za-z0-9:])?$',
+          expects: 'an IP address or host name',
+          description: 'Address at which other machines reach the containers of this one. Several machines need it.',
+          examples: ['10.0.0.5'],
+        }),
+      },
+      { description: 'This machine among others.' },
+    ),
+    workers: either([wholeNumber({ minimum: 1, maximum: 1024, description: '', examples: [1] }), Type.Literal('auto')], {
+      expects: 'a whole number from 1 to 1024, or auto',
+      description: 'Processes that share the port. This version supports 1 only.',
+      default: 1,
+      examples: [1],
+    }),
+    apps: oneOrMore(text({ expects: 'a pattern such as ./apps/*.yaml', description: 'A pattern.', examples: ['./apps/*.yaml'] }), {
+      description:
+        'App files: a pattern or a list of patterns (`*`, `?`, `**`, `{a,b}`), relative to the directory of this file. They may match nothing.',
+      default: './apps/*.yaml',
+      examples: [['./apps/*.yaml', '/srv/*/fastcontainer.yaml']],
+      expects: 'a pattern such as ./apps/*.yaml, or a list of patterns',
+    }),
+    stateDir: text({
+      description: 'What the daemon itself keeps on disk. Relative to its working directory.',
+      default: './data',
+      examples: ['/var/lib/fastcontainer'],
+    }),
+    defaults: Type.Unsafe<Static<typeof sharedSchema>>({
+      ...sharedSchema,
+      description: 'For every app that says nothing itself and whose plan says nothing.',
+    }),
+    plans: dictionary({ pattern: namePattern, expects: nameExpects }, sharedSchema, {
+      description: 'Named sets of the same keys; an app takes one with `plan: NAME`.',
+      examples: [{ small: { idleTtl: '5m', limits: { memory: '128m', cpus: 0.25 } } }],
+    }),
+    runtimes: section({}, { process: processRuntime, docker: dockerRuntime }, { description: 'What runs apps.' }),
+    http: section(
+      {},
+      {
+        maxHeaderSize: size({
+          from: '1k',
+          to: '1m',
+          description: 'Request line and headers; more is refused (`headers_too_large`).',
+          default: '16k',
+          examples: ['32k'],
+        }),
+        headersTimeout: duration({
+          from: '1s',
+          to: '1h',
+          description: 'For the headers of a request to arrive.',
+          default: '60s',
+          examples: ['30s'],
+        }),
+        keepAliveTimeout: duration({
+          from: '1s',
+          to: '1h',
+          description: 'How long a client connection may stay open without a request.',
+          default: '75s',
+          examples: ['2m'],
+        }),
+        requestBodyIdleTimeout: duration({
+          from: '1s',
+          to: '1h',
+          description: 'How long a request body may pause.',
+          default: '60s',
+          examples: ['30s'],
+        }),
+        maxConnections: wholeNumber({
+          minimum: 1,
+          maximum: 1_000_000,
+          description: 'Client connections at a time; further ones are closed.',
+          default: 20_000,
+          examples: [50_000],
+        }),
+      },
+      { description: 'Limits towards clients.' },
+    ),
+    trustedProxies: list(
+      text({
+        fault: (written) => readIpOrCidr(written).fault,
+        expects: 'an IP address or subnet such as 10.0.0.0/8',
+        description: 'An address or subnet.',
+        examples: ['10.0.0.0/8'],
+      }),
+      {
+        description: 'Proxies in front of the daemon whose Forwarded and X-Forwarded-* headers are believed.',
+        expects: 'a list of IP addresses and subnets such as [10.0.0.0/8]',
+        default: [],
+        examples: [['10.0.0.0/8', '::1']],
+      },
+    ),
+    boot: section(
+      {},
+      {
+        concurrency: wholeNumber({
+          minimum: 1,
+          maximum: 1000,
+          description: 'Boots at a time on this machine; further ones wait.',
+          defaultText: 'twice the number of processor cores',
+          examples: [8],
+        }),
+      },
+      { description: 'Starting instances.' },
+    ),
+    log: section(
+      {},
+      {
+        level: choice(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
+          description: 'Least severe level that is written. The environment variable LOG_LEVEL wins over it.',
+          default: 'info',
+          examples: ['debug'],
+        }),
+      },
+      { description: 'The log.' },
+    ),
+  },
+  { description: 'The main file, such as config/fastcontainer.yaml.' },
+);
+
+export type MainFile = Static<typeof mainSchema>;

@@ -1,0 +1,85 @@
+import { type Document, isAlias, isMap, isScalar, isSeq, type Node, type Scalar, type YAMLMap } from 'yaml';
+import type { Report } from './explain.js';
+import { type Environment, interpolate } from './interpolate.js';
+import type { Path } from './path.js';
+import { alternatives, childOf, mappingFor, type Shape } from './shape.js';
+
+/** A configuration this large or deep is no configuration: aliases that multiply, or the wrong file. */
+const mostValues = 20_000;
+const mostLevels = 32;
+
+interface Reading {
+  readonly document: Document;
+  readonly env: Environment;
+  readonly report: Report;
+  values: number;
+}
+
+/**
+ * Plain values of a parsed document. Its schema says only how scalars are meant: text keeps its spelling (`1.10`), and an
+ * interpolated scalar may be a number or a flag. Environment variables are put in; what fails is reported.
+ */
+export function yamlValue(document: Document, shape: Shape, env: Environment, report: Report): unknown {
+  const reading = { document, env, report, values: 0 };
+  try {
+    return read(document.contents as Node | null, shape, [], reading);
+  } catch (error) {
+    if (!(error instanceof TooMuch)) throw error;
+    report(error.path, error.message);
+    return undefined;
+  }
+}
+
+class TooMuch extends Error {
+  readonly path: Path;
+  constructor(path: Path, message: string) {
+    super(message);
+    this.path = path;
+  }
+}
+
+function read(node: Node | null | undefined, shape: Shape | undefined, path: Path, reading: Reading): unknown {
+  if (++reading.values > mostValues) throw new TooMuch([], `holds more than ${mostValues} values; do its aliases multiply?`);
+  if (path.length > mostLevels) throw new TooMuch(path.slice(0, 3), `is nested deeper than ${mostLevels} levels`);
+  if (isAlias(node)) {
+    const target = node.resolve(reading.document);
+    if (!target) reading.report(path, `unknown alias *${node.source}`);
+    return read(target, shape, path, reading);
+  }
+  if (isMap(node)) return readMap(node, shape, path, reading);
+  if (isSeq(node)) {
+    const items = shape && alternatives(shape, 'list')[0]?.items;
+    return node.items.map((item, index) => read(item as Node, items, [...path, index], reading));
+  }
+  return isScalar(node) ? readScalar(node, shape, path, reading) : null;
+}
+
+function readMap(node: YAMLMap, shape: Shape | undefined, path: Path, reading: Reading): Record<string, unknown> {
+  const pairs = node.items.flatMap(({ key, value }) => {
+    if (isScalar(key)) return [{ key: key.source ?? String(key.value), value: value as Node | null }];
+    reading.report(path, 'has a key that is not text');
+    return [];
+  });
+  const mapping = shape && mappingFor(shape, pairs.map(({ key }) => key));
+  const entries = pairs.map(({ key, value }) => {
+    const child = childOf(mapping, key);
+    return [key, read(value, child, [...path, key], reading), child] as const;
+  });
+  // A section whose lines are all commented out is an absent one.
+  const written = entries.filter(([, value, child]) => !(value === null && child?.type === 'object'));
+  return Object.fromEntries(written);
+}
+
+function readScalar(node: Scalar, shape: Shape | undefined, path: Path, reading: Reading): unknown {
+  const types = (shape ? alternatives(shape, 'scalar') : []).map(({ type }) => type);
+  if (typeof node.value !== 'string') {
+    return node.value !== null && types.length > 0 && types.every((type) => type === 'string') ? node.source : node.value;
+  }
+  const { text, changed, faults } = interpolate(node.value, reading.env);
+  for (const fault of faults) reading.report(path, fault);
+  if (!changed) return text;
+  const wanted = (...names: string[]) => types.some((type) => names.includes(type ?? ''));
+  if (wanted('integer', 'number') && /^-?\d+(\.\d+)?$/.test(text)) return Number(text);
+  if (wanted('boolean') && /^(true|false)$/.test(text)) return text === 'true';
+  return text;
+}

@@ -1,0 +1,63 @@
+import t from 'tap';
+import { describeChanges } from '../../src/config/changes.js';
+import { appYaml, loadFiles } from './files.js';
+
+async function changes(before: Record<string, string>, after: Record<string, string>): Promise<string[]> {
+  const [old, next] = [await loadFiles(before), await loadFiles(after)];
+  return describeChanges(old, next);
+}
+
+t.test('changes of apps are told figure by figure', async (t) => {
+  const main = { 'main.yaml': 'plans: { small: { idleTtl: 5m } }' };
+  const before = { ...main, 'apps/a.yaml': appYaml('a', 'limits: { memory: 128m }\nenv: { A: x, SECRET: one, OLD: y }\nscale: { max: 1 }\n'), 'apps/b.yaml': appYaml('b') };
+  const after = {
+    ...main,
+    'apps/a.yaml': appYaml('a', 'plan: small\nlimits: { memory: 1g, pids: 5 }\nenv: { A: x, SECRET: two }\nscale: { max: 3 }\nreadiness: { http: / }\nmounts: [{ source: /a, target: /b }]\n').replace('[a.localhost]', '[new.localhost]'),
+    'apps/c.yaml': appYaml('c'),
+  };
+  t.strictSame(await changes(before, after), [
+    'app a: domain new.localhost added',
+    'app a: domain a.localhost removed',
+    'app a: readiness tcp -> /',
+    'app a: scale.max 1 -> 3',
+    'app a: idleTtl 20m -> 5m',
+    'app a: limits.memory 128m -> 1g (from the next boot)',
+    'app a: limits.pids unset -> 5 (from the next boot)',
+    'app a: mounts changed (from the next boot)',
+    'app a: env.SECRET changed (from the next boot)',
+    'app a: env.OLD changed (from the next boot)',
+    'app c added',
+    'app b removed',
+  ]);
+});
+
+t.test('changes of the main file say what needs a restart, and show no secret', async (t) => {
+  const after = `
+listen: { http: ":8080" }
+admin: { token: 0123456789abcdef }
+cmdb: redis://:hunter2@h
+stateDir: elsewhere
+http: { headersTimeout: 1s, maxHeaderSize: 1k }
+runtimes: { docker: { network: n } }
+log: { level: debug }
+trustedProxies: ["::1"]
+`;
+  t.strictSame(await changes({ 'main.yaml': 'workers: 1' }, { 'main.yaml': after }), [
+    'listen.http changed: needs a restart',
+    'cmdb.url changed: needs a restart',
+    'runtimes.process changed: needs a restart',
+    'runtimes.docker changed: needs a restart',
+    'http.maxHeaderSize changed: needs a restart',
+    'http.headersTimeout changed: needs a restart',
+    'stateDir changed: needs a restart',
+    'trustedProxies changed: needs a restart',
+    'admin.token changed: needs a restart',
+    'log.level info -> debug',
+  ]);
+});
+
+t.test('comments, order and a file of another name are no change', async (t) => {
+  const before = { 'main.yaml': 'workers: 1', 'apps/a.yaml': appYaml('a', 'idleTtl: 60s\nport: 1\n'), 'apps/b.yaml': appYaml('b') };
+  const after = { 'main.yaml': '# same\nworkers: 1', 'apps/z.yaml': appYaml('a', 'port: 1\nidleTtl: 1m\n'), 'apps/b.yaml': appYaml('b') };
+  t.strictSame(await changes(before, after), []);
+});
