@@ -70,6 +70,9 @@ export function createDaemon(options: DaemonOptions): Daemon {
   return new Composition(options);
 }
 
+/** How long this process's own requests may take to finish, where no app says more. */
+const defaultDrainMs = 1_000;
+
 const defaultTiming: DaemonTiming = { session: defaultSessionTiming, reconcilePeriodMs: 60_000 };
 
 class Composition implements Daemon {
@@ -96,6 +99,8 @@ class Composition implements Daemon {
   #listeners: Listener[] = [];
   #config: Config;
   #closing: Promise<void> | undefined;
+  #destroying: Promise<void> | undefined;
+  #ending: Promise<void> | undefined;
 
   constructor(options: DaemonOptions) {
     const { config, logger } = options;
@@ -166,7 +171,7 @@ class Composition implements Daemon {
     this.#exits = new Exits({ apps, clock, logger });
     this.#follower = new Follower({ cmdb, clock, logger, onChanges: (changes) => this.#follow(changes) });
     const applier = createAppApplier({ cmdb, manifestFile: join(config.stateDir, 'applied-apps.json'), logger });
-    this.#appSync = new AppSync({ applier, clock, logger });
+    this.#appSync = new AppSync({ applier, identity: () => session.storeIdentity, clock, logger });
     this.#dispatcher = this.#createDispatcher(logger);
     this.#admin = this.#createAdmin(logger);
   }
@@ -199,20 +204,25 @@ class Composition implements Daemon {
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    this.#closing ??= keepAlive(this.#close());
     return this.#closing;
   }
 
-  async destroy(): Promise<void> {
+  destroy(): Promise<void> {
+    this.#destroying ??= keepAlive(this.#destroy());
+    return this.#destroying;
+  }
+
+  async #destroy(): Promise<void> {
     this.#dispatcher.close();
-    await Promise.all(this.#listeners.map((listener) => listener.destroy()));
+    for (const listener of this.#listeners) void listener.destroy();
     await this.#uses.releaseAll(0);
     await this.#end();
   }
 
   async #close(): Promise<void> {
     const { logger } = this.#options;
-    const drainMs = this.#config.drainTimeoutMs;
+    const drainMs = Math.max(defaultDrainMs, ...this.#config.apps.map(({ drainTimeoutMs }) => drainTimeoutMs));
     logger.info({ drainMs }, 'draining');
     const until = this.#clock.monotonic() + drainMs;
     const deadline = this.#clock.after(drainMs, () => {
@@ -227,6 +237,11 @@ class Composition implements Daemon {
   }
 
   async #end(): Promise<void> {
+    this.#ending ??= this.#endOnce();
+    return this.#ending;
+  }
+
+  async #endOnce(): Promise<void> {
     const { stopApps, config } = this.#options;
     this.#appSync.stop();
     this.#exits.stop();
@@ -270,7 +285,6 @@ class Composition implements Daemon {
       onRequest: this.#dispatcher.handle,
       onUpgrade: this.#dispatcher.upgrade,
       onRefused: (error) => this.#metrics.refused(error.code),
-      logger: this.#options.logger,
     });
     this.#listeners.push(listener);
     return listener.listen(address);
@@ -312,6 +326,8 @@ class Composition implements Daemon {
       logger,
       readiness: () => this.#readiness(),
       apps: () => this.#cmdb.list('all'),
+      activeApps: () => this.#cmdb.list('active'),
+      app: (name) => this.#cmdb.find({ app: name }),
       localUse: (instanceId) => this.#uses.inflight(instanceId),
     });
   }
@@ -327,14 +343,14 @@ class Composition implements Daemon {
   }
 }
 
-function openCmdb({ cmdb, stateDir: _stateDir }: Config, logger: Logger): Cmdb {
+function openCmdb({ cmdb }: Config, logger: Logger): Cmdb {
   const path = lmdbPath(cmdb.url);
   const onUnreadable = (record: string, problem: string) => {
     logger.error({ record, problem }, 'a record in the CMDB cannot be read; it is skipped');
   };
   return path === undefined
     ? openRedisCmdb({ ...cmdb, logger, onUnreadable })
-    : openLmdbCmdb({ path, name: cmdb.name, onUnreadable });
+    : openLmdbCmdb({ path, onUnreadable });
 }
 
 async function openRuntime(name: 'process' | 'docker', config: Config, logger: Logger, clock: Clock): Promise<Runtime> {
@@ -346,4 +362,14 @@ async function openRuntime(name: 'process' | 'docker', config: Config, logger: L
     ...runtimes.process,
     ...(node.advertise === undefined ? {} : { bindHost: node.advertise, advertiseHost: node.advertise }),
   });
+}
+
+/** No timer of the rooms keeps the process alive; while it ends in good order, this does. */
+async function keepAlive(work: Promise<void>): Promise<void> {
+  const alive = setInterval(() => {}, 1_000);
+  try {
+    await work;
+  } finally {
+    clearInterval(alive);
+  }
 }

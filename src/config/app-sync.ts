@@ -5,6 +5,8 @@ import type { AppApplier } from './apply-apps.js';
 
 export interface AppSyncOptions {
   readonly applier: AppApplier;
+  /** Identity of the store: another one than last time does not know what was applied before. */
+  readonly identity: () => string | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -48,11 +50,12 @@ export class AppSync {
   }
 
   async #attempt(): Promise<void> {
-    const { applier, clock, logger } = this.#options;
+    const { applier, identity: identityOf, clock, logger } = this.#options;
     const wanted = this.#wanted;
     if (!wanted || this.#stopped) return;
     try {
-      await applier.apply(wanted.apps, { force: wanted.force });
+      const identity = identityOf();
+      await applier.apply(wanted.apps, { force: wanted.force, ...(identity === undefined ? {} : { identity }) });
       this.#failures = 0;
       if (this.#wanted === wanted) this.#wanted = undefined;
     } catch (error) {

@@ -16,7 +16,7 @@ export interface ListenerOptions {
 }
 
 export interface Listener {
-  /** Resolves to the bound address, `host:port`. Throws an Error that says what to do. */
+  /** Resolves to the bound address, `host:port`. Rejects with the system's error. */
   listen(address: { readonly host?: string; readonly port: number }): Promise<string>;
   /** Stops accepting; requests under way finish and their connections close. Resolves when none is left. */
   close(): Promise<void>;
@@ -63,23 +63,13 @@ export function createListener(options: ListenerOptions): Listener {
 
 function listen(server: Server, { host, port }: { readonly host?: string; readonly port: number }): Promise<string> {
   return new Promise((resolve, reject) => {
-    const onError = (error: NodeJS.ErrnoException) => reject(listenError(error, host, port));
-    server.once('error', onError);
+    server.once('error', reject);
     server.listen({ port, ...(host === undefined ? {} : { host }), backlog: 4_096 }, () => {
-      server.off('error', onError);
+      server.off('error', reject);
       const { address, port: bound, family } = server.address() as AddressInfo;
       resolve(family === 'IPv6' ? `[${address}]:${bound}` : `${address}:${bound}`);
     });
   });
-}
-
-function listenError(error: NodeJS.ErrnoException, host = '', port: number): Error {
-  const advice: Record<string, string> = {
-    EADDRINUSE: 'another program listens there; stop it or change listen.http',
-    EACCES: 'this needs root, or the capability CAP_NET_BIND_SERVICE',
-    EADDRNOTAVAIL: 'this machine has no such address',
-  };
-  return new Error(`cannot listen on ${host}:${port}: ${advice[error.code ?? ''] ?? error.message}`, { cause: error });
 }
 
 function close(server: Server): Promise<void> {
