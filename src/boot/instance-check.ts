@@ -1,0 +1,36 @@
+import type { Seat } from '../check/seat.js';
+import type { RuntimeName } from '../model/app.js';
+import type { Exit, Runtime } from '../runtime/runtime.js';
+
+export interface InstanceCheckOptions {
+  readonly runtimes: ReadonlyMap<RuntimeName, Runtime>;
+  /** Removes an instance that was found dead. */
+  readonly onDead: (runtime: Runtime, exit: Exit) => Promise<void>;
+}
+
+/** Asks the runtime about an instance that does not answer: a dead one is removed, so that the next step boots anew. */
+export class InstanceCheck {
+  readonly #options: InstanceCheckOptions;
+  readonly #checking = new Map<string, Promise<boolean>>();
+
+  constructor(options: InstanceCheckOptions) {
+    this.#options = options;
+  }
+
+  /** Whether its container still runs; true where the runtime cannot say. Concurrent callers share one look. */
+  isAlive(seat: Seat): Promise<boolean> {
+    const { instanceId } = seat;
+    const checking = this.#checking.get(instanceId) ?? this.#look(seat).finally(() => this.#checking.delete(instanceId));
+    this.#checking.set(instanceId, checking);
+    return checking;
+  }
+
+  async #look({ app, instanceId }: Seat): Promise<boolean> {
+    const runtime = this.#options.runtimes.get(app.runtime);
+    const inspection = await runtime?.inspect(instanceId).catch(() => undefined);
+    if (!runtime || !inspection || inspection.state === 'running') return true;
+    const cause = inspection.state === 'exited' ? inspection.cause : 'the container is gone';
+    await this.#options.onDead(runtime, { id: instanceId, app: app.name, cause });
+    return false;
+  }
+}
