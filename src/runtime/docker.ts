@@ -6,6 +6,7 @@ import type { Place } from './docker/container.js';
 import { type EngineAddress, connectEngine } from './docker/engine.js';
 import { trackExits } from './docker/exits.js';
 import { inspect } from './docker/inspect.js';
+import { lastWords } from './docker/last-words.js';
 import { list } from './docker/list.js';
 import { bootNetwork } from './docker/network.js';
 import { output } from './docker/output.js';
@@ -37,6 +38,9 @@ export interface DockerRuntimeOptions extends EngineAddress {
  */
 export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
   if (options.subnet !== undefined) parseSubnet(options.subnet);
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(options.network)) {
+    throw new Error(`runtimes.docker.network: ${options.network} is not a name for a network`);
+  }
   const { cmdbName, advertiseHost, logger, clock } = options;
   const engine = connectEngine(options, clock);
   const place: Place = { cmdbName, network: options.network, publishedHost: advertiseHost ?? '127.0.0.1' };
@@ -44,13 +48,19 @@ export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
   const exits = trackExits(engine, { cmdbName, logger });
   const events = watchEngine(engine, exits, { cmdbName, logger, clock });
   const publishAll = advertiseHost !== undefined;
-  const context = { engine, place, network, exits, publishAll, logger, clock, warned: new Set<string>() };
+  const words = lastWords();
+  const context = {
+    ...{ engine, place, network, exits, publishAll, logger, clock },
+    lastWords: words,
+    warned: new Set<string>(),
+  };
   const stopping = new Map<string, Promise<void>>();
 
   return {
     name: 'docker',
     boot: (spec, bootOptions) => boot(context, spec, bootOptions),
     stop(id, graceMs) {
+      words.forget(id);
       const shared = stopping.get(id) ?? stop(context, id, graceMs).finally(() => stopping.delete(id));
       stopping.set(id, shared);
       return shared;
@@ -58,7 +68,10 @@ export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
     inspect: (id) => inspect(engine, place, id),
     list: () => list(engine, place),
     watch: (onExit) => events.watch(onExit),
-    output: (id, maxBytes) => output(engine, place, id, maxBytes),
+    async output(id, maxBytes) {
+      const live = await output(engine, place, id, maxBytes);
+      return live === '' ? (words.of(id)?.slice(-maxBytes) ?? '') : live;
+    },
     close: async () => events.close(),
   };
 }

@@ -8,13 +8,16 @@ import { containerOptions } from './container-options.js';
 import { EngineError } from './engine-error.js';
 import type { Engine } from './engine.js';
 import type { Exits } from './exits.js';
-import { ensureImage } from './image.js';
+import { ensureImage, isImageName } from './image.js';
+import type { LastWords } from './last-words.js';
 import type { BootNetwork, Network } from './network.js';
-import { listAt, oneLine, textAt } from './reply.js';
+import { output } from './output.js';
+import { idAt, listAt, oneLine } from './reply.js';
 import { removeContainer } from './remove.js';
 
 const defaultPort = 8080;
 const attempts = 20;
+const lastWordsBytes = 16_384;
 const createLimitMs = 30_000;
 const startLimitMs = 60_000;
 
@@ -27,6 +30,8 @@ export interface BootContext {
   readonly publishAll: boolean;
   readonly logger: Logger;
   readonly clock: Clock;
+  /** Remembers what a container wrote that a failed boot removes. */
+  readonly lastWords: LastWords;
   /** Warnings of the engine that are in the log already. */
   readonly warned: Set<string>;
 }
@@ -36,6 +41,9 @@ export async function boot(context: BootContext, spec: InstanceSpec, options: Bo
   const { engine, clock, logger } = context;
   const { app } = spec;
   if (app.image === undefined) throw new Error(`app ${app.name} has no image: add \`image: NAME:TAG\` to its file`);
+  if (!isImageName(app.image)) {
+    throw new Error(`app ${app.name}: ${oneLine(app.image)} is not the name of an image; correct \`image\` in its file`);
+  }
   options.signal.throwIfAborted();
   const image = await ensureImage(engine, { image: app.image, app: app.name, signal: options.signal, logger, clock });
   if (image.pulledMs !== undefined) options.onPhase('pull', image.pulledMs);
@@ -133,7 +141,7 @@ async function create(
     if (warned.size < 100 && !warned.has(warning)) logger.warn({ app: spec.app.name }, `Docker Engine warns: ${warning}`);
     warned.add(warning);
   }
-  const containerId = textAt(container, 'id');
+  const containerId = idAt(container, 'id');
   if (containerId === undefined) throw new Error(`Docker Engine at ${engine.where} created a container without an id`);
   return containerId;
 }
@@ -157,7 +165,7 @@ async function reachedAt({ engine, place }: BootContext, job: Job, chosen: strin
 
 /** Leaves nothing behind, also where the outcome of a call is unknown. What fails here is logged: `error` is what counts. */
 async function cleanUp(
-  { engine, place, clock, logger }: BootContext,
+  { engine, place, clock, logger, lastWords }: BootContext,
   { spec }: Job,
   containerId: string | undefined,
   error: unknown,
@@ -166,7 +174,9 @@ async function cleanUp(
     const engineRefused = error instanceof EngineError && error.status !== undefined;
     if (containerId === undefined && engineRefused) return;
     const found = containerId ?? (await findContainer(engine, spec.id, place))?.containerId;
-    if (found !== undefined) await removeContainer(engine, found, spec.id, clock);
+    if (found === undefined) return;
+    lastWords.keep(spec.id, await output(engine, place, spec.id, lastWordsBytes).catch(() => ''));
+    await removeContainer(engine, found, spec.id, clock);
   } catch (problem) {
     const reason = oneLine(problem instanceof Error ? problem.message : String(problem));
     logger.error({ app: spec.app.name, instance: spec.id }, `a container may be left after a failed boot: ${reason}`);
@@ -176,13 +186,18 @@ async function cleanUp(
 /** True where another attempt makes sense, because something is different now. */
 async function mended({ network }: BootContext, error: unknown): Promise<boolean> {
   if (!(error instanceof EngineError)) return false;
-  // Another dispatcher or program was faster with this address or published port.
-  if (isAddressTaken(error) || /address already in use|port is already allocated/i.test(error.reason)) return true;
+  const joined = network.known();
+  // Another dispatcher or program was faster with this address, or with all of them.
+  if (isAddressTaken(error) || /no available addresses/i.test(error.reason)) {
+    joined?.pool?.refresh(await network.inUse());
+    return joined?.pool !== undefined;
+  }
+  // The same with the published port.
+  if (/address already in use|port is already allocated/i.test(error.reason)) return true;
   if (/only when connecting to networks with user configured subnets/i.test(error.reason)) {
     network.leaveChoiceToEngine();
     return true;
   }
-  const joined = network.known();
   if (error.status === 404 && joined && error.reason.includes(`network ${joined.name} not found`)) {
     network.forget();
     return true;

@@ -3,7 +3,7 @@ import { EngineError, isMissing } from './engine-error.js';
 import type { Engine } from './engine.js';
 import { exitCodeCause } from './exit-code.js';
 import { labels } from './labels.js';
-import { asPort, at, entriesAt, listAt, oneLine, portAt, textAt } from './reply.js';
+import { asPort, at, entriesAt, idAt, listAt, oneLine, portAt, textAt } from './reply.js';
 
 /** Where containers of one cmdb live and how they are reached. */
 export interface Place {
@@ -38,7 +38,7 @@ export async function findContainer(engine: Engine, id: string, place: Place): P
     });
   // The engine also takes the beginning of another container's id for its name.
   if (textAt(reply, 'Name') !== `/${id}`) return undefined;
-  const containerId = textAt(reply, 'Id');
+  const containerId = idAt(reply, 'Id');
   if (textAt(reply, 'Config', 'Labels', labels.cmdb) !== place.cmdbName || containerId === undefined) {
     throw new EngineError(
       `container ${id} on Docker Engine at ${engine.where} does not carry the label ${labels.cmdb}=${place.cmdbName}: ` +

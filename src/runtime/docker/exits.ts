@@ -5,7 +5,7 @@ import type { Engine } from './engine.js';
 import { exitCodeCause } from './exit-code.js';
 import { labels } from './labels.js';
 import { listOwn } from './list.js';
-import { at, textAt } from './reply.js';
+import { at, idAt, textAt } from './reply.js';
 
 /** Which containers run, as far as events and listings told; reports each exit once. */
 export interface Exits {
@@ -63,7 +63,7 @@ export function trackExits(engine: Engine, { cmdbName, logger }: ExitsOptions): 
       return () => void subscribers.delete(subscriber);
     },
     take(event) {
-      const containerId = textAt(event, 'Actor', 'ID');
+      const containerId = idAt(event, 'Actor', 'ID');
       const id = textAt(event, 'Actor', 'Attributes', labels.instance);
       const app = textAt(event, 'Actor', 'Attributes', labels.app);
       if (containerId === undefined || id === undefined || app === undefined) return;
@@ -85,7 +85,7 @@ export function trackExits(engine: Engine, { cmdbName, logger }: ExitsOptions): 
     async catchUp() {
       const before = [...running.keys()];
       const listed = await listOwn(engine, cmdbName);
-      const present = new Map(listed.map((entry) => [textAt(entry, 'Id') ?? '', entry]));
+      const present = new Map(listed.map((entry) => [idAt(entry, 'Id') ?? '', entry]));
       for (const containerId of ended) if (!present.has(containerId)) ended.delete(containerId);
       for (const containerId of before) {
         const entry = present.get(containerId);

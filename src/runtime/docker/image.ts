@@ -22,6 +22,18 @@ export interface LocalImage {
   readonly pulledMs: number | undefined;
 }
 
+/** Distribution's grammar of references: `[HOST[:PORT]/]PATH[:TAG][@DIGEST]`, or an image's id. */
+const imageName = new RegExp(
+  '^(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?(?::\\d{1,5})?/)?' +
+    '[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*' +
+    '(?::\\w[\\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$',
+);
+
+/** Whether the engine may be asked for it: a name becomes part of a URL. */
+export function isImageName(name: string): boolean {
+  return name.length <= 500 && imageName.test(name);
+}
+
 /** Makes sure that the engine has the image. Throws with its name and the cause where it cannot be pulled. */
 export async function ensureImage(engine: Engine, options: ImageOptions): Promise<LocalImage> {
   const present = await inspectImage(engine, options);

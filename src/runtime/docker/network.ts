@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { Clock } from '../../model/clock.js';
 import { type AddressPool, addressPool } from './addresses.js';
@@ -7,7 +8,9 @@ import { labels } from './labels.js';
 import { at, entriesAt, listAt, textAt } from './reply.js';
 
 const iccOption = 'com.docker.network.bridge.enable_icc';
-const attempts = 5;
+const bridgeOption = 'com.docker.network.bridge.name';
+const attempts = 10;
+const retryMs = 100;
 
 export interface NetworkOptions {
   readonly name: string;
@@ -122,33 +125,46 @@ function recreate(name: string): string {
 }
 
 async function findOrCreate(engine: Engine, options: NetworkOptions): Promise<unknown> {
-  for (let attempt = 1; ; attempt += 1) {
+  for (let attempt = 1; attempt <= attempts; attempt += 1) {
     const existing = await inspectNetwork(engine, options.name);
     if (existing !== undefined) return existing;
-    const subnet = options.subnet ?? (await freeSubnet(engine, options));
     try {
-      if (subnet !== undefined) await create(engine, options, options.name, subnet);
+      const subnet = options.subnet ?? (await freeSubnet(engine, options, attempt));
+      if (subnet !== undefined) {
+        await create(engine, options, options.name, subnet);
+        continue;
+      }
     } catch (error) {
       if (attempt === attempts || !isRace(error, options)) throw error;
     }
+    await new Promise<void>((resolve) => void options.clock.after(retryMs * (0.5 + Math.random()), resolve));
   }
+  throw new Error(`network ${options.name} cannot be made on Docker Engine at ${engine.where}`);
 }
 
 /** Another dispatcher was faster: it made the network, or one with the subnet that was free a moment ago. */
 function isRace(error: unknown, options: NetworkOptions): boolean {
   if (!(error instanceof EngineError)) return false;
-  return error.status === 409 || (options.subnet === undefined && /overlap/i.test(error.reason));
+  if (error.status === 409 || /same bridge name/i.test(error.reason)) return true;
+  return options.subnet === undefined && /overlap/i.test(error.reason);
 }
 
 /**
  * A subnet that is free on the engine's host. The engine lets addresses be chosen only in a subnet that was given to it,
  * yet it alone knows what is free; so a network is created without one, looked at, and removed.
  */
-async function freeSubnet(engine: Engine, options: NetworkOptions): Promise<string | undefined> {
+async function freeSubnet(
+  engine: Engine,
+  options: NetworkOptions,
+  attempt: number,
+): Promise<string | undefined> {
   const name = `${options.name}.probe`;
-  await create(engine, options, name, undefined).catch((error: unknown) => {
-    if (!(error instanceof EngineError) || error.status !== 409) throw error;
-  });
+  try {
+    await create(engine, options, name, undefined);
+  } catch (error) {
+    // Somebody else looks, and will be done in a moment; what is there for long was left by one who was killed.
+    if (!isRace(error, options) || attempt < attempts / 2) throw error;
+  }
   const probe = await inspectNetwork(engine, name);
   await engine
     .call(`remove network ${name}`, (abortSignal) => engine.docker.getNetwork(name).remove({ abortSignal }))
@@ -167,8 +183,9 @@ async function create(engine: Engine, options: NetworkOptions, name: string, sub
       engine.docker.createNetwork({
         Name: name,
         Driver: 'bridge',
+        // The check is best effort: two of one name may come to be. No two have the same bridge.
         CheckDuplicate: true,
-        Options: { [iccOption]: 'false' },
+        Options: { [iccOption]: 'false', [bridgeOption]: bridgeName(name) },
         Labels: { [labels.cmdb]: options.cmdbName },
         ...(subnet === undefined ? {} : { IPAM: { Driver: 'default', Config: [{ Subnet: subnet }] } }),
         abortSignal,
@@ -176,6 +193,11 @@ async function create(engine: Engine, options: NetworkOptions, name: string, sub
     { limitMs: 30_000 },
   );
   if (name === options.name) options.logger.info({ network: name, subnet }, 'created the network of the containers');
+}
+
+/** The interface's name on the engine's host, at most 15 characters; made from the network's, so that it is never made twice. */
+function bridgeName(network: string): string {
+  return `fc-${createHash('sha256').update(network).digest('hex').slice(0, 10)}`;
 }
 
 function poolOf(network: unknown, { clock, start = Math.random() }: NetworkOptions): AddressPool | undefined {

@@ -17,6 +17,12 @@ export function textAt(reply: unknown, ...path: readonly string[]): string | und
   return typeof value === 'string' && value !== '' ? value : undefined;
 }
 
+/** The engine's id of a container at `path`: hexadecimal, so that it may become part of a URL. */
+export function idAt(reply: unknown, ...path: readonly string[]): string | undefined {
+  const id = textAt(reply, ...path);
+  return id !== undefined && /^[0-9a-f]{12,64}$/.test(id) ? id : undefined;
+}
+
 /** The TCP port at `path`, which may be a number or its decimal text. */
 export function portAt(reply: unknown, ...path: readonly string[]): number | undefined {
   return asPort(at(reply, ...path));
