@@ -24,8 +24,8 @@ export interface DockerRuntimeOptions extends EngineAddress {
   /** Containers carry it as a label; others are never touched. */
   readonly cmdbName: string;
   /**
-   * Where other machines reach this one. Present: every container is reached through a port published there; absent: only
-   * those whose app has `publish`, on 127.0.0.1, the others at their own address.
+   * Where other machines reach this one. Present: every container is reached through a port published there; absent:
+   * only those whose app has `publish`, on 127.0.0.1, the others at their own address.
    */
   readonly advertiseHost?: string;
   readonly logger: Logger;
@@ -50,7 +50,13 @@ export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
   const publishAll = advertiseHost !== undefined;
   const words = lastWords();
   const context = {
-    ...{ engine, place, network, exits, publishAll, logger, clock },
+    engine,
+    place,
+    network,
+    exits,
+    publishAll,
+    logger,
+    clock,
     lastWords: words,
     warned: new Set<string>(),
   };

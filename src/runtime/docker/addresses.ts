@@ -5,7 +5,7 @@ const restMs = 60_000;
 /** A booting container holds its address before the engine knows; longer than that it is not booting. */
 const bootMs = 300_000;
 
-/** The IPv4 addresses of one network. Not thread-safe across dispatchers: the engine has the last word on what is free. */
+/** The IPv4 addresses of one network, as far as this dispatcher knows: the engine has the last word on what is free. */
 export interface AddressPool {
   /** An address that is not in use: one never used before, else the one freed longest ago if that was over 60 s ago. */
   take(): string | undefined;
@@ -88,7 +88,9 @@ export function parseSubnet(subnet: string): { readonly first: number; readonly 
   const [base = '', bits = ''] = subnet.split('/');
   const length = /^\d{1,2}$/.test(bits) ? Number(bits) : NaN;
   if (!isIPv4(base) || !(length >= 8 && length <= 29)) {
-    throw new Error(`runtimes.docker.subnet: ${subnet} is not an IPv4 subnet with a prefix of 8 to 29, such as 10.80.0.0/16`);
+    throw new Error(
+      `runtimes.docker.subnet: ${subnet} is not an IPv4 subnet with a prefix of 8 to 29, such as 10.80.0.0/16`,
+    );
   }
   const size = 2 ** (32 - length);
   const network = Math.floor(toNumber(base) / size) * size;

@@ -41,8 +41,9 @@ export async function findContainer(engine: Engine, id: string, place: Place): P
   const containerId = idAt(reply, 'Id');
   if (textAt(reply, 'Config', 'Labels', labels.cmdb) !== place.cmdbName || containerId === undefined) {
     throw new EngineError(
-      `container ${id} on Docker Engine at ${engine.where} does not carry the label ${labels.cmdb}=${place.cmdbName}: ` +
-        'it is not touched; remove or rename it by hand if it is in the way',
+      `container ${id} on Docker Engine at ${engine.where} ` +
+        `does not carry the label ${labels.cmdb}=${place.cmdbName}: it is not touched; ` +
+        'remove or rename it by hand if it is in the way',
       undefined,
       '',
     );
@@ -80,7 +81,9 @@ export function listedAddress(entry: unknown, place: Place): Address | undefined
     .find((found) => found !== undefined);
   if (published !== undefined) return { host: place.publishedHost, port: published };
   // A container on another network (its name was changed in the config) is reached there.
-  const networks = entriesAt(entry, 'NetworkSettings', 'Networks').toSorted(([name]) => (name === place.network ? -1 : 0));
+  const networks = entriesAt(entry, 'NetworkSettings', 'Networks').toSorted(([name]) =>
+    name === place.network ? -1 : 0,
+  );
   const host = networks.map(([, network]) => textAt(network, 'IPAddress')).find((found) => found !== undefined);
   return host === undefined ? undefined : { host, port };
 }

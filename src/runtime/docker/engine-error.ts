@@ -23,7 +23,12 @@ export function asEngineError(error: unknown, doing: string, where: string): Eng
     return new EngineError(`cannot ${doing}: ${unreachable(error, where)}`, undefined, '', error);
   }
   const reason = reasonOf(error);
-  return new EngineError(`cannot ${doing}: Docker Engine at ${where} answered ${status}: ${reason}`, status, reason, error);
+  return new EngineError(
+    `cannot ${doing}: Docker Engine at ${where} answered ${status}: ${reason}`,
+    status,
+    reason,
+    error,
+  );
 }
 
 /** The engine took the call and did not answer in time. */
@@ -60,12 +65,16 @@ function unreachable(error: unknown, where: string): string {
       return `Docker Engine does not run: nothing answers at ${where}; ${startIt}`;
     case 'EACCES':
     case 'EPERM':
-      return `no permission to use Docker Engine's socket ${where}; add this user to the socket's group (usermod -aG docker USER)`;
+      return (
+        `no permission to use Docker Engine's socket ${where}; ` +
+        "add this user to the socket's group (usermod -aG docker USER)"
+      );
     case 'ENOTSOCK':
       return `${where} is not a socket; correct runtimes.docker.socketPath`;
     default:
       return (
-        `Docker Engine at ${where} cannot be talked to (${oneLine(error instanceof Error ? error.message : String(error))}); ` +
+        `Docker Engine at ${where} cannot be talked to ` +
+        `(${oneLine(error instanceof Error ? error.message : String(error))}); ` +
         'see whether it runs and whether address and TLS files under runtimes.docker are right'
       );
   }

@@ -58,9 +58,13 @@ export async function ensureImage(engine: Engine, options: ImageOptions): Promis
 
 async function inspectImage(engine: Engine, { image, signal }: ImageOptions): Promise<unknown> {
   return engine
-    .call(`look up image ${image}`, (abortSignal) => (engine.docker.getImage(image) as Inspectable).inspect({ abortSignal }), {
-      signal,
-    })
+    .call(
+      `look up image ${image}`,
+      (abortSignal) => (engine.docker.getImage(image) as Inspectable).inspect({ abortSignal }),
+      {
+        signal,
+      },
+    )
     .catch((error: unknown) => {
       if (isMissing(error)) return undefined;
       throw error;

@@ -11,7 +11,9 @@ export async function output(engine: Engine, place: Place, id: string, maxBytes:
   if (!container) return '';
   const reply: unknown = await engine
     .call(`read the output of container ${id}`, (abortSignal) =>
-      engine.docker.getContainer(container.containerId).logs({ stdout: true, stderr: true, tail: maxLines, abortSignal }),
+      engine.docker
+        .getContainer(container.containerId)
+        .logs({ stdout: true, stderr: true, tail: maxLines, abortSignal }),
     )
     .catch((error: unknown) => {
       if (isMissing(error)) return '';
@@ -21,12 +23,12 @@ export async function output(engine: Engine, place: Place, id: string, maxBytes:
 }
 
 /**
- * What a container without a terminal wrote, out of the engine's frames: one byte for the stream, three zero bytes, four
- * bytes of length (Docker Engine API, "Attach to a container"). A torn last frame gives what is there of it.
+ * What a container without a terminal wrote, out of the engine's frames: one byte for the stream, three zero bytes,
+ * four bytes of length (Docker Engine API, "Attach to a container"). A torn last frame gives what is there of it.
  */
 export function demultiplex(frames: Buffer): Buffer {
   const parts: Buffer[] = [];
-  for (let offset = 0; offset + 8 <= frames.length; ) {
+  for (let offset = 0; offset + 8 <= frames.length;) {
     const length = frames.readUInt32BE(offset + 4);
     parts.push(frames.subarray(offset + 8, offset + 8 + length));
     offset += 8 + length;

@@ -6,8 +6,8 @@ const confirmMs = 15_000;
 const pollMs = 50;
 
 /**
- * Kills and removes a container with its anonymous volumes. Resolves when the engine no longer knows it; harmless on one
- * that is gone. Throws where it is still there after 15 s.
+ * Kills and removes a container with its anonymous volumes. Resolves when the engine no longer knows it; harmless on
+ * one that is gone. Throws where it is still there after 15 s.
  */
 export async function removeContainer(engine: Engine, containerId: string, name: string, clock: Clock): Promise<void> {
   const startedAt = clock.monotonic();

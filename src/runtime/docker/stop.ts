@@ -13,7 +13,7 @@ interface StopContext {
   readonly clock: Clock;
 }
 
-/** Stops with the image's stop signal (SIGTERM unless it says otherwise), kills after `graceMs`, removes, frees the address. */
+/** The image's stop signal (SIGTERM unless it says otherwise), after `graceMs` SIGKILL; then removes it, frees its address. */
 export async function stop(context: StopContext, id: string, graceMs: number): Promise<void> {
   const { engine, place, network, clock } = context;
   const container = await findContainer(engine, id, place);

@@ -1,7 +1,7 @@
 import type { Clock } from '../../model/clock.js';
 import { parseSubnet } from './addresses.js';
 import { type EngineAddress, connectEngine } from './engine.js';
-import { inspectNetwork, networkWarnings } from './network.js';
+import { inspectNetwork, networkWarnings } from './network-settings.js';
 import { textAt } from './reply.js';
 
 /** API 1.41 is Docker Engine 20.10. */
@@ -35,7 +35,7 @@ function versionWarnings(api: string | undefined, version: string | undefined, w
   const [major = 0, minor = 0] = (api ?? '').split('.').map(Number);
   if (major > oldestApi[0] || (major === oldestApi[0] && minor >= oldestApi[1])) return [];
   return [
-    `what answers at ${where} is not Docker Engine 20.10 or newer (version ${version ?? 'unknown'}, API ${api ?? 'unknown'}): ` +
-      'upgrade it',
+    `what answers at ${where} is not Docker Engine 20.10 or newer ` +
+      `(version ${version ?? 'unknown'}, API ${api ?? 'unknown'}): upgrade it`,
   ];
 }

@@ -18,15 +18,18 @@ function smallPool(clock: Clock, inUse: string[] = [], start = 0) {
 
 t.test('gives out each address once and never the gateway, the network or the broadcast address', async (t) => {
   const pool = smallPool(stoppedClock(), ['10.1.2.4']);
-  t.same([1, 2, 3, 4, 5].map(() => pool.take()), ['10.1.2.2', '10.1.2.3', '10.1.2.5', '10.1.2.6', undefined]);
+  t.same(
+    [1, 2, 3, 4, 5].map(() => pool.take()),
+    ['10.1.2.2', '10.1.2.3', '10.1.2.5', '10.1.2.6', undefined],
+  );
 });
 
 t.test('begins anywhere and goes round', async (t) => {
   const pool = smallPool(stoppedClock(), [], 0.7);
-  t.same([1, 2, 3, 4, 5, 6].map(() => pool.take()), [
-    ...['10.1.2.5', '10.1.2.6', '10.1.2.2', '10.1.2.3', '10.1.2.4'],
-    undefined,
-  ]);
+  t.same(
+    [1, 2, 3, 4, 5, 6].map(() => pool.take()),
+    [...['10.1.2.5', '10.1.2.6', '10.1.2.2', '10.1.2.3', '10.1.2.4'], undefined],
+  );
 });
 
 t.test('reuses the address that was freed longest ago, after a minute and not before', async (t) => {

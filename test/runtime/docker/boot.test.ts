@@ -118,7 +118,8 @@ t.test('boot', async (t) => {
     const { runtime, log } = openRuntime(t, engine);
     const missing = 'localhost:1/nobody/nothing:7';
     await t.rejects(bootApp(runtime, dockerApp({ image: missing })), {
-      message: /^image localhost:1\/nobody\/nothing:7 of app shop is not on this engine and cannot be pulled: .*refused/,
+      message:
+        /^image localhost:1\/nobody\/nothing:7 of app shop is not on this engine and cannot be pulled: .*refused/,
     });
     t.match(log, [/pulling it/]);
     t.same(await runtime.list(), []);
@@ -169,7 +170,9 @@ t.test('boot', async (t) => {
   t.test('what a container wrote before its boot was aborted can still be read, until it is stopped', async (t) => {
     const { runtime } = openRuntime(t, engine);
     const controller = new AbortController();
-    const spec = specOf(dockerApp({ image, publish: true, command: ['sh', '-c', 'echo cannot find my database; exit 3'] }));
+    const spec = specOf(
+      dockerApp({ image, publish: true, command: ['sh', '-c', 'echo cannot find my database; exit 3'] }),
+    );
     const unwatch = runtime.watch((exit) => exit.id === spec.id && controller.abort(new Error(exit.cause)));
     await runtime.boot(spec, { signal: controller.signal, onPhase: () => undefined }).catch(() => undefined);
     await eventually(async () => (await runtime.inspect(spec.id)).state !== 'running');

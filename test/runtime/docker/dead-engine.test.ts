@@ -70,7 +70,17 @@ t.test('answers that make no sense become errors, not crashes', async (t) => {
   await new Promise<void>((resolve) => void server.listen(socketPath, resolve));
   t.teardown(() => server.close());
   const { runtime } = open(t, { socketPath });
-  for (body of ['', 'null', '{}', '"text"', '{"message":', '<html>\u0007', '[null]', '[{"Labels":[]}]', '{"Containers":7}']) {
+  for (body of [
+    '',
+    'null',
+    '{}',
+    '"text"',
+    '{"message":',
+    '<html>\u0007',
+    '[null]',
+    '[{"Labels":[]}]',
+    '{"Containers":7}',
+  ]) {
     for (status of [200, 500]) {
       const results = await Promise.allSettled([
         runtime.list(),
@@ -79,7 +89,11 @@ t.test('answers that make no sense become errors, not crashes', async (t) => {
         runtime.stop('some-id', 10),
         bootApp(runtime, dockerApp({ image: 'hello:1' }), AbortSignal.timeout(300)),
       ]);
-      if (status === 500) t.ok(results.every((result) => result.status === 'rejected'), `500 ${body}`);
+      if (status === 500)
+        t.ok(
+          results.every((result) => result.status === 'rejected'),
+          `500 ${body}`,
+        );
       else t.equal(results[4]?.status, 'rejected', `200 ${body}`);
     }
   }
@@ -99,6 +113,8 @@ t.test('a host that could run the docker runtime gives no warnings, a bad networ
   t.same(await dockerWarnings({ ...common, network: 'not-made-yet', socketPath }), []);
   await engine.docker.createNetwork({ Name: 'open-network' });
   t.teardown(() => engine.docker.getNetwork('open-network').remove());
-  t.match(await dockerWarnings({ ...common, network: 'open-network', socketPath }), [/lets containers connect to each other/]);
+  t.match(await dockerWarnings({ ...common, network: 'open-network', socketPath }), [
+    /lets containers connect to each other/,
+  ]);
   t.match(await dockerWarnings({ ...common, socketPath, subnet: '10.0.0.0' }), [/runtimes\.docker\.subnet/]);
 });

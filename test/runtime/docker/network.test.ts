@@ -11,11 +11,17 @@ t.test('network', async (t) => {
   const image = await testImage(docker, 'busybox');
   const app = dockerApp({ image });
 
-  const subnetOf = async (network: string) => (await docker.getNetwork(network).inspect()).IPAM?.Config?.[0]?.Subnet ?? '';
+  const subnetOf = async (network: string) =>
+    (await docker.getNetwork(network).inspect()).IPAM?.Config?.[0]?.Subnet ?? '';
   const reaches = async ({ address }: Booted) => (await fetch(`http://${address.host}:${address.port}/`)).ok;
   const makeNetwork = async (t: Test, name: string, more: object = {}) => {
     await docker.createNetwork({ Name: name, Driver: 'bridge', ...more });
-    t.teardown(() => docker.getNetwork(name).remove().catch(() => undefined));
+    t.teardown(() =>
+      docker
+        .getNetwork(name)
+        .remove()
+        .catch(() => undefined),
+    );
   };
 
   t.test('containers cannot connect to each other, while the host reaches both', async (t) => {
@@ -24,7 +30,9 @@ t.test('network', async (t) => {
     await eventually(() => reaches(first));
     await eventually(() => reaches(second));
     const probe = async (from: Booted, to: string) => {
-      const exec = await docker.getContainer(from.id).exec({ Cmd: ['sh', '-c', `nc -w 2 ${to} 8080 </dev/null`], AttachStdout: true });
+      const exec = await docker
+        .getContainer(from.id)
+        .exec({ Cmd: ['sh', '-c', `nc -w 2 ${to} 8080 </dev/null`], AttachStdout: true });
       const stream = await exec.start({});
       stream.resume();
       await new Promise((resolve) => stream.once('end', resolve));
@@ -44,7 +52,11 @@ t.test('network', async (t) => {
     const booted = await Promise.all(Array.from({ length: 6 }, (_, i) => bootApp(i % 2 ? runtime : other, app)));
     t.equal(new Set(booted.map(({ address }) => address.host)).size, 6);
     const named = await docker.listNetworks({ filters: { name: [network] } });
-    t.same(named.map(({ Name }) => Name), [network], 'one network, and no probe is left');
+    t.same(
+      named.map(({ Name }) => Name),
+      [network],
+      'one network, and no probe is left',
+    );
   });
 
   t.test('an address that another dispatcher was faster to take is passed over', async (t) => {
@@ -64,27 +76,36 @@ t.test('network', async (t) => {
     t.equal(new Set([first, ...others, last].map(({ address }) => address.host)).size, 5);
     await t.rejects(bootApp(two.runtime, app), { message: /network small-.* has no free address/ });
     await two.runtime.stop(last.id, 0);
-    await t.rejects(bootApp(two.runtime, app), { message: /rests for 60 s/ }, 'a freed address is not given out at once');
+    await t.rejects(
+      bootApp(two.runtime, app),
+      { message: /rests for 60 s/ },
+      'a freed address is not given out at once',
+    );
   });
 
-  t.test('an existing network with open traffic between containers is used, with a warning that says how to mend it', async (t) => {
-    const { runtime, network, log } = openRuntime(t, engine);
-    await makeNetwork(t, network);
-    const booted = await bootApp(runtime, app);
-    await eventually(() => reaches(booted));
-    t.match(log.join(' | '), /lets containers connect to each other .* "docker network rm net-test/);
-    t.match(log.join('\n'), /without a subnet of its own, so the engine chooses addresses/);
-    t.match(await runtime.list(), [{ id: booted.id, address: booted.address }]);
-    await bootApp(runtime, app);
-    t.equal(log.filter((line) => /engine chooses/.test(line)).length, 1, 'it is said once');
-  });
+  t.test(
+    'an existing network with open traffic between containers is used, with a warning that says how to mend it',
+    async (t) => {
+      const { runtime, network, log } = openRuntime(t, engine);
+      await makeNetwork(t, network);
+      const booted = await bootApp(runtime, app);
+      await eventually(() => reaches(booted));
+      t.match(log.join(' | '), /lets containers connect to each other .* "docker network rm net-test/);
+      t.match(log.join('\n'), /without a subnet of its own, so the engine chooses addresses/);
+      t.match(await runtime.list(), [{ id: booted.id, address: booted.address }]);
+      await bootApp(runtime, app);
+      t.equal(log.filter((line) => /engine chooses/.test(line)).length, 1, 'it is said once');
+    },
+  );
 
   t.test('a configured subnet is used, and one that overlaps is refused by name', async (t) => {
     const first = openRuntime(t, engine);
     await bootApp(first.runtime, app);
     const subnet = await subnetOf(first.network);
     const second = openRuntime(t, engine, { subnet });
-    await t.rejects(bootApp(second.runtime, app), { message: new RegExp(`with subnet ${subnet.replace('.', '\\.')}.*overlaps`) });
+    await t.rejects(bootApp(second.runtime, app), {
+      message: new RegExp(`with subnet ${subnet.replace('.', '\\.')}.*overlaps`),
+    });
     await removeAll(first.runtime);
     await docker.getNetwork(first.network).remove();
     const { address } = await bootApp(second.runtime, app);

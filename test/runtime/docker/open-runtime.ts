@@ -20,7 +20,7 @@ export interface OpenRuntime {
   reopen(): Runtime;
 }
 
-/** A docker runtime with a cmdb name and a network of its own; whatever it leaves on the engine is removed after the test. */
+/** A docker runtime with a cmdb name and a network of its own; what it leaves behind is removed after the test. */
 export function openRuntime(t: Test, engine: TestDocker, options: Partial<DockerRuntimeOptions> = {}): OpenRuntime {
   const cmdbName = `test-${randomBytes(4).toString('hex')}`;
   const network = options.network ?? `net-${cmdbName}`;
@@ -48,15 +48,29 @@ export function openRuntime(t: Test, engine: TestDocker, options: Partial<Docker
 async function sweep({ docker }: TestDocker, cmdbName: string, network: string): Promise<void> {
   const filters = { label: [`fastcontainer.cmdb=${cmdbName}`] };
   for (const { Id } of await docker.listContainers({ all: true, filters })) {
-    await docker.getContainer(Id).remove({ force: true, v: true }).catch(() => undefined);
+    await docker
+      .getContainer(Id)
+      .remove({ force: true, v: true })
+      .catch(() => undefined);
   }
-  await docker.getNetwork(network).remove().catch(() => undefined);
+  await docker
+    .getNetwork(network)
+    .remove()
+    .catch(() => undefined);
 }
 
 /** An app for the docker runtime, complete. */
 export function dockerApp(changes: Partial<App> & Pick<App, 'image'>): App {
   return {
-    ...{ name: 'shop', domains: ['shop.test'], runtime: 'docker', env: {}, mounts: [], readOnly: false, publish: false },
+    ...{
+      name: 'shop',
+      domains: ['shop.test'],
+      runtime: 'docker',
+      env: {},
+      mounts: [],
+      readOnly: false,
+      publish: false,
+    },
     ...{ limits: {}, readiness: { tcp: true }, scale: { min: 0, max: 1 }, concurrency: { target: 50, max: 100 } },
     ...{ queue: { max: 10, timeoutMs: 10_000 }, idleTtlMs: 60_000, maxLifetimeMs: 600_000, bootTimeoutMs: 60_000 },
     ...{ drainTimeoutMs: 5_000, stopTimeoutMs: 2_000, requestTimeoutMs: 60_000, maxRequestBodyBytes: 1e9 },

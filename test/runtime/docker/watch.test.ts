@@ -64,7 +64,11 @@ t.test('watch', async (t) => {
     const { runtime, log } = openRuntime(t, engine, { socketPath: relay.path });
     const seen: Exit[] = [];
     runtime.watch((exit) => void seen.push(exit));
-    const [killed, removed, survivor] = [await bootApp(runtime, app), await bootApp(runtime, app), await bootApp(runtime, app)];
+    const [killed, removed, survivor] = [
+      await bootApp(runtime, app),
+      await bootApp(runtime, app),
+      await bootApp(runtime, app),
+    ];
     await relay.cut();
     await eventually(() => log.some((line) => line.startsWith("lost the engine's container events")));
     await kill(killed.id);
