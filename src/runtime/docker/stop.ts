@@ -13,7 +13,7 @@ interface StopContext {
   readonly clock: Clock;
 }
 
-/** The image's stop signal (SIGTERM unless it says otherwise), after `graceMs` SIGKILL; then removes it, frees its address. */
+/** The image's stop signal (SIGTERM unless it says otherwise), SIGKILL after `graceMs`; then nothing of it is left. */
 export async function stop(context: StopContext, id: string, graceMs: number): Promise<void> {
   const { engine, place, network, clock } = context;
   const container = await findContainer(engine, id, place);
