@@ -90,12 +90,12 @@ function aborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
 }
 
-function readPem(name: string, path: string | undefined): Buffer | undefined {
+function readPem(name: 'ca' | 'cert' | 'key', path: string | undefined): Buffer | undefined {
   if (path === undefined) return undefined;
   try {
     return readFileSync(path);
   } catch (error) {
     const problem = oneLine(error instanceof Error ? error.message : String(error));
-    throw new Error(`runtimes.docker.tls.${name}: cannot read ${path}: ${problem}`, { cause: error });
+    throw new Error(`runtimes.docker.${name}File: cannot read ${path}: ${problem}`, { cause: error });
   }
 }

@@ -102,7 +102,7 @@ t.test('answers that make no sense become errors, not crashes', async (t) => {
 t.test('a missing TLS file is named when the runtime is opened', async (t) => {
   const tls = { ca: '/no/such/ca.pem' };
   t.throws(() => open(t, { ...common, host: '127.0.0.1', tls }), {
-    message: /runtimes\.docker\.tls\.ca: cannot read \/no\/such\/ca\.pem/,
+    message: /runtimes\.docker\.caFile: cannot read \/no\/such\/ca\.pem/,
   });
 });
 

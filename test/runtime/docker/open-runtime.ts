@@ -5,7 +5,7 @@ import type { App } from '../../../src/model/app.js';
 import { revisionOf } from '../../../src/model/app.js';
 import type { Address } from '../../../src/model/instance.js';
 import { type DockerRuntimeOptions, openDockerRuntime } from '../../../src/runtime/docker.js';
-import type { BootPhase, Exit, InstanceSpec, Runtime } from '../../../src/runtime/runtime.js';
+import type { BootPhase, InstanceSpec, Runtime } from '../../../src/runtime/runtime.js';
 import { systemClock } from '../../../src/system-clock.js';
 import type { TestDocker } from '../../fixtures/docker.js';
 
@@ -15,7 +15,6 @@ export interface OpenRuntime {
   readonly network: string;
   /** Messages of the log so far. */
   readonly log: readonly string[];
-  readonly exits: readonly Exit[];
   /** Opens another handle on the same containers, as a restarted dispatcher does. */
   reopen(): Runtime;
 }
@@ -34,7 +33,6 @@ export function openRuntime(t: Test, engine: TestDocker, options: Partial<Docker
     return runtime;
   };
   const runtime = reopen();
-  const exits: Exit[] = [];
   // The system clock's timers do not keep a process alive; in the daemon its server does.
   const alive = setInterval(() => undefined, 60_000);
   t.teardown(async () => {
@@ -42,7 +40,7 @@ export function openRuntime(t: Test, engine: TestDocker, options: Partial<Docker
     for (const handle of handles) await handle.close();
     await sweep(engine, cmdbName, network);
   });
-  return { runtime, cmdbName, network, log, exits, reopen };
+  return { runtime, cmdbName, network, log, reopen };
 }
 
 async function sweep({ docker }: TestDocker, cmdbName: string, network: string): Promise<void> {
