@@ -58,7 +58,6 @@ export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
     logger,
     clock,
     lastWords: words,
-    warned: new Set<string>(),
   };
   const stopping = new Map<string, Promise<void>>();
 

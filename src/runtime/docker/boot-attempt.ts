@@ -10,7 +10,7 @@ import type { Exits } from './exits.js';
 import type { LastWords } from './last-words.js';
 import type { BootNetwork, Network } from './network.js';
 import { output } from './output.js';
-import { idAt, listAt, oneLine } from './reply.js';
+import { idAt, oneLine } from './reply.js';
 import { removeContainer } from './remove.js';
 
 const lastWordsBytes = 16_384;
@@ -28,8 +28,6 @@ export interface BootContext {
   readonly clock: Clock;
   /** Remembers what a container wrote that a failed boot removes. */
   readonly lastWords: LastWords;
-  /** Warnings of the engine that are in the log already. */
-  readonly warned: Set<string>;
 }
 
 /** One boot, over all its attempts. */
@@ -44,7 +42,7 @@ export interface Job {
 /** Creates and starts the container once. On failure nothing is left. */
 export async function attemptBoot(context: BootContext, job: Job): Promise<Address> {
   const { network, exits } = context;
-  const { signal, onPhase } = job.options;
+  const { signal } = job.options;
   const joined = await network.ensure();
   signal.throwIfAborted();
   const chosen = await chooseAddress(network, joined);
@@ -56,7 +54,6 @@ export async function attemptBoot(context: BootContext, job: Job): Promise<Addre
     exits.started(containerId, { id: job.spec.id, app: job.spec.app.name });
     const address = await reachedAt(context, job, chosen);
     signal.throwIfAborted();
-    for (const phase of ['create', 'start'] as const) onPhase(phase, job.durations[phase]);
     return address;
   } catch (error) {
     await cleanUp(context, job, containerId, error);
@@ -86,7 +83,7 @@ function giveBack({ pool }: BootNetwork, address: string, error: unknown): void 
 }
 
 async function create(
-  { engine, place, logger, warned }: BootContext,
+  { engine, place }: BootContext,
   { spec, port, publishOn }: Job,
   joined: BootNetwork,
   address: string | undefined,
@@ -108,11 +105,6 @@ async function create(
         { cause: error },
       );
     });
-  for (const warning of listAt(container, 'Warnings').map((text) => oneLine(String(text)))) {
-    if (warned.size < 100 && !warned.has(warning))
-      logger.warn({ app: spec.app.name }, `Docker Engine warns: ${warning}`);
-    warned.add(warning);
-  }
   const containerId = idAt(container, 'id');
   if (containerId === undefined) throw new Error(`Docker Engine at ${engine.where} created a container without an id`);
   return containerId;
@@ -162,15 +154,18 @@ export function isAddressTaken(error: unknown): boolean {
   return error instanceof EngineError && /^address already in use$/i.test(error.reason);
 }
 
+/** Reports a phase when it has ended; one that was tried several times with the sum. */
 async function timed<T>(
   { clock }: BootContext,
-  { durations }: Job,
+  { durations, options }: Job,
   phase: 'create' | 'start',
   run: () => Promise<T>,
 ): Promise<T> {
   const startedAt = clock.monotonic();
   try {
-    return await run();
+    const result = await run();
+    options.onPhase(phase, durations[phase] + clock.monotonic() - startedAt);
+    return result;
   } finally {
     durations[phase] += clock.monotonic() - startedAt;
   }

@@ -2,7 +2,7 @@ import type { Clock } from '../../model/clock.js';
 import { parseSubnet } from './addresses.js';
 import { type EngineAddress, connectEngine } from './engine.js';
 import { inspectNetwork, networkWarnings } from './network-settings.js';
-import { textAt } from './reply.js';
+import { at, textAt } from './reply.js';
 
 /** API 1.41 is Docker Engine 20.10. */
 const oldestApi = [1, 41] as const;
@@ -20,6 +20,8 @@ export async function dockerWarnings(options: DockerWarningsOptions): Promise<st
     const engine = connectEngine(options, options.clock);
     const version: unknown = await engine.call('ask Docker Engine for its version', () => engine.docker.version());
     const warnings = versionWarnings(textAt(version, 'ApiVersion'), textAt(version, 'Version'), engine.where);
+    const info: unknown = await engine.call('ask Docker Engine what it can do', () => engine.docker.info());
+    warnings.push(...limitWarnings(info, engine.where));
     const network = await inspectNetwork(engine, options.network);
     return network === undefined ? warnings : [...warnings, ...networkWarnings(network, networkOf(options))];
   } catch (error) {
@@ -29,6 +31,18 @@ export async function dockerWarnings(options: DockerWarningsOptions): Promise<st
 
 function networkOf({ network, subnet }: DockerWarningsOptions) {
   return { name: network, ...(subnet === undefined ? {} : { subnet }) };
+}
+
+/** Limits that the engine would take and not enforce. */
+function limitWarnings(info: unknown, where: string): string[] {
+  const limits = { MemoryLimit: 'memory', SwapLimit: 'swap', CpuCfsQuota: 'cpus', PidsLimit: 'pids' };
+  return Object.entries(limits)
+    .filter(([field]) => at(info, field) === false)
+    .map(
+      ([, limit]) =>
+        `Docker Engine at ${where} cannot enforce a limit of ${limit}, so one app can starve the others: ` +
+        'its kernel lacks that control group; see "docker info"',
+    );
 }
 
 function versionWarnings(api: string | undefined, version: string | undefined, where: string): string[] {
