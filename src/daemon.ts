@@ -355,13 +355,10 @@ function openCmdb({ cmdb }: Config, logger: Logger): Cmdb {
 
 async function openRuntime(name: 'process' | 'docker', config: Config, logger: Logger, clock: Clock): Promise<Runtime> {
   const { cmdb, node, runtimes } = config;
-  const common = { cmdbName: cmdb.name, logger, clock };
+  const { advertise } = node;
+  const common = { cmdbName: cmdb.name, logger, clock, ...(advertise === undefined ? {} : { advertiseHost: advertise }) };
   if (name === 'docker') return openDockerRuntime({ ...common, ...runtimes.docker });
-  return openProcessRuntime({
-    ...common,
-    ...runtimes.process,
-    ...(node.advertise === undefined ? {} : { bindHost: node.advertise, advertiseHost: node.advertise }),
-  });
+  return openProcessRuntime({ ...common, ...runtimes.process, ...(advertise === undefined ? {} : { bindHost: advertise }) });
 }
 
 /** No timer of the rooms keeps the process alive; while it ends in good order, this does. */

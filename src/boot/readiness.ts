@@ -51,9 +51,11 @@ function pause({ clock, signal }: ReadinessOptions, delayMs: number): Promise<vo
 /** Whether a connection is accepted and not closed at once. */
 function staysOpen({ host, port }: Address, signal: AbortSignal): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ host, port, timeout: attemptLimitMs, signal });
+    const socket = connect({ host, port, timeout: attemptLimitMs });
+    const close = () => end(false);
     const end = (open: boolean) => {
       clearTimeout(stay);
+      signal.removeEventListener('abort', close);
       socket.destroy();
       resolve(open);
     };
@@ -63,7 +65,8 @@ function staysOpen({ host, port }: Address, signal: AbortSignal): Promise<boolea
       // Reading is what notices that the other side closed.
       socket.resume();
     });
-    for (const event of ['error', 'end', 'close', 'timeout']) socket.on(event, () => end(false));
+    for (const event of ['error', 'end', 'close', 'timeout']) socket.on(event, close);
+    signal.addEventListener('abort', close, { once: true });
   });
 }
 
@@ -75,14 +78,19 @@ function answersHttp({ address, domain, signal }: ReadinessOptions, path: string
       headers: { host: domain, 'user-agent': 'fastcontainer-readiness' },
       agent: false,
       timeout: attemptLimitMs,
-      signal,
     });
-    request.on('response', (response) => {
-      response.destroy();
-      resolve(response.statusCode !== undefined && response.statusCode >= 200 && response.statusCode < 400);
+    const abort = () => request.destroy();
+    const end = (ready: boolean) => {
+      signal.removeEventListener('abort', abort);
+      resolve(ready);
+    };
+    request.on('response', ({ statusCode = 0 }) => {
+      request.destroy();
+      end(statusCode >= 200 && statusCode < 400);
     });
-    request.on('timeout', () => request.destroy());
-    request.on('error', () => resolve(false));
-    request.on('close', () => resolve(false));
+    request.on('timeout', abort);
+    request.on('error', () => end(false));
+    request.on('close', () => end(false));
+    signal.addEventListener('abort', abort, { once: true });
   });
 }

@@ -23,8 +23,8 @@ export class Liveness {
   #observed = new Map<string, Observed>();
   /** Incarnations asked about that no beat has shown; since when. */
   readonly #asked = new Map<string, number>();
-  /** Incarnations are never used twice, so one that was absent once stays gone. */
-  readonly #confirmedAbsent = new Set<string>();
+  /** Proved dead, or absent from the store: incarnations are never used twice, so that these stay gone. */
+  readonly #gone = new Set<string>();
   readonly #revoke = new Set<string>();
 
   constructor(timing: SessionTiming, isProvedDead: (session: Session) => boolean) {
@@ -40,15 +40,17 @@ export class Liveness {
       const moved = before === undefined || before.beats !== session.beats;
       next.set(session.incarnation, { session, beats: session.beats, movedAt: moved ? now : before.movedAt });
       this.#asked.delete(session.incarnation);
-      if (this.#isProvedDead(session)) this.#revoke.add(session.incarnation);
+      if (this.#isProvedDead(session)) {
+        this.#revoke.add(session.incarnation);
+        this.#remember(session.incarnation);
+      }
     }
     for (const revoked of this.#revoke) if (!next.has(revoked)) this.#revoke.delete(revoked);
     for (const [incarnation, since] of this.#asked) {
       // Only a beat sent after the question proves absence: a node registers its session before its first use.
       if (since <= askedAt) {
         this.#asked.delete(incarnation);
-        if (this.#confirmedAbsent.size >= maxRemembered) this.#confirmedAbsent.clear();
-        this.#confirmedAbsent.add(incarnation);
+        this.#remember(incarnation);
       }
     }
     this.#observed = next;
@@ -56,9 +58,10 @@ export class Liveness {
 
   /** `mayJudge`: whether the same store has answered for long enough that a counter that stands still means something. */
   verdict(incarnation: string, now: number, mayJudge: boolean): Verdict {
+    if (this.#gone.has(incarnation)) return 'gone';
     const observed = this.#observed.get(incarnation);
     if (!observed) return this.#absent(incarnation, now);
-    if (this.#revoke.has(incarnation)) return this.#isProvedDead(observed.session) ? 'gone' : 'silent';
+    if (this.#revoke.has(incarnation)) return 'silent';
     const silentMs = now - observed.movedAt;
     if (!mayJudge || silentMs <= this.#timing.ttlMs + 2_000) return 'alive';
     if (silentMs > this.#timing.outageGraceMs) this.#revoke.add(incarnation);
@@ -79,12 +82,16 @@ export class Liveness {
   forget(): void {
     this.#observed.clear();
     this.#asked.clear();
-    this.#confirmedAbsent.clear();
+    this.#gone.clear();
     this.#revoke.clear();
   }
 
+  #remember(incarnation: string): void {
+    if (this.#gone.size >= maxRemembered) this.#gone.clear();
+    this.#gone.add(incarnation);
+  }
+
   #absent(incarnation: string, now: number): Verdict {
-    if (this.#confirmedAbsent.has(incarnation)) return 'gone';
     if (!this.#asked.has(incarnation)) this.#asked.set(incarnation, now);
     return 'unknown';
   }

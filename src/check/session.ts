@@ -103,7 +103,7 @@ export class NodeSession {
   /** Beats once now and goes on in the background. Resolves after the first attempt, whatever came of it. */
   async start(): Promise<void> {
     await this.beat();
-    this.#tick();
+    this.#schedule();
   }
 
   /** Others must see this session before they see its first use or claim. Throws `cmdb_unavailable`. */
@@ -136,11 +136,14 @@ export class NodeSession {
   }
 
   #tick(): void {
-    if (this.#stopped) return;
     this.check();
     this.#lastTickAt = this.#options.clock.monotonic();
     void this.beat();
-    this.#timer = this.#options.clock.after(this.#options.timing.beatMs, () => this.#tick());
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (!this.#stopped) this.#timer = this.#options.clock.after(this.#options.timing.beatMs, () => this.#tick());
   }
 
   async #beatOnce(): Promise<void> {

@@ -43,6 +43,8 @@ t.test('one whose process is proved dead is gone at once and revoked', async (t)
   liveness.observe([session('dead', 5)], 0, 0);
   t.equal(liveness.verdict('dead', 1, false), 'gone');
   t.same(liveness.toRevoke(), ['dead']);
+  liveness.observe([], 10, 10);
+  t.equal(liveness.verdict('dead', 11, false), 'gone', 'also when the store has dropped it');
 });
 
 t.test('one that no beat showed is unknown until a beat sent after the question lacks it too', async (t) => {
