@@ -8,6 +8,7 @@ import { type ConfigWatch, watchConfig } from '../config/watch-config.js';
 import type { createDaemon, Daemon } from '../daemon.js';
 import { superviseLifetime } from './lifetime.js';
 import { createLogger } from './logger.js';
+import { version } from './version.js';
 import { explainStartError } from './start-error.js';
 
 export interface StartOptions {
@@ -26,7 +27,7 @@ export async function start(options: StartOptions, create?: typeof createDaemon)
   const { stopApps } = options;
   let daemon: Daemon;
   try {
-    daemon = construct({ config, configFile: config.file, logger, stopApps, env: process.env });
+    daemon = construct({ config, logger, stopApps, version: version() });
   } catch (err) {
     logger.fatal({ err }, explainStartError(err, config));
     return 1;
@@ -36,7 +37,7 @@ export async function start(options: StartOptions, create?: typeof createDaemon)
     source: process,
     logger,
     close: () => daemon.close(),
-    destroy: (error) => daemon.destroy(error),
+    destroy: () => daemon.destroy(),
     reload: () => void reload(watching, logger),
   });
   const started = daemon.start().then(
@@ -60,7 +61,7 @@ function printProblems(error: unknown): undefined {
 
 async function giveUp(daemon: Daemon, logger: Logger, config: Config, err: unknown): Promise<1> {
   logger.fatal({ err }, explainStartError(err, config));
-  await daemon.destroy(err as Error).catch((error: unknown) => logger.error({ err: error }, 'could not end cleanly'));
+  await daemon.destroy().catch((error: unknown) => logger.error({ err: error }, 'could not end cleanly'));
   return 1;
 }
 
@@ -97,7 +98,7 @@ function summary(lines: readonly string[]): string {
   return lines.length > 5 ? `${shown}; and ${lines.length - 5} more` : shown;
 }
 
-function announce(logger: Logger, config: Config, addresses: { http: string[]; admin: string }, withHint: boolean): void {
+function announce(logger: Logger, config: Config, addresses: { readonly http: readonly string[]; readonly admin: string }, withHint: boolean): void {
   logger.info({ ...addresses, apps: config.apps.length }, 'listening');
   const hint = withHint ? curlLine(config, addresses.http[0]) : undefined;
   if (hint) logger.info(`try: ${hint}`);

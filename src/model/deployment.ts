@@ -35,13 +35,17 @@ export interface BootClaim {
 }
 
 /**
- * Claims the boot of one more instance, or returns the deployment as it is where the app may have no more:
- * never more than `scale.max` that stand, and at most one beyond it while another is on its way out.
+ * Whether the app may have one more instance: never more than `scale.max` that stand, and at most one beyond it while
+ * others are on their way out.
  */
-export function claimBoot(deployment: Deployment, app: App, claim: BootClaim, now: number): Deployment {
-  if (findInstance(deployment, claim.id)) return deployment;
+export function mayBoot(deployment: Deployment, app: App, now: number): boolean {
   const counted = deployment.instances.filter((instance) => counts(instance, app, now)).length;
-  if (standing(deployment).length >= app.scale.max || counted > app.scale.max) return deployment;
+  return standing(deployment).length < app.scale.max && counted <= app.scale.max;
+}
+
+/** Claims the boot of one more instance, or returns the deployment as it is where the app may have no more. */
+export function claimBoot(deployment: Deployment, app: App, claim: BootClaim, now: number): Deployment {
+  if (findInstance(deployment, claim.id) || !mayBoot(deployment, app, now)) return deployment;
   const instance: Instance = {
     ...claim,
     runtime: app.runtime,
@@ -93,16 +97,21 @@ export interface BootFailure {
   readonly message: string;
 }
 
-/** A claimed boot failed and its container is confirmed gone: frees the claim and opens the breaker. */
-export function bootFailed(deployment: Deployment, id: string, failure: BootFailure, now: number): Deployment {
+/**
+ * A claimed boot failed: opens the breaker and writes the doom of whatever was started. Unchanged where the claim is
+ * gone or not the terminator's: then somebody else has seen to it.
+ */
+export function bootFailed(
+  deployment: Deployment,
+  id: string,
+  failure: BootFailure,
+  termination: Termination,
+  now: number,
+): Deployment {
   const instance = findInstance(deployment, id);
-  if (!instance) return deployment;
-  return { ...without(deployment, id), breaker: nextBreaker(instance.failuresBefore ?? 0, failure, now) };
-}
-
-/** Gives a claim back without judging the app: its booter was stopped, not the boot. */
-export function abandonBoot(deployment: Deployment, id: string): Deployment {
-  return without(deployment, id);
+  if (instance?.state !== 'booting' || instance.owner !== termination.owner) return deployment;
+  const doomed = startTerminate(deployment, id, termination, now);
+  return { ...doomed, breaker: nextBreaker(instance.failuresBefore ?? 0, failure, now) };
 }
 
 /** A container that runs but is in no document joins as ready. Unchanged where the id is known. */

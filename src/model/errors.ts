@@ -92,11 +92,13 @@ interface RequestErrorOptions {
 export class RequestError extends Error {
   override readonly name = 'RequestError';
   readonly code: ErrorCode;
+  readonly status: number;
   readonly retryAfterS: number | undefined;
 
   constructor(code: ErrorCode, message: string = errorTable[code].title, options: RequestErrorOptions = {}) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined);
     this.code = code;
+    this.status = errorTable[code].status;
     this.retryAfterS = options.retryAfterS ?? (errorTable[code].status === 503 ? 1 : undefined);
   }
 }

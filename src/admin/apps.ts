@@ -1,0 +1,95 @@
+import type { FastifyInstance } from 'fastify';
+import type { AppRecord } from '../cmdb/cmdb.js';
+import { revisionOf } from '../model/app.js';
+import type { Instance } from '../model/instance.js';
+import { expiresAt } from '../model/schedule.js';
+import { problem } from './problem.js';
+
+/** Where the admin side reads from. */
+export interface AdminSource {
+  readonly apps: () => AsyncIterable<AppRecord>;
+  readonly app: (name: string) => Promise<AppRecord | undefined>;
+  /** Only those with instances. */
+  readonly activeApps: () => AsyncIterable<AppRecord>;
+  /** What this node has under way to an instance. */
+  readonly localUse: (instanceId: string) => { readonly inflight: number } | undefined;
+}
+
+const instancesQuery = {
+  type: 'object',
+  properties: { app: { type: 'string', minLength: 1, maxLength: 63 } },
+  additionalProperties: false,
+} as const;
+
+export function registerApps(server: FastifyInstance, source: AdminSource): void {
+  server.get('/v1/apps', async () => {
+    const apps: unknown[] = [];
+    for await (const record of source.apps()) apps.push(appView(record));
+    return apps;
+  });
+
+  server.get<{ Querystring: { app?: string } }>(
+    '/v1/instances',
+    { schema: { querystring: instancesQuery } },
+    async ({ query: { app } }, reply) => {
+      const instances: unknown[] = [];
+      if (app === undefined) {
+        for await (const record of source.activeApps()) instances.push(...instanceViews(record, source));
+        return instances;
+      }
+      const record = await source.app(app);
+      if (!record) return problem(reply, 404, 'unknown_app', `There is no app ${app}.`);
+      return instanceViews(record, source);
+    },
+  );
+}
+
+/** Environment and mounts stay out of it: they hold secrets. */
+function appView({ app, removed, deployment }: AppRecord): unknown {
+  const byState: Record<string, number> = {};
+  for (const { state } of deployment.instances) byState[state] = (byState[state] ?? 0) + 1;
+  const { breaker } = deployment;
+  return {
+    name: app.name,
+    domains: app.domains,
+    runtime: app.runtime,
+    revision: revisionOf(app),
+    removed,
+    scale: app.scale,
+    instances: byState,
+    ...(breaker ? { breaker: { ...breaker, retryAt: time(breaker.retryAt) } } : {}),
+  };
+}
+
+function instanceViews({ app, deployment }: AppRecord, source: AdminSource): unknown[] {
+  return deployment.instances.map((instance) => ({
+    id: instance.id,
+    app: app.name,
+    revision: instance.revision,
+    state: instance.state,
+    runtime: instance.runtime,
+    host: instance.host,
+    address: instance.address ? `${instance.address.host}:${instance.address.port}` : null,
+    bootedAt: time(instance.bootedAt),
+    readyAt: time(instance.readyAt),
+    expiresAt: time(expiresAt(instance, app)),
+    lastActiveAt: time(instance.lastActiveAt),
+    users: usersOf(instance),
+    inflight: source.localUse(instance.id)?.inflight ?? 0,
+    boot: instance.boot,
+  }));
+}
+
+function usersOf({ users }: Instance): unknown[] {
+  return Object.entries(users).map(([session, { since, quietSince }]) => ({
+    session,
+    since: time(since),
+    ...(quietSince === undefined ? {} : { quietSince: time(quietSince) }),
+  }));
+}
+
+function time(epochMs: number | undefined): string | null {
+  if (epochMs === undefined) return null;
+  const date = new Date(epochMs);
+  return Number.isNaN(date.getTime()) ? null : date.toISOString();
+}

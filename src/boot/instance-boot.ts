@@ -1,0 +1,99 @@
+import type { App } from '../model/app.js';
+import type { Clock } from '../model/clock.js';
+import type { BootFailure } from '../model/deployment.js';
+import type { Address } from '../model/instance.js';
+import type { InstanceSpec, Runtime } from '../runtime/runtime.js';
+import { awaitReady } from './readiness.js';
+
+/** Why a boot ended without a ready instance. `message` is for the operator. */
+export class BootError extends Error {
+  override readonly name = 'BootError';
+  readonly code: BootFailure['code'];
+
+  constructor(code: BootFailure['code'], message: string, cause?: unknown) {
+    super(message, { cause });
+    this.code = code;
+  }
+}
+
+export interface InstanceBootOptions {
+  readonly spec: InstanceSpec;
+  readonly runtime: Runtime;
+  readonly clock: Clock;
+  /** The dispatcher gives up; its reason is thrown as it is. */
+  readonly signal: AbortSignal;
+}
+
+export interface BootedInstance {
+  readonly address: Address;
+  /** Milliseconds per phase: pull, create, start, ready. */
+  readonly phases: Record<string, number>;
+}
+
+/**
+ * Boots one container and waits until it can serve. Throws BootError when it cannot, when it dies meanwhile (at once),
+ * or when bootTimeout has passed; the container is then still to be stopped by the caller, who may read its output before.
+ */
+export async function bootInstance(options: InstanceBootOptions): Promise<BootedInstance> {
+  const { spec, runtime, clock } = options;
+  const { app, id } = spec;
+  const phases: Record<string, number> = {};
+  const stop = new AbortController();
+  const onAbort = () => stop.abort(options.signal.reason);
+  options.signal.addEventListener('abort', onAbort, { once: true });
+  const timer = clock.after(app.bootTimeoutMs, () => stop.abort(timeoutError(app, phases)));
+  const unwatch = runtime.watch((exit) => {
+    if (exit.id === id) stop.abort(new BootError('boot_failed', `the app ended while it booted: ${exit.cause}`));
+  });
+  try {
+    const { signal } = stop;
+    const booting = runtime.boot(spec, { signal, onPhase: (phase, ms) => void (phases[phase] = ms) });
+    const address = await unlessAborted(booting, signal);
+    const from = clock.monotonic();
+    await awaitReady({
+      address,
+      readiness: app.readiness,
+      domain: app.domains[0] ?? app.name,
+      isListening: () => isListening(runtime, id),
+      clock,
+      signal,
+    });
+    phases['ready'] = clock.monotonic() - from;
+    return { address, phases };
+  } catch (error) {
+    if (error instanceof BootError || stop.signal.aborted) throw stop.signal.aborted ? stop.signal.reason : error;
+    throw new BootError('boot_failed', error instanceof Error ? error.message : String(error), error);
+  } finally {
+    timer.cancel();
+    unwatch();
+    options.signal.removeEventListener('abort', onAbort);
+  }
+}
+
+async function isListening(runtime: Runtime, id: string): Promise<boolean | undefined> {
+  const inspection = await runtime.inspect(id);
+  if (inspection.state === 'exited') {
+    throw new BootError('boot_failed', `the app ended while it booted: ${inspection.cause}`);
+  }
+  if (inspection.state === 'gone') throw new BootError('boot_failed', 'the container vanished while it booted');
+  return inspection.listening;
+}
+
+/** A runtime that does not heed the signal must not hold the boot; what it starts late is stopped by its id. */
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason as Error);
+    signal.addEventListener('abort', onAbort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}
+
+function timeoutError(app: App, phases: Record<string, number>): BootError {
+  const where =
+    phases['start'] === undefined
+      ? 'the runtime had not started the container'
+      : 'http' in app.readiness
+        ? `the readiness check ${app.readiness.http} was not answered with 2xx or 3xx`
+        : 'nothing accepted connections on its port';
+  return new BootError('boot_timeout', `not ready within ${app.bootTimeoutMs} ms: ${where}`);
+}

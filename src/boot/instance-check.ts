@@ -1,0 +1,37 @@
+import type { Seat } from '../check/seat.js';
+import type { Exit, Runtime } from '../runtime/runtime.js';
+
+export interface InstanceCheckOptions {
+  /** The runtime that holds a seat's instance; undefined where it is on another machine. */
+  readonly runtimeOf: (seat: Seat) => Runtime | undefined;
+  /** Removes an instance that was found dead. */
+  readonly onDead: (runtime: Runtime, exit: Exit) => Promise<void>;
+}
+
+/** Asks the runtime about an instance that does not answer: a dead one is removed, so that the next step boots anew. */
+export class InstanceCheck {
+  readonly #options: InstanceCheckOptions;
+  readonly #checking = new Map<string, Promise<boolean>>();
+
+  constructor(options: InstanceCheckOptions) {
+    this.#options = options;
+  }
+
+  /** Whether its container still runs; true where the runtime cannot say. Concurrent callers share one look. */
+  isAlive(seat: Seat): Promise<boolean> {
+    const { instanceId } = seat;
+    const checking = this.#checking.get(instanceId) ?? this.#look(seat).finally(() => this.#checking.delete(instanceId));
+    this.#checking.set(instanceId, checking);
+    return checking;
+  }
+
+  async #look(seat: Seat): Promise<boolean> {
+    const { app, instanceId } = seat;
+    const runtime = this.#options.runtimeOf(seat);
+    const inspection = await runtime?.inspect(instanceId).catch(() => undefined);
+    if (!runtime || !inspection || inspection.state === 'running') return true;
+    const cause = inspection.state === 'exited' ? inspection.cause : 'the container is gone';
+    await this.#options.onDead(runtime, { id: instanceId, app: app.name, cause });
+    return false;
+  }
+}

@@ -1,0 +1,88 @@
+import { get } from 'node:http';
+import { connect } from 'node:net';
+import type { Readiness } from '../model/app.js';
+import type { Clock } from '../model/clock.js';
+import type { Address } from '../model/instance.js';
+
+export interface ReadinessOptions {
+  readonly address: Address;
+  readonly readiness: Readiness;
+  /** Host header of an HTTP check. */
+  readonly domain: string;
+  /** Whether the instance's own process listens there; asked after a check succeeded. Undefined: cannot tell. */
+  readonly isListening: () => Promise<boolean | undefined>;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
+const firstPauseMs = 2;
+const longestPauseMs = 50;
+const attemptLimitMs = 1_000;
+/** A proxy in front of a port that nobody listens on (a published Docker port) accepts and closes within this time. */
+const staysOpenMs = 3;
+
+/** Resolves when the instance can serve. Checks again with millisecond back-off; rejects with the signal's reason. */
+export async function awaitReady(options: ReadinessOptions): Promise<void> {
+  const { signal, readiness, address } = options;
+  let pauseMs = firstPauseMs;
+  for (;;) {
+    signal.throwIfAborted();
+    const answers = 'http' in readiness ? await answersHttp(options, readiness.http) : await staysOpen(address, signal);
+    if (answers && (await options.isListening()) !== false) return;
+    await pause(options, pauseMs);
+    pauseMs = Math.min(longestPauseMs, pauseMs * 1.3);
+  }
+}
+
+function pause({ clock, signal }: ReadinessOptions, delayMs: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const abort = () => {
+      timer.cancel();
+      reject(signal.reason as Error);
+    };
+    const timer = clock.after(delayMs, () => {
+      signal.removeEventListener('abort', abort);
+      resolve();
+    });
+    signal.addEventListener('abort', abort, { once: true });
+  });
+}
+
+/** Whether a connection is accepted and not closed at once. */
+function staysOpen({ host, port }: Address, signal: AbortSignal): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, timeout: attemptLimitMs, signal });
+    const end = (open: boolean) => {
+      clearTimeout(stay);
+      socket.destroy();
+      resolve(open);
+    };
+    let stay: NodeJS.Timeout | undefined;
+    socket.on('connect', () => {
+      stay = setTimeout(end, staysOpenMs, true);
+      // Reading is what notices that the other side closed.
+      socket.resume();
+    });
+    for (const event of ['error', 'end', 'close', 'timeout']) socket.on(event, () => end(false));
+  });
+}
+
+function answersHttp({ address, domain, signal }: ReadinessOptions, path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const request = get({
+      ...address,
+      path,
+      headers: { host: domain, 'user-agent': 'fastcontainer-readiness' },
+      agent: false,
+      timeout: attemptLimitMs,
+      signal,
+    });
+    request.on('response', (response) => {
+      response.destroy();
+      resolve(response.statusCode !== undefined && response.statusCode >= 200 && response.statusCode < 400);
+    });
+    request.on('timeout', () => request.destroy());
+    request.on('error', () => resolve(false));
+    request.on('close', () => resolve(false));
+  });
+}

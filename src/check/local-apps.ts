@@ -1,0 +1,99 @@
+import type { AppRecord, Cmdb, DeploymentChange } from '../cmdb/cmdb.js';
+import { LocalApp } from './local-app.js';
+
+/** Called after each new record of an app that this node is concerned with. */
+export type RecordListener = (local: LocalApp) => void;
+
+/**
+ * The apps this node is concerned with at the moment: those it uses, boots, or lets requests wait for. Their records
+ * are kept true by this node's own writes and by the change log; all others are read when they are needed.
+ */
+export class LocalApps {
+  readonly #cmdb: Cmdb;
+  readonly #apps = new Map<string, LocalApp>();
+  readonly #listeners: RecordListener[] = [];
+  readonly #reading = new Map<string, Promise<void>>();
+
+  constructor(cmdb: Cmdb) {
+    this.#cmdb = cmdb;
+  }
+
+  get(name: string): LocalApp | undefined {
+    return this.#apps.get(name);
+  }
+
+  values(): IterableIterator<LocalApp> {
+    return this.#apps.values();
+  }
+
+  onRecord(listener: RecordListener): void {
+    this.#listeners.push(listener);
+  }
+
+  /** The app of a record that was just read; the record is taken where the app was not known. */
+  of(record: AppRecord): LocalApp {
+    const known = this.#apps.get(record.app.name);
+    if (known) return known;
+    const local = new LocalApp(record);
+    this.#apps.set(local.name, local);
+    return local;
+  }
+
+  /** The app by name, read from the store where it is not known; undefined where there is none. */
+  async load(name: string): Promise<LocalApp | undefined> {
+    const known = this.#apps.get(name);
+    if (known) return known;
+    const record = await this.#cmdb.find({ app: name });
+    return record && this.of(record);
+  }
+
+  /** Changes the app's deployment; what is known of it here is the outcome before anyone else hears of it. */
+  async update(name: string, change: DeploymentChange): Promise<AppRecord['deployment']> {
+    const { deployment, version } = await this.#cmdb.update(name, change);
+    const local = this.#apps.get(name);
+    if (local && local.version !== version) this.#see(local, { app: local.app, removed: local.removed, deployment, version });
+    return deployment;
+  }
+
+  /** The change log named this app: reads it again unless `version` is the one known. */
+  async refresh(name: string, version?: string): Promise<void> {
+    const local = this.#apps.get(name);
+    if (!local || (version !== undefined && local.version === version)) return;
+    const reading = this.#reading.get(name) ?? Promise.resolve();
+    const next = reading.then(() => this.#read(local));
+    this.#reading.set(name, next);
+    await next.finally(() => {
+      if (this.#reading.get(name) === next) this.#reading.delete(name);
+    });
+  }
+
+  /** Reads every known app again: the change log has a gap. */
+  async refreshAll(): Promise<void> {
+    await Promise.all([...this.#apps.keys()].map((name) => this.refresh(name)));
+  }
+
+  /** Forgets the app where nothing on this node needs it. */
+  letGo(local: LocalApp): void {
+    if (local.isIdle && this.#apps.get(local.name) === local) this.#apps.delete(local.name);
+  }
+
+  async #read(local: LocalApp): Promise<void> {
+    for (;;) {
+      const epoch = local.epoch;
+      const record = await this.#cmdb.find({ app: local.name });
+      // A write of this node came in between: what was read may be older than it.
+      if (local.epoch !== epoch) continue;
+      this.#see(local, record ?? goneRecord(local));
+      return;
+    }
+  }
+
+  #see(local: LocalApp, record: AppRecord): void {
+    local.see(record);
+    for (const listener of this.#listeners) listener(local);
+  }
+}
+
+function goneRecord(local: LocalApp): AppRecord {
+  return { app: local.app, removed: true, deployment: { app: local.name, instances: [] }, version: '' };
+}

@@ -1,0 +1,80 @@
+import type { Cmdb } from '../cmdb/cmdb.js';
+import { RequestError } from '../model/errors.js';
+import { domainOf } from './host-name.js';
+import type { LocalApp } from './local-app.js';
+import type { LocalApps } from './local-apps.js';
+import { TwoGenerationCache } from './two-generation-cache.js';
+
+export interface RouterOptions {
+  readonly cmdb: Cmdb;
+  readonly apps: LocalApps;
+  /** False while the store was just replaced and may not know every app yet: an unknown domain is then no 404. */
+  readonly isComplete: () => boolean;
+  /** Bound of the cache of known hosts, in entries. */
+  readonly knownHosts?: number;
+  /** Bound of the cache of unknown domains, in entries. */
+  readonly unknownDomains?: number;
+}
+
+/** Whose domain is this host name? Cached by the header's exact bytes; both caches live until an app changes. */
+export class Router {
+  readonly #options: RouterOptions;
+  readonly #known: TwoGenerationCache<string>;
+  readonly #unknown: TwoGenerationCache<true>;
+  readonly #looking = new Map<string, Promise<LocalApp | undefined>>();
+  /** Goes up with each change of an app, so that an answer asked for before it is not cached after it. */
+  #epoch = 0;
+
+  constructor(options: RouterOptions) {
+    this.#options = options;
+    this.#known = new TwoGenerationCache(options.knownHosts ?? 200_000);
+    this.#unknown = new TwoGenerationCache(options.unknownDomains ?? 20_000);
+  }
+
+  /** The app of a host header where it is at hand; never asks the store. */
+  cached(host: string): LocalApp | undefined {
+    const name = this.#known.get(host);
+    return name === undefined ? undefined : this.#options.apps.get(name);
+  }
+
+  /** The app of a host header, with at most one store look-up. Throws `unknown_domain`, `bad_request`, `cmdb_unavailable`. */
+  async find(host: string): Promise<LocalApp> {
+    const name = this.#known.get(host);
+    const local = name === undefined ? await this.#lookUp(host) : await this.#options.apps.load(name);
+    if (local && !local.removed) return local;
+    if (!this.#options.isComplete()) {
+      throw new RequestError('cmdb_unavailable', 'The configuration store was just replaced; try again shortly.');
+    }
+    throw new RequestError('unknown_domain', `No app serves the domain ${domainOf(host) ?? ''}.`);
+  }
+
+  /** An app's record changed: any host may lead elsewhere now. */
+  forget(): void {
+    this.#epoch += 1;
+    this.#known.clear();
+    this.#unknown.clear();
+  }
+
+  async #lookUp(host: string): Promise<LocalApp | undefined> {
+    const domain = domainOf(host);
+    if (domain === undefined) throw new RequestError('bad_request', 'The Host header is not a host name.');
+    if (this.#unknown.get(domain)) return undefined;
+    const epoch = this.#epoch;
+    const looking = this.#looking.get(domain) ?? this.#ask(domain);
+    const local = await looking;
+    if (epoch !== this.#epoch) return local;
+    if (local) this.#known.set(host, local.name);
+    else if (this.#options.isComplete()) this.#unknown.set(domain, true);
+    return local;
+  }
+
+  #ask(domain: string): Promise<LocalApp | undefined> {
+    const { cmdb, apps } = this.#options;
+    const asking = cmdb
+      .find({ domain })
+      .then((record) => record && apps.of(record))
+      .finally(() => this.#looking.delete(domain));
+    this.#looking.set(domain, asking);
+    return asking;
+  }
+}

@@ -1,0 +1,207 @@
+import { randomBytes } from 'node:crypto';
+import type { Logger } from 'pino';
+import type { Beat, Cmdb, Session } from '../cmdb/cmdb.js';
+import type { Clock, Timer } from '../model/clock.js';
+import { RequestError } from '../model/errors.js';
+import { Liveness, type Verdict } from './liveness.js';
+
+/** The session's times in milliseconds; the defaults are the protocol's. */
+export interface SessionTiming {
+  readonly ttlMs: number;
+  readonly beatMs: number;
+  /** How long a silent user counts that nobody proved dead. */
+  readonly outageGraceMs: number;
+}
+
+export const defaultSessionTiming: SessionTiming = { ttlMs: 10_000, beatMs: 3_000, outageGraceMs: 300_000 };
+
+export interface NodeSessionOptions {
+  readonly cmdb: Cmdb;
+  readonly host: string;
+  readonly process: Session['process'];
+  /** Whether a session's process on this machine is proved dead. */
+  readonly isProvedDead: (session: Session) => boolean;
+  readonly timing: SessionTiming;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** The incarnation changed: uses registered under the old one must be registered anew before anything is sent. */
+  readonly onRenewed: (oldIncarnation: string) => void;
+  /** The store is another one than before: it came back empty, or a replica took over. */
+  readonly onStoreReplaced: () => void;
+}
+
+/**
+ * This node's liveness in the CMDB, and its judgement of the others. Beats in the background; an unreachable store is
+ * logged once and does not end the session on this side.
+ */
+export class NodeSession {
+  readonly #options: NodeSessionOptions;
+  readonly #liveness: Liveness;
+  #incarnation = newIncarnation();
+  #beats = 0;
+  #lastTickAt: number;
+  #identity: string | undefined;
+  /** Since when the same store has answered without a gap; undefined while it does not. */
+  #steadySince: number | undefined;
+  #outage: string | undefined = 'not yet reached';
+  #replacedAt = -Infinity;
+  #timer: Timer | undefined;
+  #beating: Promise<void> | undefined;
+  #stopped = false;
+
+  constructor(options: NodeSessionOptions) {
+    this.#options = options;
+    this.#liveness = new Liveness(options.timing, options.isProvedDead);
+    this.#lastTickAt = options.clock.monotonic();
+  }
+
+  get incarnation(): string {
+    return this.#incarnation;
+  }
+
+  /** Why the store cannot be used at the moment; undefined while it can. */
+  get outage(): string | undefined {
+    return this.#outage;
+  }
+
+  /** The store's identity as of the last beat. */
+  get storeIdentity(): string | undefined {
+    return this.#identity;
+  }
+
+  /** Whether this node has seen the same store answer for long enough to judge, drain or terminate. */
+  get mayJudge(): boolean {
+    const { clock, timing } = this.#options;
+    return this.#steadySince !== undefined && clock.monotonic() - this.#steadySince >= timing.ttlMs;
+  }
+
+  /** For one TTL after the store was replaced, what it does not know may still come: not a 404, not an orphan. */
+  get storeIsComplete(): boolean {
+    const { clock, timing } = this.#options;
+    return clock.monotonic() - this.#replacedAt >= timing.ttlMs;
+  }
+
+  /**
+   * Call in the tick in which a request is dispatched: false where this process was frozen for longer than a session
+   * lives, so that others may have given it up; the session is then renewed.
+   */
+  check(): boolean {
+    const now = this.#options.clock.monotonic();
+    if (now - this.#lastTickAt < this.#options.timing.ttlMs) return true;
+    this.#renew('this process was frozen for longer than a session lives');
+    return false;
+  }
+
+  /** What is known of a user found in a deployment. 'unknown' asks again after the next beat, which is brought forward. */
+  verdict(incarnation: string): Verdict {
+    if (incarnation === this.#incarnation) return 'alive';
+    const verdict = this.#liveness.verdict(incarnation, this.#options.clock.monotonic(), this.mayJudge);
+    if (verdict === 'unknown' && !this.#stopped) void this.beat();
+    return verdict;
+  }
+
+  /** Beats once now and goes on in the background. Resolves after the first attempt, whatever came of it. */
+  async start(): Promise<void> {
+    await this.beat();
+    this.#tick();
+  }
+
+  /** Others must see this session before they see its first use or claim. Throws `cmdb_unavailable`. */
+  async ensureRegistered(): Promise<void> {
+    if (this.#beats === 0) await this.beat();
+    // The beat that was under way may have been the old incarnation's.
+    if (this.#beats === 0 && this.#outage === undefined) await this.beat();
+    if (this.#beats === 0) {
+      throw new RequestError('cmdb_unavailable', 'The configuration store cannot be reached.', { cause: this.#outage });
+    }
+  }
+
+  /** One beat; concurrent callers share it. Never throws. */
+  beat(): Promise<void> {
+    this.#beating ??= this.#beatOnce().finally(() => {
+      this.#beating = undefined;
+    });
+    return this.#beating;
+  }
+
+  /** Stops beating and leaves the CMDB, so that nobody has to judge. */
+  async leave(): Promise<void> {
+    this.#stopped = true;
+    this.#timer?.cancel();
+    await this.#beating;
+    if (this.#outage !== undefined) return;
+    await this.#options.cmdb.beat(this.#session(), [this.#incarnation]).catch((error: unknown) => {
+      this.#options.logger.warn({ err: error }, 'could not take the session out of the CMDB; others will judge it dead');
+    });
+  }
+
+  #tick(): void {
+    if (this.#stopped) return;
+    this.check();
+    this.#lastTickAt = this.#options.clock.monotonic();
+    void this.beat();
+    this.#timer = this.#options.clock.after(this.#options.timing.beatMs, () => this.#tick());
+  }
+
+  async #beatOnce(): Promise<void> {
+    const { cmdb, clock, logger } = this.#options;
+    const askedAt = clock.monotonic();
+    const session = this.#session();
+    try {
+      const beat = await cmdb.beat(session, this.#liveness.toRevoke());
+      if (session.incarnation !== this.#incarnation) return;
+      this.#beats += 1;
+      this.#observe(beat, askedAt);
+    } catch (error) {
+      this.#steadySince = undefined;
+      if (this.#outage === undefined || this.#beats === 0) {
+        logger.warn({ err: error }, 'the CMDB cannot be reached; known apps keep answering, boots wait');
+      }
+      this.#outage = error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  #observe(beat: Beat, askedAt: number): void {
+    const { clock, logger, timing } = this.#options;
+    const now = clock.monotonic();
+    if (this.#outage !== undefined) logger.info('the CMDB answers');
+    this.#outage = undefined;
+    // A beat that took longer than a session lives is a gap, even though it was answered in the end.
+    if (now - askedAt > timing.ttlMs) this.#steadySince = undefined;
+    const replaced = this.#identity !== undefined && this.#identity !== beat.identity;
+    if (replaced) {
+      logger.warn('the CMDB is another store than before (restart with other data, or failover); applying apps again');
+      this.#steadySince = undefined;
+      this.#replacedAt = now;
+      this.#liveness.forget();
+    }
+    this.#identity = beat.identity;
+    this.#steadySince ??= now;
+    this.#liveness.observe(beat.sessions, now, askedAt);
+    if (beat.revoked && !replaced) this.#renew('another node revoked it');
+    if (replaced) {
+      this.#renew('the store was replaced');
+      this.#options.onStoreReplaced();
+    }
+  }
+
+  #renew(why: string): void {
+    const old = this.#incarnation;
+    this.#options.logger.warn({ why }, 'this session lapsed; registering anew');
+    this.#incarnation = newIncarnation();
+    this.#liveness.revoke(old);
+    this.#beats = 0;
+    this.#lastTickAt = this.#options.clock.monotonic();
+    void this.beat();
+    this.#options.onRenewed(old);
+  }
+
+  #session(): Session {
+    const { host, process } = this.#options;
+    return { incarnation: this.#incarnation, host, beats: this.#beats, process };
+  }
+}
+
+function newIncarnation(): string {
+  return randomBytes(9).toString('base64url');
+}

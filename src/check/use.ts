@@ -1,0 +1,160 @@
+import type { App } from '../model/app.js';
+import type { Clock, Timer } from '../model/clock.js';
+import type { Address } from '../model/instance.js';
+import type { LocalApp } from './local-app.js';
+import type { CutReason, Occupant, Seat } from './seat.js';
+
+/** What a Use tells the room that keeps it. */
+export interface UseOwner {
+  /** A place came free. */
+  seatFreed(use: Use): void;
+  /** Data flows again on an instance that was reported as quiet. */
+  wokeUp(use: Use): void;
+}
+
+/**
+ * This node's registered use of one ready instance: as long as it stands, requests to the instance need no CMDB
+ * round trip. Counts what is in flight and knows when something last happened (epoch milliseconds).
+ */
+export class Use {
+  readonly local: LocalApp;
+  readonly instanceId: string;
+  readonly address: Address;
+  readonly #owner: UseOwner;
+  readonly #clock: Clock;
+  readonly #seats = new Set<UseSeat>();
+  /** Seats that count only while data flows. */
+  #trafficOnly = 0;
+  /** No new seats: the instance drains, or the use is being released or registered anew. */
+  closed = false;
+  /** Reported to the CMDB as held by silent connections only. */
+  quiet = false;
+  lastActiveAt: number;
+  watchedLimitMs = 0;
+  #idleTimer: Timer | undefined;
+  #onEmpty: (() => void) | undefined;
+
+  constructor(local: LocalApp, instanceId: string, address: Address, owner: UseOwner, clock: Clock) {
+    this.local = local;
+    this.instanceId = instanceId;
+    this.address = address;
+    this.#owner = owner;
+    this.#clock = clock;
+    this.lastActiveAt = clock.now();
+  }
+
+  /** Requests and connections under way. */
+  get inflight(): number {
+    return this.#seats.size;
+  }
+
+  /** Whether only connections hold it on which nothing has to flow. */
+  get onlyTraffic(): boolean {
+    return this.#seats.size === this.#trafficOnly;
+  }
+
+  /** Takes one more place; the caller has checked `closed` and the app's concurrency. */
+  take(): Seat {
+    const seat = new UseSeat(this);
+    this.#seats.add(seat);
+    this.active();
+    return seat;
+  }
+
+  active(): void {
+    this.lastActiveAt = this.#clock.now();
+    if (this.quiet) {
+      this.quiet = false;
+      this.#owner.wokeUp(this);
+    }
+  }
+
+  leave(seat: UseSeat, trafficOnly: boolean): void {
+    this.#seats.delete(seat);
+    if (trafficOnly) this.#trafficOnly -= 1;
+    else this.active();
+    if (this.#seats.size === 0) this.#onEmpty?.();
+    this.#owner.seatFreed(this);
+  }
+
+  onlyTrafficFrom(): void {
+    this.#trafficOnly += 1;
+  }
+
+  now(): number {
+    return this.#clock.now();
+  }
+
+  /** Breaks off what is under way: all of it, or only the silent connections. */
+  cut(reason: CutReason, which: 'all' | 'silent' = 'all'): void {
+    for (const seat of this.#seats) {
+      if (which === 'all' || seat.isSilent) seat.occupant?.cut(reason);
+    }
+  }
+
+  /** The timer that looks for idleness, and the limit it was armed with. */
+  watch(limitMs: number, timer: Timer): void {
+    this.#idleTimer?.cancel();
+    this.#idleTimer = timer;
+    this.watchedLimitMs = limitMs;
+  }
+
+  unwatch(): void {
+    this.#idleTimer?.cancel();
+  }
+
+  /** Resolves when nothing is under way any more. One caller at a time. */
+  empty(): Promise<void> {
+    if (this.#seats.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onEmpty = resolve;
+    });
+  }
+}
+
+class UseSeat implements Seat {
+  readonly #use: Use;
+  occupant: Occupant | undefined = undefined;
+  #held = true;
+  #trafficOnly = false;
+  #touchedAt = 0;
+
+  constructor(use: Use) {
+    this.#use = use;
+  }
+
+  get app(): App {
+    return this.#use.local.app;
+  }
+
+  get instanceId(): string {
+    return this.#use.instanceId;
+  }
+
+  get address(): Address {
+    return this.#use.address;
+  }
+
+  /** An upgraded connection on which nothing flowed for the app's idle TTL. */
+  get isSilent(): boolean {
+    return this.#trafficOnly && this.#use.now() - this.#touchedAt >= this.app.idleTtlMs;
+  }
+
+  countOnlyTraffic(): void {
+    if (this.#trafficOnly || !this.#held) return;
+    this.#trafficOnly = true;
+    this.#use.onlyTrafficFrom();
+    this.touch();
+  }
+
+  touch(): void {
+    this.#use.active();
+    this.#touchedAt = this.#use.lastActiveAt;
+  }
+
+  release(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    this.#use.leave(this, this.#trafficOnly);
+  }
+}

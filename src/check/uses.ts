@@ -1,0 +1,238 @@
+import type { Logger } from 'pino';
+import type { Clock } from '../model/clock.js';
+import { findInstance, quietUser, registerUser, releaseUser } from '../model/deployment.js';
+import type { LocalApp } from './local-app.js';
+import type { LocalApps } from './local-apps.js';
+import type { CutReason } from './seat.js';
+import type { NodeSession } from './session.js';
+import { Use, type UseOwner } from './use.js';
+
+export interface UsesOptions {
+  readonly apps: LocalApps;
+  readonly session: NodeSession;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** A place came free while requests wait for this app. */
+  readonly onSeatFreed: (local: LocalApp) => void;
+  /** Nothing will be sent to this instance any more: its connections can go. */
+  readonly onEnded: (instanceId: string) => void;
+}
+
+/** A use that sent nothing for this long, or for half the idle TTL where that is shorter, is released. */
+const releaseAfterMs = 60_000;
+const retryWriteMs = 3_000;
+
+/** This node's uses of instances: registered with one update, released lazily with the true time of last activity. */
+export class Uses implements UseOwner {
+  readonly #options: UsesOptions;
+  readonly #opening = new Map<string, Promise<Use | undefined>>();
+  readonly #draining = new Set<Use>();
+  #stopped = false;
+  /** The last write about each instance; the next one waits for it, so that they land in the order they were meant. */
+  readonly #writes = new Map<string, Promise<unknown>>();
+
+  constructor(options: UsesOptions) {
+    this.#options = options;
+    options.apps.onRecord((local) => this.#followRecord(local));
+  }
+
+  /** Registers this node as user of a ready instance. Undefined where the instance is not ready any more. */
+  open(local: LocalApp, instanceId: string): Promise<Use | undefined> {
+    const known = this.#opening.get(instanceId);
+    if (known) return known;
+    const opening = this.#register(local, instanceId).finally(() => this.#opening.delete(instanceId));
+    this.#opening.set(instanceId, opening);
+    return opening;
+  }
+
+  /** Takes up a use that the write just made has registered already (a boot that succeeded here). */
+  takeUp(local: LocalApp, instanceId: string): Use | undefined {
+    const known = local.uses.get(instanceId);
+    if (known) return known;
+    const instance = findInstance(local.deployment, instanceId);
+    if (instance?.state !== 'ready' || !instance.address || !instance.users[this.#me]) return undefined;
+    const use = new Use(local, instanceId, instance.address, this, this.#options.clock);
+    local.uses.set(instanceId, use);
+    this.#watchIdle(use);
+    return use;
+  }
+
+  /** The instance is dead: whatever is under way is broken off. */
+  end(local: LocalApp, instanceId: string, reason: CutReason): void {
+    const use = local.uses.get(instanceId);
+    if (use) this.#end(use, reason);
+  }
+
+  /** Registers all uses under the session's new incarnation, those in flight first; until then nothing new is sent. */
+  async renew(oldIncarnation: string): Promise<void> {
+    const uses = this.#all().filter((use) => !use.closed);
+    for (const use of uses) use.closed = true;
+    uses.sort((a, b) => b.inflight - a.inflight);
+    await Promise.all(uses.map((use) => this.#renewOne(use, oldIncarnation)));
+  }
+
+  /** Releases everything once nothing is under way; past `deadlineMs` it is broken off. */
+  async releaseAll(deadlineMs: number): Promise<void> {
+    this.#stopped = true;
+    await Promise.all(this.#all().map((use) => this.#drain(use, deadlineMs)));
+  }
+
+  /** What is under way here to an instance; undefined where this node does not use it. */
+  inflight(instanceId: string): { inflight: number } | undefined {
+    const use = this.#all().find((known) => known.instanceId === instanceId);
+    return use && { inflight: use.inflight };
+  }
+
+  seatFreed(use: Use): void {
+    if (use.local.waiting > 0) this.#options.onSeatFreed(use.local);
+  }
+
+  wokeUp(use: Use): void {
+    void this.#write(use, (deployment, now) => registerUser(deployment, use.instanceId, this.#me, now));
+  }
+
+  get #me(): string {
+    return this.#options.session.incarnation;
+  }
+
+  #all(): Use[] {
+    return [...this.#options.apps.values()].flatMap((local) => [...local.uses.values()]);
+  }
+
+  async #register(local: LocalApp, instanceId: string): Promise<Use | undefined> {
+    const { apps, clock, session } = this.#options;
+    local.pins += 1;
+    try {
+      await session.ensureRegistered();
+      return await this.#inOrder(instanceId, async () => {
+        await apps.update(local.name, (deployment) => registerUser(deployment, instanceId, this.#me, clock.now()));
+        return this.takeUp(local, instanceId);
+      });
+    } finally {
+      local.pins -= 1;
+    }
+  }
+
+  async #renewOne(use: Use, old: string): Promise<void> {
+    const { apps, clock, logger, session } = this.#options;
+    try {
+      await session.ensureRegistered();
+      const deployment = await this.#inOrder(use.instanceId, () =>
+        apps.update(use.local.name, (current) => {
+          const released = releaseUser(current, use.instanceId, old, use.lastActiveAt);
+          return registerUser(released, use.instanceId, this.#me, clock.now());
+        }),
+      );
+      if (!findInstance(deployment, use.instanceId)?.users[this.#me]) return this.#end(use, 'instance_gone');
+      use.closed = false;
+      this.seatFreed(use);
+    } catch (error) {
+      logger.warn({ err: error, app: use.local.name }, 'could not register the use of an instance anew; it is given up');
+      this.#end(use, 'instance_gone');
+    }
+  }
+
+  /** What the deployment says now: an instance that drains is drained here, one that is gone is let go. */
+  #followRecord(local: LocalApp): void {
+    for (const use of local.uses.values()) {
+      const instance = findInstance(local.deployment, use.instanceId);
+      if (!instance || instance.state === 'terminating') this.#end(use, 'instance_gone');
+      else if (instance.state === 'draining') void this.#drain(use, local.app.drainTimeoutMs);
+      else if (use.watchedLimitMs !== idleLimitMs(use)) this.#watchIdle(use);
+    }
+  }
+
+  /** Lets what is under way finish, except connections that are silent for the idle TTL, and then releases. */
+  async #drain(use: Use, timeoutMs: number): Promise<void> {
+    use.closed = true;
+    if (this.#draining.has(use)) return;
+    this.#draining.add(use);
+    use.cut('idle', 'silent');
+    const timer = this.#options.clock.after(timeoutMs, () => use.cut('drain_timeout'));
+    await use.empty();
+    timer.cancel();
+    this.#draining.delete(use);
+    await this.#release(use);
+  }
+
+  async #release(use: Use): Promise<void> {
+    if (!this.#forget(use)) return;
+    const me = this.#me;
+    await this.#write(use, (deployment) => {
+      // Opened again since: the use that stands now is another one, under the same name.
+      if (use.local.uses.has(use.instanceId)) return deployment;
+      return releaseUser(deployment, use.instanceId, me, use.lastActiveAt);
+    });
+    this.#options.apps.letGo(use.local);
+  }
+
+  #end(use: Use, reason: CutReason): void {
+    if (!this.#forget(use)) return;
+    use.cut(reason);
+    this.#options.apps.letGo(use.local);
+  }
+
+  #forget(use: Use): boolean {
+    use.closed = true;
+    use.unwatch();
+    if (use.local.uses.get(use.instanceId) !== use) return false;
+    use.local.uses.delete(use.instanceId);
+    this.#options.onEnded(use.instanceId);
+    return true;
+  }
+
+  /** One timer per use, armed again only when it fires or the idle TTL changed: activity itself costs nothing. */
+  #watchIdle(use: Use): void {
+    const { clock } = this.#options;
+    const limitMs = idleLimitMs(use);
+    const isBusy = !use.onlyTraffic;
+    const leftMs = isBusy ? limitMs : limitMs - (clock.now() - use.lastActiveAt);
+    use.watch(limitMs, clock.after(Math.min(limitMs, Math.max(10, leftMs)), () => {
+      if (use.local.uses.get(use.instanceId) !== use) return;
+      if (!use.closed && use.onlyTraffic && clock.now() - use.lastActiveAt >= limitMs) this.#fallQuiet(use);
+      if (use.local.uses.get(use.instanceId) === use) this.#watchIdle(use);
+    }));
+  }
+
+  #fallQuiet(use: Use): void {
+    if (use.inflight === 0) {
+      use.closed = true;
+      void this.#release(use);
+      return;
+    }
+    if (use.quiet) return;
+    use.quiet = true;
+    void this.#write(use, (deployment) => quietUser(deployment, use.instanceId, this.#me, use.lastActiveAt));
+  }
+
+  /** Writes in the order of the calls, and again until it is written: a use left behind would keep its instance for ever. */
+  async #write(
+    use: Use,
+    change: (deployment: LocalApp['deployment'], now: number) => LocalApp['deployment'],
+  ): Promise<void> {
+    const { apps, clock, logger } = this.#options;
+    try {
+      await this.#inOrder(use.instanceId, () =>
+        apps.update(use.local.name, (deployment) => change(deployment, clock.now())),
+      );
+    } catch (error) {
+      logger.debug({ err: error, app: use.local.name }, 'could not write the use of an instance; trying again');
+      if (!this.#stopped) clock.after(retryWriteMs, () => void this.#write(use, change));
+    }
+  }
+
+  #inOrder<T>(instanceId: string, run: () => Promise<T>): Promise<T> {
+    const before = this.#writes.get(instanceId) ?? Promise.resolve();
+    const next = before.then(run, run);
+    this.#writes.set(instanceId, next);
+    const settled = () => {
+      if (this.#writes.get(instanceId) === next) this.#writes.delete(instanceId);
+    };
+    next.then(settled, settled);
+    return next;
+  }
+}
+
+function idleLimitMs(use: Use): number {
+  return Math.min(releaseAfterMs, use.local.app.idleTtlMs / 2);
+}

@@ -1,0 +1,306 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { type Database, open, type RootDatabase } from 'lmdb';
+import { emptyDeployment } from '../model/deployment.js';
+import { RequestError } from '../model/errors.js';
+import { nextDueAt } from '../model/schedule.js';
+import type {
+  AppRecord,
+  Beat,
+  ChangeBatch,
+  Cmdb,
+  DeploymentChange,
+  DomainConflict,
+  Session,
+  UnreadableReport,
+} from './cmdb.js';
+import { Bell } from './lmdb/bell.js';
+import { decodeApp, decodeDeployment, encodeApp, encodeDeployment, type StoredApp, type StoredDeployment } from './record-format.js';
+
+export interface LmdbCmdbOptions {
+  /** Directory of the store; made where it is missing. */
+  readonly path: string;
+  readonly onUnreadable: UnreadableReport;
+  /** Changes the log holds; who is further behind has fallen off. */
+  readonly logLength?: number;
+  /** Longest wait of `changes`, in milliseconds. */
+  readonly changesWaitMs?: number;
+}
+
+const postponeMs = 5_000;
+
+/**
+ * Opens the embedded store for the processes of one machine. Every write is one LMDB transaction, so there is no
+ * unknown outcome. Throws an Error that names the path where it cannot be opened.
+ */
+export function openLmdbCmdb(options: LmdbCmdbOptions): Cmdb {
+  try {
+    mkdirSync(options.path, { recursive: true, mode: 0o700 });
+    const root = open<string, string>({ path: options.path, maxDbs: 16, encoding: 'string' });
+    return new LmdbCmdb(root, options);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`cannot open the CMDB in ${options.path}: ${why}; make the directory writable or change cmdb`, {
+      cause: error,
+    });
+  }
+}
+
+class LmdbCmdb implements Cmdb {
+  readonly #options: LmdbCmdbOptions;
+  readonly #root: RootDatabase<string, string>;
+  readonly #apps: Database<string, string>;
+  readonly #deployments: Database<string, string>;
+  readonly #domains: Database<string, string>;
+  /** [due at, app] in the order of time. */
+  readonly #schedule: Database<string, [number, string]>;
+  /** When each app is scheduled, to find its entry above. */
+  readonly #scheduledAt: Database<string, string>;
+  readonly #log: Database<string, number>;
+  readonly #sessions: Database<string, string>;
+  readonly #bell: Bell;
+  readonly #closing = new AbortController();
+
+  constructor(root: RootDatabase<string, string>, options: LmdbCmdbOptions) {
+    this.#options = options;
+    this.#root = root;
+    const table = <K extends string | number | [number, string]>(name: string) =>
+      root.openDB<string, K>({ name, encoding: 'string' });
+    this.#apps = table('apps');
+    this.#deployments = table('deployments');
+    this.#domains = table('domains');
+    this.#schedule = table('schedule');
+    this.#scheduledAt = table('scheduled-at');
+    this.#log = table('log');
+    this.#sessions = table('sessions');
+    this.#bell = new Bell(options.path);
+  }
+
+  async apply({ put, remove }: Parameters<Cmdb['apply']>[0]): Promise<DomainConflict[]> {
+    return this.#write(() => {
+      const conflicts = put.flatMap((app) => this.#putApp({ app, removed: false }));
+      for (const name of remove) this.#removeApp(name);
+      return conflicts;
+    });
+  }
+
+  async find(query: Parameters<Cmdb['find']>[0]): Promise<AppRecord | undefined> {
+    return this.#read(() => {
+      if ('app' in query) return this.#record(query.app);
+      const name = this.#domains.get(query.domain) ?? this.#domains.get(query.domain.replace(/^[^.]*/, '*'));
+      const record = name === undefined ? undefined : this.#record(name);
+      return record?.removed ? undefined : record;
+    });
+  }
+
+  async *list(which: 'all' | 'active'): AsyncIterable<AppRecord> {
+    const names = this.#read(() => [...(which === 'all' ? this.#apps : this.#scheduledAt).getKeys()]);
+    for (const name of names) {
+      const record = this.#read(() => this.#record(name));
+      if (record) yield record;
+    }
+  }
+
+  async update(app: string, change: DeploymentChange): Promise<StoredDeployment> {
+    return this.#write(() => {
+      const current = this.#deployment(app);
+      const stored = this.#app(app);
+      const deployment = change(current.deployment, stored?.app);
+      if (deployment === current.deployment) return current;
+      const next = { deployment, version: randomToken() };
+      if (deployment.instances.length === 0 && stored?.removed !== false) this.#drop(app);
+      else void this.#deployments.put(app, encodeDeployment(next));
+      this.#reschedule(app, nextDueAt(deployment, stored?.app));
+      this.#append({ app, version: next.version });
+      return next;
+    });
+  }
+
+  async changes(position: string | undefined, signal: AbortSignal): Promise<ChangeBatch> {
+    const until = AbortSignal.any([signal, this.#closing.signal, AbortSignal.timeout(this.#options.changesWaitMs ?? 5_000)]);
+    for (;;) {
+      const ring = this.#bell.next(until);
+      const batch = this.#read(() => this.#changesAfter(position));
+      if (position === undefined || batch.lost || batch.changes.length > 0 || until.aborted) {
+        ring.cancel();
+        return batch;
+      }
+      await ring.rung;
+    }
+  }
+
+  async due(now: number, limit: number): Promise<string[]> {
+    if (this.#read(() => this.#dueBy(now, 1)).length === 0) return [];
+    return this.#write(() => {
+      const names = this.#dueBy(now, limit);
+      for (const name of names) this.#reschedule(name, now + postponeMs);
+      return names;
+    });
+  }
+
+  async beat(session: Session, revoke: readonly string[] = []): Promise<Beat> {
+    return this.#write(() => {
+      const revoked = session.beats > 0 && this.#sessions.get(session.incarnation) === undefined;
+      if (!revoked) void this.#sessions.put(session.incarnation, JSON.stringify(session));
+      for (const incarnation of revoke) void this.#sessions.remove(incarnation);
+      const sessions = [...this.#sessions.getRange()].flatMap(({ key, value }) => this.#session(key, value));
+      return { identity: this.#identity(), sessions, revoked };
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.#closing.signal.aborted) return;
+    this.#closing.abort();
+    this.#bell.close();
+    await this.#root.close();
+  }
+
+  #putApp(stored: StoredApp): DomainConflict[] {
+    const { app } = stored;
+    const text = encodeApp(stored);
+    if (this.#apps.get(app.name) === text) return [];
+    const conflicts = app.domains.flatMap((domain) => this.#conflict(domain, app.name));
+    if (conflicts.length > 0) return conflicts;
+    for (const domain of this.#app(app.name)?.app.domains ?? []) this.#unclaim(domain, app.name);
+    for (const domain of app.domains) void this.#domains.put(domain, app.name);
+    void this.#apps.put(app.name, text);
+    this.#reschedule(app.name, nextDueAt(this.#deployment(app.name).deployment, app));
+    this.#append({ app: app.name });
+    return [];
+  }
+
+  /** A claim counts only while its owner lives and still lists the domain. */
+  #conflict(domain: string, wantedBy: string): DomainConflict[] {
+    const ownedBy = this.#domains.get(domain);
+    if (ownedBy === undefined || ownedBy === wantedBy) return [];
+    const owner = this.#app(ownedBy);
+    return owner && !owner.removed && owner.app.domains.includes(domain) ? [{ domain, wantedBy, ownedBy }] : [];
+  }
+
+  #removeApp(name: string): void {
+    const stored = this.#app(name);
+    if (!stored) return;
+    for (const domain of stored.app.domains) this.#unclaim(domain, name);
+    if (this.#deployment(name).deployment.instances.length === 0) {
+      this.#drop(name);
+      this.#reschedule(name, undefined);
+    } else {
+      void this.#apps.put(name, encodeApp({ app: stored.app, removed: true }));
+      this.#reschedule(name, 0);
+    }
+    this.#append({ app: name });
+  }
+
+  #unclaim(domain: string, owner: string): void {
+    if (this.#domains.get(domain) === owner) void this.#domains.remove(domain);
+  }
+
+  #drop(name: string): void {
+    void this.#apps.remove(name);
+    void this.#deployments.remove(name);
+  }
+
+  #record(name: string): AppRecord | undefined {
+    const stored = this.#app(name);
+    return stored && { ...stored, ...this.#deployment(name) };
+  }
+
+  #app(name: string): StoredApp | undefined {
+    const text = this.#apps.get(name);
+    return text === undefined ? undefined : this.#decode(`app ${name}`, () => decodeApp(text));
+  }
+
+  #deployment(name: string): StoredDeployment {
+    const text = this.#deployments.get(name);
+    const stored = text === undefined ? undefined : this.#decode(`deployment ${name}`, () => decodeDeployment(text));
+    return stored ?? { deployment: emptyDeployment(name), version: '' };
+  }
+
+  #decode<T>(record: string, decode: () => T): T | undefined {
+    try {
+      return decode();
+    } catch (error) {
+      this.#options.onUnreadable(record, error instanceof Error ? error.message : String(error));
+      return undefined;
+    }
+  }
+
+  #session(incarnation: string, text: string): Session[] {
+    const session = this.#decode(`session ${incarnation}`, () => JSON.parse(text) as Session);
+    return session && session.incarnation === incarnation ? [session] : [];
+  }
+
+  #reschedule(app: string, at: number | undefined): void {
+    const before = this.#scheduledAt.get(app);
+    if (before !== undefined) void this.#schedule.remove([Number(before), app]);
+    if (at === undefined) {
+      void this.#scheduledAt.remove(app);
+      return;
+    }
+    void this.#scheduledAt.put(app, String(at));
+    void this.#schedule.put([at, app], '');
+  }
+
+  #dueBy(now: number, limit: number): string[] {
+    return [...this.#schedule.getKeys({ end: [now, '\uffff'], limit })].map(([, app]) => app);
+  }
+
+  #append(change: { app: string; version?: string }): void {
+    const [last] = this.#log.getKeys({ reverse: true, limit: 1 });
+    const sequence = (last ?? 0) + 1;
+    void this.#log.put(sequence, JSON.stringify(change));
+    const oldest = sequence - (this.#options.logLength ?? 10_000);
+    if (oldest > 0) void this.#log.remove(oldest);
+    this.#bell.ringAfter(this.#root.committed);
+  }
+
+  #changesAfter(position: string | undefined): ChangeBatch {
+    const [last = 0] = this.#log.getKeys({ reverse: true, limit: 1 });
+    if (position === undefined) return { position: String(last), changes: [], lost: false };
+    const after = Number(position);
+    const [first = 1] = this.#log.getKeys({ limit: 1 });
+    const lost = !Number.isSafeInteger(after) || after < first - 1 || after > last;
+    if (lost) return { position: String(last), changes: [], lost };
+    const entries = [...this.#log.getRange({ start: after + 1, limit: 1_000 })];
+    const changes = entries.map(({ value }) => JSON.parse(value) as { app: string; version?: string });
+    return { position: String(entries.at(-1)?.key ?? after), changes, lost };
+  }
+
+  #identity(): string {
+    const known = this.#root.get('identity');
+    if (known !== undefined) return known;
+    const identity = randomToken();
+    void this.#root.put('identity', identity);
+    return identity;
+  }
+
+  #read<T>(run: () => T): T {
+    this.#throwIfClosed();
+    try {
+      return run();
+    } catch (error) {
+      throw unavailable(error);
+    }
+  }
+
+  async #write<T>(run: () => T): Promise<T> {
+    this.#throwIfClosed();
+    try {
+      return await this.#root.transaction(run);
+    } catch (error) {
+      throw unavailable(error);
+    }
+  }
+
+  #throwIfClosed(): void {
+    if (this.#closing.signal.aborted) throw new RequestError('cmdb_unavailable', 'The configuration store is closed.');
+  }
+}
+
+function unavailable(error: unknown): RequestError {
+  return new RequestError('cmdb_unavailable', 'The configuration store cannot be used.', { cause: error });
+}
+
+function randomToken(): string {
+  return randomBytes(12).toString('base64url');
+}

@@ -1,0 +1,58 @@
+import { type FSWatcher, watch, writeFile, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/**
+ * Wakes whoever follows the change log, in this process and in the others that share the store: each change touches a
+ * small file, and the kernel tells its watchers. Nothing polls.
+ */
+export class Bell {
+  readonly #file: string;
+  readonly #watcher: FSWatcher;
+  readonly #listeners = new Set<() => void>();
+  #ringing = false;
+  #closed = false;
+
+  constructor(directory: string) {
+    this.#file = join(directory, 'changes.bell');
+    writeFileSync(this.#file, '', { flag: 'a' });
+    this.#watcher = watch(this.#file, { persistent: false }, () => this.#wake());
+  }
+
+  /** Rings once when the writes under way are committed. */
+  ringAfter(committed: Promise<unknown>): void {
+    if (this.#ringing) return;
+    this.#ringing = true;
+    const ring = () => {
+      this.#ringing = false;
+      this.#wake();
+      if (!this.#closed) writeFile(this.#file, '.', () => {});
+    };
+    committed.then(ring, ring);
+  }
+
+  /** Resolves at the next ring, or when the signal aborts. Listens from the call on, so that no ring is missed. */
+  next(signal: AbortSignal): { readonly rung: Promise<void>; cancel(): void } {
+    let stop = () => {};
+    const rung = new Promise<void>((resolve) => {
+      stop = () => {
+        this.#listeners.delete(stop);
+        signal.removeEventListener('abort', stop);
+        resolve();
+      };
+      this.#listeners.add(stop);
+      signal.addEventListener('abort', stop, { once: true });
+      if (signal.aborted) stop();
+    });
+    return { rung, cancel: () => stop() };
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#watcher.close();
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const listener of this.#listeners) listener();
+  }
+}

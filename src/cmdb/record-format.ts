@@ -1,0 +1,121 @@
+import Type from 'typebox';
+import { Compile } from 'typebox/compile';
+import type { App } from '../model/app.js';
+import type { Deployment } from '../model/deployment.js';
+
+/** Version of the records' format; a record of another one is not read. */
+const format = 1;
+
+const positive = Type.Number({ minimum: 0 });
+const epochMs = Type.Number();
+const texts = Type.Array(Type.String());
+const textMap = Type.Record(Type.String(), Type.String());
+
+const appShape = Type.Object({
+  name: Type.String({ minLength: 1 }),
+  domains: texts,
+  runtime: Type.Union([Type.Literal('process'), Type.Literal('docker'), Type.Literal('oci')]),
+  command: Type.Optional(texts),
+  image: Type.Optional(Type.String()),
+  port: Type.Optional(positive),
+  env: textMap,
+  mounts: Type.Array(Type.Object({ source: Type.String(), target: Type.String(), readOnly: Type.Boolean() })),
+  cwd: Type.Optional(Type.String()),
+  user: Type.Optional(Type.String()),
+  readOnly: Type.Boolean(),
+  publish: Type.Boolean(),
+  limits: Type.Object({
+    memoryBytes: Type.Optional(positive),
+    cpus: Type.Optional(positive),
+    pids: Type.Optional(positive),
+  }),
+  readiness: Type.Union([Type.Object({ http: Type.String() }), Type.Object({ tcp: Type.Literal(true) })]),
+  scale: Type.Object({ min: positive, max: positive }),
+  concurrency: Type.Object({ target: positive, max: positive }),
+  queue: Type.Object({ max: positive, timeoutMs: positive }),
+  idleTtlMs: positive,
+  maxLifetimeMs: positive,
+  bootTimeoutMs: positive,
+  drainTimeoutMs: positive,
+  stopTimeoutMs: positive,
+  requestTimeoutMs: positive,
+  maxRequestBodyBytes: positive,
+});
+
+const states = ['booting', 'ready', 'pausing', 'paused', 'resuming', 'draining', 'terminating'];
+
+const instanceShape = Type.Object({
+  id: Type.String({ minLength: 1 }),
+  revision: Type.String(),
+  state: Type.Union(states.map((state) => Type.Literal(state))),
+  runtime: Type.String(),
+  host: Type.String(),
+  address: Type.Optional(Type.Object({ host: Type.String(), port: positive })),
+  owner: Type.Optional(Type.String()),
+  deadlineAt: Type.Optional(epochMs),
+  bootedAt: epochMs,
+  readyAt: Type.Optional(epochMs),
+  lastActiveAt: epochMs,
+  users: Type.Record(Type.String(), Type.Object({ since: epochMs, quietSince: Type.Optional(epochMs) })),
+  boot: Type.Record(Type.String(), Type.Number()),
+  end: Type.Optional(Type.Object({ reason: Type.String(), since: epochMs })),
+  failuresBefore: Type.Optional(positive),
+});
+
+const breakerShape = Type.Object({
+  failures: positive,
+  retryAt: epochMs,
+  code: Type.Union([Type.Literal('boot_failed'), Type.Literal('boot_timeout')]),
+  message: Type.String(),
+});
+
+const deploymentShape = Type.Object({
+  app: Type.String(),
+  instances: Type.Array(instanceShape),
+  breaker: Type.Optional(breakerShape),
+});
+
+const appRecord = Compile(Type.Object({ v: Type.Literal(format), app: appShape, removed: Type.Boolean() }));
+const deploymentRecord = Compile(
+  Type.Object({ v: Type.Literal(format), version: Type.String(), deployment: deploymentShape }),
+);
+
+export interface StoredApp {
+  readonly app: App;
+  readonly removed: boolean;
+}
+
+export interface StoredDeployment {
+  readonly version: string;
+  readonly deployment: Deployment;
+}
+
+/** A record as it is stored. */
+export function encodeApp({ app, removed }: StoredApp): string {
+  return JSON.stringify({ v: format, app, removed });
+}
+
+export function encodeDeployment({ version, deployment }: StoredDeployment): string {
+  return JSON.stringify({ v: format, version, deployment });
+}
+
+/** Reads a stored app; throws an Error that says what is wrong with it. */
+export function decodeApp(text: string): StoredApp {
+  const record: unknown = JSON.parse(text);
+  if (!appRecord.Check(record)) throw new Error(problemOf(appRecord.Errors(record), record));
+  return record as StoredApp;
+}
+
+/** Reads a stored deployment; throws an Error that says what is wrong with it. */
+export function decodeDeployment(text: string): StoredDeployment {
+  const record: unknown = JSON.parse(text);
+  if (!deploymentRecord.Check(record)) throw new Error(problemOf(deploymentRecord.Errors(record), record));
+  return record as unknown as StoredDeployment;
+}
+
+function problemOf(errors: readonly { instancePath: string; message: string }[], record: unknown): string {
+  const version: unknown = typeof record === 'object' && record !== null && 'v' in record ? record.v : undefined;
+  if (version !== format) return `its format version is ${JSON.stringify(version)}, this program reads ${format}`;
+  const [first] = errors;
+  return first ? `${first.instancePath} ${first.message}` : 'it has the wrong shape';
+}

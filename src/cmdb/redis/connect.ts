@@ -1,0 +1,83 @@
+import { readFileSync } from 'node:fs';
+import { Cluster, Redis, type RedisOptions } from 'ioredis';
+
+/** One server, a Sentinel-managed one, or a cluster. */
+export type RedisClient = Redis | Cluster;
+
+export interface ConnectOptions {
+  /** `redis://`, `rediss://` (TLS), `redis-sentinel://h1:p,h2:p/master/db`, `redis-cluster://h1:p,h2:p`; user and password in it. */
+  readonly url: string;
+  /** PEM file of the authority that signed the server's certificate. */
+  readonly caFile?: string;
+  /** Limit of each command, in milliseconds. */
+  readonly timeLimitMs: number;
+}
+
+/** Replies in their plain form only. */
+type ClientOptions = Omit<RedisOptions, 'replyMapping'>;
+
+interface Target {
+  readonly scheme: string;
+  readonly nodes: readonly { readonly host: string; readonly port: number }[];
+  readonly path: readonly string[];
+  readonly username?: string;
+  readonly password?: string;
+}
+
+const pattern = /^(rediss?(?:-sentinel|-cluster)?):\/\/(?:([^:@/]*)(?::([^@/]*))?@)?([^/?]+)(?:\/([^?]*))?/;
+const defaultPorts: Record<string, number> = { sentinel: 26_379 };
+
+/**
+ * A client that connects in the background and again whenever it is lost. Commands are refused at once while there is no
+ * connection, and never sent again behind the caller's back: whoever wrote finds out what became of it.
+ */
+export function connect(options: ConnectOptions, overrides: ClientOptions = {}): RedisClient {
+  const target = parse(options.url);
+  const tls = target.scheme.startsWith('rediss') ? { tls: options.caFile ? { ca: readFileSync(options.caFile) } : {} } : {};
+  const common: ClientOptions = {
+    ...(target.username ? { username: target.username } : {}),
+    ...(target.password ? { password: target.password } : {}),
+    ...tls,
+    commandTimeout: options.timeLimitMs,
+    connectTimeout: options.timeLimitMs,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    retryStrategy: (attempt) => Math.min(1_000, 50 * 2 ** Math.min(attempt, 5)),
+    ...overrides,
+  };
+  if (target.scheme.endsWith('-cluster')) {
+    const { retryStrategy, ...redisOptions } = common;
+    return new Cluster([...target.nodes], {
+      redisOptions,
+      enableOfflineQueue: false,
+      clusterRetryStrategy: (attempt) => retryStrategy?.(attempt) as number,
+    });
+  }
+  if (target.scheme.endsWith('-sentinel')) {
+    const [name = 'mymaster', db = '0'] = target.path;
+    return new Redis({ ...common, sentinels: [...target.nodes], name, db: Number(db) });
+  }
+  const [node] = target.nodes;
+  return new Redis({ ...common, host: node?.host ?? 'localhost', port: node?.port ?? 6_379, db: Number(target.path[0] ?? 0) });
+}
+
+function parse(url: string): Target {
+  const match = pattern.exec(url);
+  if (!match) throw new Error(`the CMDB's URL cannot be read; write redis://[user:password@]host:port/db`);
+  const [, scheme = '', username, password, hosts = '', path = ''] = match;
+  const defaultPort = defaultPorts[scheme.split('-')[1] ?? ''] ?? 6_379;
+  return {
+    scheme,
+    nodes: hosts.split(',').map((node) => nodeOf(node, defaultPort)),
+    path: path.split('/').filter(Boolean),
+    ...(username ? { username: decodeURIComponent(username) } : {}),
+    ...(password ? { password: decodeURIComponent(password) } : {}),
+  };
+}
+
+function nodeOf(text: string, defaultPort: number): { host: string; port: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/.exec(text);
+  if (!match) throw new Error(`the CMDB's URL has no host and port in '${text}'`);
+  return { host: match[1] ?? match[2] ?? '', port: Number(match[3] ?? defaultPort) };
+}

@@ -1,0 +1,104 @@
+import { Cluster } from 'ioredis';
+import type { Logger } from 'pino';
+import { RequestError } from '../../model/errors.js';
+import type { RedisClient } from './connect.js';
+import { withScripts } from './scripts.js';
+
+/** A command by name with its arguments. */
+export type Command = readonly (string | number)[];
+
+type Commands = Record<string, (...args: (string | number)[]) => Promise<unknown>>;
+
+/** The connection for everything that does not wait: commands have a limit, and failures one error. */
+export class Link {
+  readonly #client: RedisClient;
+  readonly #timeLimitMs: number;
+  readonly isCluster: boolean;
+  #lost = false;
+  #lastError: Error | undefined;
+  isClosed = false;
+
+  constructor(client: RedisClient, logger: Logger, timeLimitMs: number) {
+    this.#client = withScripts(client);
+    this.#timeLimitMs = timeLimitMs;
+    this.isCluster = client instanceof Cluster;
+    // Without a listener an error event would end the process; the state is logged when it changes, not per attempt.
+    client.on('error', (error: Error) => (this.#lastError = error));
+    client.on('close', () => {
+      if (this.#lost || this.isClosed) return;
+      this.#lost = true;
+      logger.warn({ err: this.#lastError }, 'no connection to Redis; trying again');
+    });
+    client.on('ready', () => {
+      if (this.#lost) logger.info('connected to Redis');
+      this.#lost = false;
+      this.#lastError = undefined;
+    });
+  }
+
+  async one(command: Command): Promise<unknown> {
+    return (await this.all([command]))[0];
+  }
+
+  /** In one round trip where the keys may lie in different slots only on a cluster: there one by one, in order. */
+  async all(commands: readonly Command[]): Promise<unknown[]> {
+    if (commands.length === 0) return [];
+    await this.#ready();
+    try {
+      return this.isCluster ? await this.#oneByOne(commands) : await this.#pipeline(commands);
+    } catch (error) {
+      throw unavailable(error);
+    }
+  }
+
+  close(): void {
+    this.isClosed = true;
+    this.#client.disconnect();
+  }
+
+  async #oneByOne(commands: readonly Command[]): Promise<unknown[]> {
+    const results: unknown[] = [];
+    for (const [name, ...args] of commands) results.push(await (this.#client as unknown as Commands)[name as string]?.(...args));
+    return results;
+  }
+
+  async #pipeline(commands: readonly Command[]): Promise<unknown[]> {
+    const pipeline = this.#client.pipeline();
+    for (const [name, ...args] of commands) (pipeline as unknown as Commands)[name as string]?.(...args);
+    const results = await this.#limited(pipeline.exec());
+    return (results ?? []).map(([error, value]) => {
+      if (error) throw error;
+      return value;
+    });
+  }
+
+  /** The limit of a command does not cover a pipeline whose connection hangs. */
+  #limited<T>(work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`no answer within ${this.#timeLimitMs} ms`)), this.#timeLimitMs);
+      work.then(resolve, reject).finally(() => clearTimeout(timer));
+    });
+  }
+
+  /** Waits for a connection that is being made, for as long as a command may take. */
+  async #ready(): Promise<void> {
+    if (this.#client.status === 'ready') return;
+    if (this.isClosed) throw unavailable(new Error('the connection is closed'));
+    await new Promise<void>((resolve, reject) => {
+      const done = () => {
+        clearTimeout(timer);
+        this.#client.off('ready', done);
+        resolve();
+      };
+      const timer = setTimeout(() => {
+        this.#client.off('ready', done);
+        reject(unavailable(this.#lastError ?? new Error('not connected')));
+      }, this.#timeLimitMs);
+      this.#client.once('ready', done);
+    });
+  }
+}
+
+export function unavailable(cause: unknown): RequestError {
+  return new RequestError('cmdb_unavailable', undefined, { cause });
+}

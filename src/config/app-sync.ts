@@ -1,0 +1,69 @@
+import type { Logger } from 'pino';
+import type { App } from '../model/app.js';
+import type { Clock, Timer } from '../model/clock.js';
+import type { AppApplier } from './apply-apps.js';
+
+export interface AppSyncOptions {
+  readonly applier: AppApplier;
+  /** Identity of the store: another one than last time does not know what was applied before. */
+  readonly identity: () => string | undefined;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+const retryMs = 1_000;
+/** A store that stays away is named this often, counted in attempts. */
+const logEvery = 10;
+
+/** Keeps the CMDB's apps as the files say: applies the latest set, again and again until the store has taken it. */
+export class AppSync {
+  readonly #options: AppSyncOptions;
+  #wanted: { apps: readonly App[]; force: boolean } | undefined;
+  #running: Promise<void> | undefined;
+  #timer: Timer | undefined;
+  #failures = 0;
+  #stopped = false;
+
+  constructor(options: AppSyncOptions) {
+    this.#options = options;
+  }
+
+  /** Whether the store has taken the latest apps. */
+  get isApplied(): boolean {
+    return this.#wanted === undefined;
+  }
+
+  /** Applies these apps from now on. Resolves after the first attempt, whatever came of it; later ones follow by themselves. */
+  async apply(apps: readonly App[], force = false): Promise<void> {
+    this.#wanted = { apps, force: force || (this.#wanted?.force ?? false) };
+    this.#timer?.cancel();
+    await this.#running;
+    this.#running ??= this.#attempt().finally(() => {
+      this.#running = undefined;
+    });
+    await this.#running;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
+
+  async #attempt(): Promise<void> {
+    const { applier, identity: identityOf, clock, logger } = this.#options;
+    const wanted = this.#wanted;
+    if (!wanted || this.#stopped) return;
+    try {
+      const identity = identityOf();
+      await applier.apply(wanted.apps, { force: wanted.force, ...(identity === undefined ? {} : { identity }) });
+      this.#failures = 0;
+      if (this.#wanted === wanted) this.#wanted = undefined;
+    } catch (error) {
+      if (this.#failures % logEvery === 0) {
+        logger.warn({ err: error, apps: wanted.apps.length }, 'the apps could not be written to the CMDB yet; trying again');
+      }
+      this.#failures += 1;
+      this.#timer = clock.after(retryMs, () => void this.apply(wanted.apps, wanted.force));
+    }
+  }
+}

@@ -1,0 +1,167 @@
+import type { IncomingMessage } from 'node:http';
+import { RequestError } from '../model/errors.js';
+
+/** A request that may be forwarded, in the form in which it will be. */
+export interface Admitted {
+  readonly method: string;
+  /** Origin form: begins with `/`. */
+  readonly target: string;
+  /** The authority it is for, as sent: host and perhaps port. */
+  readonly host: string;
+  /**
+   * For the upstream, flat, in their order and case: without hop-by-hop headers, Host, Content-Length and what says
+   * where a request came from.
+   */
+  readonly headers: string[];
+  /** What the client, or a proxy before it, says of where the request came from; counts only from a trusted peer. */
+  readonly claims: readonly string[] | undefined;
+  readonly hasBody: boolean;
+  readonly contentLength: number | undefined;
+  /** Safe to send twice: RFC 9110 §9.2.2. */
+  readonly idempotent: boolean;
+  readonly expectsContinue: boolean;
+  /** Protocol that it asks to switch to, as sent. */
+  readonly upgrade: string | undefined;
+}
+
+const treat = { forward: 0, drop: 1, claim: 2, host: 3, length: 4, encoding: 5, connection: 6, expect: 7, upgrade: 8 } as const;
+type Treatment = (typeof treat)[keyof typeof treat];
+
+/** What is not simply passed on. Source: RFC 9110 §7.6.1, RFC 7239; `Proxy` is httpoxy (CVE-2016-5385). */
+const treatments = new Map<string, Treatment>([
+  ['connection', treat.connection],
+  ['proxy-connection', treat.drop],
+  ['keep-alive', treat.drop],
+  ['te', treat.drop],
+  ['proxy', treat.drop],
+  ['transfer-encoding', treat.encoding],
+  ['content-length', treat.length],
+  ['host', treat.host],
+  ['expect', treat.expect],
+  ['upgrade', treat.upgrade],
+  ['forwarded', treat.claim],
+  ['x-forwarded-for', treat.claim],
+  ['x-forwarded-host', treat.claim],
+  ['x-forwarded-proto', treat.claim],
+  ['x-forwarded-port', treat.claim],
+  ['x-real-ip', treat.claim],
+]);
+
+const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']);
+const authority = /^(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@\\:[\]\x00-\x20]+)(?::\d{1,5})?$/;
+const absolute = /^https?:\/\/([^/?#]*)([^#]*)$/i;
+const digits = /^\d{1,15}$/;
+
+/**
+ * Checks one request for what node's parser lets through though it smuggles or cannot be routed, and takes it apart in one
+ * pass over its headers. Throws RequestError `bad_request` with the reason. Source: RFC 9112 §3.2, §6.1, §6.3.
+ */
+export function admit(req: IncomingMessage): Admitted {
+  if (req.httpVersionMajor !== 1 || req.httpVersionMinor > 1) throw refuse(`HTTP/${req.httpVersion} is not spoken here.`);
+  const { rawHeaders } = req;
+  const headers: string[] = [];
+  let claims: string[] | undefined;
+  let host: string | undefined;
+  let length: string | undefined;
+  let chunked = false;
+  let connection: string | undefined;
+  let expect: string | undefined;
+  let upgrade: string | undefined;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] as string;
+    const value = rawHeaders[index + 1] as string;
+    switch (treatmentOf(name)) {
+      case treat.forward:
+        headers.push(name, value);
+        break;
+      case treat.host:
+        // Two hosts: this proxy and the app would each believe another one.
+        if (host !== undefined) throw refuse('There is more than one Host header.');
+        host = value;
+        break;
+      case treat.length:
+        if (length !== undefined) throw refuse('There is more than one Content-Length header.');
+        length = value;
+        break;
+      case treat.encoding:
+        // Whatever is not exactly `chunked` once is understood differently by different servers.
+        if (chunked || value.toLowerCase() !== 'chunked') throw refuse('The only Transfer-Encoding taken is chunked.');
+        chunked = true;
+        break;
+      case treat.connection:
+        connection = connection === undefined ? value : `${connection},${value}`;
+        break;
+      case treat.expect:
+        expect = value;
+        break;
+      case treat.upgrade:
+        upgrade = upgrade === undefined ? value : `${upgrade}, ${value}`;
+        break;
+      case treat.claim:
+        (claims ??= []).push(name, value);
+        break;
+      case treat.drop:
+        break;
+    }
+  }
+  if (chunked && length !== undefined) throw refuse('There are both Transfer-Encoding and Content-Length.');
+  if (chunked && req.httpVersionMinor === 0) throw refuse('HTTP/1.0 has no Transfer-Encoding.');
+  if (length !== undefined && !digits.test(length)) throw refuse('The Content-Length is not a number.');
+  if (expect !== undefined && expect.toLowerCase() !== '100-continue') throw refuse('The only Expect taken is 100-continue.');
+  const contentLength = length === undefined ? undefined : Number(length);
+  const hasBody = chunked || (contentLength !== undefined && contentLength > 0);
+  const method = req.method ?? 'GET';
+  const line = requestLine(req.url ?? '', method, host);
+  if (connection !== undefined) dropNamed(headers, connection);
+  return {
+    method,
+    target: line.target,
+    host: line.host,
+    headers,
+    claims,
+    hasBody,
+    contentLength,
+    idempotent: idempotent.has(method),
+    expectsContinue: expect !== undefined,
+    upgrade: upgrade !== undefined && connection !== undefined && /(^|,)\s*upgrade\s*(,|$)/i.test(connection) ? upgrade : undefined,
+  };
+}
+
+function treatmentOf(name: string): Treatment {
+  const known = treatments.get(name);
+  if (known !== undefined) return known;
+  const lower = name.toLowerCase();
+  // Servers that map headers to variables read x_forwarded_for as x-forwarded-for: it must not slip past the trust check.
+  return treatments.get(lower) ?? (lower.includes('_') ? (treatments.get(lower.replaceAll('_', '-')) ?? 0) : 0);
+}
+
+/** An absolute-form target wins over Host: RFC 9112 §3.2.2. */
+function requestLine(url: string, method: string, host: string | undefined): { target: string; host: string } {
+  if (method === 'CONNECT') throw refuse('CONNECT is not for this server.');
+  const match = url.startsWith('/') ? undefined : absolute.exec(url);
+  if (match === null) throw refuse('The request target is neither a path nor an http URL.');
+  const named = match ? (match[1] as string) : host;
+  if (named === undefined) throw refuse('There is no Host header.');
+  if (!authority.test(named)) throw refuse('The Host header is not a host name.');
+  if (!match) return { target: url, host: named };
+  const rest = match[2] as string;
+  return { target: rest.startsWith('/') ? rest : `/${rest}`, host: named };
+}
+
+/** `Connection` may name further hop-by-hop headers; those it may not name (hop-by-hop abuse) are not in the list. */
+function dropNamed(headers: string[], connection: string): void {
+  const lower = connection.toLowerCase();
+  if (lower === 'keep-alive' || lower === 'close' || lower === 'upgrade') return;
+  const named = new Set(lower.split(',').map((token) => token.trim()));
+  for (const endToEnd of protectedHeaders) named.delete(endToEnd);
+  for (let index = headers.length - 2; index >= 0; index -= 2) {
+    if (named.has((headers[index] as string).toLowerCase())) headers.splice(index, 2);
+  }
+}
+
+/** A client could make the app miss these by naming them in `Connection`. */
+const protectedHeaders = ['authorization', 'cookie', 'content-type', 'origin', 'sec-websocket-key', 'sec-websocket-version'];
+
+function refuse(detail: string): RequestError {
+  return new RequestError('bad_request', detail);
+}

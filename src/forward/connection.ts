@@ -1,0 +1,102 @@
+import type { Duplex } from 'node:stream';
+import type { CutReason, Occupant, Seat } from '../check/seat.js';
+import { FrameScanner, goingAway } from './frames.js';
+
+export interface ConnectionOptions {
+  readonly client: Duplex;
+  readonly upstream: Duplex;
+  readonly seat: Seat;
+  /** A WebSocket is followed frame by frame; of any other protocol each byte counts. */
+  readonly isWebSocket: boolean;
+  readonly onEnded: (outcome: 'complete' | 'upstream_gone') => void;
+}
+
+/** How long a side may take to finish after the other one has ended, in milliseconds. */
+const lingerMs = 2_000;
+
+/**
+ * An upgraded connection between client and instance, piped by http-proxy. Here it is watched: data that flows counts as
+ * activity, and a cut ends a WebSocket with 1001 between two frames.
+ */
+export class Connection implements Occupant {
+  readonly #options: ConnectionOptions;
+  readonly #fromClient = new FrameScanner();
+  readonly #fromUpstream = new FrameScanner();
+  #atBoundary = true;
+  #cutting = false;
+  #ended = false;
+  #linger: NodeJS.Timeout | undefined;
+
+  constructor(options: ConnectionOptions) {
+    const { client, upstream, seat } = options;
+    this.#options = options;
+    seat.countOnlyTraffic();
+    seat.occupant = this;
+    client.on('data', (chunk: Buffer) => this.#onClientData(chunk));
+    upstream.on('data', (chunk: Buffer) => this.#onUpstreamData(chunk));
+    for (const side of [client, upstream]) {
+      side.on('end', () => this.#lingerOn());
+      side.on('error', () => this.#end('upstream_gone'));
+    }
+    client.on('close', () => this.#end('complete'));
+    upstream.on('close', () => this.#lingerOn());
+    if (client.destroyed) this.#end('complete');
+  }
+
+  cut(_reason: CutReason): void {
+    if (this.#cutting || this.#ended) return;
+    this.#cutting = true;
+    this.#lingerOn();
+    if (!this.#options.isWebSocket) this.#endBoth();
+    else if (this.#atBoundary) this.#sayGoodbye();
+  }
+
+  #onClientData(chunk: Buffer): void {
+    if (!this.#options.isWebSocket || this.#fromClient.scan(chunk).data) this.#options.seat.touch();
+  }
+
+  #onUpstreamData(chunk: Buffer): void {
+    if (!this.#options.isWebSocket) return this.#options.seat.touch();
+    const { data, atBoundary } = this.#fromUpstream.scan(chunk);
+    this.#atBoundary = atBoundary;
+    if (data) this.#options.seat.touch();
+    // The pipe writes this chunk after this listener: goodbye comes behind it.
+    if (this.#cutting && atBoundary) process.nextTick(() => this.#sayGoodbye());
+  }
+
+  #sayGoodbye(): void {
+    if (this.#ended) return;
+    const { client, upstream } = this.#options;
+    upstream.unpipe(client);
+    client.unpipe(upstream);
+    if (client.writable) client.write(goingAway(false));
+    if (upstream.writable) upstream.write(goingAway(true));
+    this.#endBoth();
+  }
+
+  #endBoth(): void {
+    const { client, upstream } = this.#options;
+    client.end();
+    upstream.end();
+    // What still comes is read and thrown away, so that the end of each side is seen.
+    client.resume();
+    upstream.resume();
+  }
+
+  /** One side has ended, or is being ended: the other has a little time. */
+  #lingerOn(): void {
+    this.#linger ??= setTimeout(() => this.#end('complete'), lingerMs).unref();
+  }
+
+  #end(outcome: 'complete' | 'upstream_gone'): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    clearTimeout(this.#linger);
+    const { client, upstream, seat, onEnded } = this.#options;
+    client.destroy();
+    upstream.destroy();
+    seat.occupant = undefined;
+    seat.release();
+    onEnded(outcome);
+  }
+}

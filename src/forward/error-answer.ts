@@ -1,0 +1,89 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { errorTable, type RequestError } from '../model/errors.js';
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Record<string, string>;
+  readonly body: string;
+}
+
+/** Answers a request in the app's place. Does nothing where an answer is under way already: then the connection is cut. */
+export function answerError(req: IncomingMessage, res: ServerResponse, error: RequestError): void {
+  if (res.destroyed) return;
+  if (res.headersSent) {
+    res.destroy();
+    return;
+  }
+  const { status, headers, body } = answerOf(error, req.headers.accept);
+  // The rest of a body that nobody reads would be taken for the next request.
+  if (!req.complete && hasBody(req)) res.shouldKeepAlive = false;
+  res.writeHead(status, headers);
+  res.end(body);
+}
+
+/** The same for a connection that has no response object; it is closed afterwards. */
+export function answerErrorRaw(socket: Duplex, error: RequestError, accept?: string): void {
+  if (socket.destroyed || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const { status, headers, body } = answerOf(error, accept);
+  const head = Object.entries({ ...headers, Connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${head.join('')}\r\n${body}`);
+}
+
+function answerOf(error: RequestError, accept: string | undefined): Answer {
+  const { code, status, message, retryAfterS } = error;
+  const { title, remedy } = errorTable[code];
+  const { type, body } = render(accept ?? '', { code, status, title, remedy, detail: message });
+  return {
+    status,
+    body,
+    headers: {
+      'Content-Type': type,
+      'Content-Length': String(Buffer.byteLength(body)),
+      'Cache-Control': 'no-store',
+      'x-fastcontainer-error': code,
+      ...(retryAfterS === undefined ? {} : { 'Retry-After': String(retryAfterS) }),
+    },
+  };
+}
+
+interface Problem {
+  readonly code: string;
+  readonly status: number;
+  readonly title: string;
+  readonly remedy: string;
+  readonly detail: string;
+}
+
+/** RFC 9457 for programs, a page for browsers, text for everyone else. */
+function render(accept: string, problem: Problem): { type: string; body: string } {
+  if (/\bjson\b/i.test(accept)) {
+    return { type: 'application/problem+json', body: `${JSON.stringify({ type: 'about:blank', ...problem })}\n` };
+  }
+  if (/\btext\/html\b/i.test(accept)) return { type: 'text/html; charset=utf-8', body: page(problem) };
+  const { code, status, title, detail, remedy } = problem;
+  const lines = [`${status} ${code}: ${title}.`, ...(detail === title ? [] : [detail]), remedy];
+  return { type: 'text/plain; charset=utf-8', body: `${lines.join('\n')}\n` };
+}
+
+function page({ code, status, title, detail, remedy }: Problem): string {
+  const said = detail === title ? '' : `<p>${escape(detail)}</p>`;
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${status} ${escape(title)}</title>
+<style>body{font:1rem/1.5 system-ui,sans-serif;max-width:36rem;margin:15vh auto;padding:0 1rem;color:#222}code{color:#666}
+@media(prefers-color-scheme:dark){body{background:#181818;color:#ddd}code{color:#999}}</style></head>
+<body><h1>${escape(title)}</h1>${said}<p>${escape(remedy)}</p><p><code>${status} ${code}</code></p></body></html>
+`;
+}
+
+function escape(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
+}

@@ -1,0 +1,31 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { Seat } from '../check/seat.js';
+import type { RequestError } from '../model/errors.js';
+import type { Admitted } from './admission.js';
+
+/** How an answered request ended. */
+export type ForwardOutcome = 'complete' | 'client_gone' | 'upstream_gone';
+
+/** What forwarding needs of an exchange and how it reports. The seat is released before either report; exactly one comes. */
+interface Forwarded {
+  readonly req: IncomingMessage;
+  readonly admitted: Admitted;
+  readonly seat: Seat;
+  /** Nothing was sent to the client. `replayable`: the same request may be sent again. */
+  onFailed(error: RequestError, replayable: boolean): void;
+  /** The client got this status, or as much of it as there was. */
+  onFinished(statusCode: number, outcome: ForwardOutcome): void;
+}
+
+export interface HttpExchange extends Forwarded {
+  readonly res: ServerResponse;
+  /** Phases of a boot for the Server-Timing header of a cold response; the first byte is added to it. */
+  readonly serverTiming: string | undefined;
+}
+
+export interface UpgradeExchange extends Forwarded {
+  readonly socket: Duplex;
+  /** What the client sent after its header. */
+  readonly head: Buffer;
+}

@@ -1,0 +1,83 @@
+import { RequestError } from '../model/errors.js';
+import type { HttpExchange, UpgradeExchange } from './exchange.js';
+import { Origin } from './origin.js';
+import { RequestBody } from './request-body.js';
+import { asHandler, Transfer } from './transfer.js';
+import { Upgrades } from './upgrade.js';
+import { Upstreams } from './upstreams.js';
+
+export interface ForwarderOptions {
+  /** IP addresses and CIDR ranges whose X-Forwarded headers count. */
+  readonly trustedProxies: readonly string[];
+  /** A client that stalls in the middle of its body for this long is given up. */
+  readonly requestBodyIdleTimeoutMs: number;
+}
+
+/** Carries requests to instances: plain ones over undici, upgrades over http-proxy. */
+export class Forwarder {
+  readonly #upstreams = new Upstreams();
+  readonly #upgrades = new Upgrades();
+  readonly #origin: Origin;
+  readonly #bodyIdleTimeoutMs: number;
+
+  constructor({ trustedProxies, requestBodyIdleTimeoutMs }: ForwarderOptions) {
+    this.#origin = new Origin(trustedProxies);
+    this.#bodyIdleTimeoutMs = requestBodyIdleTimeoutMs;
+  }
+
+  http(exchange: HttpExchange): void {
+    const { req, res, admitted, seat } = exchange;
+    const { app } = seat;
+    if (res.destroyed) {
+      seat.release();
+      return exchange.onFinished(499, 'client_gone');
+    }
+    if (admitted.contentLength !== undefined && admitted.contentLength > app.maxRequestBodyBytes) {
+      seat.release();
+      return exchange.onFailed(tooLarge(app.maxRequestBodyBytes), false);
+    }
+    const limits = { maxBytes: app.maxRequestBodyBytes, idleTimeoutMs: this.#bodyIdleTimeoutMs };
+    const body = admitted.hasBody ? new RequestBody(req, limits) : undefined;
+    const transfer = new Transfer(exchange, body, performance.now());
+    try {
+      this.#upstreams.of(seat).dispatch(
+        {
+          method: admitted.method as 'GET',
+          path: admitted.target,
+          headers: this.#headersOf(exchange),
+          body: body ?? null,
+          headersTimeout: app.requestTimeoutMs,
+        },
+        asHandler(transfer),
+      );
+    } catch (error) {
+      // undici refuses what it cannot write, such as a control character in the path.
+      transfer.refuse(new RequestError('bad_request', 'The request cannot be passed on.', { cause: error }));
+    }
+  }
+
+  upgrade(exchange: UpgradeExchange): void {
+    this.#upgrades.forward(exchange, this.#headersOf(exchange));
+  }
+
+  /** Nothing is sent to this instance any more. */
+  endInstance(instanceId: string): void {
+    this.#upstreams.end(instanceId);
+  }
+
+  close(): Promise<void> {
+    return this.#upstreams.close();
+  }
+
+  /** A copy: the exchange may have to be sent again. */
+  #headersOf({ admitted, req }: HttpExchange | UpgradeExchange): string[] {
+    const headers = ['Host', admitted.host, ...admitted.headers];
+    if (admitted.contentLength !== undefined) headers.push('Content-Length', String(admitted.contentLength));
+    this.#origin.append(headers, admitted, req.socket);
+    return headers;
+  }
+}
+
+function tooLarge(maxBytes: number): RequestError {
+  return new RequestError('payload_too_large', `The body is larger than ${maxBytes} bytes.`);
+}

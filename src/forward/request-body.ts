@@ -1,0 +1,77 @@
+import type { IncomingMessage } from 'node:http';
+import { Readable } from 'node:stream';
+import { RequestError } from '../model/errors.js';
+
+export interface RequestBodyOptions {
+  readonly maxBytes: number;
+  /** A client that sends nothing for this long while the app would read is given up. */
+  readonly idleTimeoutMs: number;
+}
+
+/**
+ * A client's body on its way to the app. It stands between the two, so that the end of one does not destroy the
+ * other: a body that was not yet read is still there for another attempt, and the client can still be answered.
+ */
+export class RequestBody extends Readable {
+  readonly #req: IncomingMessage;
+  readonly #options: RequestBodyOptions;
+  #bytes = 0;
+  #wanted = false;
+
+  constructor(req: IncomingMessage, options: RequestBodyOptions) {
+    super({ highWaterMark: 64 * 1024 });
+    this.#req = req;
+    this.#options = options;
+  }
+
+  override _construct(callback: () => void): void {
+    this.#req.on('data', this.#onData);
+    this.#req.pause();
+    this.#req.on('end', this.#onEnd);
+    this.#req.on('close', this.#onClose);
+    this.#req.socket.on('timeout', this.#onIdle);
+    callback();
+  }
+
+  override _read(): void {
+    this.#wanted = true;
+    this.#req.socket.setTimeout(this.#options.idleTimeoutMs);
+    this.#req.resume();
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#req.off('data', this.#onData);
+    this.#req.off('end', this.#onEnd);
+    this.#req.off('close', this.#onClose);
+    this.#req.socket.off('timeout', this.#onIdle);
+    this.#req.socket.setTimeout(0);
+    this.#req.pause();
+    callback(error);
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    this.#bytes += chunk.length;
+    if (this.#bytes > this.#options.maxBytes) {
+      this.destroy(new RequestError('payload_too_large', `The body is larger than ${this.#options.maxBytes} bytes.`));
+      return;
+    }
+    if (this.push(chunk)) return;
+    this.#wanted = false;
+    this.#req.pause();
+    this.#req.socket.setTimeout(0);
+  };
+
+  readonly #onEnd = (): void => {
+    this.#req.socket.setTimeout(0);
+    this.push(null);
+  };
+
+  readonly #onClose = (): void => {
+    if (!this.#req.complete) this.destroy(new Error('the client broke off its request'));
+  };
+
+  readonly #onIdle = (): void => {
+    if (!this.#wanted) return;
+    this.destroy(new RequestError('bad_request', `The client sent nothing of its body for ${this.#options.idleTimeoutMs} ms.`));
+  };
+}

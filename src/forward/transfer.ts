@@ -1,0 +1,177 @@
+import type { ServerResponse } from 'node:http';
+import type { Dispatcher } from 'undici';
+import type { CutReason, Occupant } from '../check/seat.js';
+import { RequestError } from '../model/errors.js';
+import type { ForwardOutcome, HttpExchange } from './exchange.js';
+import type { RequestBody } from './request-body.js';
+import { responseHeaders } from './response-headers.js';
+import { upstreamError } from './upstream-error.js';
+
+const kTransfer = Symbol('transfer');
+
+type Carrying = ServerResponse & { [kTransfer]?: Transfer | undefined };
+
+/**
+ * One response on its way from an instance to the client, with backpressure and nothing buffered. undici calls it as its
+ * handler: with the raw headers, of which order, case and repeats are kept.
+ */
+export class Transfer implements Occupant {
+  readonly #exchange: HttpExchange;
+  readonly #body: RequestBody | undefined;
+  readonly #startedAt: number;
+  #abort: ((error?: Error) => void) | undefined;
+  #resume: (() => void) | undefined;
+  #ended = false;
+
+  constructor(exchange: HttpExchange, body: RequestBody | undefined, startedAt: number) {
+    this.#exchange = exchange;
+    this.#body = body;
+    this.#startedAt = startedAt;
+    const res: Carrying = exchange.res;
+    res[kTransfer] = this;
+    res.on('close', onClose);
+    exchange.seat.occupant = this;
+  }
+
+  onConnect(abort: (error?: Error) => void): void {
+    if (this.#ended) return abort();
+    this.#abort = abort;
+    const { res, admitted } = this.#exchange;
+    // The app's own answer to Expect cannot be had through undici; whoever has a seat may send.
+    if (admitted.expectsContinue && admitted.hasBody && !res.headersSent) res.writeContinue();
+  }
+
+  onHeaders(statusCode: number, raw: Buffer[], resume: () => void, statusText: string): boolean {
+    const { res, req, serverTiming } = this.#exchange;
+    if (statusCode < 200) return this.#inform(statusCode, raw);
+    this.#resume = resume;
+    const headers = responseHeaders(raw);
+    if (serverTiming !== undefined) {
+      headers.push('Server-Timing', `${serverTiming}, ttfb;dur=${(performance.now() - this.#startedAt).toFixed(1)}`);
+    }
+    // What is left of a body that the app did not want would be taken for the next request.
+    if (this.#body !== undefined && !req.complete) res.shouldKeepAlive = false;
+    res.writeHead(statusCode, statusText, headers);
+    // The first of the body usually comes in the same tick and then shares a packet with the header.
+    process.nextTick(flush, res);
+    return true;
+  }
+
+  onData(chunk: Buffer): boolean {
+    const { res } = this.#exchange;
+    if (res.write(chunk)) return true;
+    res.once('drain', onDrain);
+    return false;
+  }
+
+  onComplete(trailers: Buffer[] | null): void {
+    const { res } = this.#exchange;
+    if (trailers && trailers.length > 0 && res.chunkedEncoding) res.addTrailers(pairs(trailers));
+    res.end();
+    this.#finish('complete');
+  }
+
+  onError(error: Error): void {
+    if (this.#ended) return;
+    const { res, admitted } = this.#exchange;
+    if (res.headersSent) {
+      // A clean end would pass off half an answer as a whole one.
+      res.destroy();
+      return this.#finish('upstream_gone');
+    }
+    const sent = this.#abort !== undefined;
+    const cause = this.#body?.errored ?? error;
+    const failure = upstreamError(cause, sent);
+    const isOurs = failure.code === 'upstream_reset' || failure.code === 'upstream_unreachable';
+    this.#fail(failure, isOurs && (!sent || (admitted.idempotent && !admitted.hasBody)));
+  }
+
+  /** The request cannot be handed to the instance. */
+  refuse(error: RequestError): void {
+    if (!this.#ended) this.#fail(error, false);
+  }
+
+  /** The client went. */
+  gone(): void {
+    if (this.#ended) return;
+    this.#finish('client_gone');
+    this.#abort?.();
+  }
+
+  drained(): void {
+    this.#resume?.();
+  }
+
+  cut(reason: CutReason): void {
+    if (this.#ended) return;
+    const { res, admitted } = this.#exchange;
+    if (res.headersSent) {
+      res.destroy();
+      this.#finish('upstream_gone');
+    } else {
+      const replayable = reason === 'instance_gone' && admitted.idempotent && !admitted.hasBody;
+      this.#fail(new RequestError('upstream_reset', 'The instance was ended while it answered.', { cause: reason }), replayable);
+    }
+    this.#abort?.();
+  }
+
+  /** 103 and its kind; undici itself takes no 100. */
+  #inform(statusCode: number, raw: Buffer[]): boolean {
+    if (statusCode !== 103) return true;
+    const hints: Record<string, string[]> = {};
+    const headers = responseHeaders(raw);
+    for (let index = 0; index < headers.length; index += 2) {
+      (hints[(headers[index] as string).toLowerCase()] ??= []).push(headers[index + 1] as string);
+    }
+    // Without a link there is nothing to hint at, and node refuses it.
+    if (hints['link']) this.#exchange.res.writeEarlyHints(hints);
+    return true;
+  }
+
+  #fail(error: RequestError, replayable: boolean): void {
+    this.#end();
+    this.#exchange.onFailed(error, replayable);
+  }
+
+  #finish(outcome: ForwardOutcome): void {
+    this.#end();
+    const { res } = this.#exchange;
+    this.#exchange.onFinished(res.headersSent ? res.statusCode : 499, outcome);
+  }
+
+  #end(): void {
+    this.#ended = true;
+    const { seat } = this.#exchange;
+    const res: Carrying = this.#exchange.res;
+    res.off('close', onClose);
+    res.off('drain', onDrain);
+    res[kTransfer] = undefined;
+    seat.occupant = undefined;
+    seat.release();
+  }
+}
+
+/** undici takes handlers of this older form as they are; its types only name the newer one. */
+export function asHandler(transfer: Transfer): Dispatcher.DispatchHandler {
+  return transfer as unknown as Dispatcher.DispatchHandler;
+}
+
+function onClose(this: Carrying): void {
+  this[kTransfer]?.gone();
+}
+
+function onDrain(this: Carrying): void {
+  this[kTransfer]?.drained();
+}
+
+function flush(res: ServerResponse): void {
+  if (!res.writableEnded && !res.destroyed) res.flushHeaders();
+}
+
+function pairs(raw: readonly Buffer[]): [string, string][] {
+  const result: [string, string][] = [];
+  for (let index = 0; index < raw.length; index += 2) {
+    result.push([(raw[index] as Buffer).toString('latin1'), (raw[index + 1] as Buffer).toString('latin1')]);
+  }
+  return result;
+}

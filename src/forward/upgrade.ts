@@ -1,0 +1,126 @@
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import httpProxy from 'http-proxy';
+import { RequestError } from '../model/errors.js';
+import { Connection } from './connection.js';
+import type { UpgradeExchange } from './exchange.js';
+import { responseHeaders } from './response-headers.js';
+import { upstreamError } from './upstream-error.js';
+
+/** Carries requests that change the protocol of their connection, through http-proxy's WebSocket side. */
+export class Upgrades {
+  readonly #proxy = httpProxy.createProxyServer({});
+  /** From `ws` to its event, which comes in the same tick. */
+  readonly #pending = new WeakMap<IncomingMessage, Attempt>();
+
+  constructor() {
+    this.#proxy.on('proxyReqWs', (proxyReq, req) => this.#pending.get(req)?.onRequest(proxyReq));
+    // Every failure is handled where it belongs to an exchange; without a listener http-proxy would throw.
+    this.#proxy.on('error', () => {});
+  }
+
+  /** `headers`: what the upstream is to get, flat, Host included. */
+  forward(exchange: UpgradeExchange, headers: string[]): void {
+    const attempt = new Attempt(exchange, headers);
+    const { req, socket, head, seat } = exchange;
+    this.#pending.set(req, attempt);
+    // http-proxy only takes WebSockets; what the client really asked for is put back in onRequest.
+    req.headers.upgrade = 'websocket';
+    this.#proxy.ws(req, socket, head, { target: { host: seat.address.host, port: seat.address.port } as never });
+    this.#pending.delete(req);
+    attempt.begin();
+  }
+}
+
+/** One attempt to switch protocols with an instance. */
+class Attempt {
+  readonly #exchange: UpgradeExchange;
+  readonly #headers: string[];
+  #proxyReq: ClientRequest | undefined;
+  #settled = false;
+  #connected = false;
+  readonly #onClientGone = () => {
+    this.#proxyReq?.destroy();
+    this.#settle(() => this.#exchange.onFinished(499, 'client_gone'));
+  };
+
+  constructor(exchange: UpgradeExchange, headers: string[]) {
+    this.#exchange = exchange;
+    this.#headers = headers;
+  }
+
+  /** http-proxy made the request and has not sent it yet: this is what it shall say. */
+  onRequest(proxyReq: ClientRequest): void {
+    this.#proxyReq = proxyReq;
+    const { admitted, seat } = this.#exchange;
+    proxyReq.path = admitted.target;
+    for (const name of proxyReq.getHeaderNames()) proxyReq.removeHeader(name);
+    for (let index = 0; index < this.#headers.length; index += 2) {
+      proxyReq.appendHeader(this.#headers[index] as string, this.#headers[index + 1] as string);
+    }
+    proxyReq.setHeader('Connection', 'Upgrade');
+    proxyReq.setHeader('Upgrade', admitted.upgrade ?? 'websocket');
+    proxyReq.on('socket', (socket) => socket.once('connect', () => (this.#connected = true)));
+    proxyReq.prependListener('upgrade', (_res, upstream: Duplex) => this.#onUpgrade(upstream));
+    proxyReq.prependListener('response', (response) => this.#onRefusal(response));
+    proxyReq.setTimeout(seat.app.requestTimeoutMs, () => proxyReq.destroy(new RequestError('upstream_timeout')));
+  }
+
+  begin(): void {
+    const { socket, seat } = this.#exchange;
+    if (!this.#proxyReq) return this.#settle(() => this.#exchange.onFinished(499, 'client_gone'));
+    // http-proxy would end the client's connection on any failure, and another attempt with it.
+    this.#proxyReq.removeAllListeners('error');
+    this.#proxyReq.on('error', (error) => this.#onError(error));
+    socket.on('close', this.#onClientGone);
+    seat.occupant = { cut: () => this.#proxyReq?.destroy(new RequestError('upstream_reset')) };
+  }
+
+  #onUpgrade(upstream: Duplex): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    const { socket, seat, admitted } = this.#exchange;
+    socket.off('close', this.#onClientGone);
+    this.#proxyReq?.setTimeout(0);
+    const isWebSocket = admitted.upgrade?.toLowerCase() === 'websocket';
+    const onEnded = (outcome: 'complete' | 'upstream_gone') => this.#exchange.onFinished(101, outcome);
+    new Connection({ client: socket, upstream, seat, isWebSocket, onEnded });
+  }
+
+  /** The app answers instead of switching: its answer is the client's, and the connection ends with it. */
+  #onRefusal(response: IncomingMessage & { upgrade?: boolean }): void {
+    // Keeps http-proxy from writing it: it would announce chunks and then send none.
+    response.upgrade = true;
+    if (this.#settled) return void response.destroy();
+    const { socket } = this.#exchange;
+    socket.off('close', this.#onClientGone);
+    this.#proxyReq?.setTimeout(0);
+    const headers = responseHeaders(response.rawHeaders.map((text) => Buffer.from(text, 'latin1')));
+    const lines = [`HTTP/1.1 ${response.statusCode} ${response.statusMessage ?? ''}`];
+    for (let index = 0; index < headers.length; index += 2) lines.push(`${headers[index]}: ${headers[index + 1]}`);
+    socket.write(`${lines.join('\r\n')}\r\nConnection: close\r\n\r\n`, 'latin1');
+    response.pipe(socket);
+    response.on('error', () => socket.destroy());
+    socket.on('close', () => {
+      response.destroy();
+      this.#settle(() => this.#exchange.onFinished(response.statusCode ?? 502, response.complete ? 'complete' : 'client_gone'));
+    });
+  }
+
+  #onError(error: Error): void {
+    const failure = upstreamError(error, this.#connected);
+    // An upgrade has no body and is a GET: it may be asked for again as long as nobody answered.
+    const replayable = failure.code === 'upstream_unreachable' || failure.code === 'upstream_reset';
+    this.#settle(() => this.#exchange.onFailed(failure, replayable));
+  }
+
+  #settle(report: () => void): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    const { socket, seat } = this.#exchange;
+    socket.off('close', this.#onClientGone);
+    seat.occupant = undefined;
+    seat.release();
+    report();
+  }
+}

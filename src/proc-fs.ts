@@ -1,0 +1,96 @@
+import { readFileSync } from 'node:fs';
+import { readdir, readFile, readlink } from 'node:fs/promises';
+
+/** What /proc/PID/stat says. Times are clock ticks since the machine booted. */
+export interface ProcessStat {
+  readonly pid: number;
+  readonly parent: number;
+  readonly group: number;
+  readonly startTime: string;
+}
+
+/** A process beyond its pid, which is used again: with start time and the boot id of the machine it is unique. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  readonly startTime: string;
+  readonly bootId: string;
+}
+
+/** The identity of a running process; fields are '' where the system does not tell (no /proc). */
+export function identify(pid: number): ProcessIdentity {
+  return { pid, startTime: statOf(pid)?.startTime ?? '', bootId: bootId() };
+}
+
+/** Whether exactly this process runs. A zombie does not. */
+export function isRunning(identity: ProcessIdentity): boolean {
+  return identity.startTime !== '' && identity.bootId === bootId() && statOf(identity.pid)?.startTime === identity.startTime;
+}
+
+/** Random id of the machine's present boot; '' where the system does not tell. */
+export function bootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  } catch {
+    return '';
+  }
+}
+
+/** Undefined for a zombie, or where there is no such process. */
+export function statOf(pid: number): ProcessStat | undefined {
+  try {
+    return parseStat(pid, readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+/** All running processes, without zombies. Reads a file per process; for rare use. */
+export async function allProcesses(): Promise<ProcessStat[]> {
+  const entries = await readdir('/proc');
+  const stats = await Promise.all(
+    entries.filter((entry) => /^\d+$/.test(entry)).map(async (entry) => {
+      const text = await readFile(`/proc/${entry}/stat`, 'utf8').catch(() => undefined);
+      return text === undefined ? undefined : parseStat(Number(entry), text);
+    }),
+  );
+  return stats.filter((stat) => stat !== undefined);
+}
+
+/** Whether a process was started with `NAME=value` in its environment; false where that cannot be read. */
+export async function hasInEnvironment(pid: number, entry: string): Promise<boolean> {
+  const environment = await readFile(`/proc/${pid}/environ`, 'latin1').catch(() => '');
+  return environment.split('\0').includes(entry);
+}
+
+/** Inodes of the sockets that a process holds open; undefined where that cannot be read. */
+export async function socketInodes(pid: number): Promise<Set<string> | undefined> {
+  try {
+    const descriptors = await readdir(`/proc/${pid}/fd`);
+    const links = await Promise.all(descriptors.map((fd) => readlink(`/proc/${pid}/fd/${fd}`).catch(() => '')));
+    return new Set(links.flatMap((link) => /^socket:\[(\d+)\]$/.exec(link)?.[1] ?? []));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Inodes of the TCP sockets that listen on a port; undefined where that cannot be read. */
+export async function listeningInodes(port: number): Promise<string[] | undefined> {
+  const tables = await Promise.all(['tcp', 'tcp6'].map((name) => readFile(`/proc/net/${name}`, 'utf8').catch(() => '')));
+  if (tables.every((table) => table === '')) return undefined;
+  const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const listening = '0A';
+  return tables.flatMap((table) =>
+    table.split('\n').flatMap((line) => {
+      const fields = line.trim().split(/\s+/);
+      return fields[1]?.endsWith(suffix) && fields[3] === listening && fields[9] ? [fields[9]] : [];
+    }),
+  );
+}
+
+/** The command name may contain anything, so fields count from its closing parenthesis: state is field 3. */
+function parseStat(pid: number, text: string): ProcessStat | undefined {
+  const [state, parent, group, ...rest] = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  const startTime = rest[16];
+  if (state === 'Z' || state === 'X' || startTime === undefined) return undefined;
+  return { pid, parent: Number(parent), group: Number(group), startTime };
+}

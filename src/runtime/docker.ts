@@ -1,0 +1,82 @@
+import type { Logger } from 'pino';
+import type { Clock } from '../model/clock.js';
+import { parseSubnet } from './docker/addresses.js';
+import { boot } from './docker/boot.js';
+import type { Place } from './docker/container.js';
+import { type EngineAddress, connectEngine } from './docker/engine.js';
+import { trackExits } from './docker/exits.js';
+import { inspect } from './docker/inspect.js';
+import { lastWords } from './docker/last-words.js';
+import { list } from './docker/list.js';
+import { bootNetwork } from './docker/network.js';
+import { output } from './docker/output.js';
+import { stop } from './docker/stop.js';
+import { watchEngine } from './docker/watch.js';
+import type { Runtime } from './runtime.js';
+
+export { dockerWarnings } from './docker/warnings.js';
+
+export interface DockerRuntimeOptions extends EngineAddress {
+  /** The bridge network that containers join; created when missing, with traffic between containers off. */
+  readonly network: string;
+  /** IPv4 CIDR of the network when it is created; default: one that the engine finds free. */
+  readonly subnet?: string;
+  /** Containers carry it as a label; others are never touched. */
+  readonly cmdbName: string;
+  /**
+   * Where other machines reach this one. Present: every container is reached through a port published there; absent:
+   * only those whose app has `publish`, on 127.0.0.1, the others at their own address.
+   */
+  readonly advertiseHost?: string;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/**
+ * Containers on Docker Engine 20.10 (API 1.41) or newer, local or remote. Connects with the first call; throws at once
+ * where `subnet` or a TLS file is bad. Published ports are chosen by the engine, which hands them out in turn.
+ */
+export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
+  if (options.subnet !== undefined) parseSubnet(options.subnet);
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(options.network)) {
+    throw new Error(`runtimes.docker.network: ${options.network} is not a name for a network`);
+  }
+  const { cmdbName, advertiseHost, logger, clock } = options;
+  const engine = connectEngine(options, clock);
+  const place: Place = { cmdbName, network: options.network, publishedHost: advertiseHost ?? '127.0.0.1' };
+  const network = bootNetwork(engine, { ...options, name: options.network });
+  const exits = trackExits(engine, { cmdbName, logger });
+  const events = watchEngine(engine, exits, { cmdbName, logger, clock });
+  const publishAll = advertiseHost !== undefined;
+  const words = lastWords();
+  const context = {
+    engine,
+    place,
+    network,
+    exits,
+    publishAll,
+    logger,
+    clock,
+    lastWords: words,
+  };
+  const stopping = new Map<string, Promise<void>>();
+
+  return {
+    name: 'docker',
+    boot: (spec, bootOptions) => boot(context, spec, bootOptions),
+    stop(id, graceMs) {
+      words.forget(id);
+      const shared = stopping.get(id) ?? stop(context, id, graceMs).finally(() => stopping.delete(id));
+      stopping.set(id, shared);
+      return shared;
+    },
+    inspect: (id) => inspect(engine, place, id),
+    list: () => list(engine, place),
+    watch: (onExit) => events.watch(onExit),
+    async output(id, maxBytes) {
+      const live = await output(engine, place, id, maxBytes);
+      return live === '' ? (words.of(id)?.slice(-maxBytes) ?? '') : live;
+    },
+    close: async () => events.close(),
+  };
+}

@@ -1,0 +1,172 @@
+import type { Logger } from 'pino';
+import type { Clock } from '../../model/clock.js';
+import type { Address } from '../../model/instance.js';
+import type { BootOptions, BootPhase, InstanceSpec } from '../runtime.js';
+import { type Place, findContainer, inspectedAddress } from './container.js';
+import { containerOptions } from './container-options.js';
+import { EngineError } from './engine-error.js';
+import type { Engine } from './engine.js';
+import type { Exits } from './exits.js';
+import type { LastWords } from './last-words.js';
+import type { BootNetwork, Network } from './network.js';
+import { output } from './output.js';
+import { idAt, oneLine } from './reply.js';
+import { removeContainer } from './remove.js';
+
+const lastWordsBytes = 16_384;
+const createLimitMs = 30_000;
+const startLimitMs = 60_000;
+
+export interface BootContext {
+  readonly engine: Engine;
+  readonly place: Place;
+  readonly network: Network;
+  readonly exits: Exits;
+  /** Reach every container through a published port, not only those whose app asks for it. */
+  readonly publishAll: boolean;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** Remembers what a container wrote that a failed boot removes. */
+  readonly lastWords: LastWords;
+}
+
+/** One boot, over all its attempts. */
+export interface Job {
+  readonly spec: InstanceSpec;
+  readonly options: BootOptions;
+  readonly port: number;
+  readonly publishOn: string | undefined;
+  readonly durations: Record<Exclude<BootPhase, 'pull'>, number>;
+}
+
+/** Creates and starts the container once. On failure nothing is left. */
+export async function attemptBoot(context: BootContext, job: Job): Promise<Address> {
+  const { network, exits } = context;
+  const { signal } = job.options;
+  const joined = await network.ensure();
+  signal.throwIfAborted();
+  const chosen = await chooseAddress(network, joined);
+  let containerId: string | undefined;
+  try {
+    containerId = await timed(context, job, 'create', () => create(context, job, joined, chosen));
+    signal.throwIfAborted();
+    await timed(context, job, 'start', () => start(context, job, containerId ?? ''));
+    exits.started(containerId, { id: job.spec.id, app: job.spec.app.name });
+    const address = await reachedAt(context, job, chosen);
+    signal.throwIfAborted();
+    return address;
+  } catch (error) {
+    await cleanUp(context, job, containerId, error);
+    if (chosen !== undefined) giveBack(joined, chosen, error);
+    throw error;
+  }
+}
+
+/** An address is only chosen where the network lets us. */
+async function chooseAddress(network: Network, { name, pool }: BootNetwork): Promise<string | undefined> {
+  if (!pool) return undefined;
+  const first = pool.take();
+  if (first !== undefined) return first;
+  pool.refresh(await network.inUse());
+  const address = pool.take();
+  if (address !== undefined) return address;
+  throw new Error(
+    `network ${name} has no free address (one that was freed rests for 60 s): ` +
+      'give it a larger one in runtimes.docker.subnet, and remove the network so that it is created anew',
+  );
+}
+
+/** One that the engine calls taken is somebody else's. */
+function giveBack({ pool }: BootNetwork, address: string, error: unknown): void {
+  pool?.free(address);
+  if (isAddressTaken(error)) pool?.occupy(address);
+}
+
+async function create(
+  { engine, place }: BootContext,
+  { spec, port, publishOn }: Job,
+  joined: BootNetwork,
+  address: string | undefined,
+): Promise<string> {
+  const plan = { spec, cmdbName: place.cmdbName, network: joined.name, address, port, publishOn };
+  // Not ended by the boot's signal: whether the container exists must be known, so that it can be removed.
+  const container = await engine
+    .call(
+      `create container ${spec.id} of app ${spec.app.name}`,
+      (abortSignal) => engine.docker.createContainer({ ...containerOptions(plan), abortSignal }),
+      { limitMs: createLimitMs },
+    )
+    .catch((error: unknown) => {
+      const missing = error instanceof EngineError && /bind source path does not exist: (.*)$/.exec(error.reason)?.[1];
+      if (!missing) throw error;
+      throw new Error(
+        `app ${spec.app.name} mounts ${missing}, which does not exist on Docker Engine's host: ` +
+          'create it, or correct `mounts`',
+        { cause: error },
+      );
+    });
+  const containerId = idAt(container, 'id');
+  if (containerId === undefined) throw new Error(`Docker Engine at ${engine.where} created a container without an id`);
+  return containerId;
+}
+
+async function start({ engine }: BootContext, { spec, options }: Job, containerId: string): Promise<void> {
+  await engine.call(
+    `start container ${spec.id} of app ${spec.app.name}`,
+    (abortSignal) => engine.docker.getContainer(containerId).start({ abortSignal }),
+    { signal: options.signal, limitMs: startLimitMs },
+  );
+}
+
+/** A chosen address is known; a published port, or an address that the engine chose, must be asked for. */
+async function reachedAt({ engine, place }: BootContext, job: Job, chosen: string | undefined): Promise<Address> {
+  if (chosen !== undefined && job.publishOn === undefined) return { host: chosen, port: job.port };
+  const container = await findContainer(engine, job.spec.id, place);
+  const address = container && inspectedAddress(container.reply, place);
+  if (address) return address;
+  throw new Error(
+    `container ${job.spec.id} of app ${job.spec.app.name} ended before it had an address; see its output`,
+  );
+}
+
+/** Leaves nothing behind, also where the outcome of a call is unknown. What fails here is logged: `error` counts. */
+async function cleanUp(
+  { engine, place, clock, logger, lastWords }: BootContext,
+  { spec }: Job,
+  containerId: string | undefined,
+  error: unknown,
+): Promise<void> {
+  try {
+    const engineRefused = error instanceof EngineError && error.status !== undefined;
+    if (containerId === undefined && engineRefused) return;
+    const found = containerId ?? (await findContainer(engine, spec.id, place))?.containerId;
+    if (found === undefined) return;
+    lastWords.keep(spec.id, await output(engine, place, spec.id, lastWordsBytes).catch(() => ''));
+    await removeContainer(engine, found, spec.id, clock);
+  } catch (problem) {
+    const reason = oneLine(problem instanceof Error ? problem.message : String(problem));
+    logger.error({ app: spec.app.name, instance: spec.id }, `a container may be left after a failed boot: ${reason}`);
+  }
+}
+
+/** Somebody else holds the address that was chosen. */
+export function isAddressTaken(error: unknown): boolean {
+  return error instanceof EngineError && /^address already in use$/i.test(error.reason);
+}
+
+/** Reports a phase when it has ended; one that was tried several times with the sum. */
+async function timed<T>(
+  { clock }: BootContext,
+  { durations, options }: Job,
+  phase: 'create' | 'start',
+  run: () => Promise<T>,
+): Promise<T> {
+  const startedAt = clock.monotonic();
+  try {
+    const result = await run();
+    options.onPhase(phase, durations[phase] + clock.monotonic() - startedAt);
+    return result;
+  } finally {
+    durations[phase] += clock.monotonic() - startedAt;
+  }
+}

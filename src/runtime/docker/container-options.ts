@@ -1,0 +1,100 @@
+import type { ContainerCreateOptions } from 'dockerode';
+import type { App } from '../../model/app.js';
+import type { InstanceSpec } from '../runtime.js';
+import { labelsOf } from './labels.js';
+
+/**
+ * What a container keeps of root's powers: enough for usual images to start as root, prepare their files, listen on a
+ * port below 1024 and become another user. Docker's own default also has AUDIT_WRITE, MKNOD, NET_RAW, SETFCAP, SETPCAP
+ * and SYS_CHROOT.
+ */
+export const keptCapabilities = [
+  'CHOWN',
+  'DAC_OVERRIDE',
+  'FOWNER',
+  'FSETID',
+  'KILL',
+  'NET_BIND_SERVICE',
+  'SETGID',
+  'SETUID',
+];
+
+export interface ContainerPlan {
+  readonly spec: InstanceSpec;
+  readonly cmdbName: string;
+  readonly network: string;
+  /** Chosen address on the network; undefined: the engine chooses. */
+  readonly address: string | undefined;
+  /** Where the app listens inside. */
+  readonly port: number;
+  /** IP address of the engine's host to publish the port on; undefined: not published. */
+  readonly publishOn: string | undefined;
+}
+
+/** The engine's create request for one instance. */
+export function containerOptions(plan: ContainerPlan): ContainerCreateOptions {
+  const { spec, port, publishOn } = plan;
+  const { app } = spec;
+  const tcpPort = `${port}/tcp`;
+  return {
+    name: spec.id,
+    Image: app.image ?? '',
+    Labels: labelsOf(plan.cmdbName, spec, port),
+    Env: environment(spec, port),
+    // Like `docker run IMAGE COMMAND`: an ENTRYPOINT of the image stays and gets it as arguments.
+    ...(app.command ? { Cmd: [...app.command] } : {}),
+    ...(app.user === undefined ? {} : { User: app.user }),
+    ...(app.cwd === undefined ? {} : { WorkingDir: app.cwd }),
+    Tty: false,
+    OpenStdin: false,
+    // The dispatcher checks readiness itself; a check of the image would cost a process every few seconds.
+    Healthcheck: { Test: ['NONE'] },
+    ExposedPorts: { [tcpPort]: {} },
+    NetworkingConfig: {
+      EndpointsConfig: {
+        [plan.network]: plan.address === undefined ? {} : { IPAMConfig: { IPv4Address: plan.address } },
+      },
+    },
+    HostConfig: {
+      NetworkMode: plan.network,
+      ...(publishOn === undefined ? {} : { PortBindings: { [tcpPort]: [{ HostIp: publishOn, HostPort: '' }] } }),
+      Init: true,
+      RestartPolicy: { Name: 'no' },
+      LogConfig: { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '3' } },
+      SecurityOpt: ['no-new-privileges'],
+      CapDrop: ['ALL'],
+      CapAdd: keptCapabilities,
+      ...limits(app),
+      ...fileSystem(app),
+    },
+  };
+}
+
+function environment({ id, app }: InstanceSpec, port: number): string[] {
+  const own = { PORT: String(port), HOST: '0.0.0.0', FASTCONTAINER_APP: app.name, FASTCONTAINER_INSTANCE: id };
+  return Object.entries({ ...app.env, ...own }).map(([name, value]) => `${name}=${value}`);
+}
+
+function limits({ limits: { memoryBytes, cpus, pids } }: App) {
+  return {
+    // The same for memory and swap together: no swap, so a limit means what it says.
+    ...(memoryBytes === undefined ? {} : { Memory: memoryBytes, MemorySwap: memoryBytes }),
+    ...(cpus === undefined ? {} : { NanoCpus: Math.round(cpus * 1e9) }),
+    ...(pids === undefined ? {} : { PidsLimit: pids }),
+  };
+}
+
+function fileSystem({ mounts, readOnly }: App) {
+  const needsTmp = readOnly && !mounts.some(({ target }) => target.replace(/\/+$/, '') === '/tmp');
+  return {
+    ReadonlyRootfs: readOnly,
+    ...(needsTmp ? { Tmpfs: { '/tmp': 'rw,nosuid,nodev,noexec,size=64m' } } : {}),
+    // Not `Binds`: that would create a missing source as an empty directory owned by root.
+    Mounts: mounts.map((mount) => ({
+      Type: 'bind' as const,
+      Source: mount.source,
+      Target: mount.target,
+      ReadOnly: mount.readOnly,
+    })),
+  };
+}

@@ -1,0 +1,104 @@
+import type { Address } from '../../model/instance.js';
+import { EngineError, isMissing } from './engine-error.js';
+import type { Engine } from './engine.js';
+import { exitCodeCause } from './exit-code.js';
+import { labels } from './labels.js';
+import { asPort, at, entriesAt, idAt, listAt, oneLine, portAt, textAt } from './reply.js';
+
+/** Where containers of one cmdb live and how they are reached. */
+export interface Place {
+  readonly cmdbName: string;
+  readonly network: string;
+  /** Host name or IP address that published ports are reached at. */
+  readonly publishedHost: string;
+}
+
+/** A container that is ours, by its label and its exact name. */
+export interface OwnContainer {
+  readonly containerId: string;
+  readonly app: string;
+  /** The engine's whole description. */
+  readonly reply: unknown;
+}
+
+/** Instance ids become names in the engine's URLs; this is the engine's own rule for names. */
+const validName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
+
+/**
+ * Finds the container of an instance; undefined where there is none. Throws where a container has its name but
+ * not our label: that is somebody else's, and nothing may happen to it.
+ */
+export async function findContainer(engine: Engine, id: string, place: Place): Promise<OwnContainer | undefined> {
+  if (!validName.test(id)) return undefined;
+  const reply: unknown = await engine
+    .call(`inspect container ${id}`, (abortSignal) => engine.docker.getContainer(id).inspect({ abortSignal }))
+    .catch((error: unknown) => {
+      if (isMissing(error)) return undefined;
+      throw error;
+    });
+  // The engine also takes the beginning of another container's id for its name.
+  if (textAt(reply, 'Name') !== `/${id}`) return undefined;
+  const containerId = idAt(reply, 'Id');
+  if (textAt(reply, 'Config', 'Labels', labels.cmdb) !== place.cmdbName || containerId === undefined) {
+    throw new EngineError(
+      `container ${id} on Docker Engine at ${engine.where} ` +
+        `does not carry the label ${labels.cmdb}=${place.cmdbName}: it is not touched; ` +
+        'remove or rename it by hand if it is in the way',
+      undefined,
+      '',
+    );
+  }
+  return { containerId, app: textAt(reply, 'Config', 'Labels', labels.app) ?? '', reply };
+}
+
+/** Where an inspected container is reached; undefined while it has no address. */
+export function inspectedAddress(reply: unknown, place: Place): Address | undefined {
+  const port = portAt(reply, 'Config', 'Labels', labels.port);
+  if (port === undefined) return undefined;
+  const tcpPort = `${port}/tcp`;
+  if (at(reply, 'HostConfig', 'PortBindings', tcpPort) !== undefined) {
+    const published = listAt(reply, 'NetworkSettings', 'Ports', tcpPort)
+      .map((binding) => portAt(binding, 'HostPort'))
+      .find((found) => found !== undefined);
+    return published === undefined ? undefined : { host: place.publishedHost, port: published };
+  }
+  const host = textAt(reply, 'NetworkSettings', 'Networks', place.network, 'IPAddress');
+  return host === undefined ? undefined : { host, port };
+}
+
+/** The address that was chosen for it on the network, running or not. */
+export function chosenAddress(reply: unknown, place: Place): string | undefined {
+  return textAt(reply, 'NetworkSettings', 'Networks', place.network, 'IPAMConfig', 'IPv4Address');
+}
+
+/** Where a container of the engine's list is reached. */
+export function listedAddress(entry: unknown, place: Place): Address | undefined {
+  const port = portAt(entry, 'Labels', labels.port);
+  if (port === undefined) return undefined;
+  const published = listAt(entry, 'Ports')
+    .filter((binding) => asPort(at(binding, 'PrivatePort')) === port && textAt(binding, 'Type') === 'tcp')
+    .map((binding) => portAt(binding, 'PublicPort'))
+    .find((found) => found !== undefined);
+  if (published !== undefined) return { host: place.publishedHost, port: published };
+  // A container on another network (its name was changed in the config) is reached there.
+  const networks = entriesAt(entry, 'NetworkSettings', 'Networks').toSorted(([name]) =>
+    name === place.network ? -1 : 0,
+  );
+  const host = networks.map(([, network]) => textAt(network, 'IPAddress')).find((found) => found !== undefined);
+  return host === undefined ? undefined : { host, port };
+}
+
+/** Whether an entry of the engine's list has a live process. */
+export function runs(entry: unknown): boolean {
+  const state = textAt(entry, 'State');
+  return state === 'running' || state === 'paused';
+}
+
+/** Why an exited container ended, from the engine's description of its state. */
+export function exitCause(state: unknown): string {
+  if (at(state, 'OOMKilled') === true) return 'out of memory';
+  const startError = textAt(state, 'Error');
+  if (startError !== undefined) return oneLine(startError);
+  if (textAt(state, 'Status') === 'created') return 'never started';
+  return exitCodeCause(at(state, 'ExitCode'));
+}

@@ -1,0 +1,102 @@
+import type { Logger } from 'pino';
+import type { Exit } from '../runtime.js';
+import { exitCause, runs } from './container.js';
+import type { Engine } from './engine.js';
+import { exitCodeCause } from './exit-code.js';
+import { labels } from './labels.js';
+import { listOwn } from './list.js';
+import { at, idAt, textAt } from './reply.js';
+
+/** Which containers run, as far as events and listings told; reports each exit once. */
+export interface Exits {
+  /** Calls `onExit` with each exit from now on. Returns the unsubscriber. */
+  subscribe(onExit: (exit: Exit) => void): () => void;
+  /** A container was started by this adapter: its exit will be reported even if no event told of its start. */
+  started(containerId: string, exit: Omit<Exit, 'cause'>): void;
+  /** One message of the engine's event stream. */
+  take(event: unknown): void;
+  /** Compares what ran with what the engine lists now: reports exits that no event told of. */
+  catchUp(): Promise<void>;
+}
+
+interface ExitsOptions {
+  readonly cmdbName: string;
+  readonly logger: Logger;
+}
+
+export function trackExits(engine: Engine, { cmdbName, logger }: ExitsOptions): Exits {
+  const subscribers = new Set<(exit: Exit) => void>();
+  const running = new Map<string, Omit<Exit, 'cause'>>();
+  /** Ended, though not yet removed from the engine: a late word of their start must not revive them. */
+  const ended = new Set<string>();
+
+  const start = (containerId: string, exit: Omit<Exit, 'cause'>) => {
+    if (!ended.has(containerId)) running.set(containerId, exit);
+  };
+  const end = (containerId: string, cause: string) => {
+    const exit = running.get(containerId);
+    if (!exit) return;
+    running.delete(containerId);
+    ended.add(containerId);
+    for (const onExit of subscribers) {
+      try {
+        onExit({ ...exit, cause });
+      } catch (error) {
+        logger.error({ err: error, app: exit.app, instance: exit.id }, 'an exit could not be handled');
+      }
+    }
+  };
+  const endAsInspected = async (containerId: string, fallback: string) => {
+    const reply: unknown = await engine
+      .call('learn why a container ended', (abortSignal) =>
+        engine.docker.getContainer(containerId).inspect({ abortSignal }),
+      )
+      .catch(() => undefined);
+    end(containerId, reply === undefined ? fallback : exitCause(at(reply, 'State')));
+  };
+
+  return {
+    started: start,
+    subscribe(onExit) {
+      const subscriber = (exit: Exit) => onExit(exit);
+      subscribers.add(subscriber);
+      return () => void subscribers.delete(subscriber);
+    },
+    take(event) {
+      const containerId = idAt(event, 'Actor', 'ID');
+      const id = textAt(event, 'Actor', 'Attributes', labels.instance);
+      const app = textAt(event, 'Actor', 'Attributes', labels.app);
+      if (containerId === undefined || id === undefined || app === undefined) return;
+      const exitCode = at(event, 'Actor', 'Attributes', 'exitCode');
+      switch (textAt(event, 'Action')) {
+        case 'start':
+          // By hand with `docker start`, perhaps: then it runs again.
+          ended.delete(containerId);
+          return start(containerId, { id, app });
+        case 'die':
+          // The event does not tell a kill for lack of memory from any other.
+          if (String(exitCode) === '137') return void endAsInspected(containerId, exitCodeCause(137));
+          return end(containerId, exitCodeCause(exitCode));
+        case 'destroy':
+          end(containerId, 'removed');
+          ended.delete(containerId);
+      }
+    },
+    async catchUp() {
+      const before = [...running.keys()];
+      const listed = await listOwn(engine, cmdbName);
+      const present = new Map(listed.map((entry) => [idAt(entry, 'Id') ?? '', entry]));
+      for (const containerId of ended) if (!present.has(containerId)) ended.delete(containerId);
+      for (const containerId of before) {
+        const entry = present.get(containerId);
+        if (entry === undefined) end(containerId, 'removed');
+        else if (!runs(entry)) await endAsInspected(containerId, 'unknown');
+      }
+      for (const [containerId, entry] of present) {
+        const id = textAt(entry, 'Labels', labels.instance);
+        const app = textAt(entry, 'Labels', labels.app);
+        if (id !== undefined && app !== undefined && runs(entry)) start(containerId, { id, app });
+      }
+    },
+  };
+}

@@ -1,0 +1,106 @@
+import type { Logger } from 'pino';
+import type { Clock } from '../../model/clock.js';
+import { EngineError, isMissing } from './engine-error.js';
+import type { Engine, Inspectable } from './engine.js';
+import { jsonLines } from './json-lines.js';
+import { entriesAt, oneLine, textAt } from './reply.js';
+
+const progressEveryMs = 10_000;
+
+interface ImageOptions {
+  readonly image: string;
+  readonly app: string;
+  readonly signal: AbortSignal;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+export interface LocalImage {
+  /** The single TCP port that the image exposes. */
+  readonly port: number | undefined;
+  /** How long the pull took; undefined where the image was there. */
+  readonly pulledMs: number | undefined;
+}
+
+/** Distribution's grammar of references: `[HOST[:PORT]/]PATH[:TAG][@DIGEST]`, or an image's id. */
+const imageName = new RegExp(
+  '^(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?(?::\\d{1,5})?/)?' +
+    '[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*' +
+    '(?::\\w[\\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$',
+);
+
+/** Whether the engine may be asked for it: a name becomes part of a URL. */
+export function isImageName(name: string): boolean {
+  return name.length <= 500 && imageName.test(name);
+}
+
+/** Makes sure that the engine has the image. Throws with its name and the cause where it cannot be pulled. */
+export async function ensureImage(engine: Engine, options: ImageOptions): Promise<LocalImage> {
+  const present = await inspectImage(engine, options);
+  if (present !== undefined) return { port: exposedPort(present), pulledMs: undefined };
+  const startedAt = options.clock.monotonic();
+  options.logger.info({ app: options.app, image: options.image }, 'image is not on this engine: pulling it');
+  try {
+    await pull(engine, options);
+  } catch (error) {
+    options.signal.throwIfAborted();
+    const cause = error instanceof EngineError && error.reason !== '' ? error.reason : messageOf(error);
+    throw new Error(
+      `image ${options.image} of app ${options.app} is not on this engine and cannot be pulled: ${cause}. ` +
+        'Correct its name, or put it there (docker pull, docker build, docker load)',
+      { cause: error },
+    );
+  }
+  const pulledMs = options.clock.monotonic() - startedAt;
+  options.logger.info({ app: options.app, image: options.image, durationMs: Math.round(pulledMs) }, 'pulled the image');
+  return { port: exposedPort(await inspectImage(engine, options)), pulledMs };
+}
+
+async function inspectImage(engine: Engine, { image, signal }: ImageOptions): Promise<unknown> {
+  return engine
+    .call(
+      `look up image ${image}`,
+      (abortSignal) => (engine.docker.getImage(image) as Inspectable).inspect({ abortSignal }),
+      {
+        signal,
+      },
+    )
+    .catch((error: unknown) => {
+      if (isMissing(error)) return undefined;
+      throw error;
+    });
+}
+
+async function pull(engine: Engine, { image, app, signal, logger, clock }: ImageOptions): Promise<void> {
+  const stream = await engine.call(
+    `pull image ${image}`,
+    (abortSignal) => engine.docker.pull(image, { abortSignal }),
+    // A registry may take its time; the boot's own limit is in the signal.
+    { signal, limitMs: 600_000 },
+  );
+  const layers = new Map<string, boolean>();
+  let reportedAt = clock.monotonic();
+  for await (const line of jsonLines(stream, signal)) {
+    const error = textAt(line, 'error') ?? textAt(line, 'errorDetail', 'message');
+    if (error !== undefined) throw new Error(error);
+    const layer = textAt(line, 'id');
+    if (layer !== undefined && textAt(line, 'status') !== undefined) {
+      layers.set(layer, /^(Pull complete|Already exists)$/.test(textAt(line, 'status') ?? ''));
+    }
+    if (clock.monotonic() - reportedAt < progressEveryMs) continue;
+    reportedAt = clock.monotonic();
+    const done = [...layers.values()].filter(Boolean).length;
+    logger.info({ app, image, layersDone: done, layers: layers.size }, 'still pulling the image');
+  }
+}
+
+function exposedPort(image: unknown): number | undefined {
+  const ports = entriesAt(image, 'Config', 'ExposedPorts')
+    .map(([port]) => /^(\d+)\/tcp$/.exec(port)?.[1])
+    .filter((port) => port !== undefined);
+  return ports.length === 1 ? Number(ports[0]) : undefined;
+}
+
+function messageOf(error: unknown): string {
+  return oneLine(error instanceof Error ? error.message : String(error));
+}

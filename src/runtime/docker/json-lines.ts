@@ -1,0 +1,26 @@
+const maxLineLength = 1024 * 1024;
+
+/**
+ * Objects of a stream of JSON lines, as the engine sends events and pull progress. Throws on a line that is not JSON or
+ * longer than 1 MiB, on a broken stream, and when `signal` aborts; destroys the stream whenever it ends.
+ */
+export async function* jsonLines(stream: NodeJS.ReadableStream, signal: AbortSignal): AsyncGenerator<unknown> {
+  const readable = stream as NodeJS.ReadableStream & { destroy(error?: Error): void };
+  const stop = () => readable.destroy(new Error('given up'));
+  signal.addEventListener('abort', stop);
+  try {
+    signal.throwIfAborted();
+    readable.setEncoding('utf8');
+    let rest = '';
+    for await (const chunk of readable) {
+      const lines = `${rest}${String(chunk)}`.split('\n');
+      rest = lines.pop() ?? '';
+      if (rest.length > maxLineLength) throw new Error('Docker Engine sent a line of more than 1 MiB');
+      for (const line of lines) if (line.trim() !== '') yield JSON.parse(line) as unknown;
+    }
+    if (rest.trim() !== '') yield JSON.parse(rest) as unknown;
+  } finally {
+    signal.removeEventListener('abort', stop);
+    readable.destroy();
+  }
+}

@@ -1,0 +1,25 @@
+import type { InstanceSpec } from '../runtime.js';
+
+/** Labels that every container of this product carries. `port` is where the app listens inside. */
+export const labels = {
+  cmdb: 'fastcontainer.cmdb',
+  app: 'fastcontainer.app',
+  instance: 'fastcontainer.instance',
+  revision: 'fastcontainer.revision',
+  port: 'fastcontainer.port',
+} as const;
+
+export function labelsOf(cmdbName: string, spec: InstanceSpec, port: number): Record<string, string> {
+  return {
+    [labels.cmdb]: cmdbName,
+    [labels.app]: spec.app.name,
+    [labels.instance]: spec.id,
+    [labels.revision]: spec.revision,
+    [labels.port]: String(port),
+  };
+}
+
+/** The filter that asks the engine for this cmdb's containers only. */
+export function cmdbFilter(cmdbName: string): string[] {
+  return [`${labels.cmdb}=${cmdbName}`];
+}

@@ -1,0 +1,99 @@
+import { createHash } from 'node:crypto';
+import type { Logger } from 'pino';
+import type { Clock } from '../../model/clock.js';
+import { EngineError, isMissing } from './engine-error.js';
+import type { Engine } from './engine.js';
+import { labels } from './labels.js';
+import { iccOption, inspectNetwork } from './network-settings.js';
+import { listAt, textAt } from './reply.js';
+
+const bridgeOption = 'com.docker.network.bridge.name';
+const attempts = 10;
+const retryMs = 100;
+
+export interface NetworkOptions {
+  readonly name: string;
+  /** Subnet of a network that is created; default: one that the engine finds free. */
+  readonly subnet?: string;
+  readonly cmdbName: string;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/** The network as the engine describes it; made where it is missing. Safe where several dispatchers do so at once. */
+export async function findOrCreate(engine: Engine, options: NetworkOptions): Promise<unknown> {
+  for (let attempt = 1; attempt <= attempts; attempt += 1) {
+    const existing = await inspectNetwork(engine, options.name);
+    if (existing !== undefined) return existing;
+    try {
+      const subnet = options.subnet ?? (await freeSubnet(engine, options, attempt));
+      if (subnet !== undefined) {
+        await create(engine, options, options.name, subnet);
+        continue;
+      }
+    } catch (error) {
+      if (attempt === attempts || !isRace(error, options)) throw error;
+    }
+    await new Promise<void>((resolve) => void options.clock.after(retryMs * (0.5 + Math.random()), resolve));
+  }
+  throw new Error(`network ${options.name} cannot be made on Docker Engine at ${engine.where}`);
+}
+
+/** Another dispatcher was faster: it made the network, or one with the subnet that was free a moment ago. */
+function isRace(error: unknown, options: NetworkOptions): boolean {
+  if (!(error instanceof EngineError)) return false;
+  if (error.status === 409 || /same bridge name/i.test(error.reason)) return true;
+  return options.subnet === undefined && /overlap/i.test(error.reason);
+}
+
+/**
+ * A subnet that is free on the engine's host. The engine lets addresses be chosen only in a subnet that was given to
+ * it, yet it alone knows what is free; so a network is created without one, looked at, and removed.
+ */
+async function freeSubnet(engine: Engine, options: NetworkOptions, attempt: number): Promise<string | undefined> {
+  const name = `${options.name}.probe`;
+  try {
+    await create(engine, options, name, undefined);
+  } catch (error) {
+    // Somebody else looks, and will be done in a moment; what is there for long was left by one who was killed.
+    if (!isRace(error, options) || attempt < attempts / 2) throw error;
+  }
+  const probe = await inspectNetwork(engine, name);
+  await engine
+    .call(`remove network ${name}`, (abortSignal) => engine.docker.getNetwork(name).remove({ abortSignal }))
+    .catch((error: unknown) => {
+      if (!isMissing(error)) throw error;
+    });
+  return listAt(probe, 'IPAM', 'Config')
+    .map((config) => textAt(config, 'Subnet'))
+    .find((subnet) => subnet?.includes('.'));
+}
+
+async function create(
+  engine: Engine,
+  options: NetworkOptions,
+  name: string,
+  subnet: string | undefined,
+): Promise<void> {
+  await engine.call(
+    `create network ${name}${subnet === undefined ? '' : ` with subnet ${subnet}`}`,
+    (abortSignal) =>
+      engine.docker.createNetwork({
+        Name: name,
+        Driver: 'bridge',
+        // The check is best effort: two of one name may come to be. No two have the same bridge.
+        CheckDuplicate: true,
+        Options: { [iccOption]: 'false', [bridgeOption]: bridgeName(name) },
+        Labels: { [labels.cmdb]: options.cmdbName },
+        ...(subnet === undefined ? {} : { IPAM: { Driver: 'default', Config: [{ Subnet: subnet }] } }),
+        abortSignal,
+      }),
+    { limitMs: 30_000 },
+  );
+  if (name === options.name) options.logger.info({ network: name, subnet }, 'created the network of the containers');
+}
+
+/** The interface's name on the engine's host, at most 15 characters; from the network's name, so never made twice. */
+function bridgeName(network: string): string {
+  return `fc-${createHash('sha256').update(network).digest('hex').slice(0, 10)}`;
+}

@@ -1,0 +1,44 @@
+import { type Place, findContainer } from './container.js';
+import type { Engine } from './engine.js';
+import { isMissing } from './engine-error.js';
+
+/** A line of the engine's log is at most 16 KiB, so this bounds what one call reads. */
+const maxLines = 500;
+
+/** See Runtime.output. */
+export async function output(engine: Engine, place: Place, id: string, maxBytes: number): Promise<string> {
+  const container = await findContainer(engine, id, place);
+  if (!container) return '';
+  const reply: unknown = await engine
+    .call(`read the output of container ${id}`, (abortSignal) =>
+      engine.docker
+        .getContainer(container.containerId)
+        .logs({ stdout: true, stderr: true, tail: maxLines, abortSignal }),
+    )
+    .catch((error: unknown) => {
+      if (isMissing(error)) return '';
+      throw error;
+    });
+  return Buffer.isBuffer(reply) ? endOf(demultiplex(reply), maxBytes) : '';
+}
+
+/**
+ * What a container without a terminal wrote, out of the engine's frames: one byte for the stream, three zero bytes,
+ * four bytes of length (Docker Engine API, "Attach to a container"). A torn last frame gives what is there of it.
+ */
+export function demultiplex(frames: Buffer): Buffer {
+  const parts: Buffer[] = [];
+  for (let offset = 0; offset + 8 <= frames.length;) {
+    const length = frames.readUInt32BE(offset + 4);
+    parts.push(frames.subarray(offset + 8, offset + 8 + length));
+    offset += 8 + length;
+  }
+  return Buffer.concat(parts);
+}
+
+/** The last `maxBytes`, without a character torn in two at the cut. */
+function endOf(bytes: Buffer, maxBytes: number): string {
+  let start = Math.max(0, bytes.length - maxBytes);
+  if (start > 0) while (start < bytes.length && ((bytes[start] ?? 0) & 0xc0) === 0x80) start += 1;
+  return bytes.subarray(start).toString('utf8');
+}

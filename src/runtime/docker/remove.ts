@@ -1,0 +1,54 @@
+import type { Clock } from '../../model/clock.js';
+import { EngineError, isMissing } from './engine-error.js';
+import type { Engine } from './engine.js';
+
+const confirmMs = 15_000;
+const pollMs = 50;
+
+/**
+ * Kills and removes a container with its anonymous volumes. Resolves when the engine no longer knows it; harmless on
+ * one that is gone. Throws where it is still there after 15 s.
+ */
+export async function removeContainer(engine: Engine, containerId: string, name: string, clock: Clock): Promise<void> {
+  const startedAt = clock.monotonic();
+  for (;;) {
+    const problem = await tryRemove(engine, containerId, name);
+    if (!(await exists(engine, containerId, name))) return;
+    if (clock.monotonic() - startedAt > confirmMs) {
+      throw problem ?? new Error(`container ${name} is still there though Docker Engine at ${engine.where} removed it`);
+    }
+    // Another removal is under way, or the kernel still holds a mount: both pass.
+    await new Promise<void>((resolve) => void clock.after(pollMs, resolve));
+  }
+}
+
+/** Resolves to what the engine had against it, unless it could not be asked at all: that throws. */
+async function tryRemove(engine: Engine, containerId: string, name: string): Promise<EngineError | undefined> {
+  try {
+    await engine.call(
+      `remove container ${name}`,
+      (abortSignal) => engine.docker.getContainer(containerId).remove(forced(abortSignal)),
+      { limitMs: confirmMs },
+    );
+    return undefined;
+  } catch (error) {
+    if (error instanceof EngineError && error.status !== undefined) return error;
+    throw error;
+  }
+}
+
+function forced(abortSignal: AbortSignal) {
+  return { force: true, v: true, abortSignal };
+}
+
+async function exists(engine: Engine, containerId: string, name: string): Promise<boolean> {
+  try {
+    await engine.call(`inspect container ${name}`, (abortSignal) =>
+      engine.docker.getContainer(containerId).inspect({ abortSignal }),
+    );
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
+}

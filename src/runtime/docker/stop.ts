@@ -1,0 +1,39 @@
+import type { Clock } from '../../model/clock.js';
+import { type Place, chosenAddress, findContainer } from './container.js';
+import { EngineError } from './engine-error.js';
+import type { Engine } from './engine.js';
+import type { Network } from './network.js';
+import { at } from './reply.js';
+import { removeContainer } from './remove.js';
+
+interface StopContext {
+  readonly engine: Engine;
+  readonly place: Place;
+  readonly network: Network;
+  readonly clock: Clock;
+}
+
+/** The image's stop signal (SIGTERM unless it says otherwise), SIGKILL after `graceMs`; then nothing of it is left. */
+export async function stop(context: StopContext, id: string, graceMs: number): Promise<void> {
+  const { engine, place, network, clock } = context;
+  const container = await findContainer(engine, id, place);
+  if (!container) return;
+  if (at(container.reply, 'State', 'Running') === true) await end(engine, container.containerId, id, graceMs);
+  await removeContainer(engine, container.containerId, id, clock);
+  const address = chosenAddress(container.reply, place);
+  if (address !== undefined) network.known()?.pool?.free(address);
+}
+
+/** What goes wrong here is left to the removal, which kills. */
+async function end(engine: Engine, containerId: string, id: string, graceMs: number): Promise<void> {
+  const graceS = Math.max(0, Math.ceil(graceMs / 1000));
+  try {
+    await engine.call(
+      `stop container ${id}`,
+      (abortSignal) => engine.docker.getContainer(containerId).stop({ t: graceS, abortSignal }),
+      { limitMs: graceS * 1000 + 10_000 },
+    );
+  } catch (error) {
+    if (!(error instanceof EngineError)) throw error;
+  }
+}

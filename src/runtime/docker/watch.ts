@@ -1,0 +1,133 @@
+import type { Logger } from 'pino';
+import type { Clock } from '../../model/clock.js';
+import type { Exit } from '../runtime.js';
+import type { Engine } from './engine.js';
+import type { Exits } from './exits.js';
+import { jsonLines } from './json-lines.js';
+import { cmdbFilter } from './labels.js';
+import { at, oneLine } from './reply.js';
+
+const firstBackoffMs = 100;
+const maxBackoffMs = 5_000;
+
+interface WatchOptions {
+  readonly cmdbName: string;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/** One event stream of the engine for all who watch. */
+export interface Watch {
+  watch(onExit: (exit: Exit) => void): () => void;
+  /** Ends the stream; nobody is told of anything more. */
+  close(): void;
+}
+
+/**
+ * Follows the engine's events while anybody watches. When the stream breaks it is opened again with back-off, where it
+ * broke off (`since`); then a listing tells of exits that went unseen.
+ */
+export function watchEngine(engine: Engine, exits: Exits, { cmdbName, logger, clock }: WatchOptions): Watch {
+  let watchers = 0;
+  let stream: AbortController | undefined;
+  let closed = false;
+
+  const follow = async (signal: AbortSignal) => {
+    const position = { nanos: undefined as number | undefined };
+    let failures = 0;
+    let lost = false;
+    while (!signal.aborted) {
+      try {
+        await openStream(signal, position, () => {
+          if (lost) logger.info({ engine: engine.where }, 'Docker Engine is back: container events are followed again');
+          lost = false;
+          failures = 0;
+        });
+      } catch (error) {
+        if (signal.aborted) return;
+        const cause = oneLine(error instanceof Error ? error.message : String(error));
+        if (!lost) logger.error({ engine: engine.where }, `lost the engine's container events, trying again: ${cause}`);
+        lost = true;
+      }
+      await pause(clock, Math.min(maxBackoffMs, firstBackoffMs * 2 ** Math.min(failures, 10)), signal);
+      failures += 1;
+    }
+  };
+
+  /** Returns never but by throwing: a stream that ends is a stream that was lost. */
+  const openStream = async (signal: AbortSignal, position: { nanos: number | undefined }, onOpen: () => void) => {
+    const replayedTo = position.nanos;
+    const body = await engine.call(
+      'follow container events',
+      (abortSignal) =>
+        engine.docker.getEvents({
+          filters: { type: ['container'], event: ['start', 'die', 'destroy'], label: cmdbFilter(cmdbName) },
+          ...(replayedTo === undefined ? {} : { since: seconds(replayedTo) }),
+          abortSignal,
+        }),
+      { signal },
+    );
+    keepAlive(body);
+    // The listing comes after the stream stands, so that nothing falls between the two.
+    const caughtUp = exits.catchUp().then(onOpen);
+    caughtUp.catch((error: unknown) => (body as NodeJS.ReadableStream & { destroy(e: unknown): void }).destroy(error));
+    for await (const event of jsonLines(body, signal)) {
+      const nanos = at(event, 'timeNano');
+      if (typeof nanos === 'number' && replayedTo !== undefined && nanos <= replayedTo) continue;
+      if (typeof nanos === 'number') position.nanos = Math.max(nanos, position.nanos ?? 0);
+      exits.take(event);
+    }
+    await caughtUp;
+    throw new Error('the engine ended the stream');
+  };
+
+  return {
+    watch(onExit) {
+      if (closed) return () => undefined;
+      const unsubscribe = exits.subscribe(onExit);
+      watchers += 1;
+      if (!stream) {
+        stream = new AbortController();
+        void follow(stream.signal);
+      }
+      let over = false;
+      return () => {
+        if (over) return;
+        over = true;
+        unsubscribe();
+        watchers -= 1;
+        if (watchers > 0) return;
+        stream?.abort();
+        stream = undefined;
+      };
+    },
+    close() {
+      closed = true;
+      stream?.abort();
+      stream = undefined;
+    },
+  };
+}
+
+/** A little early, for a double does not hold nanoseconds; what comes twice is skipped. */
+function seconds(nanos: number): number {
+  return Math.floor(nanos / 1e3 - 1) / 1e6;
+}
+
+/** Over TCP a machine that vanished would otherwise go unnoticed: the stream may be silent for days. */
+function keepAlive(body: unknown): void {
+  const socket = at(body, 'socket') as { setKeepAlive?: (on: boolean, afterMs: number) => void } | undefined;
+  socket?.setKeepAlive?.(true, 15_000);
+}
+
+function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      timer.cancel();
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = clock.after(delayMs, done);
+    signal.addEventListener('abort', done);
+  });
+}

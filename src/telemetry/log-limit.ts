@@ -1,0 +1,47 @@
+import type { Logger } from 'pino';
+import type { Clock } from '../model/clock.js';
+
+export interface LogLimitOptions {
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** Lines per key and interval; 10 unless told. */
+  readonly lines?: number;
+  /** 10 s unless told. */
+  readonly intervalMs?: number;
+  /** Keys told apart at once; 1,000 unless told. */
+  readonly maxKeys?: number;
+}
+
+interface Window {
+  readonly from: number;
+  lines: number;
+}
+
+/** Warnings that clients can cause as often as they like: so many per key, and then how many more there were. */
+export class LogLimit {
+  readonly #options: Required<LogLimitOptions>;
+  readonly #windows = new Map<string, Window>();
+
+  constructor(options: LogLimitOptions) {
+    this.#options = { lines: 10, intervalMs: 10_000, maxKeys: 1_000, ...options };
+  }
+
+  warn(key: string, fields: Record<string, unknown>, message: string): void {
+    const { logger, clock, lines, intervalMs } = this.#options;
+    const now = clock.monotonic();
+    let window = this.#windows.get(key);
+    if (!window || now - window.from >= intervalMs) {
+      if (window && window.lines > lines) logger.warn({ key }, `${window.lines - lines} more lines like these were left out`);
+      window = this.#open(key, now);
+    }
+    window.lines += 1;
+    if (window.lines <= lines) logger.warn(fields, message);
+  }
+
+  #open(key: string, from: number): Window {
+    if (this.#windows.size >= this.#options.maxKeys) this.#windows.clear();
+    const window = { from, lines: 0 };
+    this.#windows.set(key, window);
+    return window;
+  }
+}

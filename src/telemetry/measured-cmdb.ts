@@ -1,0 +1,20 @@
+import type { AppRecord, Cmdb } from '../cmdb/cmdb.js';
+import type { Clock } from '../model/clock.js';
+import { measure } from './measure.js';
+import type { Metrics } from './metrics.js';
+
+/** A CMDB whose operations are timed into the metrics; waiting for changes and walking a list are not operations. */
+export function measuredCmdb(cmdb: Cmdb, metrics: Metrics, clock: Clock): Cmdb {
+  const timed = <T>(operation: string, run: () => Promise<T>) =>
+    measure(clock, run, (result, ms) => metrics.cmdb(operation, result, ms));
+  return {
+    apply: (change) => timed('apply', () => cmdb.apply(change)),
+    find: (query) => timed('find', () => cmdb.find(query)),
+    list: (which): AsyncIterable<AppRecord> => cmdb.list(which),
+    update: (app, change) => timed('update', () => cmdb.update(app, change)),
+    changes: (position, signal) => cmdb.changes(position, signal),
+    due: (now, limit) => timed('due', () => cmdb.due(now, limit)),
+    beat: (session, revoke) => timed('beat', () => cmdb.beat(session, revoke)),
+    close: () => cmdb.close(),
+  };
+}

@@ -1,0 +1,20 @@
+import type { Clock } from '../model/clock.js';
+import type { Runtime } from '../runtime/runtime.js';
+import { measure } from './measure.js';
+import type { Metrics } from './metrics.js';
+
+/** A runtime whose operations are timed into the metrics. */
+export function measuredRuntime(runtime: Runtime, metrics: Metrics, clock: Clock): Runtime {
+  const timed = <T>(operation: string, run: () => Promise<T>) =>
+    measure(clock, run, (result, ms) => metrics.runtime(runtime.name, operation, result, ms));
+  return {
+    name: runtime.name,
+    boot: (spec, options) => timed('boot', () => runtime.boot(spec, options)),
+    stop: (id, graceMs) => timed('stop', () => runtime.stop(id, graceMs)),
+    inspect: (id) => timed('inspect', () => runtime.inspect(id)),
+    list: () => timed('list', () => runtime.list()),
+    watch: (onExit) => runtime.watch(onExit),
+    output: (id, maxBytes) => timed('output', () => runtime.output(id, maxBytes)),
+    close: () => runtime.close(),
+  };
+}

@@ -1,0 +1,125 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { RuntimeName } from '../model/app.js';
+import type { ErrorCode } from '../model/errors.js';
+import type { EndReason, InstanceState } from '../model/instance.js';
+
+export type Temperature = 'warm' | 'cold';
+export type RequestOutcome = 'complete' | 'client_gone' | 'upstream_gone' | 'refused';
+
+export interface MetricsOptions {
+  /** Apps beyond this many share the label `_other`, so that customers cannot grow the memory. */
+  readonly maxApps?: number;
+}
+
+const durationBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+const operationBuckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2, 10];
+const otherApp = '_other';
+
+/** Children of the metrics of one app, resolved once: looking labels up for each request costs more than counting it. */
+interface AppMetrics {
+  readonly requests: Map<string, Counter.Internal>;
+  readonly durations: Map<Temperature, Histogram.Internal<string>>;
+}
+
+/** Everything that is counted, in a registry of its own. The names are documented in docs/metrics.md. */
+export class Metrics {
+  readonly registry = new Registry();
+  readonly #maxApps: number;
+  readonly #apps = new Map<string, AppMetrics>();
+  #instances: () => Iterable<{ readonly state: InstanceState }> = () => [];
+
+  constructor({ maxApps = 1_000 }: MetricsOptions = {}) {
+    this.#maxApps = maxApps;
+    collectDefaultMetrics({ register: this.registry });
+    const states = () => this.#instances();
+    new Gauge({
+      name: 'fastcontainer_instances',
+      help: 'Instances that this node knows, by state.',
+      labelNames: ['state'],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const { state } of states()) this.inc({ state });
+      },
+    });
+  }
+
+  readonly #requests = this.#counter('fastcontainer_requests_total', 'Requests, by app, status code, temperature and outcome.', ['app', 'code', 'temperature', 'outcome']);
+  readonly #durations = this.#histogram('fastcontainer_request_duration_seconds', 'From the request to the end of its answer.', ['app', 'temperature'], durationBuckets);
+  readonly #errors = this.#counter('fastcontainer_errors_total', 'Answers given in the place of an app, by code of the error table.', ['app', 'error']);
+  readonly #boots = this.#counter('fastcontainer_boots_total', 'Boots, by runtime and result.', ['runtime', 'result']);
+  readonly #phases = this.#histogram('fastcontainer_boot_phase_seconds', 'Phases of successful boots.', ['runtime', 'phase'], durationBuckets);
+  readonly #terminations = this.#counter('fastcontainer_terminations_total', 'Instances ended, by runtime and reason.', ['runtime', 'reason']);
+  readonly #queue = new Gauge({ name: 'fastcontainer_queue_length', help: 'Requests that wait for a boot or a free place, by app.', labelNames: ['app'], registers: [this.registry] });
+  readonly #cmdb = this.#histogram('fastcontainer_cmdb_operation_seconds', 'Operations on the CMDB.', ['operation', 'result'], operationBuckets);
+  readonly #runtime = this.#histogram('fastcontainer_runtime_operation_seconds', 'Operations of the runtimes.', ['runtime', 'operation', 'result'], durationBuckets);
+
+  /** Where the instances gauge reads from when it is scraped. */
+  setInstanceSource(source: () => Iterable<{ readonly state: InstanceState }>): void {
+    this.#instances = source;
+  }
+
+  /** One request of an app. On the warm path: no label is looked up twice. */
+  request(app: string, code: number, temperature: Temperature, durationMs: number, outcome: RequestOutcome, error?: ErrorCode): void {
+    const label = this.#labelOf(app);
+    const known = this.#appMetrics(label);
+    const key = `${code} ${temperature} ${outcome}`;
+    let counter = known.requests.get(key);
+    if (!counter) known.requests.set(key, (counter = this.#requests.labels({ app: label, code: String(code), temperature, outcome })));
+    counter.inc();
+    let duration = known.durations.get(temperature);
+    if (!duration) known.durations.set(temperature, (duration = this.#durations.labels({ app: label, temperature })));
+    duration.observe(durationMs / 1_000);
+    if (error) this.#errors.inc({ app: label, error });
+  }
+
+  /** A request that reached no app. */
+  refused(error: ErrorCode): void {
+    this.#errors.inc({ app: '', error });
+  }
+
+  boot(runtime: RuntimeName, result: 'ready' | 'failed' | 'timeout' | 'aborted', phases: Readonly<Record<string, number>>): void {
+    this.#boots.inc({ runtime, result });
+    for (const [phase, ms] of Object.entries(phases)) this.#phases.observe({ runtime, phase }, ms / 1_000);
+  }
+
+  terminated(runtime: RuntimeName, reason: EndReason): void {
+    this.#terminations.inc({ runtime, reason });
+  }
+
+  queueChanged(app: string, length: number): void {
+    this.#queue.set({ app: this.#labelOf(app) }, length);
+  }
+
+  cmdb(operation: string, result: 'ok' | 'error', durationMs: number): void {
+    this.#cmdb.observe({ operation, result }, durationMs / 1_000);
+  }
+
+  runtime(runtime: RuntimeName, operation: string, result: 'ok' | 'error', durationMs: number): void {
+    this.#runtime.observe({ runtime, operation, result }, durationMs / 1_000);
+  }
+
+  #labelOf(app: string): string {
+    return this.#apps.has(app) || this.#apps.size < this.#maxApps ? app : otherApp;
+  }
+
+  #appMetrics(label: string): AppMetrics {
+    const known = this.#apps.get(label);
+    if (known) return known;
+    const fresh: AppMetrics = { requests: new Map(), durations: new Map() };
+    this.#apps.set(label, fresh);
+    return fresh;
+  }
+
+  #counter(name: string, help: string, labelNames: string[]): Counter {
+    return new Counter({ name, help, labelNames, registers: [this.registry] });
+  }
+
+  #histogram(name: string, help: string, labelNames: string[], buckets: number[]): Histogram {
+    return new Histogram({ name, help, labelNames, buckets, registers: [this.registry] });
+  }
+}
+
+export function createMetrics(options?: MetricsOptions): Metrics {
+  return new Metrics(options);
+}

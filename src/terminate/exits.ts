@@ -1,0 +1,57 @@
+import type { Logger } from 'pino';
+import type { LocalApps } from '../check/local-apps.js';
+import type { Clock } from '../model/clock.js';
+import { findInstance, instanceDied } from '../model/deployment.js';
+import type { Instance } from '../model/instance.js';
+import type { Exit, Runtime } from '../runtime/runtime.js';
+
+export interface ExitsOptions {
+  readonly apps: LocalApps;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+const outputBytes = 4_096;
+const retryMs = 1_000;
+
+/** What happens when a container ends by itself: its instance is gone at once, and the log says why. */
+export class Exits {
+  readonly #options: ExitsOptions;
+  readonly #unwatch: (() => void)[] = [];
+  #stopped = false;
+
+  constructor(options: ExitsOptions) {
+    this.#options = options;
+  }
+
+  watch(runtime: Runtime): void {
+    this.#unwatch.push(runtime.watch((exit) => void this.report(runtime, exit)));
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    for (const unwatch of this.#unwatch) unwatch();
+  }
+
+  /** Removes the dead instance. One that boots is its booter's business, one that is being terminated is expected. */
+  async report(runtime: Runtime, exit: Exit): Promise<void> {
+    const { apps, clock, logger } = this.#options;
+    let died: Instance | undefined;
+    try {
+      await apps.update(exit.app, (deployment) => {
+        died = findInstance(deployment, exit.id);
+        return instanceDied(deployment, exit.id, exit.cause, clock.now());
+      });
+    } catch (error) {
+      logger.debug({ err: error, instance: exit.id }, 'could not write that an instance died; trying again');
+      if (!this.#stopped) clock.after(retryMs, () => void this.report(runtime, exit));
+      return;
+    }
+    if (!died || died.state === 'booting' || died.state === 'terminating') return;
+    const output = await runtime.output(exit.id, outputBytes).catch(() => '');
+    logger.warn({ app: exit.app, instance: exit.id, cause: exit.cause, output }, 'the instance ended by itself');
+    await runtime.stop(exit.id, 0).catch((error: unknown) => {
+      logger.warn({ err: error, instance: exit.id }, 'could not clean up after an instance that died');
+    });
+  }
+}

@@ -1,0 +1,81 @@
+import type { Verdict } from '../check/liveness.js';
+import type { App } from '../model/app.js';
+import { dropUsers, findInstance, startDrain, startTerminate, type Deployment } from '../model/deployment.js';
+import type { EndReason, Instance } from '../model/instance.js';
+import { expiresAt, idleAt } from '../model/schedule.js';
+
+export interface ReapContext {
+  readonly now: number;
+  /** This node's session, which carries out what is decided. */
+  readonly me: string;
+  /** This machine; only its own instances are terminated. */
+  readonly host: string;
+  readonly verdict: (session: string) => Verdict;
+  /** Whether instances may be ended for idleness or age: this node has followed the store for long enough. */
+  readonly mayEnd: boolean;
+  /** The app's record is gone or marked as removed: its instances drain. */
+  readonly removed: boolean;
+}
+
+/** Used where an app's record is gone and its own time limit with it. */
+const defaultStopTimeoutMs = 10_000;
+
+/**
+ * What has to end, decided from the deployment and the time alone; returns the deployment to write. Instances that
+ * are `terminating` with `me` as owner are then to be stopped by the caller.
+ */
+export function reap(deployment: Deployment, app: App | undefined, context: ReapContext): Deployment {
+  const { verdict, now } = context;
+  const alive = dropUsers(deployment, (user) => verdict(user) === 'gone', now);
+  return alive.instances.reduce((next, { id }) => reapInstance(next, id, app, context), alive);
+}
+
+function reapInstance(deployment: Deployment, id: string, app: App | undefined, context: ReapContext): Deployment {
+  const drained = drainIfDue(deployment, id, app, context);
+  const instance = findInstance(drained, id);
+  if (!instance || instance.host !== context.host || !isDoomed(instance, context)) return drained;
+  const termination = {
+    owner: context.me,
+    reason: instance.end?.reason ?? ('orphaned' as const),
+    stopTimeoutMs: app?.stopTimeoutMs ?? defaultStopTimeoutMs,
+  };
+  return startTerminate(drained, id, termination, context.now);
+}
+
+function drainIfDue(deployment: Deployment, id: string, app: App | undefined, context: ReapContext): Deployment {
+  const instance = findInstance(deployment, id);
+  if (instance?.state !== 'ready' || !context.mayEnd) return deployment;
+  const reason = endReason(deployment, instance, app, context);
+  return reason ? startDrain(deployment, id, reason, context.now) : deployment;
+}
+
+function endReason(
+  deployment: Deployment,
+  instance: Instance,
+  app: App | undefined,
+  { now, removed }: ReapContext,
+): EndReason | undefined {
+  if (removed || !app) return 'app_removed';
+  if (now >= expiresAt(instance, app)) return 'lifetime';
+  const ready = deployment.instances.filter(({ state }) => state === 'ready').length;
+  return ready > app.scale.min && now >= idleAt(instance, app) ? 'idle' : undefined;
+}
+
+/** Whether its container is to be stopped now, by whoever sees this first. */
+function isDoomed(instance: Instance, { now, verdict }: ReapContext): boolean {
+  const overdue = instance.deadlineAt !== undefined && now >= instance.deadlineAt;
+  const abandoned = instance.owner !== undefined && verdict(instance.owner) === 'gone';
+  switch (instance.state) {
+    case 'draining':
+      return Object.keys(instance.users).length === 0;
+    case 'terminating':
+      return overdue || abandoned;
+    case 'booting':
+    case 'pausing':
+    case 'resuming':
+      return abandoned || overdue;
+    case 'ready':
+    case 'paused':
+      return false;
+  }
+}

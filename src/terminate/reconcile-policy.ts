@@ -1,0 +1,74 @@
+import type { AppRecord } from '../cmdb/cmdb.js';
+import { revisionOf } from '../model/app.js';
+import { findInstance, standing } from '../model/deployment.js';
+import type { Instance } from '../model/instance.js';
+import type { FoundInstance, Runtime } from '../runtime/runtime.js';
+
+/** Where the CMDB and a runtime disagree. */
+export type Difference =
+  | { readonly kind: 'lost'; readonly app: string; readonly id: string }
+  | { readonly kind: 'stray'; readonly app: string; readonly id: string; readonly found: FoundInstance };
+
+export interface View {
+  readonly host: string;
+  readonly runtime: Runtime['name'];
+  /** The CMDB before and after the runtime was listed. */
+  readonly before: ReadonlyMap<string, AppRecord>;
+  readonly after: ReadonlyMap<string, AppRecord>;
+  readonly found: readonly FoundInstance[];
+}
+
+/**
+ * Differences that stood both before and after the listing. What boots, or is being terminated, is in other hands.
+ * The caller acts on one only when it sees it twice.
+ */
+export function differences(view: View): Difference[] {
+  return [...lost(view), ...strays(view)];
+}
+
+function lost({ host, runtime, before, after, found }: View): Difference[] {
+  const running = new Set(found.filter((container) => container.running).map(({ id }) => id));
+  return [...after.values()].flatMap(({ app, deployment }) =>
+    deployment.instances
+      .filter((instance) => instance.host === host && instance.runtime === runtime)
+      .filter(({ state }) => state === 'ready' || state === 'draining' || state === 'paused')
+      .filter(({ id }) => !running.has(id) && isIn(before, app.name, id))
+      .map(({ id }) => ({ kind: 'lost' as const, app: app.name, id })),
+  );
+}
+
+function strays({ before, after, found }: View): Difference[] {
+  return found
+    .filter(({ app, id }) => !isIn(before, app, id) && !isIn(after, app, id))
+    .map((container) => ({ kind: 'stray', app: container.app, id: container.id, found: container }));
+}
+
+function isIn(records: ReadonlyMap<string, AppRecord>, app: string, id: string): boolean {
+  const record = records.get(app);
+  return record !== undefined && findInstance(record.deployment, id) !== undefined;
+}
+
+/** The instance that a stray container becomes where it fits its app as it is now; undefined where it has to go. */
+export function adoptable(
+  found: FoundInstance,
+  record: AppRecord | undefined,
+  host: string,
+  now: number,
+): Instance | undefined {
+  if (!record || record.removed || !found.running || !found.address) return undefined;
+  const { app, deployment } = record;
+  if (found.revision !== revisionOf(app) || standing(deployment).length >= app.scale.max) return undefined;
+  return {
+    id: found.id,
+    revision: found.revision,
+    state: 'ready',
+    runtime: app.runtime,
+    host,
+    address: found.address,
+    bootedAt: now,
+    readyAt: now,
+    lastActiveAt: now,
+    users: {},
+    boot: {},
+  };
+}

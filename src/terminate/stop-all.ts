@@ -1,0 +1,39 @@
+import type { LocalApps } from '../check/local-apps.js';
+import type { Cmdb } from '../cmdb/cmdb.js';
+import type { App } from '../model/app.js';
+import type { Clock } from '../model/clock.js';
+import { type Deployment, findInstance, startDrain, startTerminate } from '../model/deployment.js';
+import type { Terminator } from './terminator.js';
+
+export interface StopAllOptions {
+  readonly cmdb: Cmdb;
+  readonly apps: LocalApps;
+  readonly terminator: Terminator;
+  /** Only this machine's instances are ended. */
+  readonly host: string;
+  /** This node's session. */
+  readonly me: string;
+  readonly clock: Clock;
+}
+
+/** Ends every instance of this machine that nobody else uses: `--stop-apps`. This node's own uses are released before. */
+export async function stopAll({ cmdb, apps, terminator, host, me, clock }: StopAllOptions): Promise<void> {
+  const ending: Promise<void>[] = [];
+  for await (const { app, deployment } of cmdb.list('active')) {
+    if (!deployment.instances.some((instance) => instance.host === host)) continue;
+    const doomed = await apps.update(app.name, (current) => doom(current, app, host, me, clock.now()));
+    const mine = doomed.instances.filter(({ state, owner }) => state === 'terminating' && owner === me);
+    ending.push(...mine.map(({ id }) => terminator.terminate(app.name, id)));
+  }
+  await Promise.all(ending);
+}
+
+function doom(deployment: Deployment, app: App, host: string, me: string, now: number): Deployment {
+  const termination = { owner: me, reason: 'stopped' as const, stopTimeoutMs: app.stopTimeoutMs };
+  return deployment.instances
+    .filter((instance) => instance.host === host && instance.state !== 'terminating')
+    .reduce((next, { id }) => {
+      const drained = startDrain(next, id, 'stopped', now);
+      return findInstance(drained, id) ? startTerminate(drained, id, termination, now) : drained;
+    }, deployment);
+}

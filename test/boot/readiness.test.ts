@@ -1,0 +1,79 @@
+import { createServer as createHttpServer } from 'node:http';
+import { type AddressInfo, createServer, type Server } from 'node:net';
+import t, { type Test } from 'tap';
+import { awaitReady } from '../../src/boot/readiness.js';
+import { systemClock } from '../../src/system-clock.js';
+
+async function listen(t: Test, server: Server): Promise<{ host: string; port: number }> {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => server.close());
+  return { host: '127.0.0.1', port: (server.address() as AddressInfo).port };
+}
+
+const options = (address: { host: string; port: number }, signal = new AbortController().signal) => ({
+  address,
+  readiness: { tcp: true } as const,
+  domain: 'shop.example',
+  isListening: async () => undefined,
+  clock: systemClock,
+  signal,
+});
+
+t.test('a port that accepts and keeps the connection is ready', async (t) => {
+  await awaitReady(options(await listen(t, createServer((socket) => socket.resume()))));
+});
+
+t.test('a port that accepts but closes is not ready until it stops doing so', async (t) => {
+  let connections = 0;
+  const address = await listen(
+    t,
+    createServer((socket) => {
+      connections += 1;
+      if (connections <= 3) socket.end();
+      else socket.on('error', () => {}).resume();
+    }),
+  );
+  await awaitReady(options(address));
+  t.equal(connections, 4);
+});
+
+t.test('an app that begins to listen late is found', async (t) => {
+  const server = createServer((socket) => socket.resume());
+  const address = await listen(t, server);
+  await new Promise((resolve) => server.close(resolve));
+  const ready = awaitReady(options(address));
+  await new Promise<void>((resolve) => server.listen(address.port, address.host, resolve));
+  await ready;
+});
+
+t.test('an HTTP check wants 2xx or 3xx, with the domain as its host', async (t) => {
+  const statuses = [500, 404, 503, 204];
+  const hosts = new Set<string | undefined>();
+  const address = await listen(
+    t,
+    createHttpServer((req, res) => {
+      hosts.add(`${req.headers.host} ${req.url}`);
+      res.writeHead(statuses.shift() ?? 200).end();
+    }),
+  );
+  await awaitReady({ ...options(address), readiness: { http: '/healthz' } });
+  t.same(statuses, []);
+  t.same([...hosts], ['shop.example /healthz']);
+});
+
+t.test('another process that listens on the port does not count', async (t) => {
+  const address = await listen(t, createServer((socket) => socket.resume()));
+  const answers = [false, false, true];
+  await awaitReady({ ...options(address), isListening: async () => answers.shift() });
+  t.same(answers, []);
+});
+
+t.test('the signal ends the wait with its reason', async (t) => {
+  const server = createServer();
+  const address = await listen(t, server);
+  await new Promise((resolve) => server.close(resolve));
+  const stop = new AbortController();
+  const waiting = awaitReady(options(address, stop.signal));
+  stop.abort(new Error('too late'));
+  await t.rejects(waiting, { message: 'too late' });
+});

@@ -1,0 +1,88 @@
+import t from 'tap';
+import { install, startDaemon, until } from '../fixtures/daemon.js';
+import { ask, askIdentity, instances } from '../fixtures/request.js';
+
+t.test('a request to a sleeping domain is answered by a process that it booted', async (t) => {
+  const { port, admin } = await startDaemon(t, await install(t));
+  const cold = await ask(port, 'hello.localhost');
+  t.equal(cold.status, 200);
+  t.match(cold.headers['server-timing'], /lookup;dur=.*queue;dur=.*start;dur=.*ready;dur=.*ttfb;dur=/);
+  const warm = await ask(port, 'HELLO.localhost.:80');
+  t.equal(warm.headers['server-timing'], undefined);
+  t.equal(JSON.parse(warm.body).pid, JSON.parse(cold.body).pid);
+  t.match(await instances(admin, 'hello'), [{ app: 'hello', state: 'ready', inflight: 0 }]);
+});
+
+t.test('a wildcard domain leads to its app, an exact one wins, and deeper names are unknown', async (t) => {
+  const installation = await install(t, {}, {
+    wild: { domains: ['*.shop.localhost'], env: { GREETING: 'wild' } },
+    exact: { domains: ['www.shop.localhost'], env: { GREETING: 'exact' } },
+  });
+  const { port } = await startDaemon(t, installation);
+  t.match(await askIdentity(port, 'any.shop.localhost'), { greeting: 'wild' });
+  t.match(await askIdentity(port, 'www.shop.localhost'), { greeting: 'exact' });
+  t.match(await ask(port, 'a.b.shop.localhost'), { status: 404, headers: { 'x-fastcontainer-error': 'unknown_domain' } });
+  t.match(await ask(port, 'shop.localhost'), { status: 404 });
+});
+
+t.test('an unknown domain boots nothing and is answered by Accept', async (t) => {
+  const { port } = await startDaemon(t, await install(t));
+  const json = await ask(port, 'nobody.localhost', '/', { headers: { accept: 'application/json' } });
+  t.match(json, { status: 404, headers: { 'content-type': /^application\/problem\+json/ } });
+  t.match(JSON.parse(json.body), { status: 404, code: 'unknown_domain' });
+  t.match(await ask(port, 'nobody.localhost', '/', { headers: { accept: 'text/html' } }), {
+    headers: { 'content-type': /^text\/html/ },
+  });
+});
+
+t.test('an app that dies while it boots fails the boot at once, and the answer is cached while the breaker is open', async (t) => {
+  const installation = await install(t, {}, { broken: { env: { EXIT_AT_BOOT: 'no database' } } });
+  const { port, log } = await startDaemon(t, installation);
+  const first = await ask(port, 'broken.localhost');
+  t.match(first, { status: 503, headers: { 'x-fastcontainer-error': 'boot_failed', 'retry-after': /^\d+$/ } });
+  t.notMatch(first.body, /database/, 'clients are not told the inside');
+  const failure = await until(() => log.find(({ msg }) => msg === 'the boot failed'));
+  t.match(failure, { app: 'broken', cause: /exit code 3/, output: /refusing to start: no database/ });
+  t.match(await ask(port, 'broken.localhost'), { status: 503, headers: { 'x-fastcontainer-error': 'boot_failed' } });
+  t.equal(log.filter(({ msg }) => msg === 'booting').length, 1, 'the second request booted nothing');
+});
+
+t.test('an app that never listens ends in boot_timeout and is cleaned up', async (t) => {
+  const installation = await install(t, {}, { slow: { env: { BOOT_DELAY_MS: '600000' }, bootTimeout: '500ms' } });
+  const { port, admin, log } = await startDaemon(t, installation);
+  t.match(await ask(port, 'slow.localhost'), { status: 504, headers: { 'x-fastcontainer-error': 'boot_timeout' } });
+  await until(async () => (await instances(admin, 'slow')).length === 0);
+  t.match(log.find(({ msg }) => msg === 'the boot failed'), { cause: /nothing accepted connections/ });
+});
+
+t.test('after the back-off a mended app boots again', async (t) => {
+  const installation = await install(t, {}, { broken: { env: { EXIT_AT_BOOT: 'typo' } } });
+  const { daemon, port } = await startDaemon(t, installation);
+  t.equal((await ask(port, 'broken.localhost')).status, 503);
+  await installation.writeApp('broken', {});
+  const { loadConfig } = await import('../../src/config/load-config.js');
+  await daemon.reload(await loadConfig(installation.file, process.env), ['app broken: env']);
+  await until(async () => (await ask(port, 'broken.localhost')).status === 200);
+});
+
+t.test('beyond queue.max requests are refused, and those within it are answered', async (t) => {
+  const installation = await install(t, {}, {
+    small: { env: { BOOT_DELAY_MS: '500' }, queue: { max: 2 }, concurrency: { target: 1, max: 1 } },
+  });
+  const { port } = await startDaemon(t, installation);
+  const answers = await Promise.all([1, 2, 3, 4].map(() => ask(port, 'small.localhost')));
+  t.same(answers.map(({ status }) => status).toSorted(), [200, 200, 503, 503]);
+  t.match(answers.find(({ status }) => status === 503)?.headers, { 'x-fastcontainer-error': 'queue_full', 'retry-after': '1' });
+});
+
+t.test('clients that go while the app boots leave nothing, and the boot goes on for the others', async (t) => {
+  const installation = await install(t, {}, { hello: { env: { BOOT_DELAY_MS: '300' } } });
+  const { port, admin } = await startDaemon(t, installation);
+  const { connect } = await import('node:net');
+  const gone = Array.from({ length: 20 }, () => connect(port, '127.0.0.1'));
+  for (const socket of gone) socket.write('GET / HTTP/1.1\r\nHost: hello.localhost\r\n\r\n');
+  const stays = ask(port, 'hello.localhost');
+  for (const socket of gone) socket.destroy();
+  t.equal((await stays).status, 200);
+  await until(async () => (await instances(admin, 'hello'))[0]?.inflight === 0);
+});

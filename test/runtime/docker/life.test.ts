@@ -1,0 +1,88 @@
+import t from 'tap';
+import { useDocker } from '../../fixtures/docker.js';
+import { testImage } from '../../fixtures/docker-image.js';
+import { eventually } from '../../fixtures/eventually.js';
+import { bootApp, dockerApp, openRuntime } from './open-runtime.js';
+
+t.test('life and death', async (t) => {
+  const engine = await useDocker(t);
+  if (!engine) return;
+  const { docker } = engine;
+  const image = await testImage(docker, 'busybox');
+  const shell = (script: string) => dockerApp({ image, command: ['sh', '-c', script] });
+
+  t.test('a container outlives its handle, and a new one finds it and stops it', async (t) => {
+    const { runtime, reopen } = openRuntime(t, engine);
+    const { id, address } = await bootApp(runtime, dockerApp({ image }));
+    await runtime.close();
+    await runtime.close();
+    const next = reopen();
+    t.match(await next.list(), [{ id, app: 'shop', revision: /^[0-9a-f]{12}$/, running: true, address }]);
+    t.same(await next.inspect(id), { state: 'running', listening: undefined });
+    await next.stop(id, 0);
+    t.same(await next.list(), []);
+    t.same(await next.inspect(id), { state: 'gone' });
+  });
+
+  t.test('stop ends gently, is shared by those who call it at once, and is harmless twice', async (t) => {
+    const { runtime } = openRuntime(t, engine);
+    const seen: string[] = [];
+    runtime.watch((exit) => void seen.push(exit.cause));
+    const gentle = await bootApp(runtime, shell('trap "exit 7" TERM; echo up; while :; do sleep 0.1; done'));
+    await eventually(async () => (await runtime.output(gentle.id, 100)) !== '');
+    await Promise.all([runtime.stop(gentle.id, 20_000), runtime.stop(gentle.id, 20_000)]);
+    await runtime.stop(gentle.id, 0);
+    await eventually(() => seen.length === 1);
+    t.same(seen, ['exit code 7']);
+  });
+
+  t.test('stop kills what does not listen, and takes its volumes along', async (t) => {
+    const { runtime } = openRuntime(t, engine);
+    const deaf = await bootApp(runtime, shell('trap "" TERM; while :; do sleep 1; done'));
+    await runtime.stop(deaf.id, 100);
+    t.same(await runtime.inspect(deaf.id), { state: 'gone' });
+  });
+
+  t.test('stop, inspect and output know nothing of ids that never were, or that are none', async (t) => {
+    const { runtime } = openRuntime(t, engine);
+    const { id } = await bootApp(runtime, dockerApp({ image }));
+    const { Id } = await docker.getContainer(id).inspect();
+    for (const unknown of ['no-such-instance', '', '../../images/json', Id, Id.slice(0, 12), id.slice(0, -1)]) {
+      await runtime.stop(unknown, 0);
+      t.same(await runtime.inspect(unknown), { state: 'gone' }, `inspect ${unknown}`);
+      t.equal(await runtime.output(unknown, 100), '');
+    }
+    t.equal((await runtime.inspect(id)).state, 'running');
+  });
+
+  t.test('an exited container tells why, stays listed as dead, and keeps its output until it is stopped', async (t) => {
+    const { runtime } = openRuntime(t, engine);
+    const { id } = await bootApp(runtime, shell('echo to stdout; echo to stderr >&2; printf "grüße"; exit 3'));
+    const inspection = await eventually(async () => {
+      const found = await runtime.inspect(id);
+      return found.state === 'exited' && found;
+    });
+    t.same(inspection, { state: 'exited', cause: 'exit code 3' });
+    const [listed] = await runtime.list();
+    t.match(listed, { id, running: false });
+    t.notOk(listed?.address);
+    const output = await runtime.output(id, 10_000);
+    t.match(output, 'to stdout\n');
+    t.match(output, 'to stderr\n');
+    t.match(output, 'grüße');
+    t.ok(Buffer.byteLength(await runtime.output(id, 4)) <= 4);
+    await runtime.stop(id, 0);
+    t.equal(await runtime.output(id, 10_000), '');
+  });
+
+  t.test('out of memory is told from any other kill', async (t) => {
+    const { runtime } = openRuntime(t, engine);
+    const seen: string[] = [];
+    runtime.watch(({ cause }) => void seen.push(cause));
+    const hungry = { ...shell('sleep 0.2; exec tail /dev/zero'), limits: { memoryBytes: 16 * 1024 * 1024 } };
+    const { id } = await bootApp(runtime, hungry);
+    await eventually(() => seen.length > 0);
+    t.same(seen, ['out of memory']);
+    t.same(await runtime.inspect(id), { state: 'exited', cause: 'out of memory' });
+  });
+});

@@ -1,0 +1,128 @@
+import t, { type Test } from 'tap';
+import { useDocker } from '../../fixtures/docker.js';
+import { testImage } from '../../fixtures/docker-image.js';
+import { eventually } from '../../fixtures/eventually.js';
+import { type Booted, bootApp, dockerApp, openRuntime } from './open-runtime.js';
+
+t.test('network', async (t) => {
+  const engine = await useDocker(t);
+  if (!engine) return;
+  const { docker } = engine;
+  const image = await testImage(docker, 'busybox');
+  const app = dockerApp({ image });
+
+  const subnetOf = async (network: string) =>
+    (await docker.getNetwork(network).inspect()).IPAM?.Config?.[0]?.Subnet ?? '';
+  const reaches = async ({ address }: Booted) => (await fetch(`http://${address.host}:${address.port}/`)).ok;
+  const makeNetwork = async (t: Test, name: string, more: object = {}) => {
+    await docker.createNetwork({ Name: name, Driver: 'bridge', ...more });
+    t.teardown(() =>
+      docker
+        .getNetwork(name)
+        .remove()
+        .catch(() => undefined),
+    );
+  };
+
+  t.test('containers cannot connect to each other, while the host reaches both', async (t) => {
+    const { runtime, network } = openRuntime(t, engine);
+    const [first, second] = [await bootApp(runtime, app), await bootApp(runtime, app)];
+    await eventually(() => reaches(first));
+    await eventually(() => reaches(second));
+    const probe = async (from: Booted, to: string) => {
+      const exec = await docker
+        .getContainer(from.id)
+        .exec({ Cmd: ['sh', '-c', `nc -w 2 ${to} 8080 </dev/null`], AttachStdout: true });
+      const stream = await exec.start({});
+      stream.resume();
+      await new Promise((resolve) => stream.once('end', resolve));
+      return (await exec.inspect()).ExitCode;
+    };
+    t.equal(await probe(first, '127.0.0.1'), 0, 'the probe itself works');
+    t.not(await probe(first, second.address.host), 0);
+    t.not(await probe(second, first.address.host), 0);
+    const found = await docker.getNetwork(network).inspect();
+    t.match(found, { Driver: 'bridge', Options: { 'com.docker.network.bridge.enable_icc': 'false' } });
+    t.match(Object.keys(found.Labels ?? {}), ['fastcontainer.cmdb']);
+  });
+
+  t.test('many boots at once, of two dispatchers, make one network and share its addresses', async (t) => {
+    const { runtime, reopen, network } = openRuntime(t, engine);
+    const other = reopen();
+    const booted = await Promise.all(Array.from({ length: 6 }, (_, i) => bootApp(i % 2 ? runtime : other, app)));
+    t.equal(new Set(booted.map(({ address }) => address.host)).size, 6);
+    const named = await docker.listNetworks({ filters: { name: [network] } });
+    t.same(
+      named.map(({ Name }) => Name),
+      [network],
+      'one network, and no probe is left',
+    );
+  });
+
+  t.test('an address that another dispatcher was faster to take is passed over', async (t) => {
+    const { runtime, network } = openRuntime(t, engine);
+    await bootApp(runtime, app);
+    // A /29 has five addresses for containers: by and by each free one is taken behind the back of the first handle.
+    const small = `small-${network}`;
+    const subnet = (await subnetOf(network)).replace(/\.0\/\d+$/, '.0/29');
+    await removeAll(runtime);
+    await docker.getNetwork(network).remove();
+    const two = openRuntime(t, engine, { network: small, subnet });
+    const first = await bootApp(two.runtime, app);
+    const others: Booted[] = [];
+    const second = two.reopen();
+    for (let i = 0; i < 3; i += 1) others.push(await bootApp(second, app));
+    const last = await bootApp(two.runtime, app);
+    t.equal(new Set([first, ...others, last].map(({ address }) => address.host)).size, 5);
+    await t.rejects(bootApp(two.runtime, app), { message: /network small-.* has no free address/ });
+    await two.runtime.stop(last.id, 0);
+    await t.rejects(
+      bootApp(two.runtime, app),
+      { message: /rests for 60 s/ },
+      'a freed address is not given out at once',
+    );
+  });
+
+  t.test(
+    'an existing network with open traffic between containers is used, with a warning that says how to mend it',
+    async (t) => {
+      const { runtime, network, log } = openRuntime(t, engine);
+      await makeNetwork(t, network);
+      const booted = await bootApp(runtime, app);
+      await eventually(() => reaches(booted));
+      t.match(log.join(' | '), /lets containers connect to each other .* "docker network rm net-test/);
+      t.match(log.join('\n'), /without a subnet of its own, so the engine chooses addresses/);
+      t.match(await runtime.list(), [{ id: booted.id, address: booted.address }]);
+      await bootApp(runtime, app);
+      t.equal(log.filter((line) => /engine chooses/.test(line)).length, 1, 'it is said once');
+    },
+  );
+
+  t.test('a configured subnet is used, and one that overlaps is refused by name', async (t) => {
+    const first = openRuntime(t, engine);
+    await bootApp(first.runtime, app);
+    const subnet = await subnetOf(first.network);
+    const second = openRuntime(t, engine, { subnet });
+    await t.rejects(bootApp(second.runtime, app), {
+      message: new RegExp(`with subnet ${subnet.replace('.', '\\.')}.*overlaps`),
+    });
+    await removeAll(first.runtime);
+    await docker.getNetwork(first.network).remove();
+    const { address } = await bootApp(second.runtime, app);
+    t.equal(await subnetOf(second.network), subnet);
+    t.equal(address.host.split('.').slice(0, 3).join('.'), subnet.split('.').slice(0, 3).join('.'));
+    t.throws(() => openRuntime(t, engine, { subnet: '10.0.0.0/31' }), { message: /runtimes\.docker\.subnet/ });
+  });
+
+  t.test('a network that was removed meanwhile is made again', async (t) => {
+    const { runtime, network } = openRuntime(t, engine);
+    await runtime.stop((await bootApp(runtime, app)).id, 0);
+    await docker.getNetwork(network).remove();
+    const again = await bootApp(runtime, app);
+    t.ok(await eventually(() => reaches(again)));
+  });
+});
+
+async function removeAll(runtime: ReturnType<typeof openRuntime>['runtime']): Promise<void> {
+  for (const { id } of await runtime.list()) await runtime.stop(id, 0);
+}
