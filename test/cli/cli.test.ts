@@ -89,7 +89,7 @@ t.test('check names every problem of the host', async (t) => {
     `admin.listen: ${directory}/file is not a directory`,
     'app a: command no-such-program is not on PATH',
     `app b: cwd ${directory}/nowhere is not there or is no directory`,
-    'app c: user no-such-user does not exist',
+    'app c: user no-such-user is not in /etc/passwd',
     `app d: command ${directory}/script.sh is not there or not executable`,
     `app e: mount source ${directory}/nowhere is not there`,
     '10 problems',

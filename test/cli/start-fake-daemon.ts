@@ -21,7 +21,7 @@ process.exit(
       logger.info('fake closes');
       if (mood === 'stuck') await new Promise(() => {});
     },
-    destroy: async (error) => logger.info({ reason: error?.message }, 'fake is destroyed'),
+    destroy: async () => logger.info('fake is destroyed'),
   })),
 );
 

@@ -62,7 +62,10 @@ const sharedKeys = {
       examples: [{ GREETING: 'hi' }],
     },
   ),
-  user: text({ description: 'User the app runs as; by default the one the dispatcher or the image names.', examples: ['www-data'] }),
+  user: text({
+    description: 'User the app runs as, by name or number; by default the one of the daemon or of the image. With `process` the daemon must be root.',
+    examples: ['www-data'],
+  }),
   readOnly: flag({ description: 'Root file system of the container is read-only (docker).', default: false, examples: [true] }),
   publish: flag({
     description: 'Reach the container through a port published on the host instead of its own address (docker).',
