@@ -23,8 +23,8 @@ export interface Lifetime {
 const destroyLimitMs = 5_000;
 
 /**
- * SIGTERM and SIGINT drain (exit code 0), a second one destroys (1), SIGHUP reloads. An error that nobody caught is fatal:
- * nothing is known of the state it left, so the daemon is destroyed (1); containers run on.
+ * SIGTERM and SIGINT drain (exit code 0), a second one destroys (1), SIGHUP reloads. An error that nobody caught is
+ * fatal: nothing is known of the state it left, so the daemon is destroyed (1); containers run on.
  */
 export function superviseLifetime({ source, logger, close, destroy, reload }: LifetimeOptions): Lifetime {
   let stopping = false;

@@ -8,7 +8,8 @@ const networkUrl = new RegExp(`^[a-z-]+://(?:[^:@/\\s]*(?::[^:@/\\s]*)?@)?(${hos
 /** Judges scheme and shape; whether anyone answers there is another matter. */
 export function readCmdbUrl(text: string): { readonly fault?: string } {
   const scheme = /^([a-z][a-z0-9+.-]*):/.exec(text)?.[1];
-  if (scheme === 'lmdb') return text.length > 'lmdb:'.length ? {} : { fault: 'names no directory; write lmdb:./data/cmdb' };
+  if (scheme === 'lmdb')
+    return text.length > 'lmdb:'.length ? {} : { fault: 'names no directory; write lmdb:./data/cmdb' };
   if (scheme === undefined || !networkSchemes.includes(scheme)) return { fault: `must begin with ${schemesText}` };
   const [, hosts = '', path = ''] = networkUrl.exec(text) ?? [];
   if (hosts === '') {

@@ -17,7 +17,12 @@ t.test('--version prints the version of the package', async (t) => {
 t.test('--help shows commands, examples and exit codes', async (t) => {
   const { code, stdout } = await run([mainScript, '--help']);
   t.equal(code, 0);
-  for (const part of ['start [options]', 'check [options]', 'fastcontainer check --config config/fastcontainer.yaml', 'Exit codes:']) {
+  for (const part of [
+    'start [options]',
+    'check [options]',
+    'fastcontainer check --config config/fastcontainer.yaml',
+    'Exit codes:',
+  ]) {
     t.ok(stdout.includes(part), part);
   }
   t.match(await run([mainScript, 'start', '--help']), { code: 0, stdout: /--stop-apps/ });
@@ -67,12 +72,14 @@ t.test('check names a file that does not exist', async (t) => {
 
 t.test('check names every problem of the host', async (t) => {
   const files = await makeFiles({
-    'main.yaml': 'listen: { http: 192.0.2.1:8080 }\nadmin: { listen: unix:file/admin.sock }\ncmdb: lmdb:file/cmdb\nstateDir: file\n',
+    'main.yaml':
+      'listen: { http: 192.0.2.1:8080 }\nadmin: { listen: unix:file/admin.sock }\ncmdb: lmdb:file/cmdb\nstateDir: file\n',
     'apps/a.yaml': appYaml('a').replace('node, server.js', 'no-such-program'),
     'apps/b.yaml': appYaml('b', 'cwd: nowhere\n'),
     'apps/c.yaml': appYaml('c', 'user: no-such-user\n'),
     'apps/d.yaml': appYaml('d').replace('node, server.js', './script.sh'),
-    'apps/e.yaml': 'name: e\ndomains: e.localhost\nruntime: docker\nimage: e\nmounts: [{ source: nowhere, target: /x }]\n',
+    'apps/e.yaml':
+      'name: e\ndomains: e.localhost\nruntime: docker\nimage: e\nmounts: [{ source: nowhere, target: /x }]\n',
     'script.sh': 'not executable',
     file: '',
   });
@@ -81,20 +88,23 @@ t.test('check names every problem of the host', async (t) => {
   t.equal(code, 1);
   const { directory } = files;
   const found = stderr.split('\n').filter((line) => !line.startsWith('warning:'));
-  t.strictSame(found.map((line) => line.replace(/ \(.*\)$/, '')), [
-    'cannot listen on 192.0.2.1:8080: this machine has no such address; see `ip address` and change listen.http',
-    `stateDir: ${directory}/file is not a directory`,
-    `runtimes.process.stateDir: ${directory}/file is not a directory`,
-    `cmdb: ${directory}/file is not a directory`,
-    `admin.listen: ${directory}/file is not a directory`,
-    'app a: command no-such-program is not on PATH',
-    `app b: cwd ${directory}/nowhere is not there or is no directory`,
-    'app c: user no-such-user is not in /etc/passwd',
-    `app d: command ${directory}/script.sh is not there or not executable`,
-    `app e: mount source ${directory}/nowhere is not there`,
-    '10 problems',
-    '',
-  ]);
+  t.strictSame(
+    found.map((line) => line.replace(/ \(.*\)$/, '')),
+    [
+      'cannot listen on 192.0.2.1:8080: this machine has no such address; see `ip address` and change listen.http',
+      `stateDir: ${directory}/file is not a directory`,
+      `runtimes.process.stateDir: ${directory}/file is not a directory`,
+      `cmdb: ${directory}/file is not a directory`,
+      `admin.listen: ${directory}/file is not a directory`,
+      'app a: command no-such-program is not on PATH',
+      `app b: cwd ${directory}/nowhere is not there or is no directory`,
+      'app c: user no-such-user is not in /etc/passwd',
+      `app d: command ${directory}/script.sh is not there or not executable`,
+      `app e: mount source ${directory}/nowhere is not there`,
+      '10 problems',
+      '',
+    ],
+  );
 });
 
 t.test('warnings are printed and do not fail', async (t) => {
@@ -104,7 +114,10 @@ t.test('warnings are printed and do not fail', async (t) => {
   const { port } = server.address() as { port: number };
   const files = await makeFiles({
     'main.yaml': `listen: { http: 127.0.0.1:${port} }\nadmin: { listen: 127.0.0.1:0 }\nruntimes: { process: { ports: 20000-20001 } }\n`,
-    'apps/a.yaml': appYaml('a', 'scale: { max: 3 }\nenv: { PORT: 1 }\nmounts: [{ source: /, target: /x }]\nlimits: { pids: 1 }\n'),
+    'apps/a.yaml': appYaml(
+      'a',
+      'scale: { max: 3 }\nenv: { PORT: 1 }\nmounts: [{ source: /, target: /x }]\nlimits: { pids: 1 }\n',
+    ),
   });
   t.teardown(files.remove);
   const { code, stdout, stderr } = await run([mainScript, 'check', '--config', 'main.yaml'], { cwd: files.directory });
@@ -121,7 +134,9 @@ t.test('warnings are printed and do not fail', async (t) => {
 });
 
 t.test('check creates nothing', async (t) => {
-  const files = await makeFiles({ 'main.yaml': 'cmdb: lmdb:./data/cmdb\nlisten: { http: "127.0.0.1:0" }\nadmin: { listen: "127.0.0.1:0" }\n' });
+  const files = await makeFiles({
+    'main.yaml': 'cmdb: lmdb:./data/cmdb\nlisten: { http: "127.0.0.1:0" }\nadmin: { listen: "127.0.0.1:0" }\n',
+  });
   t.teardown(files.remove);
   t.match(await run([mainScript, 'check', '--config', 'main.yaml'], { cwd: files.directory }), { code: 0 });
   t.strictSame(await readdir(files.directory), ['main.yaml']);

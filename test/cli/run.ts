@@ -11,7 +11,10 @@ export interface Finished {
 }
 
 /** Runs a compiled script as its own process until it ends. */
-export function run(args: readonly string[], options: { env?: Record<string, string>; cwd?: string } = {}): Promise<Finished> {
+export function run(
+  args: readonly string[],
+  options: { env?: Record<string, string>; cwd?: string } = {},
+): Promise<Finished> {
   const child = start(args, options);
   let [stdout, stderr] = ['', ''];
   child.stdout!.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
@@ -43,7 +46,14 @@ export function follow(args: readonly string[], env: Record<string, string> = {}
   return { child, line, ended };
 }
 
-function start(args: readonly string[], { env = {}, cwd }: { env?: Record<string, string>; cwd?: string }): ChildProcess {
+function start(
+  args: readonly string[],
+  { env = {}, cwd }: { env?: Record<string, string>; cwd?: string },
+): ChildProcess {
   const { PATH = '' } = process.env;
-  return spawn(process.execPath, [...args], { env: { PATH, ...env }, stdio: ['ignore', 'pipe', 'pipe'], ...(cwd && { cwd }) });
+  return spawn(process.execPath, [...args], {
+    env: { PATH, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...(cwd && { cwd }),
+  });
 }

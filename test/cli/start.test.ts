@@ -20,7 +20,12 @@ async function started(t: Test, mood = '', env: Record<string, string> = {}) {
 t.test('start says where it listens, and SIGTERM drains and exits with 0', async (t) => {
   const { line, child, ended } = await started(t);
   t.match(await line('fake starts'), { stopApps: false });
-  t.match(await line('listening'), { level: 'info', http: ['http://127.0.0.1:8080'], admin: 'http://127.0.0.1:8081', apps: 1 });
+  t.match(await line('listening'), {
+    level: 'info',
+    http: ['http://127.0.0.1:8080'],
+    admin: 'http://127.0.0.1:8081',
+    apps: 1,
+  });
   child.kill('SIGTERM');
   t.match(await line('SIGTERM: draining'), {});
   await line('fake closes');
@@ -56,7 +61,10 @@ t.test('an error nobody caught is fatal', async (t) => {
 t.test('a port in use is explained', async (t) => {
   const { line, ended } = await started(t, 'taken');
   const { msg } = await line('cannot listen');
-  t.match(msg, /^cannot listen on 127\.0\.0\.1:\d+: it is in use; stop what listens there \(find it with: ss -ltnp 'sport = :\d+'\) or change listen\.http$/);
+  t.match(
+    msg,
+    /^cannot listen on 127\.0\.0\.1:\d+: it is in use; stop what listens there \(find it with: ss -ltnp 'sport = :\d+'\) or change listen\.http$/,
+  );
   await line('fake is destroyed');
   t.equal(await ended, 1);
 });

@@ -39,7 +39,10 @@ async function setUp(t: Test) {
   t.teardown(() => rm(directory, { recursive: true, force: true }));
   const manifestFile = join(directory, 'state', 'applied.json');
   const lines: string[] = [];
-  const logger = pino({ level: 'trace' }, { write: (line: string) => void lines.push((JSON.parse(line) as { msg: string }).msg) });
+  const logger = pino(
+    { level: 'trace' },
+    { write: (line: string) => void lines.push((JSON.parse(line) as { msg: string }).msg) },
+  );
   const cmdb = store();
   const applier = () => createAppApplier({ cmdb, manifestFile, logger });
   return { directory, manifestFile, lines, cmdb, applier };
@@ -78,7 +81,10 @@ t.test('another identity of the store, or force, puts everything again', async (
   await one.apply(list, { identity: 'two' });
   await one.apply(list, { identity: 'two' });
   await one.apply(list, { identity: 'two', force: true });
-  t.strictSame(cmdb.calls, Array.from({ length: 3 }, () => ({ put: ['a', 'b'], remove: [] })));
+  t.strictSame(
+    cmdb.calls,
+    Array.from({ length: 3 }, () => ({ put: ['a', 'b'], remove: [] })),
+  );
 });
 
 t.test('a conflict is returned and logged, harms no other app, and is tried again', async (t) => {
@@ -125,7 +131,11 @@ t.test('an app in a swap that another app blocks keeps what it had', async (t) =
   const one = applier();
   await one.apply(await apps({ a: ['a.localhost'], b: ['b.localhost'] }));
   const conflicts = await one.apply(await apps({ a: ['b.localhost', 'x.localhost'], b: ['a.localhost'] }));
-  t.strictSame(conflicts.map(({ wantedBy, ownedBy }) => `${wantedBy} ${ownedBy}`).toSorted(), ['a b', 'a foreign', 'b a']);
+  t.strictSame(conflicts.map(({ wantedBy, ownedBy }) => `${wantedBy} ${ownedBy}`).toSorted(), [
+    'a b',
+    'a foreign',
+    'b a',
+  ]);
   t.strictSame(cmdb.apps.get('a'), ['a.localhost']);
 });
 
@@ -142,8 +152,16 @@ t.test('a store that fails is tried again from the start, also for removals', as
 t.test('calls at the same time run one after the other', async (t) => {
   const { cmdb, applier } = await setUp(t);
   const one = applier();
-  await Promise.all([one.apply(await apps({ a: ['a.localhost'] })), one.apply(await apps({ b: ['b.localhost'] })), one.apply([])]);
-  t.strictSame(cmdb.calls, [{ put: ['a'], remove: [] }, { put: ['b'], remove: ['a'] }, { put: [], remove: ['b'] }]);
+  await Promise.all([
+    one.apply(await apps({ a: ['a.localhost'] })),
+    one.apply(await apps({ b: ['b.localhost'] })),
+    one.apply([]),
+  ]);
+  t.strictSame(cmdb.calls, [
+    { put: ['a'], remove: [] },
+    { put: ['b'], remove: ['a'] },
+    { put: [], remove: ['b'] },
+  ]);
 });
 
 t.test('a manifest that cannot be read is reported and rebuilt', async (t) => {

@@ -45,5 +45,7 @@ const bad: [string, string][] = [
 ];
 
 for (const [written, fault] of bad) {
-  t.test(`domain ${JSON.stringify(written.slice(0, 30))} is refused`, async (t) => t.strictSame(readDomain(written), { fault }));
+  t.test(`domain ${JSON.stringify(written.slice(0, 30))} is refused`, async (t) =>
+    t.strictSame(readDomain(written), { fault }),
+  );
 }

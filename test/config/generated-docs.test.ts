@@ -19,10 +19,16 @@ t.test('missing documents are stale', async (t) => {
 });
 
 t.test('every key has a description and an example', async (t) => {
-  const rows = generatedFiles().get('docs/configuration.md')!.split('\n').filter((line) => line.startsWith('| `'));
+  const rows = generatedFiles()
+    .get('docs/configuration.md')!
+    .split('\n')
+    .filter((line) => line.startsWith('| `'));
   t.ok(rows.length > 60);
   for (const row of rows) {
-    const cells = row.replaceAll('\\|', '').split('|').map((cell) => cell.trim());
+    const cells = row
+      .replaceAll('\\|', '')
+      .split('|')
+      .map((cell) => cell.trim());
     t.equal(cells.length, 6, row);
     t.ok(cells[2] && cells[4], row);
   }

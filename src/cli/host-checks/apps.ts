@@ -30,7 +30,9 @@ async function processProblems(app: App, env: Environment): Promise<string[]> {
 
 async function programProblem(program: string, cwd: string, path: string): Promise<string | undefined> {
   if (program.includes('/')) {
-    return (await isExecutable(resolve(cwd, program))) ? undefined : `command ${resolve(cwd, program)} is not there or not executable`;
+    return (await isExecutable(resolve(cwd, program)))
+      ? undefined
+      : `command ${resolve(cwd, program)} is not there or not executable`;
   }
   for (const directory of path.split(delimiter)) {
     if (await isExecutable(resolve(cwd, directory, program))) return undefined;
@@ -50,14 +52,17 @@ async function userProblem(user: string | undefined): Promise<string | undefined
 
 async function mountProblems({ mounts }: App): Promise<string[]> {
   const missing = await Promise.all(
-    mounts.map(async ({ source }) => ((await stat(source).catch(() => undefined)) ? undefined : `mount source ${source} is not there`)),
+    mounts.map(async ({ source }) =>
+      (await stat(source).catch(() => undefined)) ? undefined : `mount source ${source} is not there`,
+    ),
   );
   return missing.filter((problem) => problem !== undefined);
 }
 
 function warningsOf({ runtime, mounts, limits, env, readOnly }: App): string[] {
   const reserved = ['HOST', 'PORT'].filter((name) => Object.hasOwn(env, name));
-  const idle = runtime === 'process' ? { mounts: mounts.length > 0, limits: Object.keys(limits).length > 0, readOnly } : {};
+  const idle =
+    runtime === 'process' ? { mounts: mounts.length > 0, limits: Object.keys(limits).length > 0, readOnly } : {};
   return [
     ...reserved.map((name) => `env.${name} is given by the daemon; the value in the file is not used`),
     ...Object.entries(idle).flatMap(([key, set]) => (set ? [`${key} has no effect with runtime process`] : [])),
@@ -65,10 +70,22 @@ function warningsOf({ runtime, mounts, limits, env, readOnly }: App): string[] {
 }
 
 async function isExecutable(path: string): Promise<boolean> {
-  const isFile = await stat(path).then((stats) => stats.isFile(), () => false);
-  return isFile && (await access(path, constants.X_OK).then(() => true, () => false));
+  const isFile = await stat(path).then(
+    (stats) => stats.isFile(),
+    () => false,
+  );
+  return (
+    isFile &&
+    (await access(path, constants.X_OK).then(
+      () => true,
+      () => false,
+    ))
+  );
 }
 
 function isDirectory(path: string): Promise<boolean> {
-  return stat(path).then((stats) => stats.isDirectory(), () => false);
+  return stat(path).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  );
 }
