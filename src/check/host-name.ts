@@ -2,6 +2,8 @@ import { isIPv6 } from 'node:net';
 import { domainToASCII } from 'node:url';
 
 const plain = /^[a-z0-9_][a-z0-9_-]*(\.[a-z0-9_][a-z0-9_-]*)*$/;
+/** What a URL parser would take for the end of a host name, or drop. */
+const noHostName = /[\x00-\x20"#%*/:<>?@[\\\]^`{|}\x7f]/;
 const portSuffix = /:\d{1,5}$/;
 
 /**
@@ -10,10 +12,11 @@ const portSuffix = /:\d{1,5}$/;
  */
 export function domainOf(host: string): string | undefined {
   if (host.startsWith('[')) return ipv6Of(host);
-  const withoutPort = host.replace(portSuffix, '').replace(/\.$/, '');
-  const lower = withoutPort.toLowerCase();
-  const domain = plain.test(lower) && !lower.includes('xn--') ? lower : international(lower);
-  return domain.length > 0 && domain.length <= 253 && plain.test(domain) ? domain : undefined;
+  if (noHostName.test(host.replace(portSuffix, ''))) return undefined;
+  const name = host.replace(portSuffix, '').replace(/\.$/, '');
+  const lower = name.toLowerCase();
+  const domain = plain.test(lower) && !lower.includes('xn--') ? lower : international(name);
+  return domain.length <= 253 && plain.test(domain) ? domain : undefined;
 }
 
 /** Node hands header bytes over as Latin-1; browsers send punycode, some clients raw UTF-8. */
@@ -23,6 +26,6 @@ function international(name: string): string {
 }
 
 function ipv6Of(host: string): string | undefined {
-  const address = host.slice(1, host.indexOf(']'));
+  const address = /^\[([^\]]+)\](?::\d{1,5})?$/.exec(host)?.[1] ?? '';
   return isIPv6(address) ? address.toLowerCase() : undefined;
 }

@@ -199,14 +199,18 @@ export function confirmGone(deployment: Deployment, id: string): Deployment {
   return without(deployment, id);
 }
 
-/** An instance died by itself. One that dies young counts as a failed boot. */
+/**
+ * An instance died by itself. One that dies young counts as a failed boot, but only a second one in a row backs off: an app
+ * that was killed once is to be there again for the next request.
+ */
 export function instanceDied(deployment: Deployment, id: string, message: string, now: number): Deployment {
   const instance = findInstance(deployment, id);
   if (!instance || instance.state === 'booting') return deployment;
   const rest = without(deployment, id);
   if (instance.state !== 'ready' || instance.readyAt === undefined) return rest;
   if (now - instance.readyAt >= youngDeathMs) return rest;
-  return { ...rest, breaker: nextBreaker(instance.failuresBefore ?? 0, { code: 'boot_failed', message }, now) };
+  const breaker = nextBreaker(instance.failuresBefore ?? 0, { code: 'boot_failed', message }, now);
+  return { ...rest, breaker: breaker.failures === 1 ? { ...breaker, retryAt: now } : breaker };
 }
 
 function without(deployment: Deployment, id: string): Deployment {

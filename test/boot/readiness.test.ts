@@ -4,6 +4,10 @@ import t, { type Test } from 'tap';
 import { awaitReady } from '../../src/boot/readiness.js';
 import { systemClock } from '../../src/system-clock.js';
 
+// The system clock's timers do not keep a process alive; in the daemon its server does.
+const alive = setInterval(() => {}, 1_000);
+t.teardown(() => clearInterval(alive));
+
 async function listen(t: Test, server: Server): Promise<{ host: string; port: number }> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.teardown(() => server.close());

@@ -1,6 +1,7 @@
 import { Agent } from 'node:http';
 import t, { type Test } from 'tap';
 import { useDocker } from '../fixtures/docker.js';
+import { dockerApp } from '../fixtures/docker-app.js';
 import { install, startDaemon } from '../fixtures/daemon.js';
 import { startRedis } from '../fixtures/redis.js';
 import { ask } from '../fixtures/request.js';
@@ -33,7 +34,8 @@ t.test('a herd of 1,000 boots one container', async (t) => {
   if (!engine) return;
   for (const [store, main] of Object.entries(await stores(t))) {
     await t.test(`on ${store}`, async (t) => {
-      const installation = await install(t, { ...main, runtimes: engine.runtimes }, { hello: engine.app });
+      const { runtimes, app } = await dockerApp(t, engine);
+      const installation = await install(t, { ...main, runtimes }, { hello: app });
       const { port, log } = await startDaemon(t, installation);
       await herd(t, port, log);
     });

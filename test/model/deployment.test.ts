@@ -82,6 +82,7 @@ t.test('an instance that dies young continues the count of failed boots, an old 
   const young = testDeployment({ readyAt: 1_000, failuresBefore: 2 });
   t.match(instanceDied(young, 'shop-1', 'exit code 1', 2_000).breaker, { failures: 3, message: 'exit code 1' });
   t.equal(instanceDied(young, 'shop-1', 'exit code 1', 60_000).breaker, undefined);
+  t.match(instanceDied(testDeployment({ readyAt: 1_000 }), 'shop-1', 'killed', 2_000).breaker, { failures: 1, retryAt: 2_000 });
   t.same(instanceDied(young, 'shop-1', 'exit code 1', 60_000).instances, []);
 });
 

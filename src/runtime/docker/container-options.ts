@@ -70,8 +70,14 @@ export function containerOptions(plan: ContainerPlan): ContainerCreateOptions {
   };
 }
 
-function environment({ id, app }: InstanceSpec, port: number): string[] {
-  const own = { PORT: String(port), HOST: '0.0.0.0', FASTCONTAINER_APP: app.name, FASTCONTAINER_INSTANCE: id };
+function environment({ id, app, revision }: InstanceSpec, port: number): string[] {
+  const own = {
+    PORT: String(port),
+    HOST: '0.0.0.0',
+    FASTCONTAINER_APP: app.name,
+    FASTCONTAINER_INSTANCE: id,
+    FASTCONTAINER_REVISION: revision,
+  };
   return Object.entries({ ...app.env, ...own }).map(([name, value]) => `${name}=${value}`);
 }
 
