@@ -31,7 +31,8 @@ async function main(args: readonly string[]): Promise<void> {
   const root = fileURLToPath(new URL('../../', import.meta.url));
   const stale = await staleFiles(root);
   if (args.includes('--check')) {
-    for (const path of stale) process.stderr.write(`${path} is stale: run \`npm run docs\` and look at \`git diff ${path}\`\n`);
+    for (const path of stale)
+      process.stderr.write(`${path} is stale: run \`npm run docs\` and look at \`git diff ${path}\`\n`);
     process.exitCode = stale.length > 0 ? 1 : 0;
     return;
   }

@@ -9,9 +9,9 @@ export function configurationPage(main: TSchema, app: TSchema): string {
 ${tables(main as Shape)}
 ## App files
 
-One app per YAML document; a file may hold several, separated by \`---\`. Those keys that \`plans\` and \`defaults\` know as
-well are looked up in the app, then in its plan, then in \`defaults\`; the first that says something wins, else the default
-below. \`scale\`, \`concurrency\`, \`queue\`, \`limits\` and \`env\` are merged key by key.
+One app per YAML document; a file may hold several, separated by \`---\`. Those keys that \`plans\` and \`defaults\` know
+as well are looked up in the app, then in its plan, then in \`defaults\`; the first that says something wins, else the
+default below. \`scale\`, \`concurrency\`, \`queue\`, \`limits\` and \`env\` are merged key by key.
 
 ${tables(app as Shape)}`;
 }
@@ -23,15 +23,16 @@ const introduction = `# Configuration
 \`fastcontainer check --config FILE\` validates all files and names every problem with file, line and key.
 
 - **Durations** are written with a unit: \`250ms 5s 20m 24h 7d\`. **Sizes** are too, in powers of 1024: \`16k 128m 1g\`.
-- **Environment variables**: \`\${VAR}\` and \`\${VAR:-fallback}\` (where VAR is unset or empty) in any value, also within text and in
-  place of numbers and flags; \`$$\` is a literal \`$\`. A variable that is not set and has no fallback is an error. Values are put in after
-  the YAML was read: they cannot add keys. Inside \`{ }\` and \`[ ]\` quote them: \`{ max: "\${MAX}" }\`.
-- **Paths**: the patterns in \`apps\` are relative to the directory of the main file. All other paths (\`cmdb\`, \`stateDir\`, \`cwd\`, the
-  \`source\` of mounts, certificates) are relative to the working directory of the daemon.
+- **Environment variables**: \`\${VAR}\` and \`\${VAR:-fallback}\` (where VAR is unset or empty) in any value, also within
+  text and in place of numbers and flags; \`$$\` is a literal \`$\`. A variable that is not set and has no fallback is an
+  error. Values are put in after the YAML was read: they cannot add keys. Inside \`{ }\` and \`[ ]\` quote them:
+  \`{ max: "\${MAX}" }\`.
+- **Paths**: the patterns in \`apps\` are relative to the directory of the main file. All other paths (\`cmdb\`, \`stateDir\`,
+  \`cwd\`, the \`source\` of mounts, certificates) are relative to the working directory of the daemon.
 - **Unknown keys** are errors, and so are keys written twice.
-- **Reload**: a changed file or SIGHUP. Changes to apps (also by \`plans\` and \`defaults\`) and \`log.level\` take effect at once, those that need a
-  new container (command, image, env, limits ...) at the next boot of the app; all other settings need a restart, and the
-  log says so. Where any file is wrong, nothing is applied and the old configuration stays.
+- **Reload**: a changed file or SIGHUP. Changes to apps (also by \`plans\` and \`defaults\`) and \`log.level\` take effect at
+  once, those that need a new container (command, image, env, limits ...) at the next boot of the app; all other settings
+  need a restart, and the log says so. Where any file is wrong, nothing is applied and the old configuration stays.
 `;
 
 interface Row {
@@ -52,7 +53,9 @@ function sectionText({ path, shape }: Row): string {
   const inner = isSection(shape) ? shape : valueOf(shape)!;
   const prefix = inner === shape ? path : path === 'plans' ? 'plans.NAME' : path;
   if (path === 'defaults' || path === 'plans') {
-    return `### ${path}\n\n${shape.description}\n\nKeys: ${Object.keys(inner.properties ?? {}).map(code).join(', ')}; see app files.\n`;
+    return `### ${path}\n\n${shape.description}\n\nKeys: ${Object.keys(inner.properties ?? {})
+      .map(code)
+      .join(', ')}; see app files.\n`;
   }
   return `### ${path}\n\n${shape.description ? `${shape.description}\n\n` : ''}${table(leaves(inner, prefix))}`;
 }
@@ -90,7 +93,8 @@ function table(rows: readonly Row[]): string {
 }
 
 function meaning(shape: Shape): string {
-  const form = shape.expects === undefined || shape.expects === 'text' ? '' : ` (${shape.expects.replace(/ such as .*/, '')})`;
+  const form =
+    shape.expects === undefined || shape.expects === 'text' ? '' : ` (${shape.expects.replace(/ such as .*/, '')})`;
   return escape(`${shape.description ?? ''}${form}`);
 }
 
@@ -107,7 +111,9 @@ function example(shape: Shape): string {
 function yaml(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map((item) => yaml(item)).join(', ')}]`;
   if (typeof value === 'object' && value !== null) {
-    return `{ ${Object.entries(value).map(([key, item]) => `${key}: ${yaml(item)}`).join(', ')} }`;
+    return `{ ${Object.entries(value)
+      .map(([key, item]) => `${key}: ${yaml(item)}`)
+      .join(', ')} }`;
   }
   const text = String(value ?? '');
   return typeof value === 'string' && /^[[*&!|>%@`{]|: /.test(text) ? JSON.stringify(text) : text;

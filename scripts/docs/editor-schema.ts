@@ -2,7 +2,18 @@ import type { TSchema } from 'typebox';
 import type { Shape } from '../../src/config/shape.js';
 
 const interpolated = { type: 'string', pattern: '\\$\\{' };
-const kept = ['type', 'const', 'enum', 'pattern', 'minimum', 'maximum', 'minItems', 'required', 'additionalProperties', 'examples'];
+const kept = [
+  'type',
+  'const',
+  'enum',
+  'pattern',
+  'minimum',
+  'maximum',
+  'minItems',
+  'required',
+  'additionalProperties',
+  'examples',
+];
 
 /** JSON Schema (draft 7) for the completion of editors. Everywhere a `${VAR}` may stand for a scalar. */
 export function editorSchema(schema: TSchema, title: string): string {
@@ -18,10 +29,16 @@ function convert(shape: Shape): Json {
     ...(shape.default === undefined ? {} : { default: shape.default }),
   };
   if (shape.anyOf) return { ...annotations, anyOf: shape.anyOf.map(convert) };
-  const own = Object.fromEntries(kept.flatMap((key) => (shape[key as keyof Shape] === undefined ? [] : [[key, shape[key as keyof Shape]]])));
+  const own = Object.fromEntries(
+    kept.flatMap((key) => (shape[key as keyof Shape] === undefined ? [] : [[key, shape[key as keyof Shape]]])),
+  );
   // Text of any kind: numbers and flags are fine as it, and so is `${VAR}`.
   if (shape.type === 'string' && /^\^\[\^\\0\][+*]\$$/.test(shape.pattern ?? '')) {
-    return { ...annotations, type: ['string', 'number', 'boolean'], ...(shape.examples && { examples: shape.examples }) };
+    return {
+      ...annotations,
+      type: ['string', 'number', 'boolean'],
+      ...(shape.examples && { examples: shape.examples }),
+    };
   }
   const { properties, patternProperties, items } = shape;
   const whole: Json = {

@@ -18,7 +18,9 @@ Exit codes:
 export async function runCli(argv: readonly string[]): Promise<ExitCode> {
   let code: ExitCode = 0;
   const program = new Command('fastcontainer')
-    .description('Wakes a container for a request: checks the CMDB, boots on demand, forwards, and terminates what is idle.')
+    .description(
+      'Wakes a container for a request: checks the CMDB, boots on demand, forwards, and terminates what is idle.',
+    )
     .version(version(), '--version', 'print the version')
     .helpOption('--help', 'print this help')
     .helpCommand(false)
@@ -38,7 +40,9 @@ export async function runCli(argv: readonly string[]): Promise<ExitCode> {
 
   program
     .command('check')
-    .description('Validate the configuration files and this host. Exits with 1 and every problem named; warnings do not fail.')
+    .description(
+      'Validate the configuration files and this host. Exits with 1 and every problem named; warnings do not fail.',
+    )
     .addOption(configOption())
     .action(async (options: { config: string }) => {
       const { check } = await import('./check.js');

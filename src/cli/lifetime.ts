@@ -7,7 +7,7 @@ export interface LifetimeOptions {
   /** Drains. */
   readonly close: () => Promise<void>;
   /** Ends at once. */
-  readonly destroy: (error?: Error) => Promise<void>;
+  readonly destroy: () => Promise<void>;
   /** SIGHUP. */
   readonly reload: () => void;
 }
@@ -23,8 +23,8 @@ export interface Lifetime {
 const destroyLimitMs = 5_000;
 
 /**
- * SIGTERM and SIGINT drain (exit code 0), a second one destroys (1), SIGHUP reloads. An error that nobody caught is fatal:
- * nothing is known of the state it left, so the daemon is destroyed (1); containers run on.
+ * SIGTERM and SIGINT drain (exit code 0), a second one destroys (1), SIGHUP reloads. An error that nobody caught is
+ * fatal: nothing is known of the state it left, so the daemon is destroyed (1); containers run on.
  */
 export function superviseLifetime({ source, logger, close, destroy, reload }: LifetimeOptions): Lifetime {
   let stopping = false;
@@ -32,11 +32,11 @@ export function superviseLifetime({ source, logger, close, destroy, reload }: Li
   let settle: (code: 0 | 1) => void;
   const ended = new Promise<0 | 1>((resolve) => (settle = resolve));
 
-  const destroyNow = (error?: Error) => {
+  const destroyNow = () => {
     if (destroying) return settle(1);
     destroying = true;
     setTimeout(() => settle(1), destroyLimitMs).unref();
-    destroy(error)
+    destroy()
       .catch((err: unknown) => logger.error({ err }, 'could not end cleanly'))
       .finally(() => settle(1));
   };
@@ -51,13 +51,13 @@ export function superviseLifetime({ source, logger, close, destroy, reload }: Li
       () => destroying || settle(0),
       (err: unknown) => {
         logger.error({ err }, 'could not drain');
-        destroyNow(err as Error);
+        destroyNow();
       },
     );
   };
   const onFatal = (err: Error) => {
     logger.fatal({ err }, 'an error nobody caught: ending at once, containers run on');
-    destroyNow(err);
+    destroyNow();
   };
   const onReload = () => {
     if (!stopping) reload();

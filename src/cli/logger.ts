@@ -1,7 +1,10 @@
 import { type Logger, pino } from 'pino';
 import type { LogLevel } from '../config/config.js';
 
-/** Writes to stdout: JSON lines, or coloured lines for people where `terminal`. Synchronous, so that no last words are lost. */
+/**
+ * Writes to stdout: JSON lines, or coloured lines for people where `terminal`. Synchronous, so that no last words are
+ * lost.
+ */
 export async function createLogger(level: LogLevel, terminal: boolean): Promise<Logger> {
   const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: levelName } };
   if (!terminal) return pino(options, pino.destination({ dest: 1, sync: true }));

@@ -7,7 +7,8 @@ export function explainStartError(error: unknown, { listen, admin }: Pick<Settin
   const isAdmin = 'path' in admin.listen ? admin.listen.path === address : admin.listen.port === port;
   const isHttp = listen.http.some((it) => it.port === port);
   const key = isAdmin && !isHttp ? 'admin.listen' : 'listen.http';
-  const where = port === undefined || port < 0 ? (address ?? 'the address') : formatListenAddress({ host: address ?? '', port });
+  const where =
+    port === undefined || port < 0 ? (address ?? 'the address') : formatListenAddress({ host: address ?? '', port });
   switch (code) {
     case 'EADDRINUSE':
       return `cannot listen on ${where}: it is in use; stop what listens there${finder(port)} or change ${key}`;

@@ -82,7 +82,10 @@ function follow(daemon: Daemon, logger: Logger, config: Config, load: () => Prom
 function logReloadError(logger: Logger, error: Error): void {
   if (error instanceof ConfigError) {
     const { problems } = error;
-    logger.error({ problems }, `configuration not reloaded, the old one stays in force: ${summary(problems.map(formatProblem))}`);
+    logger.error(
+      { problems },
+      `configuration not reloaded, the old one stays in force: ${summary(problems.map(formatProblem))}`,
+    );
   } else {
     logger.error({ err: error }, `configuration not reloaded: ${error.message}`);
   }
@@ -98,7 +101,12 @@ function summary(lines: readonly string[]): string {
   return lines.length > 5 ? `${shown}; and ${lines.length - 5} more` : shown;
 }
 
-function announce(logger: Logger, config: Config, addresses: { readonly http: readonly string[]; readonly admin: string }, withHint: boolean): void {
+function announce(
+  logger: Logger,
+  config: Config,
+  addresses: { readonly http: readonly string[]; readonly admin: string },
+  withHint: boolean,
+): void {
   logger.info({ ...addresses, apps: config.apps.length }, 'listening');
   const hint = withHint ? curlLine(config, addresses.http[0]) : undefined;
   if (hint) logger.info(`try: ${hint}`);

@@ -33,7 +33,10 @@ export class AppSync {
     return this.#wanted === undefined;
   }
 
-  /** Applies these apps from now on. Resolves after the first attempt, whatever came of it; later ones follow by themselves. */
+  /**
+   * Applies these apps from now on. Resolves after the first attempt, whatever came of it; later ones follow by
+   * themselves.
+   */
   async apply(apps: readonly App[], force = false): Promise<void> {
     this.#wanted = { apps, force: force || (this.#wanted?.force ?? false) };
     this.#timer?.cancel();

@@ -20,8 +20,9 @@ export interface ApplyOptions {
 export interface AppApplier {
   /**
    * Brings the store to these apps from files: puts what changed and removes what earlier files held and these do not.
-   * Where nothing changed, nothing is written. Resolves to the domains that other apps own, each of them logged; such an
-   * app is tried again next time. Throws what the store throws; then the next call starts over. One call runs at a time.
+   * Where nothing changed, nothing is written. Resolves to the domains that other apps own, each of them logged; such
+   * an app is tried again next time. Throws what the store throws; then the next call starts over. One call runs at a
+   * time.
    */
   apply(apps: readonly App[], options?: ApplyOptions): Promise<DomainConflict[]>;
 }
@@ -35,12 +36,16 @@ export function createAppApplier({ cmdb, manifestFile, logger }: AppApplierOptio
     const identity = options.identity ?? known.identity;
     const all = options.force === true || identity !== known.identity;
     const wanted = new Map(apps.map((app) => [app.name, { app, hash: contentHash(app) }]));
-    const put = [...wanted.values()].filter(({ app, hash }) => all || hashOf(known, app.name) !== hash).map(({ app }) => app);
+    const put = [...wanted.values()]
+      .filter(({ app, hash }) => all || hashOf(known, app.name) !== hash)
+      .map(({ app }) => app);
     const remove = Object.keys(known.apps).filter((name) => !wanted.has(name));
     if (put.length === 0 && remove.length === 0 && identity === known.identity) return [];
 
     // Names first: an app that is put but not remembered could never be removed with its file.
-    const pending = Object.fromEntries(put.filter(({ name }) => hashOf(known, name) === undefined).map(({ name }) => [name, 'pending']));
+    const pending = Object.fromEntries(
+      put.filter(({ name }) => hashOf(known, name) === undefined).map(({ name }) => [name, 'pending']),
+    );
     manifest = { identity: known.identity, apps: { ...known.apps, ...pending } };
     if (Object.keys(pending).length > 0) await remember(manifestFile, manifest, logger);
     const conflicts = await putAll(cmdb, put, remove);
@@ -66,7 +71,11 @@ export function createAppApplier({ cmdb, manifestFile, logger }: AppApplierOptio
 }
 
 /** Domains may move between the apps of one change: those who wanted one too early are put again. */
-async function putAll(cmdb: Pick<Cmdb, 'apply'>, put: readonly App[], remove: readonly string[]): Promise<DomainConflict[]> {
+async function putAll(
+  cmdb: Pick<Cmdb, 'apply'>,
+  put: readonly App[],
+  remove: readonly string[],
+): Promise<DomainConflict[]> {
   const conflicts = await cmdb.apply({ put, remove });
   const ours = new Set([...put.map(({ name }) => name), ...remove]);
   const internal = (list: readonly DomainConflict[]) => list.some(({ ownedBy }) => ours.has(ownedBy));
@@ -97,8 +106,8 @@ async function recall(file: string, logger: Logger): Promise<Manifest> {
   try {
     return await readManifest(file);
   } catch (err) {
-    const message = 'the record of applied apps cannot be read and is rebuilt; an app whose file was deleted meanwhile stays until it is removed by hand';
-    logger.warn({ err, file }, message);
+    const consequence = 'an app whose file was deleted meanwhile stays until it is removed by hand';
+    logger.warn({ err, file }, `the record of applied apps cannot be read and is rebuilt; ${consequence}`);
     return emptyManifest;
   }
 }
@@ -107,11 +116,17 @@ async function remember(file: string, manifest: Manifest, logger: Logger): Promi
   try {
     await writeManifest(file, manifest);
   } catch (err) {
-    logger.error({ err, file }, 'the record of applied apps cannot be written: check stateDir; the next start applies all apps again');
+    logger.error(
+      { err, file },
+      'the record of applied apps cannot be written: check stateDir; the next start applies all apps again',
+    );
   }
 }
 
 function report({ domain, wantedBy, ownedBy }: DomainConflict, logger: Logger): void {
-  const message = `domain ${domain} of app ${wantedBy} belongs to app ${ownedBy}; app ${wantedBy} was not applied: take the domain out of one of them`;
-  logger.error({ domain, app: wantedBy, ownedBy }, message);
+  const remedy = `app ${wantedBy} was not applied: take the domain out of one of them`;
+  logger.error(
+    { domain, app: wantedBy, ownedBy },
+    `domain ${domain} of app ${wantedBy} belongs to app ${ownedBy}; ${remedy}`,
+  );
 }

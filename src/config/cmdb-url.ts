@@ -2,13 +2,23 @@ const networkSchemes = ['redis', 'rediss', 'redis-sentinel', 'rediss-sentinel', 
 
 const schemesText = 'lmdb:PATH, redis://, rediss://, redis-sentinel:// or redis-cluster://';
 
-/** Judges the scheme and the shape only; what an adapter makes of hosts and paths is its own affair. */
+const host = '(?:\\[[0-9a-fA-F:.]+\\]|[^,:/?#@\\[\\]\\s]+)(?::\\d{1,5})?';
+const networkUrl = new RegExp(`^[a-z-]+://(?:[^:@/\\s]*(?::[^:@/\\s]*)?@)?(${host}(?:,${host})*)(?:/([^?#\\s]*))?$`);
+
+/** Judges scheme and shape; whether anyone answers there is another matter. */
 export function readCmdbUrl(text: string): { readonly fault?: string } {
   const scheme = /^([a-z][a-z0-9+.-]*):/.exec(text)?.[1];
-  if (scheme === 'lmdb') return text.length > 'lmdb:'.length ? {} : { fault: 'names no directory; write lmdb:./data/cmdb' };
+  if (scheme === 'lmdb')
+    return text.length > 'lmdb:'.length ? {} : { fault: 'names no directory; write lmdb:./data/cmdb' };
   if (scheme === undefined || !networkSchemes.includes(scheme)) return { fault: `must begin with ${schemesText}` };
-  if (!/^[^:]+:\/\/[^/?#\s]+([/?#]\S*)?$/.test(text)) return { fault: `must name a host, as in ${scheme}://10.0.0.7:6379` };
-  return {};
+  const [, hosts = '', path = ''] = networkUrl.exec(text) ?? [];
+  if (hosts === '') {
+    const hint = `write ${scheme}://:PASSWORD@10.0.0.7:6379, with : @ and / in the password as %3A %40 and %2F`;
+    return { fault: `is not readable; ${hint}` };
+  }
+  if (scheme.includes('-')) return {};
+  if (hosts.includes(',')) return { fault: `names several hosts; write ${scheme}-cluster:// or ${scheme}-sentinel://` };
+  return /^\d*$/.test(path) ? {} : { fault: 'must end in the number of a database or nothing' };
 }
 
 /** Path of an `lmdb:` URL; undefined for another store. */

@@ -2,7 +2,10 @@ export type DockerHostReading =
   | { readonly host: string; readonly port: number; readonly secure: boolean; readonly fault?: undefined }
   | { readonly fault: string };
 
-/** Address of a Docker engine on the network: `tcp://HOST:PORT` or `https://HOST:PORT`; `secure` where the scheme demands TLS. */
+/**
+ * Address of a Docker engine on the network: `tcp://HOST:PORT` or `https://HOST:PORT`; `secure` where the scheme
+ * demands TLS.
+ */
 export function readDockerHost(text: string): DockerHostReading {
   const match = /^(tcp|https?):\/\/(\[[0-9a-f:.]+\]|[a-z0-9._-]+):(\d{1,5})\/?$/i.exec(text);
   const port = Number(match?.[3]);

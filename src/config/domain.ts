@@ -5,12 +5,12 @@ export type DomainReading = { readonly domain: string } | { readonly fault: stri
 
 /**
  * Brings a domain into the form in which the router looks it up: lower case, punycode (UTS 46), no trailing dot; an
- * IPv6 address in brackets. A wildcard is one whole first label: `*.example.org`.
+ * IPv6 address in its shortest form, without brackets. A wildcard is one whole first label: `*.example.org`.
  */
 export function readDomain(text: string): DomainReading {
   if (text.includes('://') || text.includes('/')) return { fault: 'must be a host name without scheme and path' };
   const bare = text.replace(/^\[(.*)\]$/, '$1');
-  if (isIP(bare) === 6) return { domain: new URL(`http://[${bare}]/`).hostname };
+  if (isIP(bare) === 6) return { domain: new URL(`http://[${bare}]/`).hostname.slice(1, -1) };
   if (text.includes(':')) return { fault: 'must be a host name without a port' };
   const wildcard = text.startsWith('*.');
   const name = wildcard ? text.slice(2) : text;

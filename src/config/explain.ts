@@ -43,7 +43,12 @@ function explainScalar(shape: Shape, value: unknown, path: Path, report: Report)
   report(path, mismatch(only, value, shape.secret === true, fault));
 }
 
-function mismatch(shape: Shape, value: unknown, secret = false, fault = `must be ${shape.expects ?? 'something else'}`): string {
+function mismatch(
+  shape: Shape,
+  value: unknown,
+  secret = false,
+  fault = `must be ${shape.expects ?? 'something else'}`,
+): string {
   const hidden = (secret || shape.secret === true) && typeof value === 'string';
   return `${fault}, got ${hidden ? 'another value (not shown)' : show(value)}`;
 }
@@ -53,7 +58,9 @@ function unknownKey(mapping: Shape, key: string): string {
   const known = Object.keys(mapping.properties ?? {});
   const meant = nearest(key, known);
   if (meant !== undefined) return `unknown key; did you mean ${meant}?`;
-  return known.length > 10 ? 'unknown key; docs/configuration.md has them all' : `unknown key; known here: ${known.join(', ')}`;
+  return known.length > 10
+    ? 'unknown key; docs/configuration.md has them all'
+    : `unknown key; known here: ${known.join(', ')}`;
 }
 
 function show(value: unknown): string {

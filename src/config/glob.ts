@@ -2,11 +2,16 @@ import type { Dirent } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join, resolve, sep } from 'node:path';
 
-/** File patterns made absolute: `*`, `?`, `[abc]`, `{a,b}` and `**` for any number of directories. `*` skips dot files. */
+/**
+ * File patterns made absolute: `*`, `?`, `[abc]`, `{a,b}` and `**` for any number of directories. `*` skips dot files.
+ */
 export interface Glob {
   /** Directories that hold every match, and how many levels below them matches lie (Infinity with `**`). */
   readonly roots: readonly { readonly directory: string; readonly depth: number }[];
-  /** Absolute paths of what matches, sorted; a directory that does not exist holds nothing. Throws where one cannot be read. */
+  /**
+   * Absolute paths of what matches, sorted; a directory that does not exist holds nothing. Throws where one cannot be
+   * read.
+   */
   find(): Promise<string[]>;
   /** Whether this absolute path matches. */
   matches(path: string): boolean;
@@ -15,7 +20,10 @@ export interface Glob {
 export function glob(patterns: readonly string[], baseDirectory: string): Glob {
   const parsed = patterns.flatMap(expandBraces).map((pattern) => parse(resolve(baseDirectory, pattern)));
   return {
-    roots: parsed.map(({ directory, rest }) => ({ directory, depth: rest.includes(anyDepth) ? Infinity : rest.length - 1 })),
+    roots: parsed.map(({ directory, rest }) => ({
+      directory,
+      depth: rest.includes(anyDepth) ? Infinity : rest.length - 1,
+    })),
     find: async () => {
       const found = await Promise.all(parsed.map(({ directory, rest }) => walk(directory, rest)));
       return [...new Set(found.flat())].toSorted();
@@ -58,7 +66,8 @@ function fits(pattern: readonly Segment[], path: readonly string[]): boolean {
   const [segment, ...rest] = pattern;
   const [name, ...deeper] = path;
   if (segment === undefined) return path.length === 0;
-  if (segment === anyDepth) return fits(rest, path) || (name !== undefined && !name.startsWith('.') && fits(pattern, deeper));
+  if (segment === anyDepth)
+    return fits(rest, path) || (name !== undefined && !name.startsWith('.') && fits(pattern, deeper));
   return name !== undefined && segment.test(name) && fits(rest, deeper);
 }
 
@@ -71,9 +80,13 @@ async function walk(directory: string, pattern: readonly Segment[]): Promise<str
     const below = await Promise.all(deeper.map((entry) => walk(join(directory, entry.name), pattern)));
     return [...(await walk(directory, rest)), ...below.flat()];
   }
-  const named = entries.filter((entry) => segment.test(entry.name)).map((entry) => ({ entry, path: join(directory, entry.name) }));
+  const named = entries
+    .filter((entry) => segment.test(entry.name))
+    .map((entry) => ({ entry, path: join(directory, entry.name) }));
   if (rest.length === 0) return named.map(({ path }) => path);
-  const found = await Promise.all(named.map(async (it) => ((await isDirectory(it.entry, it.path)) ? walk(it.path, rest) : [])));
+  const found = await Promise.all(
+    named.map(async (it) => ((await isDirectory(it.entry, it.path)) ? walk(it.path, rest) : [])),
+  );
   return found.flat();
 }
 
@@ -88,7 +101,10 @@ async function entriesOf(directory: string): Promise<Dirent[]> {
 
 async function isDirectory(entry: Dirent, path: string): Promise<boolean> {
   if (!entry.isSymbolicLink()) return entry.isDirectory();
-  return stat(path).then((stats) => stats.isDirectory(), () => false);
+  return stat(path).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  );
 }
 
 /** `a{b,c}d` is `abd` and `acd`; braces may not be nested. */

@@ -12,8 +12,8 @@ import { type AppFile, appSchema } from './schema/app-file.js';
 import { type MainFile, mainSchema } from './schema/main-file.js';
 
 /**
- * Reads the main file and the app files it names. App patterns are relative to the directory of the main file; all other
- * paths are relative to the working directory. Throws a ConfigError that names every problem.
+ * Reads the main file and the app files it names. App patterns are relative to the directory of the main file; all
+ * other paths are relative to the working directory. Throws a ConfigError that names every problem.
  */
 export function loadConfig(file: string, env: Environment): Promise<Config> {
   return configLoader(file, env)();
@@ -83,7 +83,12 @@ async function readApps(
   for (const { file, source } of sources) {
     problems.push(...source.problems);
     if (!source.empty) continue;
-    problems.push({ file: showFile(file), line: 1, path: '', message: 'is empty; an app needs name, domains and runtime' });
+    problems.push({
+      file: showFile(file),
+      line: 1,
+      path: '',
+      message: 'is empty; an app needs name, domains and runtime',
+    });
   }
   return sources;
 }
@@ -93,12 +98,21 @@ async function findApps(main: string, patterns: readonly string[], problems: Pro
     const files = await glob(patterns, dirname(main)).find();
     return files.filter((file) => file !== main);
   } catch (error) {
-    problems.push({ file: showFile(main), line: 1, path: 'apps', message: `cannot be listed: ${(error as Error).message}` });
+    problems.push({
+      file: showFile(main),
+      line: 1,
+      path: 'apps',
+      message: `cannot be listed: ${(error as Error).message}`,
+    });
     return [];
   }
 }
 
-function resolveApps({ plans = {}, defaults = {} }: MainFile, documents: readonly SourceDocument[], problems: Problem[]): App[] {
+function resolveApps(
+  { plans = {}, defaults = {} }: MainFile,
+  documents: readonly SourceDocument[],
+  problems: Problem[],
+): App[] {
   return documents.flatMap((document) => {
     const app = resolveApp(document.value as AppFile, { plans, defaults }, reporter(document, problems));
     return app ?? [];
@@ -126,7 +140,10 @@ function refuseTwins(documents: readonly SourceDocument[], problems: Problem[]):
       const owner = domains.get(domain);
       if (!owner) domains.set(domain, { document, app: app.name, path });
       else if (owner.document !== document) {
-        report(path, `${domain} belongs to app ${owner.app} already (${owner.document.file}:${owner.document.lineOf(owner.path)})`);
+        report(
+          path,
+          `${domain} belongs to app ${owner.app} already (${owner.document.file}:${owner.document.lineOf(owner.path)})`,
+        );
       }
     });
   }

@@ -24,7 +24,8 @@ export async function readManifest(file: string): Promise<Manifest> {
   }
   const value = JSON.parse(text) as Partial<Manifest> | null;
   const { identity, apps } = value ?? {};
-  const sound = typeof apps === 'object' && apps !== null && Object.values(apps).every((hash) => typeof hash === 'string');
+  const sound =
+    typeof apps === 'object' && apps !== null && Object.values(apps).every((hash) => typeof hash === 'string');
   if (!sound || (identity !== undefined && typeof identity !== 'string')) throw new Error('it is not a manifest');
   return { identity, apps };
 }

@@ -5,7 +5,9 @@ export interface PortRange {
 }
 
 /** Reads `20000-29999`. */
-export function parsePortRange(text: string): { readonly range: PortRange; readonly fault?: undefined } | { readonly fault: string } {
+export function parsePortRange(
+  text: string,
+): { readonly range: PortRange; readonly fault?: undefined } | { readonly fault: string } {
   const match = /^(\d{1,5})-(\d{1,5})$/.exec(text.trim());
   if (!match) return { fault: 'must be a range of ports such as 20000-29999' };
   const range = { from: Number(match[1]), to: Number(match[2]) };

@@ -1,4 +1,6 @@
-/** One thing that is wrong in a configuration file. `line` counts from 1; `path` is '' where the whole file is meant. */
+/**
+ * One thing that is wrong in a configuration file. `line` counts from 1; `path` is '' where the whole file is meant.
+ */
 export interface Problem {
   /** As an operator would type it: relative to the working directory where it lies below it. */
   readonly file: string;

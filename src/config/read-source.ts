@@ -34,8 +34,8 @@ export type SourceReader = (file: string) => Promise<Source | undefined>;
 const largestFile = 1024 ** 2;
 
 /**
- * A reader of files of one schema. It remembers what it read: a file whose text is the same is not parsed again, so that
- * a reload costs what changed. The reader resolves to undefined where the file does not exist (any more).
+ * A reader of files of one schema. It remembers what it read: a file whose text is the same is not parsed again, so
+ * that a reload costs what changed. The reader resolves to undefined where the file does not exist (any more).
  */
 export function sourceReader(schema: TSchema, env: Environment): SourceReader {
   const validator = Compile(schema);
@@ -62,7 +62,13 @@ export function showFile(file: string): string {
   return path === '' || path.startsWith('..') || isAbsolute(path) ? file : path;
 }
 
-function parse(file: string, text: string, env: Environment, shape: Shape, isSound: (value: unknown) => boolean): Source {
+function parse(
+  file: string,
+  text: string,
+  env: Environment,
+  shape: Shape,
+  isSound: (value: unknown) => boolean,
+): Source {
   const shown = showFile(file);
   const yaml = parseYaml(text);
   const problems: Problem[] = yaml.faults.map((fault) => ({ file: shown, path: '', ...fault }));
@@ -75,7 +81,10 @@ function parse(file: string, text: string, env: Environment, shape: Shape, isSou
       if (!found.has(key)) found.set(key, { file: shown, line: lineOf(path), path: key, message });
     };
     const value = yamlValue(document, shape, env, report);
-    if (!found.has('') && !isSound(value)) explain(shape, value, [], report);
+    if (!found.has('') && !isSound(value)) {
+      explain(shape, value, [], report);
+      if (found.size === 0) report([], 'does not fit the schema');
+    }
     problems.push(...found.values());
     if (found.size === 0) return [{ file: shown, value, lineOf: lineFinder(text, index) }];
     unsound.push(value);

@@ -2,8 +2,9 @@ import { resolve } from 'node:path';
 import type { App, Limits, RuntimeName } from '../model/app.js';
 import { readDomain } from './domain.js';
 import type { Report } from './explain.js';
-import { type AppFile, type SharedKeys, sharedSchema } from './schema/app-file.js';
+import type { AppFile } from './schema/app-file.js';
 import { type Filled, fill } from './schema/filled.js';
+import { type SharedKeys, sharedSchema } from './schema/shared-keys.js';
 import { parseDuration, parseSize } from './units.js';
 
 /** Where an app gets what it does not say itself. */
@@ -12,7 +13,9 @@ export interface AppSources {
   readonly defaults: SharedKeys;
 }
 
-/** The app as `model/` knows it, or undefined after reporting what does not fit together. `written` passed the schema. */
+/**
+ * The app as `model/` knows it, or undefined after reporting what does not fit together. `written` passed the schema.
+ */
 export function resolveApp(written: AppFile, { plans, defaults }: AppSources, report: Report): App | undefined {
   let sound = true;
   const fail: Report = (path, message) => {
@@ -61,9 +64,11 @@ function unknownPlan(plan: string, plans: readonly string[]): string {
 function checkRuntime(written: AppFile, runtime: RuntimeName | undefined, fail: Report): void {
   if (runtime === undefined) fail(['runtime'], 'is required: process or docker, here, in the plan or in defaults');
   if (runtime === 'oci') fail(['runtime'], 'oci is not supported yet; use docker or process');
-  if (runtime === 'process' && !written.command) fail(['command'], 'is required with runtime process, such as [node, server.js]');
+  if (runtime === 'process' && !written.command)
+    fail(['command'], 'is required with runtime process, such as [node, server.js]');
   if (written.command?.[0] === '') fail(['command', 0], 'must name a program, got ""');
-  if (runtime === 'docker' && written.image === undefined) fail(['image'], 'is required with runtime docker, such as hello:1');
+  if (runtime === 'docker' && written.image === undefined)
+    fail(['image'], 'is required with runtime docker, such as hello:1');
   if (runtime === 'docker' && written.cwd !== undefined && !written.cwd.startsWith('/')) {
     fail(['cwd'], `must be an absolute path inside the container, got ${JSON.stringify(written.cwd)}`);
   }
@@ -75,7 +80,8 @@ function checkRuntime(written: AppFile, runtime: RuntimeName | undefined, fail: 
 
 function checkFigures(shared: Filled<typeof sharedSchema>, fail: Report): void {
   const { scale, concurrency } = shared;
-  if (scale.min > scale.max) fail(['scale', 'min'], `must not be above scale.max, got min ${scale.min} and max ${scale.max}`);
+  if (scale.min > scale.max)
+    fail(['scale', 'min'], `must not be above scale.max, got min ${scale.min} and max ${scale.max}`);
   if (concurrency.target > concurrency.max) {
     const got = `got target ${concurrency.target} and max ${concurrency.max}`;
     fail(['concurrency', 'target'], `must not be above concurrency.max, ${got}`);
@@ -99,7 +105,11 @@ function build(written: AppFile, shared: Filled<typeof sharedSchema>, runtime: R
     ...(image !== undefined && { image }),
     ...(port !== undefined && { port }),
     env: { ...shared.env },
-    mounts: (written.mounts ?? []).map(({ source, target, readOnly = false }) => ({ source: resolve(source), target, readOnly })),
+    mounts: (written.mounts ?? []).map(({ source, target, readOnly = false }) => ({
+      source: resolve(source),
+      target,
+      readOnly,
+    })),
     ...(cwd !== undefined && { cwd: runtime === 'process' ? resolve(cwd) : cwd }),
     ...(shared.user !== undefined && { user: shared.user }),
     readOnly: shared.readOnly,

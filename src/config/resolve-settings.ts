@@ -5,7 +5,14 @@ import type { DockerSettings, LogLevel, Settings } from './config.js';
 import { readDockerHost } from './docker-host.js';
 import type { Report } from './explain.js';
 import type { Environment } from './interpolate.js';
-import { formatListenAddress, isLoopback, isLoopbackIp, type ListenAddress, type ListenSocket, parseListenAddress } from './listen-address.js';
+import {
+  formatListenAddress,
+  isLoopback,
+  isLoopbackIp,
+  type ListenAddress,
+  type ListenSocket,
+  parseListenAddress,
+} from './listen-address.js';
 import { parsePortRange } from './port-range.js';
 import { type Filled, fill } from './schema/filled.js';
 import { cmdbSchema, type MainFile, mainSchema } from './schema/main-file.js';
@@ -65,8 +72,8 @@ function resolveAdmin({ listen, token }: FilledMain['admin'], report: Report): S
     ? { path: resolve(listen.slice('unix:'.length)) }
     : parseListenAddress(listen)!;
   if (token === undefined && !isLoopback(address)) {
-    const message = `is required where admin.listen is not loopback, got ${formatListenAddress(address)} without a token`;
-    report(['admin', 'token'], message);
+    const got = `got ${formatListenAddress(address)} without a token`;
+    report(['admin', 'token'], `is required where admin.listen is not loopback, ${got}`);
   }
   return { listen: address, ...(token !== undefined && { token }) };
 }
@@ -98,7 +105,8 @@ function resolveDocker(written: FilledMain['runtimes']['docker'], report: Report
   const address = readDockerHost(host);
   if (address.fault !== undefined) return common;
   if (!files && !address.secure && address.host !== 'localhost' && !isLoopbackIp(address.host)) {
-    const message = 'an engine off loopback needs TLS: whoever reaches it is root there; set caFile, certFile and keyFile';
+    const message =
+      'an engine off loopback needs TLS: whoever reaches it is root there; set caFile, certFile and keyFile';
     report([...path, 'host'], message);
   }
   const tls = {
@@ -114,7 +122,8 @@ function resolveLevel(written: LogLevel, env: Environment, report: Report): LogL
   if (level === undefined || level === '') return written;
   const known = mainSchema.properties.log.properties.level as unknown as { enum: readonly LogLevel[]; expects: string };
   const found = known.enum.find((name) => name === level);
-  if (!found) report(['log', 'level'], `environment variable LOG_LEVEL must be ${known.expects}, got ${JSON.stringify(level)}`);
+  if (!found)
+    report(['log', 'level'], `environment variable LOG_LEVEL must be ${known.expects}, got ${JSON.stringify(level)}`);
   return found ?? written;
 }
 

@@ -24,7 +24,9 @@ export type Kind = 'mapping' | 'list' | 'scalar';
 
 /** The alternatives of a schema that may hold a value of this kind. */
 export function alternatives(shape: Shape, kind: Kind): readonly Shape[] {
-  return (shape.anyOf ?? [shape]).flatMap((option) => (option.anyOf ? alternatives(option, kind) : [option])).filter((option) => kindOf(option) === kind);
+  return (shape.anyOf ?? [shape])
+    .flatMap((option) => (option.anyOf ? alternatives(option, kind) : [option]))
+    .filter((option) => kindOf(option) === kind);
 }
 
 /** Among several mappings the one that knows most of these keys. */

@@ -1,7 +1,10 @@
 const durationUnits = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const sizeUnits = { b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 } as const;
 
-/** Milliseconds of `250ms 5s 20m 24h 7d 1.5h`; undefined where the text is no duration or no whole number of milliseconds. */
+/**
+ * Milliseconds of `250ms 5s 20m 24h 7d 1.5h`; undefined where the text is no duration or no whole number of
+ * milliseconds.
+ */
 export function parseDuration(text: string): number | undefined {
   return parse(text, /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/, durationUnits);
 }

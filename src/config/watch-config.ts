@@ -7,7 +7,10 @@ export interface WatchOptions {
   readonly config: Config;
   /** Reads the files again; throws a ConfigError where they are wrong. See `configLoader`. */
   readonly load: () => Promise<Config>;
-  /** Takes over a sound configuration that says something else. Where it throws, the old one stays and `onError` is told. */
+  /**
+   * Takes over a sound configuration that says something else. Where it throws, the old one stays and `onError` is
+   * told.
+   */
   readonly onConfig: (next: Config, changes: string[]) => void | Promise<void>;
   /** The files are wrong (ConfigError) or cannot be watched; the old configuration stays as a whole. */
   readonly onError: (error: Error) => void;

@@ -6,15 +6,17 @@ import type { Config } from './config.js';
 import { type Glob, glob } from './glob.js';
 
 export interface FileWatch {
-  /** Watches what this configuration was read from, as it lies on disk now. Settles when changes from now on are seen. */
+  /**
+   * Watches what this configuration was read from, as it lies on disk now. Settles when changes from now on are seen.
+   */
   follow(config: Config): Promise<void>;
   /** Re-entrant. */
   close(): Promise<void>;
 }
 
 /**
- * Watches directories, never single files: a file that is replaced by renaming would be lost from sight. Directories that
- * symbolic links lead through count as well, and where one does not exist yet, the nearest one above it.
+ * Watches directories, never single files: a file that is replaced by renaming would be lost from sight. Directories
+ * that symbolic links lead through count as well, and where one does not exist yet, the nearest one above it.
  */
 export function watchFiles(onChange: () => void, onError: (error: Error) => void): FileWatch {
   /** By path and inode: a directory that took another's place is another one. */
@@ -45,7 +47,9 @@ export function watchFiles(onChange: () => void, onError: (error: Error) => void
     follow: async (config) => {
       const wanted = await directoriesOf(config);
       if (closed) return;
-      const opened = [...wanted].map(async ([key, directory]) => [key, watchers.get(key) ?? (await open(directory, config))] as const);
+      const opened = [...wanted].map(
+        async ([key, directory]) => [key, watchers.get(key) ?? (await open(directory, config))] as const,
+      );
       const next = new Map(await Promise.all(opened));
       const isNews = [...next.keys()].some((key) => !watchers.has(key));
       const stale = [...watchers].filter(([key]) => !next.has(key)).map(([, watcher]) => watcher);
@@ -82,25 +86,36 @@ async function below({ directory, depth }: Glob['roots'][number]): Promise<strin
   if (depth === 0) return [directory];
   const entries = await readdir(directory, { withFileTypes: true }).catch((): Dirent[] => []);
   const inner = entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'));
-  const deeper = await Promise.all(inner.map(({ name }) => below({ directory: join(directory, name), depth: depth - 1 })));
+  const deeper = await Promise.all(
+    inner.map(({ name }) => below({ directory: join(directory, name), depth: depth - 1 })),
+  );
   return [directory, ...deeper.flat()];
 }
 
 async function nearestExisting(path: string): Promise<string> {
-  const exists = await stat(path).then((stats) => stats.isDirectory(), () => false);
+  const exists = await stat(path).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  );
   return exists || path === dirname(path) ? path : nearestExisting(dirname(path));
 }
 
 /** Where links on the way to a directory lie: there they are swapped. */
 async function parentsOfLinks(path: string): Promise<string[]> {
   if (path === dirname(path)) return [];
-  const isLink = await lstat(path).then((stats) => stats.isSymbolicLink(), () => false);
+  const isLink = await lstat(path).then(
+    (stats) => stats.isSymbolicLink(),
+    () => false,
+  );
   return [...(isLink ? [dirname(path)] : []), ...(await parentsOfLinks(dirname(path)))];
 }
 
 /** Whether it is a link or a directory, through which files may appear. */
 function leadsElsewhere(path: string): Promise<boolean> {
-  return lstat(path).then((stats) => stats.isSymbolicLink() || stats.isDirectory(), () => false);
+  return lstat(path).then(
+    (stats) => stats.isSymbolicLink() || stats.isDirectory(),
+    () => false,
+  );
 }
 
 function pathOf(name: string | null, watched: string): string {

@@ -17,7 +17,8 @@ export interface YamlFile {
 export function parseYaml(text: string): YamlFile {
   // A deep run of block indicators makes the parser compile a regular expression that aborts the process.
   const deep = /^[ \t?:-]{500,}/m.exec(text);
-  if (deep) return { documents: [], faults: [{ line: text.slice(0, deep.index).split('\n').length, message: tooDeep }] };
+  if (deep)
+    return { documents: [], faults: [{ line: text.slice(0, deep.index).split('\n').length, message: tooDeep }] };
   const lines = new LineCounter();
   const lineAt = (offset: number) => Math.max(1, lines.linePos(offset).line);
   let parsed: Document[];
@@ -31,7 +32,9 @@ export function parseYaml(text: string): YamlFile {
     .flatMap((document) => [...document.errors, ...document.warnings])
     .map(({ code, pos, message }) => ({ line: lineAt(pos[0]), message: describe(code, message, text.slice(pos[0])) }));
   // One slip often breaks several rules of the grammar in one place.
-  const distinct = faults.filter((fault, index) => faults.findIndex((it) => it.line === fault.line && it.message === fault.message) === index);
+  const distinct = faults.filter(
+    (fault, index) => faults.findIndex((it) => it.line === fault.line && it.message === fault.message) === index,
+  );
   if (distinct.length > 0) return { documents: [], faults: distinct };
   const documents = parsed
     .filter(({ contents }) => contents !== null && !(isScalar(contents) && contents.value === null))
@@ -43,7 +46,8 @@ const tooDeep = 'is nested too deeply';
 
 function describe(code: string, message: string, from: string): string {
   if (message.includes('call stack')) return tooDeep;
-  if (code === 'DUPLICATE_KEY') return `duplicate key ${/^"[^"\n]*"|^'[^'\n]*'|^[^\s:,}]+/.exec(from)?.[0] ?? ''}`.trim();
+  if (code === 'DUPLICATE_KEY')
+    return `duplicate key ${/^"[^"\n]*"|^'[^'\n]*'|^[^\s:,}]+/.exec(from)?.[0] ?? ''}`.trim();
   return `is not valid YAML: ${message.charAt(0).toLowerCase()}${message.slice(1)}`;
 }
 
@@ -59,7 +63,10 @@ function offsetOf(document: Document, path: Path): number {
   return offset;
 }
 
-function childAt(node: Node | null | undefined, step: string | number): { at: Node | null; value: Node | null } | undefined {
+function childAt(
+  node: Node | null | undefined,
+  step: string | number,
+): { at: Node | null; value: Node | null } | undefined {
   if (isSeq(node) && typeof step === 'number') {
     const item = node.items[step] as Node | undefined;
     return item && { at: item, value: item };

@@ -16,8 +16,8 @@ interface Reading {
 }
 
 /**
- * Plain values of a parsed document. Its schema says only how scalars are meant: text keeps its spelling (`1.10`), and an
- * interpolated scalar may be a number or a flag. Environment variables are put in; what fails is reported.
+ * Plain values of a parsed document. Its schema says only how scalars are meant: text keeps its spelling (`1.10`), and
+ * an interpolated scalar may be a number or a flag. Environment variables are put in; what fails is reported.
  */
 export function yamlValue(document: Document, shape: Shape, env: Environment, report: Report): unknown {
   const reading = { document, env, report, values: 0 };
@@ -39,7 +39,8 @@ class TooMuch extends Error {
 }
 
 function read(node: Node | null | undefined, shape: Shape | undefined, path: Path, reading: Reading): unknown {
-  if (++reading.values > mostValues) throw new TooMuch([], `holds more than ${mostValues} values; do its aliases multiply?`);
+  if (++reading.values > mostValues)
+    throw new TooMuch([], `holds more than ${mostValues} values; do its aliases multiply?`);
   if (path.length > mostLevels) throw new TooMuch(path.slice(0, 3), `is nested deeper than ${mostLevels} levels`);
   if (isAlias(node)) {
     const target = node.resolve(reading.document);
@@ -60,7 +61,12 @@ function readMap(node: YAMLMap, shape: Shape | undefined, path: Path, reading: R
     reading.report(path, 'has a key that is not text');
     return [];
   });
-  const mapping = shape && mappingFor(shape, pairs.map(({ key }) => key));
+  const mapping =
+    shape &&
+    mappingFor(
+      shape,
+      pairs.map(({ key }) => key),
+    );
   const entries = pairs.map(({ key, value }) => {
     const child = childOf(mapping, key);
     return [key, read(value, child, [...path, key], reading), child] as const;
@@ -73,7 +79,9 @@ function readMap(node: YAMLMap, shape: Shape | undefined, path: Path, reading: R
 function readScalar(node: Scalar, shape: Shape | undefined, path: Path, reading: Reading): unknown {
   const types = (shape ? alternatives(shape, 'scalar') : []).map(({ type }) => type);
   if (typeof node.value !== 'string') {
-    return node.value !== null && types.length > 0 && types.every((type) => type === 'string') ? node.source : node.value;
+    return node.value !== null && types.length > 0 && types.every((type) => type === 'string')
+      ? node.source
+      : node.value;
   }
   const { text, changed, faults } = interpolate(node.value, reading.env);
   for (const fault of faults) reading.report(path, fault);

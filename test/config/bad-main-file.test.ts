@@ -7,45 +7,195 @@ import { appYaml, mainYaml, makeFiles, problemsOf } from './files.js';
 const cases: [title: string, content: string, problems: string[]][] = [
   ['is empty', '', ['1: is empty; it needs at least one key, such as cmdb: lmdb:./data/cmdb']],
   ['is a list', '- a', ['1: must be a mapping of keys to values, got a list']],
-  ['holds two documents', 'workers: 1\n---\nworkers: 1\n', ['1: holds several documents; the main file is one, only app files may be divided by ---']],
+  [
+    'holds two documents',
+    'workers: 1\n---\nworkers: 1\n',
+    ['1: holds several documents; the main file is one, only app files may be divided by ---'],
+  ],
   ['has an unknown key', 'listn: x', ['1 listn: unknown key; did you mean listen?']],
-  ['has a bad address', 'listen: { http: localhost }', ['1 listen.http: must be HOST:PORT, :PORT or "[IPV6]:PORT", got "localhost"']],
-  ['has a bad address in a list', 'listen:\n  http:\n    - :80\n    - :99999\n', ['4 listen.http[1]: must be HOST:PORT, :PORT or "[IPV6]:PORT", got ":99999"']],
-  ['has no address in its list', 'listen: { http: [] }', ['1 listen.http: must be HOST:PORT, :PORT or "[IPV6]:PORT", or a list of them, got an empty list']],
+  [
+    'has a bad address',
+    'listen: { http: localhost }',
+    ['1 listen.http: must be HOST:PORT, :PORT or "[IPV6]:PORT", got "localhost"'],
+  ],
+  [
+    'has a bad address in a list',
+    'listen:\n  http:\n    - :80\n    - :99999\n',
+    ['4 listen.http[1]: must be HOST:PORT, :PORT or "[IPV6]:PORT", got ":99999"'],
+  ],
+  [
+    'has no address in its list',
+    'listen: { http: [] }',
+    ['1 listen.http: must be HOST:PORT, :PORT or "[IPV6]:PORT", or a list of them, got an empty list'],
+  ],
   ['lists an address twice', 'listen: { http: [":80", ":80"] }', ['1 listen.http[1]: :80 is listed twice']],
-  ['has one address for two purposes', 'listen: { http: ":80" }\nadmin: { listen: ":80", token: 0123456789abcdef }', ['2 admin.listen: :80 is also an address of listen.http']],
-  ['has a bad admin address', 'admin: { listen: "unix:" }', ['1 admin.listen: must be HOST:PORT, :PORT or "[IPV6]:PORT" or unix:PATH, got "unix:"']],
-  ['opens the admin API without a token', 'admin:\n  listen: 0.0.0.0:8081', ['1 admin.token: is required where admin.listen is not loopback, got 0.0.0.0:8081 without a token']],
-  ['opens the admin API on all addresses', 'admin: { listen: ":8081" }', ['1 admin.token: is required where admin.listen is not loopback, got :8081 without a token']],
-  ['has a short token', 'admin: { token: secret }', ['1 admin.token: must be at least 16 visible ASCII characters, got another value (not shown)']],
-  ['has an unknown store', 'cmdb: mysql://u:hunter2@h/', ['1 cmdb: must begin with lmdb:PATH, redis://, rediss://, redis-sentinel:// or redis-cluster://, got another value (not shown)']],
-  ['has a store without directory', 'cmdb: "lmdb:"', ['1 cmdb: names no directory; write lmdb:./data/cmdb, got another value (not shown)']],
-  ['has a store without host', 'cmdb: { url: "redis://" }', ['1 cmdb.url: must name a host, as in redis://10.0.0.7:6379, got another value (not shown)']],
+  [
+    'has one address for two purposes',
+    'listen: { http: ":80" }\nadmin: { listen: ":80", token: 0123456789abcdef }',
+    ['2 admin.listen: :80 is also an address of listen.http'],
+  ],
+  [
+    'has a bad admin address',
+    'admin: { listen: "unix:" }',
+    ['1 admin.listen: must be HOST:PORT, :PORT or "[IPV6]:PORT" or unix:PATH, got "unix:"'],
+  ],
+  [
+    'opens the admin API without a token',
+    'admin:\n  listen: 0.0.0.0:8081',
+    ['1 admin.token: is required where admin.listen is not loopback, got 0.0.0.0:8081 without a token'],
+  ],
+  [
+    'opens the admin API on all addresses',
+    'admin: { listen: ":8081" }',
+    ['1 admin.token: is required where admin.listen is not loopback, got :8081 without a token'],
+  ],
+  [
+    'has a short token',
+    'admin: { token: secret }',
+    ['1 admin.token: must be at least 16 visible ASCII characters, got another value (not shown)'],
+  ],
+  [
+    'has an unknown store',
+    'cmdb: mysql://u:hunter2@h/',
+    [
+      '1 cmdb: must begin with lmdb:PATH, redis://, rediss://, redis-sentinel:// or redis-cluster://, got another value (not shown)',
+    ],
+  ],
+  [
+    'has a store without directory',
+    'cmdb: "lmdb:"',
+    ['1 cmdb: names no directory; write lmdb:./data/cmdb, got another value (not shown)'],
+  ],
+  [
+    'has a store without host',
+    'cmdb: { url: "redis://" }',
+    [
+      '1 cmdb.url: is not readable; write redis://:PASSWORD@10.0.0.7:6379, with : @ and / in the password as %3A %40 and %2F, got another value (not shown)',
+    ],
+  ],
+  [
+    'has a store with a password that is not encoded',
+    'cmdb: redis://:a@b@h',
+    [
+      '1 cmdb: is not readable; write redis://:PASSWORD@10.0.0.7:6379, with : @ and / in the password as %3A %40 and %2F, got another value (not shown)',
+    ],
+  ],
+  [
+    'has a store with a named database',
+    'cmdb: redis://h/db',
+    ['1 cmdb: must end in the number of a database or nothing, got another value (not shown)'],
+  ],
+  [
+    'has a store of several hosts',
+    'cmdb: redis://h,i',
+    ['1 cmdb: names several hosts; write redis-cluster:// or redis-sentinel://, got another value (not shown)'],
+  ],
   ['has a store without URL', 'cmdb: { name: x }', ['1 cmdb.url: is required']],
-  ['has a store that is a list', 'cmdb: [a]', ['1 cmdb: must be a URL such as lmdb:./data/cmdb or redis://host:6379/0, or a mapping with url, got a list']],
-  ['has an authority for an embedded store', 'cmdb: { url: "lmdb:x", caFile: y }', ['1 cmdb.caFile: has no use with an lmdb store']],
-  ['has several workers', 'workers: 4', ['1 workers: 4 is not supported yet: this version runs one process; write 1 or leave it out']],
-  ['has a worker per core', 'workers: auto', ['1 workers: auto is not supported yet: this version runs one process; write 1 or leave it out']],
-  ['has workers of another kind', 'workers: many', ['1 workers: must be a whole number from 1 to 1024, or auto, got "many"']],
-  ['has a bad port range', 'runtimes: { process: { ports: 20000 } }', ['1 runtimes.process.ports: must be a range of ports such as 20000-29999, got "20000"']],
-  ['has a port range backwards', 'runtimes: { process: { ports: 300-200 } }', ['1 runtimes.process.ports: must begin with the lower port, got "300-200"']],
-  ['has two engines', 'runtimes:\n  docker:\n    socketPath: /s\n    host: tcp://127.0.0.1:2375', ['3 runtimes.docker.socketPath: socketPath and host exclude each other']],
-  ['has an engine without TLS', 'runtimes:\n  docker:\n    host: tcp://10.0.0.5:2375', ['3 runtimes.docker.host: an engine off loopback needs TLS: whoever reaches it is root there; set caFile, certFile and keyFile']],
-  ['has a certificate without key', 'runtimes:\n  docker:\n    host: tcp://10.0.0.5:2376\n    certFile: c', ['4 runtimes.docker.certFile: certFile and keyFile are needed together']],
-  ['has TLS for a socket', 'runtimes:\n  docker: { caFile: c }', ['2 runtimes.docker: caFile, certFile and keyFile have a use only with host']],
-  ['has a bad engine address', 'runtimes: { docker: { host: 10.0.0.5 } }', ['1 runtimes.docker.host: must be an address such as tcp://10.0.0.5:2376, got "10.0.0.5"']],
-  ['has a bad subnet', 'runtimes: { docker: { subnet: 10.0.0.0/33 } }', ['1 runtimes.docker.subnet: must be an IPv4 subnet from /8 to /29 such as 10.210.0.0/16, got "10.0.0.0/33"']],
-  ['trusts something else', 'trustedProxies: [10.0.0.0/8, proxy]', ['1 trustedProxies[1]: must be an IP address or subnet such as 10.0.0.0/8, got "proxy"']],
-  ['has an unknown log level', 'log: { level: loud }', ['1 log.level: must be trace, debug, info, warn, error, fatal or silent, got "loud"']],
-  ['has a bad default', 'defaults: { idleTtl: soon }', ['1 defaults.idleTtl: must be a duration from 1ms to 24d such as 5m, got "soon"']],
-  ['has an app key among the defaults', 'defaults: { image: x }', ['1 defaults.image: unknown key; docs/configuration.md has them all']],
-  ['has a bad plan', 'plans:\n  small:\n    scale: { max: x }', ['3 plans.small.scale.max: must be a whole number from 1 to 1000, got "x"']],
-  ['has a plan with a bad name', 'plans: { Big One: {} }', ['1 plans."Big One": the name must be a name of at most 40 lower-case letters, digits and inner hyphens']],
+  [
+    'has a store that is a list',
+    'cmdb: [a]',
+    ['1 cmdb: must be a URL such as lmdb:./data/cmdb or redis://host:6379/0, or a mapping with url, got a list'],
+  ],
+  [
+    'has an authority for an embedded store',
+    'cmdb: { url: "lmdb:x", caFile: y }',
+    ['1 cmdb.caFile: has no use with an lmdb store'],
+  ],
+  [
+    'has several workers',
+    'workers: 4',
+    ['1 workers: 4 is not supported yet: this version runs one process; write 1 or leave it out'],
+  ],
+  [
+    'has a worker per core',
+    'workers: auto',
+    ['1 workers: auto is not supported yet: this version runs one process; write 1 or leave it out'],
+  ],
+  [
+    'has workers of another kind',
+    'workers: many',
+    ['1 workers: must be a whole number from 1 to 1024, or auto, got "many"'],
+  ],
+  [
+    'has a bad port range',
+    'runtimes: { process: { ports: 20000 } }',
+    ['1 runtimes.process.ports: must be a range of ports such as 20000-29999, got "20000"'],
+  ],
+  [
+    'has a port range backwards',
+    'runtimes: { process: { ports: 300-200 } }',
+    ['1 runtimes.process.ports: must begin with the lower port, got "300-200"'],
+  ],
+  [
+    'has two engines',
+    'runtimes:\n  docker:\n    socketPath: /s\n    host: tcp://127.0.0.1:2375',
+    ['3 runtimes.docker.socketPath: socketPath and host exclude each other'],
+  ],
+  [
+    'has an engine without TLS',
+    'runtimes:\n  docker:\n    host: tcp://10.0.0.5:2375',
+    [
+      '3 runtimes.docker.host: an engine off loopback needs TLS: whoever reaches it is root there; set caFile, certFile and keyFile',
+    ],
+  ],
+  [
+    'has a certificate without key',
+    'runtimes:\n  docker:\n    host: tcp://10.0.0.5:2376\n    certFile: c',
+    ['4 runtimes.docker.certFile: certFile and keyFile are needed together'],
+  ],
+  [
+    'has TLS for a socket',
+    'runtimes:\n  docker: { caFile: c }',
+    ['2 runtimes.docker: caFile, certFile and keyFile have a use only with host'],
+  ],
+  [
+    'has a bad engine address',
+    'runtimes: { docker: { host: 10.0.0.5 } }',
+    ['1 runtimes.docker.host: must be an address such as tcp://10.0.0.5:2376, got "10.0.0.5"'],
+  ],
+  [
+    'has a bad subnet',
+    'runtimes: { docker: { subnet: 10.0.0.0/33 } }',
+    ['1 runtimes.docker.subnet: must be an IPv4 subnet from /8 to /29 such as 10.210.0.0/16, got "10.0.0.0/33"'],
+  ],
+  [
+    'trusts something else',
+    'trustedProxies: [10.0.0.0/8, proxy]',
+    ['1 trustedProxies[1]: must be an IP address or subnet such as 10.0.0.0/8, got "proxy"'],
+  ],
+  [
+    'has an unknown log level',
+    'log: { level: loud }',
+    ['1 log.level: must be trace, debug, info, warn, error, fatal or silent, got "loud"'],
+  ],
+  [
+    'has a bad default',
+    'defaults: { idleTtl: soon }',
+    ['1 defaults.idleTtl: must be a duration from 1ms to 24d such as 5m, got "soon"'],
+  ],
+  [
+    'has an app key among the defaults',
+    'defaults: { image: x }',
+    ['1 defaults.image: unknown key; docs/configuration.md has them all'],
+  ],
+  [
+    'has a bad plan',
+    'plans:\n  small:\n    scale: { max: x }',
+    ['3 plans.small.scale.max: must be a whole number from 1 to 1000, got "x"'],
+  ],
+  [
+    'has a plan with a bad name',
+    'plans: { Big One: {} }',
+    ['1 plans."Big One": the name must be a name of at most 40 lower-case letters, digits and inner hyphens'],
+  ],
 ];
 
 for (const [title, content, problems] of cases) {
   t.test(`a main file is refused that ${title}`, async (t) => {
-    t.strictSame(await problemsOf({ 'main.yaml': content }), problems.map((problem) => `main.yaml:${problem}`));
+    t.strictSame(
+      await problemsOf({ 'main.yaml': content }),
+      problems.map((problem) => `main.yaml:${problem}`),
+    );
   });
 }
 
@@ -74,7 +224,11 @@ t.test('LOG_LEVEL wins over the file, and a wrong one is a problem', async (t) =
 });
 
 t.test('a main file that cannot be read is a problem that names it', async (t) => {
-  const files = await makeFiles({ 'secret.yaml': mainYaml, 'latin.yaml': mainYaml, 'huge.yaml': '#'.repeat(1_100_000) });
+  const files = await makeFiles({
+    'secret.yaml': mainYaml,
+    'latin.yaml': mainYaml,
+    'huge.yaml': '#'.repeat(1_100_000),
+  });
   t.teardown(files.remove);
   await mkdir(files.path('directory.yaml'));
   await symlink('nowhere', files.path('dangling.yaml'));
@@ -100,5 +254,7 @@ t.test('an app file that is a directory is a problem, a foreign file is not', as
   t.teardown(files.remove);
   t.strictSame((await loadConfig(files.main, {})).apps, []);
   await mkdir(files.path('apps/odd.yaml'));
-  await t.rejects(loadConfig(files.main, {}), { message: `${files.path('apps/odd.yaml')}:1: is a directory, not a file` });
+  await t.rejects(loadConfig(files.main, {}), {
+    message: `${files.path('apps/odd.yaml')}:1: is a directory, not a file`,
+  });
 });

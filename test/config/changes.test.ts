@@ -9,10 +9,17 @@ async function changes(before: Record<string, string>, after: Record<string, str
 
 t.test('changes of apps are told figure by figure', async (t) => {
   const main = { 'main.yaml': 'plans: { small: { idleTtl: 5m } }' };
-  const before = { ...main, 'apps/a.yaml': appYaml('a', 'limits: { memory: 128m }\nenv: { A: x, SECRET: one, OLD: y }\nscale: { max: 1 }\n'), 'apps/b.yaml': appYaml('b') };
+  const before = {
+    ...main,
+    'apps/a.yaml': appYaml('a', 'limits: { memory: 128m }\nenv: { A: x, SECRET: one, OLD: y }\nscale: { max: 1 }\n'),
+    'apps/b.yaml': appYaml('b'),
+  };
   const after = {
     ...main,
-    'apps/a.yaml': appYaml('a', 'plan: small\nlimits: { memory: 1g, pids: 5 }\nenv: { A: x, SECRET: two }\nscale: { max: 3 }\nreadiness: { http: / }\nmounts: [{ source: /a, target: /b }]\n').replace('[a.localhost]', '[new.localhost]'),
+    'apps/a.yaml': appYaml(
+      'a',
+      'plan: small\nlimits: { memory: 1g, pids: 5 }\nenv: { A: x, SECRET: two }\nscale: { max: 3 }\nreadiness: { http: / }\nmounts: [{ source: /a, target: /b }]\n',
+    ).replace('[a.localhost]', '[new.localhost]'),
     'apps/c.yaml': appYaml('c'),
   };
   t.strictSame(await changes(before, after), [
@@ -57,7 +64,15 @@ trustedProxies: ["::1"]
 });
 
 t.test('comments, order and a file of another name are no change', async (t) => {
-  const before = { 'main.yaml': 'workers: 1', 'apps/a.yaml': appYaml('a', 'idleTtl: 60s\nport: 1\n'), 'apps/b.yaml': appYaml('b') };
-  const after = { 'main.yaml': '# same\nworkers: 1', 'apps/z.yaml': appYaml('a', 'port: 1\nidleTtl: 1m\n'), 'apps/b.yaml': appYaml('b') };
+  const before = {
+    'main.yaml': 'workers: 1',
+    'apps/a.yaml': appYaml('a', 'idleTtl: 60s\nport: 1\n'),
+    'apps/b.yaml': appYaml('b'),
+  };
+  const after = {
+    'main.yaml': '# same\nworkers: 1',
+    'apps/z.yaml': appYaml('a', 'port: 1\nidleTtl: 1m\n'),
+    'apps/b.yaml': appYaml('b'),
+  };
   t.strictSame(await changes(before, after), []);
 });

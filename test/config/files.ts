@@ -27,7 +27,10 @@ export async function makeFiles(files: Readonly<Record<string, string>>): Promis
 }
 
 /** Loads files that must be sound. */
-export async function loadFiles(contents: Readonly<Record<string, string>>, env: Record<string, string> = {}): Promise<Config> {
+export async function loadFiles(
+  contents: Readonly<Record<string, string>>,
+  env: Record<string, string> = {},
+): Promise<Config> {
   const files = await makeFiles(contents);
   try {
     return await loadConfig(files.main, env);
@@ -37,7 +40,10 @@ export async function loadFiles(contents: Readonly<Record<string, string>>, env:
 }
 
 /** The problems of files, a line each, with file names relative to their directory. */
-export async function problemsOf(contents: Readonly<Record<string, string>>, env: Record<string, string> = {}): Promise<string[]> {
+export async function problemsOf(
+  contents: Readonly<Record<string, string>>,
+  env: Record<string, string> = {},
+): Promise<string[]> {
   const files = await makeFiles(contents);
   try {
     await loadConfig(files.main, env);

@@ -3,7 +3,16 @@ import t from 'tap';
 import { glob } from '../../src/config/glob.js';
 import { makeFiles } from './files.js';
 
-const names = ['a.yaml', 'b.yml', '.hidden.yaml', 'deep/c.yaml', 'deep/er/d.yaml', 'deep/.git/e.yaml', 'other/c.yaml', 'x+y(1).yaml'];
+const names = [
+  'a.yaml',
+  'b.yml',
+  '.hidden.yaml',
+  'deep/c.yaml',
+  'deep/er/d.yaml',
+  'deep/.git/e.yaml',
+  'other/c.yaml',
+  'x+y(1).yaml',
+];
 
 const cases: [pattern: string, found: string[]][] = [
   ['*.yaml', ['a.yaml', 'x+y(1).yaml']],
@@ -31,8 +40,17 @@ t.test('patterns find what they match, and match what they find', async (t) => {
   await mkdir(files.path('empty'));
   for (const [pattern, expected] of cases) {
     const found = await glob([pattern], files.directory).find();
-    t.strictSame(found, expected.map((name) => files.path(name)), pattern);
-    for (const name of names) t.equal(glob([pattern], files.directory).matches(files.path(name)), expected.includes(name), `${pattern} ${name}`);
+    t.strictSame(
+      found,
+      expected.map((name) => files.path(name)),
+      pattern,
+    );
+    for (const name of names)
+      t.equal(
+        glob([pattern], files.directory).matches(files.path(name)),
+        expected.includes(name),
+        `${pattern} ${name}`,
+      );
   }
 });
 

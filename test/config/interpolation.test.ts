@@ -34,9 +34,19 @@ t.test('what cannot be put in is named', async (t) => {
 
 t.test('numbers, flags, durations and sizes may come from the environment, quoted or not', async (t) => {
   const env = { MAX: '3', RO: 'true', TTL: '5m', MEMORY: '128m', CPUS: '0.5', DOMAIN: 'x.localhost' };
-  const lines = 'scale:\n  max: ${MAX}\nreadOnly: ${RO}\nidleTtl: ${TTL}\nlimits: { memory: "${MEMORY}", cpus: "${CPUS}" }\nenv: { A: "${MAX}", B: "${RO}" }\n';
-  const { apps } = await loadFiles({ 'main.yaml': mainYaml, 'apps/a.yaml': appYaml('a', lines).replace('a.localhost', '"${DOMAIN}"') }, env);
-  t.match(apps[0], { domains: ['x.localhost'], scale: { max: 3 }, readOnly: true, idleTtlMs: 300_000, env: { A: '3', B: 'true' } });
+  const lines =
+    'scale:\n  max: ${MAX}\nreadOnly: ${RO}\nidleTtl: ${TTL}\nlimits: { memory: "${MEMORY}", cpus: "${CPUS}" }\nenv: { A: "${MAX}", B: "${RO}" }\n';
+  const { apps } = await loadFiles(
+    { 'main.yaml': mainYaml, 'apps/a.yaml': appYaml('a', lines).replace('a.localhost', '"${DOMAIN}"') },
+    env,
+  );
+  t.match(apps[0], {
+    domains: ['x.localhost'],
+    scale: { max: 3 },
+    readOnly: true,
+    idleTtlMs: 300_000,
+    env: { A: '3', B: 'true' },
+  });
   t.strictSame(apps[0]?.limits, { memoryBytes: 134_217_728, cpus: 0.5 });
 });
 
@@ -64,6 +74,9 @@ t.test('variables that are not set are all named with their places, and nothing 
 });
 
 t.test('keys are not interpolated', async (t) => {
-  const found = await problemsOf({ 'main.yaml': mainYaml, 'apps/a.yaml': appYaml('a', '"${KEY}": 5\n') }, { KEY: 'port' });
+  const found = await problemsOf(
+    { 'main.yaml': mainYaml, 'apps/a.yaml': appYaml('a', '"${KEY}": 5\n') },
+    { KEY: 'port' },
+  );
   t.strictSame(found, ['apps/a.yaml:5 "${KEY}": unknown key; docs/configuration.md has them all']);
 });

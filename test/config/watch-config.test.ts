@@ -120,7 +120,11 @@ t.test('patterns that change are followed', async (t) => {
 });
 
 t.test('a directory that is swapped by a symbolic link is seen', async (t) => {
-  const { files, changes } = await watched(t, { 'main.yaml': 'apps: ./current/*.yaml\n', 'one/a.yaml': appYaml('a'), 'two/a.yaml': appYaml('a', 'idleTtl: 5m\n') });
+  const { files, changes } = await watched(t, {
+    'main.yaml': 'apps: ./current/*.yaml\n',
+    'one/a.yaml': appYaml('a'),
+    'two/a.yaml': appYaml('a', 'idleTtl: 5m\n'),
+  });
   await symlink('one', files.path('current'));
   t.strictSame(await changes(), ['app a added']);
   await symlink('two', files.path('next'));
@@ -149,7 +153,10 @@ t.test('an asked-for reload tells what happened', async (t) => {
   t.equal(await watching.reload(), 'unchanged');
   await files.write('apps/a.yaml', appYaml('a'));
   const results = await Promise.all([watching.reload(), watching.reload()]);
-  t.ok(results.includes('applied') || results.every((result) => result === 'unchanged'), 'unless the watcher was faster');
+  t.ok(
+    results.includes('applied') || results.every((result) => result === 'unchanged'),
+    'unless the watcher was faster',
+  );
   t.strictSame(await changes(), ['app a added']);
 });
 

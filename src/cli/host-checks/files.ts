@@ -32,21 +32,32 @@ async function writableDirectory(key: string, path: string): Promise<string | un
   const existing = await nearestExisting(path);
   if (!(await stat(existing)).isDirectory()) return `${key}: ${existing} is not a directory`;
   const allowed = await may(existing, constants.W_OK | constants.X_OK);
-  return allowed ? undefined : `${key}: ${existing} is not writable for this user; change its owner or choose another directory`;
+  return allowed
+    ? undefined
+    : `${key}: ${existing} is not writable for this user; change its owner or choose another directory`;
 }
 
 async function nearestExisting(path: string): Promise<string> {
-  const exists = await stat(path).then(() => true, (error: NodeJS.ErrnoException) => error.code === 'EACCES');
+  const exists = await stat(path).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => error.code === 'EACCES',
+  );
   return exists || path === dirname(path) ? path : nearestExisting(dirname(path));
 }
 
 async function readableFile(key: string, path: string | undefined): Promise<string | undefined> {
   if (path === undefined) return undefined;
-  const isFile = await stat(path).then((stats) => stats.isFile(), () => false);
+  const isFile = await stat(path).then(
+    (stats) => stats.isFile(),
+    () => false,
+  );
   if (!isFile) return `${key}: ${path} is not there or is no file`;
   return (await may(path, constants.R_OK)) ? undefined : `${key}: ${path} is not readable for this user`;
 }
 
 function may(path: string, mode: number): Promise<boolean> {
-  return access(path, mode).then(() => true, () => false);
+  return access(path, mode).then(
+    () => true,
+    () => false,
+  );
 }

@@ -13,11 +13,18 @@ export async function checkPorts(config: Config): Promise<Findings> {
   const wanted = apps.reduce((sum, app) => sum + app.scale.max, 0);
   const [low, high] = await outgoingPorts();
   return {
-    problems: listening.filter(inRange).map((port) => `${key} includes port ${port}, on which the daemon listens; move one of them`),
+    problems: listening
+      .filter(inRange)
+      .map((port) => `${key} includes port ${port}, on which the daemon listens; move one of them`),
     warnings: [
-      ...(wanted > to - from + 1 ? [`${key} has fewer ports than the ${wanted} instances that scale.max allows in all`] : []),
+      ...(wanted > to - from + 1
+        ? [`${key} has fewer ports than the ${wanted} instances that scale.max allows in all`]
+        : []),
       ...(low <= to && high >= from
-        ? [`${key} overlaps the ports of outgoing connections (${low}-${high}, net.ipv4.ip_local_port_range); single ports may be taken`]
+        ? [
+            `${key} overlaps the ports of outgoing connections, ${low}-${high} (net.ipv4.ip_local_port_range); ` +
+              'single ports may be taken',
+          ]
         : []),
       ...(from < 1024 ? [`${key} includes ports below 1024, which apps that are not root cannot listen on`] : []),
     ],

@@ -1,176 +1,7 @@
 import type { Static } from 'typebox';
-import Type from 'typebox';
 import { readDomain } from '../domain.js';
-import { anyText, choice, dictionary, duration, either, flag, list, number, oneOrMore, section, size, text, wholeNumber } from './fields.js';
-
-export const namePattern = '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$';
-export const nameExpects = 'a name of at most 40 lower-case letters, digits and inner hyphens';
-
-const limits = section(
-  {},
-  {
-    memory: size({ from: '4m', to: '64t', description: 'Memory; the container is killed beyond it.', examples: ['128m'] }),
-    cpus: number({ minimum: 0.01, maximum: 1024, description: 'Processor cores, in parts or whole.', examples: [0.25] }),
-    pids: wholeNumber({ minimum: 1, maximum: 4_194_304, description: 'Processes and threads.', examples: [256] }),
-  },
-  { description: 'Resources of one instance; what is not named is not limited. Carried out by docker.' },
-);
-
-const readiness = either(
-  [
-    section(
-      {
-        http: text({
-          pattern: '^/[!-~]*$',
-          expects: 'a path such as /healthz',
-          description: 'Ready when a GET of this path answers 2xx or 3xx.',
-          examples: ['/healthz'],
-        }),
-      },
-      {},
-    ),
-    section(
-      {
-        tcp: Type.Literal(true, {
-          expects: 'true',
-          description: 'Ready when a connection is accepted and stays open.',
-          examples: [true],
-        }),
-      },
-      {},
-    ),
-  ],
-  {
-    description: 'How an instance proves that it can serve: `{ http: PATH }` or `{ tcp: true }`.',
-    default: { tcp: true },
-    examples: [{ http: '/healthz' }],
-    expects: '{ http: PATH } or { tcp: true }',
-  },
-);
-
-/** What an app, its plan and the defaults may say alike; the first of them that says it wins. */
-const sharedKeys = {
-  runtime: choice(['process', 'docker', 'oci'], {
-    description: 'What runs the app: `process` on this host, or `docker`. `oci` is reserved for a later version.',
-    examples: ['docker'],
-  }),
-  env: dictionary(
-    { pattern: '^[A-Za-z_][A-Za-z0-9_]*$', expects: 'the name of an environment variable' },
-    anyText({ expects: 'text (quote it; "" for an empty value)', secret: true, description: 'A value.', examples: ['hi'] }),
-    {
-      description: 'Environment of the app, beside HOST and PORT, which it is given. Merged name by name.',
-      examples: [{ GREETING: 'hi' }],
-    },
-  ),
-  user: text({ description: 'User the app runs as; by default the one the dispatcher or the image names.', examples: ['www-data'] }),
-  readOnly: flag({ description: 'Root file system of the container is read-only (docker).', default: false, examples: [true] }),
-  publish: flag({
-    description: 'Reach the container through a port published on the host instead of its own address (docker).',
-    default: false,
-    examples: [true],
-  }),
-  limits,
-  readiness,
-  scale: section(
-    {},
-    {
-      min: wholeNumber({ minimum: 0, maximum: 1000, description: 'Instances kept running when idle.', default: 0, examples: [1] }),
-      max: wholeNumber({ minimum: 1, maximum: 1000, description: 'Instances at most.', default: 1, examples: [3] }),
-    },
-    { description: 'How many instances of the app may run.' },
-  ),
-  concurrency: section(
-    {},
-    {
-      target: wholeNumber({
-        minimum: 1,
-        maximum: 100_000,
-        description: 'Requests in flight above which another instance is booted.',
-        default: 50,
-        examples: [20],
-      }),
-      max: wholeNumber({
-        minimum: 1,
-        maximum: 100_000,
-        description: 'Requests in flight at which further ones wait.',
-        default: 100,
-        examples: [40],
-      }),
-    },
-    { description: 'Requests that one instance serves at a time.' },
-  ),
-  queue: section(
-    {},
-    {
-      max: wholeNumber({
-        minimum: 0,
-        maximum: 1_000_000,
-        description: 'Requests that may wait for a boot or a free place; more are refused (`queue_full`).',
-        default: 1000,
-        examples: [200],
-      }),
-      timeout: duration({
-        from: '1ms',
-        to: '24h',
-        description: 'How long a request waits before it is refused (`queue_timeout`).',
-        default: '45s',
-        examples: ['45s'],
-      }),
-    },
-    { description: 'The waiting room of the app.' },
-  ),
-  idleTtl: duration({
-    from: '1ms',
-    to: '24d',
-    description: 'An instance without requests for this long is ended.',
-    default: '20m',
-    examples: ['5m'],
-  }),
-  maxLifetime: duration({
-    from: '1ms',
-    to: '24d',
-    description: 'An instance this old is drained and ended; the next request boots a fresh one.',
-    default: '24h',
-    examples: ['12h'],
-  }),
-  bootTimeout: duration({
-    from: '1ms',
-    to: '24h',
-    description: 'A boot that is not ready by then has failed (`boot_timeout`).',
-    default: '30s',
-    examples: ['1m'],
-  }),
-  drainTimeout: duration({
-    from: '1ms',
-    to: '24h',
-    description: 'How long requests in flight may go on when an instance ends; then they are broken off.',
-    default: '30s',
-    examples: ['2m'],
-  }),
-  stopTimeout: duration({
-    from: '1ms',
-    to: '1h',
-    description: 'From SIGTERM to SIGKILL.',
-    default: '10s',
-    examples: ['10s'],
-  }),
-  requestTimeout: duration({
-    from: '1ms',
-    to: '24d',
-    description: 'To the first byte of the response (`upstream_timeout`); streams and WebSockets are not cut by it.',
-    default: '5m',
-    examples: ['30s'],
-  }),
-  maxRequestBody: size({
-    from: '0b',
-    to: '1024t',
-    description: 'Larger request bodies are refused (`payload_too_large`).',
-    default: '10g',
-    examples: ['100m'],
-  }),
-};
-
-export const sharedSchema = section({}, sharedKeys, { description: 'Keys that an app, its plan and the defaults may set.' });
+import { anyText, flag, list, oneOrMore, section, text, wholeNumber } from './fields.js';
+import { nameExpects, namePattern, sharedKeys } from './shared-keys.js';
 
 const mount = section(
   {
@@ -206,7 +37,7 @@ export const appSchema = section(
       }),
       {
         description:
-          'Host names that lead to the app. `*.example.org` matches one label; an exact name wins over it. International names may be written as they are.',
+          'Host names that lead to the app. `*.example.org` matches one label; an exact name wins. Unicode is fine.',
         examples: [['hello.localhost', '*.hello.localhost']],
         expects: 'a host name or a list of host names',
       },
@@ -217,10 +48,16 @@ export const appSchema = section(
     command: list(anyText({ description: 'A word of the command.', examples: ['node'] }), {
       minItems: 1,
       expects: 'a list of words such as [node, server.js]',
-      description: 'Program and arguments, without a shell. `process` needs it; for docker it replaces the command of the image.',
+      description:
+        'Program and arguments, without a shell. `process` needs it; for docker it replaces the command of the image.',
       examples: [['node', 'server.js']],
     }),
-    image: text({ pattern: '^[^\\s\\0]+$', expects: 'an image such as hello:1', description: 'Image of the container (docker).', examples: ['hello:1'] }),
+    image: text({
+      pattern: '^[^\\s\\0]+$',
+      expects: 'an image such as hello:1',
+      description: 'Image of the container (docker).',
+      examples: ['hello:1'],
+    }),
     port: wholeNumber({
       minimum: 1,
       maximum: 65_535,
@@ -243,4 +80,3 @@ export const appSchema = section(
 );
 
 export type AppFile = Static<typeof appSchema>;
-export type SharedKeys = Static<typeof sharedSchema>;

@@ -47,7 +47,9 @@ export function dictionary<Value extends TSchema>(
 }
 
 /** Text; a number or a flag written in its place counts as the text that was written. NUL is refused. */
-export function text<const D extends Docs>(docs: D & Partial<Wording> & { readonly fault?: FaultOf; readonly pattern?: string }) {
+export function text<const D extends Docs>(
+  docs: D & Partial<Wording> & { readonly fault?: FaultOf; readonly pattern?: string },
+) {
   const { fault, pattern = '^[^\\0]+$', ...rest } = docs;
   const schema = Type.String({ expects: 'text', ...rest, pattern }) as Type.TString & D;
   return fault ? refined(schema, fault) : schema;
@@ -103,12 +105,18 @@ export function list<Item extends TSchema, const D extends Docs>(
 }
 
 /** One of several shapes. */
-export function either<Shapes extends TSchema[], const D extends Docs>(shapes: [...Shapes], docs: D & Partial<Wording>) {
+export function either<Shapes extends TSchema[], const D extends Docs>(
+  shapes: [...Shapes],
+  docs: D & Partial<Wording>,
+) {
   return Type.Union(shapes, options(docs)) as unknown as Type.TUnion<Shapes> & D;
 }
 
 /** One item or a list of them. */
-export function oneOrMore<Item extends TSchema, const D extends Docs>(item: Item, docs: D & { readonly expects: string }) {
+export function oneOrMore<Item extends TSchema, const D extends Docs>(
+  item: Item,
+  docs: D & { readonly expects: string },
+) {
   const items = Type.Array(item, { minItems: 1, expects: docs.expects });
   return Type.Union([item, items], options(docs)) as Type.TUnion<[Item, Type.TArray<Item>]> & D;
 }

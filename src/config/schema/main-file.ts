@@ -5,8 +5,8 @@ import { parseListenAddress } from '../listen-address.js';
 import { readCmdbUrl } from '../cmdb-url.js';
 import { readDockerHost } from '../docker-host.js';
 import { parsePortRange } from '../port-range.js';
-import { nameExpects, namePattern, sharedSchema } from './app-file.js';
 import { choice, dictionary, duration, either, list, oneOrMore, section, size, text, wholeNumber } from './fields.js';
+import { nameExpects, namePattern, sharedSchema } from './shared-keys.js';
 
 const listenExpects = 'HOST:PORT, :PORT or "[IPV6]:PORT"';
 
@@ -36,7 +36,10 @@ export const cmdbSchema = section(
       default: 'fastcontainer',
       examples: ['fastcontainer-staging'],
     }),
-    caFile: text({ description: 'PEM file of the authority that signed the certificate of the store.', examples: ['/etc/ssl/redis-ca.pem'] }),
+    caFile: text({
+      description: 'PEM file of the authority that signed the certificate of the store.',
+      examples: ['/etc/ssl/redis-ca.pem'],
+    }),
   },
   { description: 'The store that dispatchers share.' },
 );
@@ -82,7 +85,10 @@ const dockerRuntime = section(
       description: 'Address of a remote engine. Needs `caFile`, `certFile` and `keyFile` off loopback.',
       examples: ['tcp://10.0.0.5:2376'],
     }),
-    caFile: text({ description: 'PEM file of the authority that signed the certificate of the engine.', examples: ['/etc/fastcontainer/ca.pem'] }),
+    caFile: text({
+      description: 'PEM file of the authority that signed the certificate of the engine.',
+      examples: ['/etc/fastcontainer/ca.pem'],
+    }),
     certFile: text({ description: 'PEM file of our certificate.', examples: ['/etc/fastcontainer/cert.pem'] }),
     keyFile: text({ description: 'PEM file of the key of our certificate.', examples: ['/etc/fastcontainer/key.pem'] }),
     network: text({
@@ -124,7 +130,9 @@ export const mainSchema = section(
       {
         listen: text({
           fault: (written) =>
-            /^unix:./.test(written) || parseListenAddress(written) ? undefined : `must be ${listenExpects} or unix:PATH`,
+            /^unix:./.test(written) || parseListenAddress(written)
+              ? undefined
+              : `must be ${listenExpects} or unix:PATH`,
           expects: `${listenExpects} or unix:PATH`,
           description: 'Where operators and monitoring reach the daemon.',
           default: '127.0.0.1:8081',
@@ -160,19 +168,25 @@ export const mainSchema = section(
       },
       { description: 'This machine among others.' },
     ),
-    workers: either([wholeNumber({ minimum: 1, maximum: 1024, description: '', examples: [1] }), Type.Literal('auto')], {
-      expects: 'a whole number from 1 to 1024, or auto',
-      description: 'Processes that share the port. This version supports 1 only.',
-      default: 1,
-      examples: [1],
-    }),
-    apps: oneOrMore(text({ expects: 'a pattern such as ./apps/*.yaml', description: 'A pattern.', examples: ['./apps/*.yaml'] }), {
-      description:
-        'App files: a pattern or a list of patterns (`*`, `?`, `**`, `{a,b}`), relative to the directory of this file. They may match nothing.',
-      default: './apps/*.yaml',
-      examples: [['./apps/*.yaml', '/srv/*/fastcontainer.yaml']],
-      expects: 'a pattern such as ./apps/*.yaml, or a list of patterns',
-    }),
+    workers: either(
+      [wholeNumber({ minimum: 1, maximum: 1024, description: '', examples: [1] }), Type.Literal('auto')],
+      {
+        expects: 'a whole number from 1 to 1024, or auto',
+        description: 'Processes that share the port. This version supports 1 only.',
+        default: 1,
+        examples: [1],
+      },
+    ),
+    apps: oneOrMore(
+      text({ expects: 'a pattern such as ./apps/*.yaml', description: 'A pattern.', examples: ['./apps/*.yaml'] }),
+      {
+        description:
+          'App files: one or more patterns (`*`, `?`, `**`, `{a,b}`), relative to the directory of this file.',
+        default: './apps/*.yaml',
+        examples: [['./apps/*.yaml', '/srv/*/fastcontainer.yaml']],
+        expects: 'a pattern such as ./apps/*.yaml, or a list of patterns',
+      },
+    ),
     stateDir: text({
       description: 'What the daemon itself keeps on disk. Relative to its working directory.',
       default: './data',

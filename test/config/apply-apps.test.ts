@@ -1,0 +1,186 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import t, { type Test } from 'tap';
+import type { DomainConflict } from '../../src/cmdb/cmdb.js';
+import { createAppApplier } from '../../src/config/apply-apps.js';
+import type { App } from '../../src/model/app.js';
+import { appYaml, loadFiles } from './files.js';
+
+/** Owns domains as the port demands, and remembers what it was asked. Puts come first, one after the other. */
+function store() {
+  const apps = new Map<string, readonly string[]>();
+  const calls: { put: string[]; remove: string[] }[] = [];
+  let failure: Error | undefined;
+  return {
+    apps,
+    calls,
+    failWith: (error: Error | undefined) => (failure = error),
+    apply: async ({ put, remove }: { put: readonly App[]; remove: readonly string[] }): Promise<DomainConflict[]> => {
+      if (failure) throw failure;
+      calls.push({ put: put.map(({ name }) => name), remove: [...remove] });
+      const conflicts = put.flatMap(({ name, domains }) => {
+        const taken = domains.flatMap((domain) => {
+          const owner = [...apps].find(([other, theirs]) => other !== name && theirs.includes(domain))?.[0];
+          return owner === undefined ? [] : [{ domain, wantedBy: name, ownedBy: owner }];
+        });
+        if (taken.length === 0) apps.set(name, domains);
+        return taken;
+      });
+      for (const name of remove) apps.delete(name);
+      return conflicts;
+    },
+  };
+}
+
+async function setUp(t: Test) {
+  const directory = await mkdtemp(join(tmpdir(), 'fastcontainer-apply-'));
+  t.teardown(() => rm(directory, { recursive: true, force: true }));
+  const manifestFile = join(directory, 'state', 'applied.json');
+  const lines: string[] = [];
+  const logger = pino(
+    { level: 'trace' },
+    { write: (line: string) => void lines.push((JSON.parse(line) as { msg: string }).msg) },
+  );
+  const cmdb = store();
+  const applier = () => createAppApplier({ cmdb, manifestFile, logger });
+  return { directory, manifestFile, lines, cmdb, applier };
+}
+
+/** Apps by name, each with its domains; `marker` changes something of them. */
+async function apps(domains: Record<string, string[]>, marker = 'idleTtl: 1m\n'): Promise<readonly App[]> {
+  const files = Object.entries(domains).map(([name, list]) => {
+    return [`apps/${name}.yaml`, appYaml(name, marker).replace(`${name}.localhost`, list.join(', '))] as const;
+  });
+  return (await loadFiles({ 'main.yaml': 'workers: 1', ...Object.fromEntries(files) })).apps;
+}
+
+t.test('apps are put once; a start with the same files writes nothing', async (t) => {
+  const { cmdb, applier, directory } = await setUp(t);
+  const list = await apps({ a: ['a.localhost'], b: ['b.localhost'] });
+  t.strictSame(await applier().apply(list, { identity: 'one' }), []);
+  t.strictSame(await applier().apply(list, { identity: 'one' }), []);
+  t.strictSame(cmdb.calls, [{ put: ['a', 'b'], remove: [] }]);
+  t.strictSame(await readdir(join(directory, 'state')), ['applied.json'], 'no temporary file is left');
+});
+
+t.test('only what changed is put, and what is gone is removed, also after a restart', async (t) => {
+  const { cmdb, applier } = await setUp(t);
+  await applier().apply(await apps({ a: ['a.localhost'], b: ['b.localhost'], c: ['c.localhost'] }));
+  await applier().apply(await apps({ a: ['a.localhost'], b: ['new.localhost'] }));
+  t.strictSame(cmdb.calls[1], { put: ['b'], remove: ['c'] });
+  t.strictSame([...cmdb.apps.keys()], ['a', 'b']);
+});
+
+t.test('another identity of the store, or force, puts everything again', async (t) => {
+  const { cmdb, applier } = await setUp(t);
+  const list = await apps({ a: ['a.localhost'], b: ['b.localhost'] });
+  const one = applier();
+  await one.apply(list, { identity: 'one' });
+  await one.apply(list, { identity: 'two' });
+  await one.apply(list, { identity: 'two' });
+  await one.apply(list, { identity: 'two', force: true });
+  t.strictSame(
+    cmdb.calls,
+    Array.from({ length: 3 }, () => ({ put: ['a', 'b'], remove: [] })),
+  );
+});
+
+t.test('a conflict is returned and logged, harms no other app, and is tried again', async (t) => {
+  const { cmdb, applier, lines } = await setUp(t);
+  cmdb.apps.set('foreign', ['x.localhost']);
+  const list = await apps({ a: ['a.localhost', 'x.localhost'], b: ['b.localhost'] });
+  const conflict = { domain: 'x.localhost', wantedBy: 'a', ownedBy: 'foreign' };
+  t.strictSame(await applier().apply(list), [conflict]);
+  t.strictSame(lines, [
+    'domain x.localhost of app a belongs to app foreign; app a was not applied: take the domain out of one of them',
+  ]);
+  t.ok(cmdb.apps.has('b'));
+  t.strictSame(await applier().apply(list), [conflict], 'after a restart');
+  cmdb.apps.delete('foreign');
+  t.strictSame(await applier().apply(list), []);
+  t.strictSame(cmdb.apps.get('a'), ['a.localhost', 'x.localhost']);
+});
+
+t.test('an app that is refused keeps its older version, and is removed with its file', async (t) => {
+  const { cmdb, applier } = await setUp(t);
+  cmdb.apps.set('foreign', ['x.localhost']);
+  const one = applier();
+  await one.apply(await apps({ a: ['a.localhost'] }));
+  await one.apply(await apps({ a: ['x.localhost'] }));
+  t.strictSame(cmdb.apps.get('a'), ['a.localhost']);
+  await one.apply([]);
+  t.strictSame([...cmdb.apps.keys()], ['foreign']);
+});
+
+t.test('domains move, swap and are inherited within one change', async (t) => {
+  const { cmdb, applier, lines } = await setUp(t);
+  const one = applier();
+  await one.apply(await apps({ a: ['a.localhost', 'm.localhost'], b: ['b.localhost'], gone: ['g.localhost'] }));
+  t.strictSame(await one.apply(await apps({ b: ['m.localhost'], a: ['b.localhost'], c: ['g.localhost'] })), []);
+  t.strictSame(Object.fromEntries(cmdb.apps), { a: ['b.localhost'], b: ['m.localhost'], c: ['g.localhost'] });
+  t.strictSame(await one.apply(await apps({ a: ['m.localhost'], b: ['b.localhost'], c: ['g.localhost'] })), []);
+  t.strictSame(Object.fromEntries(cmdb.apps), { a: ['m.localhost'], b: ['b.localhost'], c: ['g.localhost'] });
+  t.strictSame(lines, []);
+});
+
+t.test('an app in a swap that another app blocks keeps what it had', async (t) => {
+  const { cmdb, applier } = await setUp(t);
+  cmdb.apps.set('foreign', ['x.localhost']);
+  const one = applier();
+  await one.apply(await apps({ a: ['a.localhost'], b: ['b.localhost'] }));
+  const conflicts = await one.apply(await apps({ a: ['b.localhost', 'x.localhost'], b: ['a.localhost'] }));
+  t.strictSame(conflicts.map(({ wantedBy, ownedBy }) => `${wantedBy} ${ownedBy}`).toSorted(), [
+    'a b',
+    'a foreign',
+    'b a',
+  ]);
+  t.strictSame(cmdb.apps.get('a'), ['a.localhost']);
+});
+
+t.test('a store that fails is tried again from the start, also for removals', async (t) => {
+  const { cmdb, applier } = await setUp(t);
+  const one = applier();
+  cmdb.failWith(new Error('away'));
+  await t.rejects(one.apply(await apps({ a: ['a.localhost'], b: ['b.localhost'] })), { message: 'away' });
+  cmdb.failWith(undefined);
+  await applier().apply(await apps({ a: ['a.localhost'] }));
+  t.strictSame(cmdb.calls, [{ put: ['a'], remove: ['b'] }], 'b may have been put before the failure');
+});
+
+t.test('calls at the same time run one after the other', async (t) => {
+  const { cmdb, applier } = await setUp(t);
+  const one = applier();
+  await Promise.all([
+    one.apply(await apps({ a: ['a.localhost'] })),
+    one.apply(await apps({ b: ['b.localhost'] })),
+    one.apply([]),
+  ]);
+  t.strictSame(cmdb.calls, [
+    { put: ['a'], remove: [] },
+    { put: ['b'], remove: ['a'] },
+    { put: [], remove: ['b'] },
+  ]);
+});
+
+t.test('a manifest that cannot be read is reported and rebuilt', async (t) => {
+  const { cmdb, applier, manifestFile, lines, directory } = await setUp(t);
+  const list = await apps({ a: ['a.localhost'] });
+  await mkdir(join(directory, 'state'));
+  for (const content of ['', '{"apps":', 'null', '{"apps":{"a":1}}', '{"identity":1,"apps":{}}', '[]']) {
+    await writeFile(manifestFile, content);
+    await applier().apply(list);
+    t.match(lines.pop(), /cannot be read and is rebuilt/, content);
+    t.match(JSON.parse(await readFile(manifestFile, 'utf8')), { apps: { a: String } });
+  }
+  t.equal(cmdb.calls.length, 6);
+});
+
+t.test('a manifest that cannot be written is reported, the apps are applied all the same', async (t) => {
+  const { cmdb, applier, lines, directory } = await setUp(t);
+  await writeFile(join(directory, 'state'), 'a file where a directory should be');
+  await applier().apply(await apps({ a: ['a.localhost'] }));
+  t.ok(cmdb.apps.has('a'));
+  t.ok(lines.some((line) => line.includes('cannot be written: check stateDir')));
+});
