@@ -173,6 +173,11 @@ class Composition implements Daemon {
     const applier = createAppApplier({ cmdb, manifestFile: join(config.stateDir, 'applied-apps.json'), logger });
     this.#appSync = new AppSync({ applier, identity: () => session.storeIdentity, clock, logger });
     this.#dispatcher = this.#createDispatcher(logger);
+    this.#metrics.setInstanceSource(async function* () {
+      for await (const { deployment } of cmdb.list('active')) {
+        for (const { state } of deployment.instances) yield state;
+      }
+    });
     this.#admin = this.#createAdmin(logger);
   }
 

@@ -3,6 +3,7 @@ import type { Clock } from '../model/clock.js';
 import type { BootFailure } from '../model/deployment.js';
 import type { Address } from '../model/instance.js';
 import type { InstanceSpec, Runtime } from '../runtime/runtime.js';
+import { unlessAborted } from '../unless-aborted.js';
 import { awaitReady } from './readiness.js';
 
 /** Why a boot ended without a ready instance. `message` is for the operator. */
@@ -48,6 +49,7 @@ export async function bootInstance(options: InstanceBootOptions): Promise<Booted
   try {
     const { signal } = stop;
     const booting = runtime.boot(spec, { signal, onPhase: (phase, ms) => void (phases[phase] = ms) });
+    // A runtime that does not heed the signal must not hold the boot; what it starts late is stopped by its id.
     const address = await unlessAborted(booting, signal);
     const from = clock.monotonic();
     await awaitReady({
@@ -77,15 +79,6 @@ async function isListening(runtime: Runtime, id: string): Promise<boolean | unde
   }
   if (inspection.state === 'gone') throw new BootError('boot_failed', 'the container vanished while it booted');
   return inspection.listening;
-}
-
-/** A runtime that does not heed the signal must not hold the boot; what it starts late is stopped by its id. */
-function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason as Error);
-    signal.addEventListener('abort', onAbort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
 }
 
 function timeoutError(app: App, phases: Record<string, number>): BootError {

@@ -45,8 +45,8 @@ export async function runCli(argv: readonly string[]): Promise<ExitCode> {
     )
     .addOption(configOption())
     .action(async (options: { config: string }) => {
-      const { check } = await import('./check.js');
-      code = await check(options);
+      const [{ check }, { adapterChecks }] = await Promise.all([import('./check.js'), import('../host-checks.js')]);
+      code = await check(options, adapterChecks);
     });
 
   try {

@@ -96,7 +96,7 @@ function refuseRepeated(domains: readonly string[], fail: Report): void {
 
 function build(written: AppFile, shared: Filled<typeof sharedSchema>, runtime: RuntimeName, domains: string[]): App {
   const { name, command, image, cwd } = written;
-  const port = written.port ?? (runtime === 'docker' ? 8080 : undefined);
+  const { port } = written;
   return {
     name,
     domains,

@@ -5,6 +5,7 @@ import { boot } from './docker/boot.js';
 import type { Place } from './docker/container.js';
 import { type EngineAddress, connectEngine } from './docker/engine.js';
 import { trackExits } from './docker/exits.js';
+import { Pulls } from './docker/image.js';
 import { inspect } from './docker/inspect.js';
 import { lastWords } from './docker/last-words.js';
 import { list } from './docker/list.js';
@@ -49,8 +50,10 @@ export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
   const events = watchEngine(engine, exits, { cmdbName, logger, clock });
   const publishAll = advertiseHost !== undefined;
   const words = lastWords();
+  const pulls = new Pulls();
   const context = {
     engine,
+    pulls,
     place,
     network,
     exits,
@@ -77,6 +80,9 @@ export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
       const live = await output(engine, place, id, maxBytes);
       return live === '' ? (words.of(id)?.slice(-maxBytes) ?? '') : live;
     },
-    close: async () => events.close(),
+    async close() {
+      pulls.close();
+      events.close();
+    },
   };
 }

@@ -26,7 +26,7 @@ export class Metrics {
   readonly registry = new Registry();
   readonly #maxApps: number;
   readonly #apps = new Map<string, AppMetrics>();
-  #instances: () => Iterable<{ readonly state: InstanceState }> = () => [];
+  #instances: () => AsyncIterable<InstanceState> = async function* () {};
 
   constructor({ maxApps = 1_000 }: MetricsOptions = {}) {
     this.#maxApps = maxApps;
@@ -34,12 +34,17 @@ export class Metrics {
     const states = () => this.#instances();
     new Gauge({
       name: 'fastcontainer_instances',
-      help: 'Instances that this node knows, by state.',
+      help: 'Instances in the CMDB, by state; absent while it cannot be reached.',
       labelNames: ['state'],
       registers: [this.registry],
-      collect() {
+      async collect() {
         this.reset();
-        for (const { state } of states()) this.inc({ state });
+        try {
+          for await (const state of states()) this.inc({ state });
+        } catch {
+          // A scrape is no place to fail for a store that is away: /readyz says so.
+          this.reset();
+        }
       },
     });
   }
@@ -55,7 +60,7 @@ export class Metrics {
   readonly #runtime = this.#histogram('fastcontainer_runtime_operation_seconds', 'Operations of the runtimes.', ['runtime', 'operation', 'result'], durationBuckets);
 
   /** Where the instances gauge reads from when it is scraped. */
-  setInstanceSource(source: () => Iterable<{ readonly state: InstanceState }>): void {
+  setInstanceSource(source: () => AsyncIterable<InstanceState>): void {
     this.#instances = source;
   }
 

@@ -73,7 +73,8 @@ t.test('check names a file that does not exist', async (t) => {
 t.test('check names every problem of the host', async (t) => {
   const files = await makeFiles({
     'main.yaml':
-      'listen: { http: 192.0.2.1:8080 }\nadmin: { listen: unix:file/admin.sock }\ncmdb: lmdb:file/cmdb\nstateDir: file\n',
+      'listen: { http: 192.0.2.1:8080 }\nadmin: { listen: unix:file/admin.sock }\ncmdb: lmdb:file/cmdb\nstateDir: file\n' +
+      'runtimes: { docker: { socketPath: /nowhere/docker.sock } }\n',
     'apps/a.yaml': appYaml('a').replace('node, server.js', 'no-such-program'),
     'apps/b.yaml': appYaml('b', 'cwd: nowhere\n'),
     'apps/c.yaml': appYaml('c', 'user: no-such-user\n'),
@@ -101,7 +102,8 @@ t.test('check names every problem of the host', async (t) => {
       'app c: user no-such-user is not in /etc/passwd',
       `app d: command ${directory}/script.sh is not there or not executable`,
       `app e: mount source ${directory}/nowhere is not there`,
-      '10 problems',
+      "Docker Engine: cannot ask Docker Engine for its version: Docker Engine's socket /nowhere/docker.sock does not exist; start it (systemctl start docker) or correct runtimes.docker",
+      '11 problems',
       '',
     ],
   );

@@ -180,12 +180,12 @@ maxRequestBody: 1k
   });
 });
 
-t.test('docker apps listen on 8080 unless told', async (t) => {
+t.test('docker apps leave their port to the image unless told', async (t) => {
   const { apps } = await loadFiles({
     'main.yaml': mainYaml,
     'apps/a.yaml': 'name: a\ndomains: a.localhost\nruntime: docker\nimage: a\n',
   });
-  t.match(apps[0], { port: 8080, domains: ['a.localhost'] });
+  t.match(apps[0], { port: undefined, domains: ['a.localhost'] });
 });
 
 t.test('a section whose lines are all commented out is an absent one', async (t) => {

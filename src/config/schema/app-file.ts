@@ -62,7 +62,7 @@ export const appSchema = section(
       minimum: 1,
       maximum: 65_535,
       description: 'Where the app listens inside its container. With `process` the app gets a free port as PORT.',
-      defaultText: '8080 with docker',
+      defaultText: 'with docker the one port that the image exposes, else 8080',
       examples: [3000],
     }),
     cwd: text({

@@ -5,6 +5,7 @@ import type { BootOptions, BootPhase, InstanceSpec } from '../runtime.js';
 import { type Place, findContainer, inspectedAddress } from './container.js';
 import { containerOptions } from './container-options.js';
 import { EngineError } from './engine-error.js';
+import type { Pulls } from './image.js';
 import type { Engine } from './engine.js';
 import type { Exits } from './exits.js';
 import type { LastWords } from './last-words.js';
@@ -19,6 +20,7 @@ const startLimitMs = 60_000;
 
 export interface BootContext {
   readonly engine: Engine;
+  readonly pulls: Pulls;
   readonly place: Place;
   readonly network: Network;
   readonly exits: Exits;

@@ -11,7 +11,7 @@ const attempts = 20;
 
 /** See Runtime.boot. */
 export async function boot(context: BootContext, spec: InstanceSpec, options: BootOptions): Promise<Address> {
-  const { engine, clock, logger } = context;
+  const { engine, pulls, clock, logger } = context;
   const { app } = spec;
   if (app.image === undefined) throw new Error(`app ${app.name} has no image: add \`image: NAME:TAG\` to its file`);
   if (!isImageName(app.image)) {
@@ -20,7 +20,8 @@ export async function boot(context: BootContext, spec: InstanceSpec, options: Bo
     );
   }
   options.signal.throwIfAborted();
-  const image = await ensureImage(engine, { image: app.image, app: app.name, signal: options.signal, logger, clock });
+  const { signal } = options;
+  const image = await ensureImage(engine, { image: app.image, app: app.name, signal, pulls, logger, clock });
   if (image.pulledMs !== undefined) options.onPhase('pull', image.pulledMs);
   const job: Job = {
     spec,

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../../model/clock.js';
+import { unlessAborted } from '../../unless-aborted.js';
 import { EngineError, isMissing } from './engine-error.js';
 import type { Engine, Inspectable } from './engine.js';
 import { jsonLines } from './json-lines.js';
@@ -11,6 +12,7 @@ interface ImageOptions {
   readonly image: string;
   readonly app: string;
   readonly signal: AbortSignal;
+  readonly pulls: Pulls;
   readonly logger: Logger;
   readonly clock: Clock;
 }
@@ -20,6 +22,25 @@ export interface LocalImage {
   readonly port: number | undefined;
   /** How long the pull took; undefined where the image was there. */
   readonly pulledMs: number | undefined;
+}
+
+/** Pulls under way, by image. They outlive a boot that has no time left, so that the next one finds the image. */
+export class Pulls {
+  readonly #running = new Map<string, Promise<void>>();
+  readonly #stop = new AbortController();
+
+  /** Joins the pull of this image, or begins it with `pull`. */
+  join(image: string, pull: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    const running = this.#running.get(image) ?? pull(this.#stop.signal).finally(() => this.#running.delete(image));
+    this.#running.set(image, running);
+    // Those who wait for it may have gone.
+    running.catch(() => undefined);
+    return running;
+  }
+
+  close(): void {
+    this.#stop.abort(new Error('the docker runtime was closed'));
+  }
 }
 
 /** Distribution's grammar of references: `[HOST[:PORT]/]PATH[:TAG][@DIGEST]`, or an image's id. */
@@ -41,7 +62,8 @@ export async function ensureImage(engine: Engine, options: ImageOptions): Promis
   const startedAt = options.clock.monotonic();
   options.logger.info({ app: options.app, image: options.image }, 'image is not on this engine: pulling it');
   try {
-    await pull(engine, options);
+    const pulling = options.pulls.join(options.image, (signal) => pull(engine, { ...options, signal }));
+    await unlessAborted(pulling, options.signal);
   } catch (error) {
     options.signal.throwIfAborted();
     const cause = error instanceof EngineError && error.reason !== '' ? error.reason : messageOf(error);
@@ -75,7 +97,7 @@ async function pull(engine: Engine, { image, app, signal, logger, clock }: Image
   const stream = await engine.call(
     `pull image ${image}`,
     (abortSignal) => engine.docker.pull(image, { abortSignal }),
-    // A registry may take its time; the boot's own limit is in the signal.
+    // A registry may take its time; a boot only waits for it as long as its own limit allows.
     { signal, limitMs: 600_000 },
   );
   const layers = new Map<string, boolean>();

@@ -13,20 +13,19 @@ export interface DockerWarningsOptions extends EngineAddress {
   readonly clock: Clock;
 }
 
-/** What would keep the docker runtime from working, each with what to do about it; nothing is changed. Never throws. */
+/**
+ * What is doubtful about this engine, each with what to do about it; nothing is changed. Throws an Error that says what to
+ * do where the docker runtime cannot work at all.
+ */
 export async function dockerWarnings(options: DockerWarningsOptions): Promise<string[]> {
-  try {
-    if (options.subnet !== undefined) parseSubnet(options.subnet);
-    const engine = connectEngine(options, options.clock);
-    const version: unknown = await engine.call('ask Docker Engine for its version', () => engine.docker.version());
-    const warnings = versionWarnings(textAt(version, 'ApiVersion'), textAt(version, 'Version'), engine.where);
-    const info: unknown = await engine.call('ask Docker Engine what it can do', () => engine.docker.info());
-    warnings.push(...limitWarnings(info, engine.where));
-    const network = await inspectNetwork(engine, options.network);
-    return network === undefined ? warnings : [...warnings, ...networkWarnings(network, networkOf(options))];
-  } catch (error) {
-    return [error instanceof Error ? error.message : String(error)];
-  }
+  if (options.subnet !== undefined) parseSubnet(options.subnet);
+  const engine = connectEngine(options, options.clock);
+  const version: unknown = await engine.call('ask Docker Engine for its version', () => engine.docker.version());
+  const warnings = versionWarnings(textAt(version, 'ApiVersion'), textAt(version, 'Version'), engine.where);
+  const info: unknown = await engine.call('ask Docker Engine what it can do', () => engine.docker.info());
+  warnings.push(...limitWarnings(info, engine.where));
+  const network = await inspectNetwork(engine, options.network);
+  return network === undefined ? warnings : [...warnings, ...networkWarnings(network, networkOf(options))];
 }
 
 function networkOf({ network, subnet }: DockerWarningsOptions) {

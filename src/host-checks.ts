@@ -1,0 +1,13 @@
+import type { ExtraChecks, HostCheck } from './cli/check.js';
+import type { Config } from './config/config.js';
+import { dockerWarnings } from './runtime/docker.js';
+import { systemClock } from './system-clock.js';
+
+/** The looks at the host that need an adapter: the engine where an app runs on it, the store where it is a server. */
+export const adapterChecks: ExtraChecks = (config) => [...dockerCheck(config)];
+
+function dockerCheck({ apps, runtimes }: Config): HostCheck[] {
+  if (!apps.some(({ runtime }) => runtime === 'docker')) return [];
+  const run = async () => ({ problems: [], warnings: await dockerWarnings({ ...runtimes.docker, clock: systemClock }) });
+  return [{ name: 'Docker Engine', run }];
+}
