@@ -1,6 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { Logger } from 'pino';
 import type { Booter } from './boot/booter.js';
 import type { InstanceCheck } from './boot/instance-check.js';
 import type { Router } from './check/router.js';
@@ -34,7 +33,6 @@ export interface DispatcherOptions {
   readonly clock: Clock;
   /** Warnings about requests; expected to be rate-limited by the caller. */
   readonly logRefusal: (fields: Record<string, unknown>, message: string) => void;
-  readonly logger: Logger;
   readonly onRequest: (report: RequestReport) => void;
 }
 
@@ -178,7 +176,14 @@ export class Dispatcher implements ExchangeOwner {
     const code = error.status;
     onRequest({ app, code, cold: exchange?.cold ?? false, durationMs, outcome: 'refused', errorCode: error.code });
     logRefusal(
-      { code: error.code, app, host: exchange?.admitted.host, method: req.method, detail: error.message, cause: causeOf(error) },
+      {
+        code: error.code,
+        app,
+        host: exchange?.admitted.host,
+        method: req.method,
+        detail: error.message,
+        cause: causeOf(error),
+      },
       'request refused',
     );
   }

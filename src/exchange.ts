@@ -53,13 +53,7 @@ export class RequestExchange extends Exchange implements HttpExchange {
   readonly kind = 'request';
   readonly res: ServerResponse;
 
-  constructor(
-    owner: ExchangeOwner,
-    req: IncomingMessage,
-    res: ServerResponse,
-    admitted: Admitted,
-    startedAt: number,
-  ) {
+  constructor(owner: ExchangeOwner, req: IncomingMessage, res: ServerResponse, admitted: Admitted, startedAt: number) {
     super(owner, req, admitted, startedAt);
     this.res = res;
   }

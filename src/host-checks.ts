@@ -1,4 +1,4 @@
-import type { ExtraChecks, HostCheck } from './cli/check.js';
+import type { ExtraChecks, HostCheck } from './cli/host-checks/host-check.js';
 import type { Config } from './config/config.js';
 import { dockerWarnings } from './runtime/docker.js';
 import { systemClock } from './system-clock.js';
@@ -8,6 +8,9 @@ export const adapterChecks: ExtraChecks = (config) => [...dockerCheck(config)];
 
 function dockerCheck({ apps, runtimes }: Config): HostCheck[] {
   if (!apps.some(({ runtime }) => runtime === 'docker')) return [];
-  const run = async () => ({ problems: [], warnings: await dockerWarnings({ ...runtimes.docker, clock: systemClock }) });
+  const run = async () => ({
+    problems: [],
+    warnings: await dockerWarnings({ ...runtimes.docker, clock: systemClock }),
+  });
   return [{ name: 'Docker Engine', run }];
 }

@@ -23,7 +23,9 @@ export function identify(pid: number): ProcessIdentity {
 
 /** Whether exactly this process runs. A zombie does not. */
 export function isRunning(identity: ProcessIdentity): boolean {
-  return identity.startTime !== '' && identity.bootId === bootId() && statOf(identity.pid)?.startTime === identity.startTime;
+  return (
+    identity.startTime !== '' && identity.bootId === bootId() && statOf(identity.pid)?.startTime === identity.startTime
+  );
 }
 
 /** Random id of the machine's present boot; '' where the system does not tell. */
@@ -48,10 +50,12 @@ export function statOf(pid: number): ProcessStat | undefined {
 export async function allProcesses(): Promise<ProcessStat[]> {
   const entries = await readdir('/proc');
   const stats = await Promise.all(
-    entries.filter((entry) => /^\d+$/.test(entry)).map(async (entry) => {
-      const text = await readFile(`/proc/${entry}/stat`, 'utf8').catch(() => undefined);
-      return text === undefined ? undefined : parseStat(Number(entry), text);
-    }),
+    entries
+      .filter((entry) => /^\d+$/.test(entry))
+      .map(async (entry) => {
+        const text = await readFile(`/proc/${entry}/stat`, 'utf8').catch(() => undefined);
+        return text === undefined ? undefined : parseStat(Number(entry), text);
+      }),
   );
   return stats.filter((stat) => stat !== undefined);
 }
@@ -75,7 +79,9 @@ export async function socketInodes(pid: number): Promise<Set<string> | undefined
 
 /** Inodes of the TCP sockets that listen on a port; undefined where that cannot be read. */
 export async function listeningInodes(port: number): Promise<string[] | undefined> {
-  const tables = await Promise.all(['tcp', 'tcp6'].map((name) => readFile(`/proc/net/${name}`, 'utf8').catch(() => '')));
+  const tables = await Promise.all(
+    ['tcp', 'tcp6'].map((name) => readFile(`/proc/net/${name}`, 'utf8').catch(() => '')),
+  );
   if (tables.every((table) => table === '')) return undefined;
   const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
   const listening = '0A';

@@ -234,7 +234,10 @@ export class Booter {
   }
 
   async #lastOutput(app: App, id: string): Promise<string> {
-    const output = await this.#options.runtimes.get(app.runtime)?.output(id, outputBytes).catch(() => '');
+    const output = await this.#options.runtimes
+      .get(app.runtime)
+      ?.output(id, outputBytes)
+      .catch(() => '');
     return output ?? '';
   }
 }

@@ -20,7 +20,8 @@ export class InstanceCheck {
   /** Whether its container still runs; true where the runtime cannot say. Concurrent callers share one look. */
   isAlive(seat: Seat): Promise<boolean> {
     const { instanceId } = seat;
-    const checking = this.#checking.get(instanceId) ?? this.#look(seat).finally(() => this.#checking.delete(instanceId));
+    const checking =
+      this.#checking.get(instanceId) ?? this.#look(seat).finally(() => this.#checking.delete(instanceId));
     this.#checking.set(instanceId, checking);
     return checking;
   }

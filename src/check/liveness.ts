@@ -1,5 +1,5 @@
 import type { Session } from '../cmdb/cmdb.js';
-import type { SessionTiming } from './session.js';
+import type { SessionTiming } from './session-timing.js';
 
 /** 'silent': judged dead, but it may still be sending; it counts until `outageGrace` has passed. */
 export type Verdict = 'alive' | 'silent' | 'gone' | 'unknown';

@@ -51,7 +51,8 @@ export class LocalApps {
   async update(name: string, change: DeploymentChange): Promise<AppRecord['deployment']> {
     const { deployment, version } = await this.#cmdb.update(name, change);
     const local = this.#apps.get(name);
-    if (local && local.version !== version) this.#see(local, { app: local.app, removed: local.removed, deployment, version });
+    if (local && local.version !== version)
+      this.#see(local, { app: local.app, removed: local.removed, deployment, version });
     return deployment;
   }
 

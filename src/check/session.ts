@@ -4,16 +4,7 @@ import type { Beat, Cmdb, Session } from '../cmdb/cmdb.js';
 import type { Clock, Timer } from '../model/clock.js';
 import { RequestError } from '../model/errors.js';
 import { Liveness, type Verdict } from './liveness.js';
-
-/** The session's times in milliseconds; the defaults are the protocol's. */
-export interface SessionTiming {
-  readonly ttlMs: number;
-  readonly beatMs: number;
-  /** How long a silent user counts that nobody proved dead. */
-  readonly outageGraceMs: number;
-}
-
-export const defaultSessionTiming: SessionTiming = { ttlMs: 10_000, beatMs: 3_000, outageGraceMs: 300_000 };
+import type { SessionTiming } from './session-timing.js';
 
 export interface NodeSessionOptions {
   readonly cmdb: Cmdb;
@@ -131,7 +122,10 @@ export class NodeSession {
     await this.#beating;
     if (this.#outage !== undefined) return;
     await this.#options.cmdb.beat(this.#session(), [this.#incarnation]).catch((error: unknown) => {
-      this.#options.logger.warn({ err: error }, 'could not take the session out of the CMDB; others will judge it dead');
+      this.#options.logger.warn(
+        { err: error },
+        'could not take the session out of the CMDB; others will judge it dead',
+      );
     });
   }
 

@@ -127,7 +127,10 @@ export class Uses implements UseOwner {
       use.closed = false;
       this.seatFreed(use);
     } catch (error) {
-      logger.warn({ err: error, app: use.local.name }, 'could not register the use of an instance anew; it is given up');
+      logger.warn(
+        { err: error, app: use.local.name },
+        'could not register the use of an instance anew; it is given up',
+      );
       this.#end(use, 'instance_gone');
     }
   }
@@ -187,11 +190,14 @@ export class Uses implements UseOwner {
     const limitMs = idleLimitMs(use);
     const isBusy = !use.onlyTraffic;
     const leftMs = isBusy ? limitMs : limitMs - (clock.now() - use.lastActiveAt);
-    use.watch(limitMs, clock.after(Math.min(limitMs, Math.max(10, leftMs)), () => {
-      if (use.local.uses.get(use.instanceId) !== use) return;
-      if (!use.closed && use.onlyTraffic && clock.now() - use.lastActiveAt >= limitMs) this.#fallQuiet(use);
-      if (use.local.uses.get(use.instanceId) === use) this.#watchIdle(use);
-    }));
+    use.watch(
+      limitMs,
+      clock.after(Math.min(limitMs, Math.max(10, leftMs)), () => {
+        if (use.local.uses.get(use.instanceId) !== use) return;
+        if (!use.closed && use.onlyTraffic && clock.now() - use.lastActiveAt >= limitMs) this.#fallQuiet(use);
+        if (use.local.uses.get(use.instanceId) === use) this.#watchIdle(use);
+      }),
+    );
   }
 
   #fallQuiet(use: Use): void {

@@ -62,18 +62,18 @@ export function superviseLifetime({ source, logger, close, destroy, reload }: Li
   const onReload = () => {
     if (!stopping) reload();
   };
-  const listeners: [string, (value: any) => void][] = [
+  const listeners: [string, (value: never) => void][] = [
     ['SIGTERM', onStop],
     ['SIGINT', onStop],
     ['SIGHUP', onReload],
     ['uncaughtException', onFatal],
     ['unhandledRejection', onFatal],
   ];
-  for (const [event, listener] of listeners) source.on(event, listener);
+  for (const [event, listener] of listeners) source.on(event, listener as () => void);
   return {
     ended,
     release: () => {
-      for (const [event, listener] of listeners) source.off(event, listener);
+      for (const [event, listener] of listeners) source.off(event, listener as () => void);
     },
   };
 }

@@ -21,7 +21,7 @@ export async function start(options: StartOptions, create?: typeof createDaemon)
   const load = configLoader(options.config, process.env);
   const config = await load().catch(printProblems);
   if (!config) return 1;
-  const terminal = process.stdout.isTTY === true;
+  const terminal = process.stdout.isTTY;
   const logger = await createLogger(config.log.level, terminal);
   const construct = create ?? (await import('../daemon.js')).createDaemon;
   const { stopApps } = options;

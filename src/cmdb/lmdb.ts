@@ -15,7 +15,14 @@ import type {
   UnreadableReport,
 } from './cmdb.js';
 import { Bell } from './lmdb/bell.js';
-import { decodeApp, decodeDeployment, encodeApp, encodeDeployment, type StoredApp, type StoredDeployment } from './record-format.js';
+import {
+  decodeApp,
+  decodeDeployment,
+  encodeApp,
+  encodeDeployment,
+  type StoredApp,
+  type StoredDeployment,
+} from './record-format.js';
 
 export interface LmdbCmdbOptions {
   /** Directory of the store; made where it is missing. */
@@ -117,7 +124,11 @@ class LmdbCmdb implements Cmdb {
   }
 
   async changes(position: string | undefined, signal: AbortSignal): Promise<ChangeBatch> {
-    const until = AbortSignal.any([signal, this.#closing.signal, AbortSignal.timeout(this.#options.changesWaitMs ?? 5_000)]);
+    const until = AbortSignal.any([
+      signal,
+      this.#closing.signal,
+      AbortSignal.timeout(this.#options.changesWaitMs ?? 5_000),
+    ]);
     for (;;) {
       const ring = this.#bell.next(until);
       const batch = this.#read(() => this.#changesAfter(position));

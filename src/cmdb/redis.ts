@@ -2,13 +2,29 @@ import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { emptyDeployment } from '../model/deployment.js';
 import { nextDueAt } from '../model/schedule.js';
-import type { AppRecord, Beat, ChangeBatch, Cmdb, DeploymentChange, DomainConflict, Session, UnreadableReport } from './cmdb.js';
-import { decodeApp, decodeDeployment, encodeDeployment, type StoredApp, type StoredDeployment } from './record-format.js';
+import type {
+  AppRecord,
+  Beat,
+  ChangeBatch,
+  Cmdb,
+  DeploymentChange,
+  DomainConflict,
+  Session,
+  UnreadableReport,
+} from './cmdb.js';
+import {
+  decodeApp,
+  decodeDeployment,
+  encodeDeployment,
+  type StoredApp,
+  type StoredDeployment,
+} from './record-format.js';
 import { applyApps } from './redis/apply.js';
 import { ChangeLog } from './redis/change-log.js';
 import { connect, type ConnectOptions } from './redis/connect.js';
 import { Keys } from './redis/keys.js';
 import { Link } from './redis/link.js';
+import type { Stored } from './redis/stored.js';
 
 export interface RedisCmdbOptions extends Omit<ConnectOptions, 'timeLimitMs'> {
   /** Prefix of all keys. */
@@ -21,13 +37,6 @@ export interface RedisCmdbOptions extends Omit<ConnectOptions, 'timeLimitMs'> {
   readonly logLength?: number;
   /** Longest wait of `changes`, in milliseconds; 5 s unless told. */
   readonly changesWaitMs?: number;
-}
-
-/** What is stored of one app, and the exact text of its record. */
-export interface Stored {
-  readonly app: StoredApp | undefined;
-  readonly appText: string | undefined;
-  readonly deployment: StoredDeployment;
 }
 
 const postponeMs = 5_000;
@@ -125,9 +134,19 @@ class RedisCmdb implements Cmdb {
 
   async due(now: number, limit: number): Promise<string[]> {
     const { schedule } = this.#keys;
-    const range = (await this.#link.one(['zrangebyscore', schedule, '-inf', now, 'WITHSCORES', 'LIMIT', '0', limit])) as string[];
+    const range = (await this.#link.one([
+      'zrangebyscore',
+      schedule,
+      '-inf',
+      now,
+      'WITHSCORES',
+      'LIMIT',
+      '0',
+      limit,
+    ])) as string[];
     const scores = new Map<string, string>();
-    for (let index = 0; index < range.length; index += 2) scores.set(range[index] as string, range[index + 1] as string);
+    for (let index = 0; index < range.length; index += 2)
+      scores.set(range[index] as string, range[index + 1] as string);
     const names = [...scores.keys()];
     const records = await this.#readAll(names);
     const taken: string[] = [];
@@ -154,7 +173,8 @@ class RedisCmdb implements Cmdb {
     ]);
     const [revoked, flat] = answer as [number, string[]];
     const all: Session[] = [];
-    for (let index = 0; index < flat.length; index += 2) all.push(...this.#session(flat[index] as string, flat[index + 1] as string));
+    for (let index = 0; index < flat.length; index += 2)
+      all.push(...this.#session(flat[index] as string, flat[index + 1] as string));
     // A cluster has no one process: the nonce alone tells whether it is the same.
     const run = this.#link.isCluster ? '' : (/run_id:(\w+)/.exec(String(found))?.[1] ?? '');
     return { identity: `${String(life)}.${run}`, sessions: all, revoked: revoked === 1 };
@@ -172,7 +192,8 @@ class RedisCmdb implements Cmdb {
     const { version } = stored.deployment;
     if (next.deployment.instances.length === 0 && stored.app?.removed !== false) {
       const dropped = await this.#link.one(['fcDrop', key, this.#keys.app(app), version, stored.appText ?? '']);
-      if (dropped === 1) await this.#link.all([['srem', this.#keys.names, app], this.#log.entry({ app, version: next.version })]);
+      if (dropped === 1)
+        await this.#link.all([['srem', this.#keys.names, app], this.#log.entry({ app, version: next.version })]);
       return dropped === 1;
     }
     const at = nextDueAt(next.deployment, stored.app?.app);

@@ -63,7 +63,10 @@ export class AppSync {
       if (this.#wanted === wanted) this.#wanted = undefined;
     } catch (error) {
       if (this.#failures % logEvery === 0) {
-        logger.warn({ err: error, apps: wanted.apps.length }, 'the apps could not be written to the CMDB yet; trying again');
+        logger.warn(
+          { err: error, apps: wanted.apps.length },
+          'the apps could not be written to the CMDB yet; trying again',
+        );
       }
       this.#failures += 1;
       this.#timer = clock.after(retryMs, () => void this.apply(wanted.apps, wanted.force));

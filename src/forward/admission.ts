@@ -24,7 +24,17 @@ export interface Admitted {
   readonly upgrade: string | undefined;
 }
 
-const treat = { forward: 0, drop: 1, claim: 2, host: 3, length: 4, encoding: 5, connection: 6, expect: 7, upgrade: 8 } as const;
+const treat = {
+  forward: 0,
+  drop: 1,
+  claim: 2,
+  host: 3,
+  length: 4,
+  encoding: 5,
+  connection: 6,
+  expect: 7,
+  upgrade: 8,
+} as const;
 type Treatment = (typeof treat)[keyof typeof treat];
 
 /** What is not simply passed on. Source: RFC 9110 §7.6.1, RFC 7239; `Proxy` is httpoxy (CVE-2016-5385). */
@@ -57,7 +67,8 @@ const digits = /^\d{1,15}$/;
  * pass over its headers. Throws RequestError `bad_request` with the reason. Source: RFC 9112 §3.2, §6.1, §6.3.
  */
 export function admit(req: IncomingMessage): Admitted {
-  if (req.httpVersionMajor !== 1 || req.httpVersionMinor > 1) throw refuse(`HTTP/${req.httpVersion} is not spoken here.`);
+  if (req.httpVersionMajor !== 1 || req.httpVersionMinor > 1)
+    throw refuse(`HTTP/${req.httpVersion} is not spoken here.`);
   const { rawHeaders } = req;
   const headers: string[] = [];
   let claims: string[] | undefined;
@@ -107,7 +118,8 @@ export function admit(req: IncomingMessage): Admitted {
   if (chunked && length !== undefined) throw refuse('There are both Transfer-Encoding and Content-Length.');
   if (chunked && req.httpVersionMinor === 0) throw refuse('HTTP/1.0 has no Transfer-Encoding.');
   if (length !== undefined && !digits.test(length)) throw refuse('The Content-Length is not a number.');
-  if (expect !== undefined && expect.toLowerCase() !== '100-continue') throw refuse('The only Expect taken is 100-continue.');
+  if (expect !== undefined && expect.toLowerCase() !== '100-continue')
+    throw refuse('The only Expect taken is 100-continue.');
   const contentLength = length === undefined ? undefined : Number(length);
   const hasBody = chunked || (contentLength !== undefined && contentLength > 0);
   const method = req.method ?? 'GET';
@@ -123,7 +135,10 @@ export function admit(req: IncomingMessage): Admitted {
     contentLength,
     idempotent: idempotent.has(method),
     expectsContinue: expect !== undefined,
-    upgrade: upgrade !== undefined && connection !== undefined && /(^|,)\s*upgrade\s*(,|$)/i.test(connection) ? upgrade : undefined,
+    upgrade:
+      upgrade !== undefined && connection !== undefined && /(^|,)\s*upgrade\s*(,|$)/i.test(connection)
+        ? upgrade
+        : undefined,
   };
 }
 
@@ -160,7 +175,14 @@ function dropNamed(headers: string[], connection: string): void {
 }
 
 /** A client could make the app miss these by naming them in `Connection`. */
-const protectedHeaders = ['authorization', 'cookie', 'content-type', 'origin', 'sec-websocket-key', 'sec-websocket-version'];
+const protectedHeaders = [
+  'authorization',
+  'cookie',
+  'content-type',
+  'origin',
+  'sec-websocket-key',
+  'sec-websocket-version',
+];
 
 function refuse(detail: string): RequestError {
   return new RequestError('bad_request', detail);

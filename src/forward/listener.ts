@@ -48,7 +48,9 @@ export function createListener(options: ListenerOptions): Listener {
   server.on('checkContinue', options.onRequest);
   server.on('checkExpectation', options.onRequest);
   server.on('upgrade', (req, socket, head) => onUpgrade(req, socket, head, options));
-  server.on('connect', (_req, socket) => refuse(socket, new RequestError('bad_request', 'CONNECT is not for this server.'), options));
+  server.on('connect', (_req, socket) =>
+    refuse(socket, new RequestError('bad_request', 'CONNECT is not for this server.'), options),
+  );
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => onClientError(error, socket, options));
   return {
     listen: (address) => listen(server, address),
@@ -83,7 +85,8 @@ function close(server: Server): Promise<void> {
 /** Only a GET for a WebSocket or another real upgrade leaves HTTP; an offer of HTTP/2 may be ignored, and is. */
 function onUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer, options: ListenerOptions): void {
   socket.on('error', () => socket.destroy());
-  if (req.method === 'GET' && !/^\s*h2c\b/i.test(req.headers.upgrade ?? '')) return options.onUpgrade(req, socket, head);
+  if (req.method === 'GET' && !/^\s*h2c\b/i.test(req.headers.upgrade ?? ''))
+    return options.onUpgrade(req, socket, head);
   if (Number(req.headers['content-length'] ?? 0) > 0 || req.headers['transfer-encoding'] !== undefined) {
     return refuse(socket, new RequestError('bad_request', 'A request with a body cannot ask for an upgrade.'), options);
   }

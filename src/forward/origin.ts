@@ -33,7 +33,16 @@ export class Origin {
     const peer = this.#peerOf(socket);
     const forwarded = `for=${peer.node};host="${host}";proto=http`;
     if (claims === undefined || !peer.trusted) {
-      headers.push('X-Forwarded-For', peer.address, 'X-Forwarded-Proto', 'http', 'X-Forwarded-Host', host, 'Forwarded', forwarded);
+      headers.push(
+        'X-Forwarded-For',
+        peer.address,
+        'X-Forwarded-Proto',
+        'http',
+        'X-Forwarded-Host',
+        host,
+        'Forwarded',
+        forwarded,
+      );
       return;
     }
     const claimed = collect(claims);
@@ -44,7 +53,10 @@ export class Origin {
       ...['X-Forwarded-Host', claimed.get('x-forwarded-host') ?? host],
       ...['Forwarded', listed('forwarded', forwarded)],
     );
-    for (const [name, label] of [['x-forwarded-port', 'X-Forwarded-Port'], ['x-real-ip', 'X-Real-IP']] as const) {
+    for (const [name, label] of [
+      ['x-forwarded-port', 'X-Forwarded-Port'],
+      ['x-real-ip', 'X-Real-IP'],
+    ] as const) {
       const value = claimed.get(name);
       if (value !== undefined) headers.push(label, value);
     }

@@ -72,6 +72,8 @@ export class RequestBody extends Readable {
 
   readonly #onIdle = (): void => {
     if (!this.#wanted) return;
-    this.destroy(new RequestError('bad_request', `The client sent nothing of its body for ${this.#options.idleTimeoutMs} ms.`));
+    this.destroy(
+      new RequestError('bad_request', `The client sent nothing of its body for ${this.#options.idleTimeoutMs} ms.`),
+    );
   };
 }

@@ -110,7 +110,10 @@ export class Transfer implements Occupant {
       this.#finish('upstream_gone');
     } else {
       const replayable = reason === 'instance_gone' && admitted.idempotent && !admitted.hasBody;
-      this.#fail(new RequestError('upstream_reset', 'The instance was ended while it answered.', { cause: reason }), replayable);
+      this.#fail(
+        new RequestError('upstream_reset', 'The instance was ended while it answered.', { cause: reason }),
+        replayable,
+      );
     }
     this.#abort?.();
   }

@@ -103,7 +103,9 @@ class Attempt {
     response.on('error', () => socket.destroy());
     socket.on('close', () => {
       response.destroy();
-      this.#settle(() => this.#exchange.onFinished(response.statusCode ?? 502, response.complete ? 'complete' : 'client_gone'));
+      this.#settle(() =>
+        this.#exchange.onFinished(response.statusCode ?? 502, response.complete ? 'complete' : 'client_gone'),
+      );
     });
   }
 

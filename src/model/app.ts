@@ -78,5 +78,8 @@ function containerSpec(app: App): unknown[] {
 
 /** Revision: a short hash of what needs a new container when it changes. TTLs, queue and scale are not part of it. */
 export function revisionOf(app: App): string {
-  return createHash('sha256').update(JSON.stringify(containerSpec(app))).digest('hex').slice(0, 12);
+  return createHash('sha256')
+    .update(JSON.stringify(containerSpec(app)))
+    .digest('hex')
+    .slice(0, 12);
 }

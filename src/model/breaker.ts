@@ -10,11 +10,7 @@ const firstBackoffMs = 1_000;
 const maxBackoffMs = 60_000;
 
 /** The breaker after one more failure: 1 s, 2 s, 4 s … up to 60 s. */
-export function nextBreaker(
-  failuresBefore: number,
-  failure: Pick<Breaker, 'code' | 'message'>,
-  now: number,
-): Breaker {
+export function nextBreaker(failuresBefore: number, failure: Pick<Breaker, 'code' | 'message'>, now: number): Breaker {
   const backoffMs = Math.min(maxBackoffMs, firstBackoffMs * 2 ** Math.min(failuresBefore, 16));
   return { code: failure.code, message: failure.message, failures: failuresBefore + 1, retryAt: now + backoffMs };
 }

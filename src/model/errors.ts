@@ -45,12 +45,14 @@ export const errorTable = {
   boot_failed: {
     status: 503,
     title: 'The app could not be started',
-    remedy: 'Operator: the log names the cause and shows the last output of the app. A new attempt follows after a back-off.',
+    remedy:
+      'Operator: the log names the cause and shows the last output of the app. A new attempt follows after a back-off.',
   },
   boot_timeout: {
     status: 504,
     title: 'The app did not become ready in time',
-    remedy: 'Operator: check that the app listens on the PORT it was given and answers its readiness check, or raise bootTimeout.',
+    remedy:
+      'Operator: check that the app listens on the PORT it was given and answers its readiness check, or raise bootTimeout.',
   },
   cmdb_unavailable: {
     status: 503,

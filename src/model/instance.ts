@@ -1,14 +1,7 @@
 import type { RuntimeName } from './app.js';
 
 /** Life of an instance. The table of moves is `transitions`; the diagram is in docs/architecture.md. */
-export type InstanceState =
-  | 'booting'
-  | 'ready'
-  | 'pausing'
-  | 'paused'
-  | 'resuming'
-  | 'draining'
-  | 'terminating';
+export type InstanceState = 'booting' | 'ready' | 'pausing' | 'paused' | 'resuming' | 'draining' | 'terminating';
 
 /** From a state to those that may follow it; `removed` is the end, not a state. */
 export const transitions: Readonly<Record<InstanceState, readonly (InstanceState | 'removed')[]>> = {

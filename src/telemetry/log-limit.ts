@@ -31,7 +31,8 @@ export class LogLimit {
     const now = clock.monotonic();
     let window = this.#windows.get(key);
     if (!window || now - window.from >= intervalMs) {
-      if (window && window.lines > lines) logger.warn({ key }, `${window.lines - lines} more lines like these were left out`);
+      if (window && window.lines > lines)
+        logger.warn({ key }, `${window.lines - lines} more lines like these were left out`);
       window = this.#open(key, now);
     }
     window.lines += 1;

@@ -49,15 +49,52 @@ export class Metrics {
     });
   }
 
-  readonly #requests = this.#counter('fastcontainer_requests_total', 'Requests, by app, status code, temperature and outcome.', ['app', 'code', 'temperature', 'outcome']);
-  readonly #durations = this.#histogram('fastcontainer_request_duration_seconds', 'From the request to the end of its answer.', ['app', 'temperature'], durationBuckets);
-  readonly #errors = this.#counter('fastcontainer_errors_total', 'Answers given in the place of an app, by code of the error table.', ['app', 'error']);
+  readonly #requests = this.#counter(
+    'fastcontainer_requests_total',
+    'Requests, by app, status code, temperature and outcome.',
+    ['app', 'code', 'temperature', 'outcome'],
+  );
+  readonly #durations = this.#histogram(
+    'fastcontainer_request_duration_seconds',
+    'From the request to the end of its answer.',
+    ['app', 'temperature'],
+    durationBuckets,
+  );
+  readonly #errors = this.#counter(
+    'fastcontainer_errors_total',
+    'Answers given in the place of an app, by code of the error table.',
+    ['app', 'error'],
+  );
   readonly #boots = this.#counter('fastcontainer_boots_total', 'Boots, by runtime and result.', ['runtime', 'result']);
-  readonly #phases = this.#histogram('fastcontainer_boot_phase_seconds', 'Phases of successful boots.', ['runtime', 'phase'], durationBuckets);
-  readonly #terminations = this.#counter('fastcontainer_terminations_total', 'Instances ended, by runtime and reason.', ['runtime', 'reason']);
-  readonly #queue = new Gauge({ name: 'fastcontainer_queue_length', help: 'Requests that wait for a boot or a free place, by app.', labelNames: ['app'], registers: [this.registry] });
-  readonly #cmdb = this.#histogram('fastcontainer_cmdb_operation_seconds', 'Operations on the CMDB.', ['operation', 'result'], operationBuckets);
-  readonly #runtime = this.#histogram('fastcontainer_runtime_operation_seconds', 'Operations of the runtimes.', ['runtime', 'operation', 'result'], durationBuckets);
+  readonly #phases = this.#histogram(
+    'fastcontainer_boot_phase_seconds',
+    'Phases of successful boots.',
+    ['runtime', 'phase'],
+    durationBuckets,
+  );
+  readonly #terminations = this.#counter(
+    'fastcontainer_terminations_total',
+    'Instances ended, by runtime and reason.',
+    ['runtime', 'reason'],
+  );
+  readonly #queue = new Gauge({
+    name: 'fastcontainer_queue_length',
+    help: 'Requests that wait for a boot or a free place, by app.',
+    labelNames: ['app'],
+    registers: [this.registry],
+  });
+  readonly #cmdb = this.#histogram(
+    'fastcontainer_cmdb_operation_seconds',
+    'Operations on the CMDB.',
+    ['operation', 'result'],
+    operationBuckets,
+  );
+  readonly #runtime = this.#histogram(
+    'fastcontainer_runtime_operation_seconds',
+    'Operations of the runtimes.',
+    ['runtime', 'operation', 'result'],
+    durationBuckets,
+  );
 
   /** Where the instances gauge reads from when it is scraped. */
   setInstanceSource(source: () => AsyncIterable<InstanceState>): void {
@@ -65,12 +102,23 @@ export class Metrics {
   }
 
   /** One request of an app. On the warm path: no label is looked up twice. */
-  request(app: string, code: number, temperature: Temperature, durationMs: number, outcome: RequestOutcome, error?: ErrorCode): void {
+  request(
+    app: string,
+    code: number,
+    temperature: Temperature,
+    durationMs: number,
+    outcome: RequestOutcome,
+    error?: ErrorCode,
+  ): void {
     const label = this.#labelOf(app);
     const known = this.#appMetrics(label);
     const key = `${code} ${temperature} ${outcome}`;
     let counter = known.requests.get(key);
-    if (!counter) known.requests.set(key, (counter = this.#requests.labels({ app: label, code: String(code), temperature, outcome })));
+    if (!counter)
+      known.requests.set(
+        key,
+        (counter = this.#requests.labels({ app: label, code: String(code), temperature, outcome })),
+      );
     counter.inc();
     let duration = known.durations.get(temperature);
     if (!duration) known.durations.set(temperature, (duration = this.#durations.labels({ app: label, temperature })));
@@ -83,7 +131,11 @@ export class Metrics {
     this.#errors.inc({ app: '', error });
   }
 
-  boot(runtime: RuntimeName, result: 'ready' | 'failed' | 'timeout' | 'aborted', phases: Readonly<Record<string, number>>): void {
+  boot(
+    runtime: RuntimeName,
+    result: 'ready' | 'failed' | 'timeout' | 'aborted',
+    phases: Readonly<Record<string, number>>,
+  ): void {
     this.#boots.inc({ runtime, result });
     for (const [phase, ms] of Object.entries(phases)) this.#phases.observe({ runtime, phase }, ms / 1_000);
   }
@@ -123,8 +175,4 @@ export class Metrics {
   #histogram(name: string, help: string, labelNames: string[], buckets: number[]): Histogram {
     return new Histogram({ name, help, labelNames, buckets, registers: [this.registry] });
   }
-}
-
-export function createMetrics(options?: MetricsOptions): Metrics {
-  return new Metrics(options);
 }

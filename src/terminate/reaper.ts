@@ -80,7 +80,8 @@ export class Reaper {
   /** The last user of a draining instance has released it: no need to wait for the schedule. */
   #followRecord(local: LocalApp): void {
     const waits = local.deployment.instances.some(
-      ({ state, users, host }) => state === 'draining' && host === this.#options.host && Object.keys(users).length === 0,
+      ({ state, users, host }) =>
+        state === 'draining' && host === this.#options.host && Object.keys(users).length === 0,
     );
     if (waits && !this.#stopped) void this.look(local.name);
   }

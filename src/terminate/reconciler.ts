@@ -59,7 +59,8 @@ export class Reconciler {
   async recover(): Promise<void> {
     const { cmdb, session, reaper } = this.#options;
     for await (const record of cmdb.list('active')) {
-      if (record.deployment.instances.some((instance) => leftBehind(instance, session))) await reaper.look(record.app.name);
+      if (record.deployment.instances.some((instance) => leftBehind(instance, session)))
+        await reaper.look(record.app.name);
     }
   }
 
@@ -124,11 +125,16 @@ export class Reconciler {
     const owner = session.incarnation;
     const { stopTimeoutMs } = record.app;
     await apps.update(app, (deployment) =>
-      startTerminate(adopt(deployment, doomed(difference, runtime, host, owner, clock.now())), id, {
-        owner,
-        reason: 'orphaned',
-        stopTimeoutMs,
-      }, clock.now()),
+      startTerminate(
+        adopt(deployment, doomed(difference, runtime, host, owner, clock.now())),
+        id,
+        {
+          owner,
+          reason: 'orphaned',
+          stopTimeoutMs,
+        },
+        clock.now(),
+      ),
     );
     await terminator.terminate(app, id);
   }

@@ -24,7 +24,14 @@ const options = (address: { host: string; port: number }, signal = new AbortCont
 });
 
 t.test('a port that accepts and keeps the connection is ready', async (t) => {
-  await awaitReady(options(await listen(t, createServer((socket) => socket.resume()))));
+  await awaitReady(
+    options(
+      await listen(
+        t,
+        createServer((socket) => socket.resume()),
+      ),
+    ),
+  );
 });
 
 t.test('a port that accepts but closes is not ready until it stops doing so', async (t) => {
@@ -66,7 +73,10 @@ t.test('an HTTP check wants 2xx or 3xx, with the domain as its host', async (t) 
 });
 
 t.test('another process that listens on the port does not count', async (t) => {
-  const address = await listen(t, createServer((socket) => socket.resume()));
+  const address = await listen(
+    t,
+    createServer((socket) => socket.resume()),
+  );
   const answers = [false, false, true];
   await awaitReady({ ...options(address), isListening: async () => answers.shift() });
   t.same(answers, []);

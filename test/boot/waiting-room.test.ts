@@ -11,7 +11,12 @@ const owner = { seatFreed() {}, wokeUp() {} };
 
 function setUp(overrides: Parameters<typeof testApp>[0] = {}) {
   const clock = new VirtualClock();
-  const app = testApp({ name: 'shop', concurrency: { target: 1, max: 1 }, queue: { max: 3, timeoutMs: 1_000 }, ...overrides });
+  const app = testApp({
+    name: 'shop',
+    concurrency: { target: 1, max: 1 },
+    queue: { max: 3, timeoutMs: 1_000 },
+    ...overrides,
+  });
   const local = new LocalApp({ app, removed: false, deployment: testDeployment(), version: 'v' });
   const room = new WaitingRoom(local, clock);
   const open = () => local.uses.set('shop-1', new Use(local, 'shop-1', { host: '127.0.0.1', port: 1 }, owner, clock));

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { Liveness } from '../../src/check/liveness.js';
-import { defaultSessionTiming } from '../../src/check/session.js';
+import { defaultSessionTiming } from '../../src/check/session-timing.js';
 import type { Session } from '../../src/cmdb/cmdb.js';
 
 const session = (incarnation: string, beats: number): Session => ({
@@ -26,17 +26,20 @@ t.test('one whose counter stands still is silent, but only for whoever may judge
   t.equal(liveness.verdict('a', 11_999, true), 'alive');
 });
 
-t.test('one that is silent for longer than the outage grace is revoked, and gone once the store has dropped it', async (t) => {
-  const liveness = new Liveness(defaultSessionTiming, () => false);
-  liveness.observe([session('a', 1)], 0, 0);
-  t.equal(liveness.verdict('a', 300_001, true), 'silent');
-  t.same(liveness.toRevoke(), ['a']);
-  liveness.observe([], 303_000, 303_000);
-  t.same(liveness.toRevoke(), []);
-  t.equal(liveness.verdict('a', 303_001, true), 'unknown');
-  liveness.observe([], 306_000, 306_000);
-  t.equal(liveness.verdict('a', 306_001, true), 'gone');
-});
+t.test(
+  'one that is silent for longer than the outage grace is revoked, and gone once the store has dropped it',
+  async (t) => {
+    const liveness = new Liveness(defaultSessionTiming, () => false);
+    liveness.observe([session('a', 1)], 0, 0);
+    t.equal(liveness.verdict('a', 300_001, true), 'silent');
+    t.same(liveness.toRevoke(), ['a']);
+    liveness.observe([], 303_000, 303_000);
+    t.same(liveness.toRevoke(), []);
+    t.equal(liveness.verdict('a', 303_001, true), 'unknown');
+    liveness.observe([], 306_000, 306_000);
+    t.equal(liveness.verdict('a', 306_001, true), 'gone');
+  },
+);
 
 t.test('one whose process is proved dead is gone at once and revoked', async (t) => {
   const liveness = new Liveness(defaultSessionTiming, ({ incarnation }) => incarnation === 'dead');

@@ -21,19 +21,22 @@ t.test('an open request, however silent, keeps its instance alive', async (t) =>
   t.ok(isAlive(pid), 'the same process answered');
 });
 
-t.test('an instance at the end of its lifetime finishes what it has, and the next request gets a fresh one', async (t) => {
-  const { port } = await startDaemon(t, await install(t, {}, { hello: { maxLifetime: '2s' } }));
-  const first = await askIdentity(port, 'hello.localhost');
-  const slow = ask(port, 'hello.localhost', '/slow?ms=5000');
-  const second = await until(async () => {
-    const identity = await askIdentity(port, 'hello.localhost');
-    return identity.pid === first.pid ? undefined : identity;
-  });
-  t.not(second.instance, first.instance);
-  t.ok(isAlive(first.pid), 'the old one still carries its request');
-  t.match(await slow, { status: 200, body: 'slow' });
-  await until(() => !isAlive(first.pid));
-});
+t.test(
+  'an instance at the end of its lifetime finishes what it has, and the next request gets a fresh one',
+  async (t) => {
+    const { port } = await startDaemon(t, await install(t, {}, { hello: { maxLifetime: '2s' } }));
+    const first = await askIdentity(port, 'hello.localhost');
+    const slow = ask(port, 'hello.localhost', '/slow?ms=5000');
+    const second = await until(async () => {
+      const identity = await askIdentity(port, 'hello.localhost');
+      return identity.pid === first.pid ? undefined : identity;
+    });
+    t.not(second.instance, first.instance);
+    t.ok(isAlive(first.pid), 'the old one still carries its request');
+    t.match(await slow, { status: 200, body: 'slow' });
+    await until(() => !isAlive(first.pid));
+  },
+);
 
 t.test('a WebSocket on which data flows keeps its instance alive', async (t) => {
   const { port } = await startDaemon(t, await install(t, {}, { hello: { idleTtl: '800ms' } }));

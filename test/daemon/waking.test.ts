@@ -14,14 +14,21 @@ t.test('a request to a sleeping domain is answered by a process that it booted',
 });
 
 t.test('a wildcard domain leads to its app, an exact one wins, and deeper names are unknown', async (t) => {
-  const installation = await install(t, {}, {
-    wild: { domains: ['*.shop.localhost'], env: { GREETING: 'wild' } },
-    exact: { domains: ['www.shop.localhost'], env: { GREETING: 'exact' } },
-  });
+  const installation = await install(
+    t,
+    {},
+    {
+      wild: { domains: ['*.shop.localhost'], env: { GREETING: 'wild' } },
+      exact: { domains: ['www.shop.localhost'], env: { GREETING: 'exact' } },
+    },
+  );
   const { port } = await startDaemon(t, installation);
   t.match(await askIdentity(port, 'any.shop.localhost'), { greeting: 'wild' });
   t.match(await askIdentity(port, 'www.shop.localhost'), { greeting: 'exact' });
-  t.match(await ask(port, 'a.b.shop.localhost'), { status: 404, headers: { 'x-fastcontainer-error': 'unknown_domain' } });
+  t.match(await ask(port, 'a.b.shop.localhost'), {
+    status: 404,
+    headers: { 'x-fastcontainer-error': 'unknown_domain' },
+  });
   t.match(await ask(port, 'shop.localhost'), { status: 404 });
 });
 
@@ -35,24 +42,30 @@ t.test('an unknown domain boots nothing and is answered by Accept', async (t) =>
   });
 });
 
-t.test('an app that dies while it boots fails the boot at once, and the answer is cached while the breaker is open', async (t) => {
-  const installation = await install(t, {}, { broken: { env: { EXIT_AT_BOOT: 'no database' } } });
-  const { port, log } = await startDaemon(t, installation);
-  const first = await ask(port, 'broken.localhost');
-  t.match(first, { status: 503, headers: { 'x-fastcontainer-error': 'boot_failed', 'retry-after': /^\d+$/ } });
-  t.notMatch(first.body, /database/, 'clients are not told the inside');
-  const failure = await until(() => log.find(({ msg }) => msg === 'the boot failed'));
-  t.match(failure, { app: 'broken', cause: /exit code 3/, output: /refusing to start: no database/ });
-  t.match(await ask(port, 'broken.localhost'), { status: 503, headers: { 'x-fastcontainer-error': 'boot_failed' } });
-  t.equal(log.filter(({ msg }) => msg === 'booting').length, 1, 'the second request booted nothing');
-});
+t.test(
+  'an app that dies while it boots fails the boot at once, and the answer is cached while the breaker is open',
+  async (t) => {
+    const installation = await install(t, {}, { broken: { env: { EXIT_AT_BOOT: 'no database' } } });
+    const { port, log } = await startDaemon(t, installation);
+    const first = await ask(port, 'broken.localhost');
+    t.match(first, { status: 503, headers: { 'x-fastcontainer-error': 'boot_failed', 'retry-after': /^\d+$/ } });
+    t.notMatch(first.body, /database/, 'clients are not told the inside');
+    const failure = await until(() => log.find(({ msg }) => msg === 'the boot failed'));
+    t.match(failure, { app: 'broken', cause: /exit code 3/, output: /refusing to start: no database/ });
+    t.match(await ask(port, 'broken.localhost'), { status: 503, headers: { 'x-fastcontainer-error': 'boot_failed' } });
+    t.equal(log.filter(({ msg }) => msg === 'booting').length, 1, 'the second request booted nothing');
+  },
+);
 
 t.test('an app that never listens ends in boot_timeout and is cleaned up', async (t) => {
   const installation = await install(t, {}, { slow: { env: { BOOT_DELAY_MS: '600000' }, bootTimeout: '500ms' } });
   const { port, admin, log } = await startDaemon(t, installation);
   t.match(await ask(port, 'slow.localhost'), { status: 504, headers: { 'x-fastcontainer-error': 'boot_timeout' } });
   await until(async () => (await instances(admin, 'slow')).length === 0);
-  t.match(log.find(({ msg }) => msg === 'the boot failed'), { cause: /nothing accepted connections/ });
+  t.match(
+    log.find(({ msg }) => msg === 'the boot failed'),
+    { cause: /nothing accepted connections/ },
+  );
 });
 
 t.test('after the back-off a mended app boots again', async (t) => {
@@ -66,13 +79,20 @@ t.test('after the back-off a mended app boots again', async (t) => {
 });
 
 t.test('beyond queue.max requests are refused, and those within it are answered', async (t) => {
-  const installation = await install(t, {}, {
-    small: { env: { BOOT_DELAY_MS: '500' }, queue: { max: 2 }, concurrency: { target: 1, max: 1 } },
-  });
+  const installation = await install(
+    t,
+    {},
+    {
+      small: { env: { BOOT_DELAY_MS: '500' }, queue: { max: 2 }, concurrency: { target: 1, max: 1 } },
+    },
+  );
   const { port } = await startDaemon(t, installation);
   const answers = await Promise.all([1, 2, 3, 4].map(() => ask(port, 'small.localhost')));
   t.same(answers.map(({ status }) => status).toSorted(), [200, 200, 503, 503]);
-  t.match(answers.find(({ status }) => status === 503)?.headers, { 'x-fastcontainer-error': 'queue_full', 'retry-after': '1' });
+  t.match(answers.find(({ status }) => status === 503)?.headers, {
+    'x-fastcontainer-error': 'queue_full',
+    'retry-after': '1',
+  });
 });
 
 t.test('clients that go while the app boots leave nothing, and the boot goes on for the others', async (t) => {

@@ -33,12 +33,7 @@ t.test('a new instance may boot beside one that drains, but not beside two', asy
   const draining = testDeployment({ state: 'draining', end: { reason: 'lifetime', since: 0 } });
   const both = claimBoot(draining, app, { ...claim, id: 'shop-2' }, 100);
   t.equal(both.instances.length, 2);
-  const drainingToo = startDrain(
-    bootSucceeded(both, 'shop-2', report, 200),
-    'shop-2',
-    'lifetime',
-    300,
-  );
+  const drainingToo = startDrain(bootSucceeded(both, 'shop-2', report, 200), 'shop-2', 'lifetime', 300);
   t.equal(claimBoot(drainingToo, app, { ...claim, id: 'shop-3' }, 400), drainingToo);
 });
 
@@ -52,7 +47,10 @@ t.test('an instance stuck past drainTimeout and twice stopTimeout no longer stan
 });
 
 t.test('a boot that succeeded makes its booter the first user and resets the breaker', async (t) => {
-  const failed = { ...emptyDeployment('shop'), breaker: { failures: 3, retryAt: 0, code: 'boot_failed' as const, message: '' } };
+  const failed = {
+    ...emptyDeployment('shop'),
+    breaker: { failures: 3, retryAt: 0, code: 'boot_failed' as const, message: '' },
+  };
   const ready = bootSucceeded(claimBoot(failed, app, claim, 100), 'shop-1', report, 200);
   t.match(ready.instances[0], { state: 'ready', readyAt: 200, users: { me: { since: 200 } }, failuresBefore: 3 });
   t.equal(ready.instances[0]?.owner, undefined);
@@ -82,7 +80,10 @@ t.test('an instance that dies young continues the count of failed boots, an old 
   const young = testDeployment({ readyAt: 1_000, failuresBefore: 2 });
   t.match(instanceDied(young, 'shop-1', 'exit code 1', 2_000).breaker, { failures: 3, message: 'exit code 1' });
   t.equal(instanceDied(young, 'shop-1', 'exit code 1', 60_000).breaker, undefined);
-  t.match(instanceDied(testDeployment({ readyAt: 1_000 }), 'shop-1', 'killed', 2_000).breaker, { failures: 1, retryAt: 2_000 });
+  t.match(instanceDied(testDeployment({ readyAt: 1_000 }), 'shop-1', 'killed', 2_000).breaker, {
+    failures: 1,
+    retryAt: 2_000,
+  });
   t.same(instanceDied(young, 'shop-1', 'exit code 1', 60_000).instances, []);
 });
 
@@ -127,7 +128,10 @@ t.test('nothing is terminated while it has users, and never straight from ready'
 
 t.test('terminating twice and confirming twice are harmless', async (t) => {
   const doomed = testDeployment({ state: 'terminating', owner: 'other', end: { reason: 'lifetime', since: 5 } });
-  t.match(startTerminate(doomed, 'shop-1', termination, 100).instances[0], { owner: 'me', end: { reason: 'lifetime' } });
+  t.match(startTerminate(doomed, 'shop-1', termination, 100).instances[0], {
+    owner: 'me',
+    end: { reason: 'lifetime' },
+  });
   const gone = confirmGone(doomed, 'shop-1');
   t.equal(confirmGone(gone, 'shop-1'), gone);
 });

@@ -51,7 +51,10 @@ t.test('scale.min instances are kept when idle', async (t) => {
 });
 
 t.test('the instances of a removed app drain', async (t) => {
-  t.match(reap(testDeployment({}), app, at(1, { removed: true })).instances[0], { state: 'terminating', end: { reason: 'app_removed' } });
+  t.match(reap(testDeployment({}), app, at(1, { removed: true })).instances[0], {
+    state: 'terminating',
+    end: { reason: 'app_removed' },
+  });
   t.match(reap(testDeployment({}), undefined, at(1)).instances[0], { state: 'terminating' });
 });
 

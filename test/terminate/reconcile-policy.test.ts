@@ -26,7 +26,10 @@ t.test('what the runtime lacks is lost, whether it is gone or dead', async (t) =
   const both = records(testDeployment({}));
   const lost = [{ kind: 'lost', app: 'shop', id: 'shop-1' }];
   t.same(differences({ host: 'here', runtime: 'process', before: both, after: both, found: [] }), lost);
-  t.same(differences({ host: 'here', runtime: 'process', before: both, after: both, found: [found('shop-1', false)] }), lost);
+  t.same(
+    differences({ host: 'here', runtime: 'process', before: both, after: both, found: [found('shop-1', false)] }),
+    lost,
+  );
 });
 
 t.test('what came or went while the runtime was listed is not judged', async (t) => {
@@ -50,15 +53,33 @@ t.test('claims, terminations, other machines and other runtimes are left alone',
 
 t.test('a container that no document knows is a stray', async (t) => {
   const none = new Map<string, AppRecord>();
-  const [stray] = differences({ host: 'here', runtime: 'process', before: none, after: none, found: [found('shop-9')] });
+  const [stray] = differences({
+    host: 'here',
+    runtime: 'process',
+    before: none,
+    after: none,
+    found: [found('shop-9')],
+  });
   t.match(stray, { kind: 'stray', app: 'shop', id: 'shop-9' });
 });
 
 t.test('a stray is adopted only where it fits the app as it is now', async (t) => {
-  t.match(adoptable(found('shop-9'), record(testDeployment()), 'here', 5), { id: 'shop-9', state: 'ready', readyAt: 5 });
+  t.match(adoptable(found('shop-9'), record(testDeployment()), 'here', 5), {
+    id: 'shop-9',
+    state: 'ready',
+    readyAt: 5,
+  });
   t.equal(adoptable(found('shop-9', false), record(testDeployment()), 'here', 5), undefined, 'dead');
   t.equal(adoptable(found('shop-9'), undefined, 'here', 5), undefined, 'unknown app');
-  t.equal(adoptable(found('shop-9'), { ...record(testDeployment()), removed: true }, 'here', 5), undefined, 'removed app');
+  t.equal(
+    adoptable(found('shop-9'), { ...record(testDeployment()), removed: true }, 'here', 5),
+    undefined,
+    'removed app',
+  );
   t.equal(adoptable(found('shop-9'), record(testDeployment({})), 'here', 5), undefined, 'no room');
-  t.equal(adoptable({ ...found('shop-9'), revision: 'old' }, record(testDeployment()), 'here', 5), undefined, 'old revision');
+  t.equal(
+    adoptable({ ...found('shop-9'), revision: 'old' }, record(testDeployment()), 'here', 5),
+    undefined,
+    'old revision',
+  );
 });

@@ -2,7 +2,7 @@ import { access, constants, readFile, stat } from 'node:fs/promises';
 import { delimiter, resolve } from 'node:path';
 import type { Environment } from '../../config/interpolate.js';
 import type { App } from '../../model/app.js';
-import type { Findings } from '../check.js';
+import type { Findings } from './host-check.js';
 
 /** Whether this host has what the apps name: programs, directories, users, mounts. */
 export async function checkApps(apps: readonly App[], env: Environment): Promise<Findings> {

@@ -1,6 +1,6 @@
 import type { Config } from '../../config/config.js';
 import type { Environment } from '../../config/interpolate.js';
-import type { HostCheck } from '../check.js';
+import type { HostCheck } from './host-check.js';
 import { checkApps } from './apps.js';
 import { checkFiles } from './files.js';
 import { checkListen } from './listen.js';

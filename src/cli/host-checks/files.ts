@@ -2,7 +2,7 @@ import { access, constants, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { lmdbPath } from '../../config/cmdb-url.js';
 import type { Config } from '../../config/config.js';
-import type { Findings } from '../check.js';
+import type { Findings } from './host-check.js';
 
 /** Whether what must be written can be written, and what must be read can be read. Creates nothing. */
 export async function checkFiles(config: Config): Promise<Findings> {

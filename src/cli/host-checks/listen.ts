@@ -1,7 +1,7 @@
 import { createServer } from 'node:net';
 import type { Config } from '../../config/config.js';
 import { formatListenAddress, type ListenAddress } from '../../config/listen-address.js';
-import type { Findings } from '../check.js';
+import type { Findings } from './host-check.js';
 import { explainStartError } from '../start-error.js';
 
 /** Whether the addresses can be listened on. One in use is a warning: most likely the daemon runs. */

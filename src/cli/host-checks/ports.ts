@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { Config } from '../../config/config.js';
-import type { Findings } from '../check.js';
+import type { Findings } from './host-check.js';
 
 /** Whether the port range of processes is large enough and ours alone. */
 export async function checkPorts(config: Config): Promise<Findings> {

@@ -2,9 +2,9 @@ import type { App } from '../../model/app.js';
 import { nextDueAt } from '../../model/schedule.js';
 import type { Cmdb, DomainConflict } from '../cmdb.js';
 import { encodeApp } from '../record-format.js';
-import type { Stored } from '../redis.js';
 import type { Keys } from './keys.js';
 import type { Command, Link } from './link.js';
+import type { Stored } from './stored.js';
 
 export interface ApplyContext {
   readonly link: Link;
@@ -17,7 +17,10 @@ export interface ApplyContext {
 const batch = 250;
 
 /** Stores and removes apps, some hundred at a time. Domains are claimed before an app that wants them is written. */
-export async function applyApps(change: Parameters<Cmdb['apply']>[0], context: ApplyContext): Promise<DomainConflict[]> {
+export async function applyApps(
+  change: Parameters<Cmdb['apply']>[0],
+  context: ApplyContext,
+): Promise<DomainConflict[]> {
   const conflicts: DomainConflict[] = [];
   // Removed first: what they give up may be wanted by the others.
   for (const names of batches(change.remove)) await removeAll(names, context);
@@ -31,17 +34,29 @@ async function putAll(apps: readonly App[], context: ApplyContext): Promise<Doma
   const changed = apps
     .map((app, index) => ({ app, text: encodeApp({ app, removed: false }), before: before[index] as Stored }))
     .filter(({ text, before: { appText } }) => text !== appText);
-  const conflicts = await claimAll(changed.map(({ app }) => app), context);
+  const conflicts = await claimAll(
+    changed.map(({ app }) => app),
+    context,
+  );
   const refused = new Set(conflicts.map(({ wantedBy }) => wantedBy));
   const commands = changed.flatMap(({ app, text, before: stored }): Command[] => {
     const had = stored.app?.app.domains ?? [];
-    if (refused.has(app.name)) return unclaim(app.name, app.domains.filter((domain) => !had.includes(domain)), keys);
+    if (refused.has(app.name))
+      return unclaim(
+        app.name,
+        app.domains.filter((domain) => !had.includes(domain)),
+        keys,
+      );
     const at = nextDueAt(stored.deployment.deployment, app);
     return [
       ['set', keys.app(app.name), text],
       ['sadd', keys.names, app.name],
       ...(at === undefined ? [] : [['zadd', keys.schedule, 'LT', at, app.name]]),
-      ...unclaim(app.name, had.filter((domain) => !app.domains.includes(domain)), keys),
+      ...unclaim(
+        app.name,
+        had.filter((domain) => !app.domains.includes(domain)),
+        keys,
+      ),
       append(app.name),
     ];
   });
@@ -56,7 +71,12 @@ async function removeAll(names: readonly string[], { link, keys, read, append }:
     if (!app || app.removed) return [];
     const freed = unclaim(name, app.app.domains, keys);
     if (deployment.deployment.instances.length === 0) {
-      return [...freed, ['fcDrop', keys.deployment(name), keys.app(name), deployment.version, appText ?? ''], ['srem', keys.names, name], append(name)];
+      return [
+        ...freed,
+        ['fcDrop', keys.deployment(name), keys.app(name), deployment.version, appText ?? ''],
+        ['srem', keys.names, name],
+        append(name),
+      ];
     }
     const text = encodeApp({ app: app.app, removed: true });
     return [...freed, ['set', keys.app(name), text], ['zadd', keys.schedule, 'LT', 0, name], append(name)];
@@ -73,9 +93,12 @@ async function claimAll(apps: readonly App[], { link, keys, read }: ApplyContext
     .filter(({ ownedBy, wantedBy }) => ownedBy !== wantedBy);
   if (taken.length === 0) return [];
   const records = await read(taken.map(({ ownedBy }) => ownedBy));
-  const isStale = ({ domain }: DomainConflict, { app }: Stored) => !app || app.removed || !app.app.domains.includes(domain);
+  const isStale = ({ domain }: DomainConflict, { app }: Stored) =>
+    !app || app.removed || !app.app.domains.includes(domain);
   const stale = taken.filter((conflict, index) => isStale(conflict, records[index] as Stored));
-  const now = await link.all(stale.map(({ domain, wantedBy, ownedBy }) => ['fcClaim', keys.domain(domain), wantedBy, ownedBy]));
+  const now = await link.all(
+    stale.map(({ domain, wantedBy, ownedBy }) => ['fcClaim', keys.domain(domain), wantedBy, ownedBy]),
+  );
   const stillTaken = stale
     .map((claim, index) => ({ ...claim, ownedBy: now[index] as string }))
     .filter(({ ownedBy, wantedBy }) => ownedBy !== wantedBy);

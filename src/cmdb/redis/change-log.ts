@@ -31,7 +31,17 @@ export class ChangeLog {
   /** The command that appends a change. */
   entry({ app, version }: Change): Command {
     const { key, length } = this.#options;
-    return ['xadd', key, 'MAXLEN', '~', length, '*', 'app', app, ...(version === undefined ? [] : ['version', version])];
+    return [
+      'xadd',
+      key,
+      'MAXLEN',
+      '~',
+      length,
+      '*',
+      'app',
+      app,
+      ...(version === undefined ? [] : ['version', version]),
+    ];
   }
 
   async after(position: string | undefined, signal: AbortSignal): Promise<ChangeBatch> {
@@ -64,7 +74,16 @@ export class ChangeLog {
     const stop = () => this.#drop(reader);
     signal.addEventListener('abort', stop, { once: true });
     try {
-      await reader.call('XREAD', 'COUNT', '1', 'BLOCK', String(this.#options.waitMs), 'STREAMS', this.#options.key, position);
+      await reader.call(
+        'XREAD',
+        'COUNT',
+        '1',
+        'BLOCK',
+        String(this.#options.waitMs),
+        'STREAMS',
+        this.#options.key,
+        position,
+      );
     } catch (error) {
       this.#drop(reader);
       if (!signal.aborted && !this.#closed) throw unavailable(error);

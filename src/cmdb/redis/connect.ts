@@ -33,7 +33,9 @@ const defaultPorts: Record<string, number> = { sentinel: 26_379 };
  */
 export function connect(options: ConnectOptions, overrides: ClientOptions = {}): RedisClient {
   const target = parse(options.url);
-  const tls = target.scheme.startsWith('rediss') ? { tls: options.caFile ? { ca: readFileSync(options.caFile) } : {} } : {};
+  const tls = target.scheme.startsWith('rediss')
+    ? { tls: options.caFile ? { ca: readFileSync(options.caFile) } : {} }
+    : {};
   const common: ClientOptions = {
     ...(target.username ? { username: target.username } : {}),
     ...(target.password ? { password: target.password } : {}),
@@ -59,7 +61,12 @@ export function connect(options: ConnectOptions, overrides: ClientOptions = {}):
     return new Redis({ ...common, sentinels: [...target.nodes], name, db: Number(db) });
   }
   const [node] = target.nodes;
-  return new Redis({ ...common, host: node?.host ?? 'localhost', port: node?.port ?? 6_379, db: Number(target.path[0] ?? 0) });
+  return new Redis({
+    ...common,
+    host: node?.host ?? 'localhost',
+    port: node?.port ?? 6_379,
+    db: Number(target.path[0] ?? 0),
+  });
 }
 
 function parse(url: string): Target {

@@ -58,13 +58,14 @@ export class Link {
 
   async #oneByOne(commands: readonly Command[]): Promise<unknown[]> {
     const results: unknown[] = [];
-    for (const [name, ...args] of commands) results.push(await (this.#client as unknown as Commands)[name as string]?.(...args));
+    for (const [name, ...args] of commands)
+      results.push(await (this.#client as unknown as Commands)[name as string]?.(...args));
     return results;
   }
 
   async #pipeline(commands: readonly Command[]): Promise<unknown[]> {
     const pipeline = this.#client.pipeline();
-    for (const [name, ...args] of commands) (pipeline as unknown as Commands)[name as string]?.(...args);
+    for (const [name, ...args] of commands) void (pipeline as unknown as Commands)[name as string]?.(...args);
     const results = await this.#limited(pipeline.exec());
     return (results ?? []).map(([error, value]) => {
       if (error) throw error;

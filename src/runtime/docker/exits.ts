@@ -80,6 +80,9 @@ export function trackExits(engine: Engine, { cmdbName, logger }: ExitsOptions): 
         case 'destroy':
           end(containerId, 'removed');
           ended.delete(containerId);
+          return;
+        default:
+          return;
       }
     },
     async catchUp() {

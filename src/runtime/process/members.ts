@@ -25,7 +25,7 @@ export async function membersOf(record: ProcessRecord): Promise<number[]> {
 }
 
 function addDescendants(all: readonly ProcessStat[], members: Set<number>): void {
-  for (let grown = true; grown; ) {
+  for (let grown = true; grown;) {
     grown = false;
     for (const { pid, parent } of all) {
       if (!members.has(parent) || members.has(pid)) continue;

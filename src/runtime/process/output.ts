@@ -136,7 +136,8 @@ export class Output {
   #logLine(followed: Followed, line: string): void {
     const second = Math.floor(this.#options.clock.monotonic() / 1_000);
     if (second !== followed.second) {
-      if (followed.dropped > 0) followed.logger.warn(`${followed.dropped} lines of output dropped: too many per second`);
+      if (followed.dropped > 0)
+        followed.logger.warn(`${followed.dropped} lines of output dropped: too many per second`);
       followed.second = second;
       followed.lines = 0;
       followed.dropped = 0;

@@ -52,7 +52,9 @@ export class Ports {
       await this.free(port);
     }
     const { from, to } = this.#options;
-    throw new Error(`no free port from ${from} to ${to} (a freed one rests for a minute); widen runtimes.process.ports`);
+    throw new Error(
+      `no free port from ${from} to ${to} (a freed one rests for a minute); widen runtimes.process.ports`,
+    );
   }
 
   async free(port: number): Promise<void> {

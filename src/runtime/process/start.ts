@@ -84,7 +84,10 @@ function accountOf(user: string): Account {
 
 function startError(app: App, command: string, error: NodeJS.ErrnoException): Error {
   const advice: Record<string, string> = {
-    ENOENT: app.cwd === undefined ? 'there is no such program on PATH' : `there is no such program, or no directory ${app.cwd}`,
+    ENOENT:
+      app.cwd === undefined
+        ? 'there is no such program on PATH'
+        : `there is no such program, or no directory ${app.cwd}`,
     EACCES: 'it is not executable, or the directory may not be entered',
     ENOTDIR: `${app.cwd ?? 'a part of the path'} is no directory`,
     EAGAIN: 'the machine has no room for another process',

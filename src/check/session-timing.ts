@@ -1,0 +1,9 @@
+/** The session's times in milliseconds; the defaults are the protocol's. */
+export interface SessionTiming {
+  readonly ttlMs: number;
+  readonly beatMs: number;
+  /** How long a silent user counts that nobody proved dead. */
+  readonly outageGraceMs: number;
+}
+
+export const defaultSessionTiming: SessionTiming = { ttlMs: 10_000, beatMs: 3_000, outageGraceMs: 300_000 };

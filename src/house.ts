@@ -1,0 +1,150 @@
+import type { Logger } from 'pino';
+import { Booter } from './boot/booter.js';
+import { BootSlots } from './boot/boot-slots.js';
+import { InstanceCheck } from './boot/instance-check.js';
+import { Follower } from './check/follower.js';
+import { LocalApps } from './check/local-apps.js';
+import { isProvedDead } from './check/process-proof.js';
+import { Router } from './check/router.js';
+import { NodeSession } from './check/session.js';
+import type { SessionTiming } from './check/session-timing.js';
+import { Uses } from './check/uses.js';
+import type { ChangeBatch, Cmdb } from './cmdb/cmdb.js';
+import type { Config } from './config/config.js';
+import { Dispatcher, type RequestReport } from './dispatcher.js';
+import { Forwarder } from './forward/forwarder.js';
+import type { RuntimeName } from './model/app.js';
+import type { Clock } from './model/clock.js';
+import { findInstance } from './model/deployment.js';
+import { identify } from './proc-fs.js';
+import type { Runtime } from './runtime/runtime.js';
+import { LogLimit } from './telemetry/log-limit.js';
+import type { Metrics } from './telemetry/metrics.js';
+import { Exits } from './terminate/exits.js';
+import { Reaper } from './terminate/reaper.js';
+import { Reconciler } from './terminate/reconciler.js';
+import { Terminator } from './terminate/terminator.js';
+
+export interface HouseOptions {
+  readonly cmdb: Cmdb;
+  /** Filled by the caller, also later; a runtime that is not there cannot be booted on. */
+  readonly runtimes: ReadonlyMap<RuntimeName, Runtime>;
+  readonly config: Config;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly sessionTiming: SessionTiming;
+  readonly reconcilePeriodMs: number;
+  /** The store is another one than before: apps have to be applied again. */
+  readonly onStoreReplaced: () => void;
+}
+
+/** The four rooms with what connects them; nothing runs yet. */
+export class House {
+  readonly apps: LocalApps;
+  readonly session: NodeSession;
+  readonly router: Router;
+  readonly uses: Uses;
+  readonly booter: Booter;
+  readonly forwarder: Forwarder;
+  readonly terminator: Terminator;
+  readonly reaper: Reaper;
+  readonly reconciler: Reconciler;
+  readonly exits: Exits;
+  readonly follower: Follower;
+  readonly dispatcher: Dispatcher;
+
+  constructor(options: HouseOptions) {
+    const { cmdb, runtimes, config, metrics, clock, logger } = options;
+    const { host } = config.node;
+    const apps = new LocalApps(cmdb);
+    const session = new NodeSession({
+      cmdb,
+      host,
+      process: identify(process.pid),
+      isProvedDead: (other) => isProvedDead(other, host),
+      timing: options.sessionTiming,
+      clock,
+      logger,
+      onRenewed: (old) => void this.uses.renew(old),
+      onStoreReplaced: options.onStoreReplaced,
+    });
+    this.apps = apps;
+    this.session = session;
+    this.router = new Router({ cmdb, apps, isComplete: () => session.storeIsComplete });
+    this.forwarder = new Forwarder({ ...config.http, trustedProxies: config.trustedProxies });
+    this.uses = new Uses({
+      apps,
+      session,
+      clock,
+      logger,
+      onSeatFreed: (local) => this.booter.seatFreed(local),
+      onEnded: (instanceId) => this.forwarder.endInstance(instanceId),
+    });
+    const onTerminated = metrics.terminated.bind(metrics);
+    const terminator = new Terminator({ cmdb, apps, runtimes, logger, onTerminated });
+    this.terminator = terminator;
+    this.booter = new Booter({
+      apps,
+      uses: this.uses,
+      session,
+      slots: new BootSlots(config.boot.concurrency),
+      runtimes,
+      host,
+      clock,
+      logger,
+      terminate: (app, id) => void terminator.terminate(app, id),
+      onBoot: metrics.boot.bind(metrics),
+      onQueue: metrics.queueChanged.bind(metrics),
+    });
+    this.reaper = new Reaper({ cmdb, apps, session, terminator, host, clock, logger });
+    const periodMs = options.reconcilePeriodMs;
+    this.reconciler = new Reconciler({
+      ...{ cmdb, apps, session, runtimes, terminator, host },
+      reaper: this.reaper,
+      clock,
+      logger,
+      periodMs,
+    });
+    this.exits = new Exits({ apps, clock, logger });
+    this.follower = new Follower({ cmdb, clock, logger, onChanges: (changes) => this.#follow(changes) });
+    this.dispatcher = this.#dispatcher(options);
+  }
+
+  /** What the change log tells: domains may lead elsewhere, known apps are read again, changed ones looked at. */
+  async #follow({ changes, lost }: ChangeBatch): Promise<void> {
+    const appChanges = changes.filter(({ version }) => version === undefined);
+    if (lost || appChanges.length > 0) this.router.forget();
+    if (lost) return this.apps.refreshAll();
+    await Promise.all(changes.map(({ app, version }) => this.apps.refresh(app, version)));
+    await Promise.all(appChanges.map(({ app }) => this.reaper.look(app)));
+  }
+
+  #dispatcher({ runtimes, config, metrics, clock, logger }: HouseOptions): Dispatcher {
+    const limit = new LogLimit({ clock, logger });
+    const instanceCheck = new InstanceCheck({
+      runtimeOf: ({ app, instanceId }) => {
+        const deployment = this.apps.get(app.name)?.deployment;
+        const instance = deployment && findInstance(deployment, instanceId);
+        return instance?.host === config.node.host ? runtimes.get(instance.runtime) : undefined;
+      },
+      onDead: (runtime, exit) => this.exits.report(runtime, exit),
+    });
+    return new Dispatcher({
+      session: this.session,
+      router: this.router,
+      booter: this.booter,
+      forwarder: this.forwarder,
+      instanceCheck,
+      clock,
+      logRefusal: (fields, message) =>
+        limit.warn(`${String(fields['code'])} ${String(fields['app'])}`, fields, message),
+      onRequest: (report) => count(metrics, report),
+    });
+  }
+}
+
+function count(metrics: Metrics, { app, code, cold, durationMs, outcome, errorCode }: RequestReport): void {
+  if (app === undefined) metrics.refused(errorCode ?? 'bad_request');
+  else metrics.request(app, code, cold ? 'cold' : 'warm', durationMs, outcome, errorCode);
+}

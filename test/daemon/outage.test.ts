@@ -1,0 +1,59 @@
+import t from 'tap';
+import { install, isAlive, startDaemon, until } from '../fixtures/daemon.js';
+import { startRedis } from '../fixtures/redis.js';
+import { ask, askIdentity, instances } from '../fixtures/request.js';
+
+const unavailable = { status: 503, headers: { 'x-fastcontainer-error': 'cmdb_unavailable', 'retry-after': /^\d+$/ } };
+
+t.test('a store that is down at the start is waited for, and /readyz says why', async (t) => {
+  const redis = await startRedis(t);
+  if (!redis) return;
+  await redis.stop();
+  const { port, admin, log } = await startDaemon(t, await install(t, { cmdb: redis.url }));
+  const ready = await fetch(`${admin}/readyz`);
+  t.equal(ready.status, 503);
+  t.match(await ready.json(), { checks: { cmdb: { ok: false, detail: /\w/ }, apps: { ok: false } } });
+  t.match(await ask(port, 'hello.localhost'), unavailable);
+  t.ok(
+    log.some(({ msg, level }) => level === 40 && /cannot be reached/.test(String(msg))),
+    'the log says so',
+  );
+  await redis.restart();
+  await until(async () => (await fetch(`${admin}/readyz`)).status === 200);
+  t.equal((await ask(port, 'hello.localhost')).status, 200);
+});
+
+t.test('while the store is away known apps answer, and what needs a boot is refused', async (t) => {
+  const redis = await startRedis(t);
+  if (!redis) return;
+  const installation = await install(t, { cmdb: redis.url }, { hello: {}, sleeping: {} });
+  const { port } = await startDaemon(t, installation);
+  const { pid } = await askIdentity(port, 'hello.localhost');
+  redis.process.kill('SIGSTOP');
+  t.match(await askIdentity(port, 'hello.localhost'), { pid });
+  t.match(await ask(port, 'sleeping.localhost'), unavailable);
+  t.match(await askIdentity(port, 'hello.localhost'), { pid });
+  redis.process.kill('SIGCONT');
+  await until(async () => (await ask(port, 'sleeping.localhost')).status === 200);
+  t.ok(isAlive(pid));
+});
+
+t.test('a store that comes back empty gets its apps again, and running containers are used, not doubled', async (t) => {
+  const redis = await startRedis(t);
+  if (!redis) return;
+  const { port, admin, log } = await startDaemon(t, await install(t, { cmdb: redis.url }));
+  const { pid } = await askIdentity(port, 'hello.localhost');
+  await redis.restart();
+  await until(async () => {
+    const answer = await ask(port, 'hello.localhost');
+    if (answer.status === 404) t.fail('an app must not be unknown because the store was replaced');
+    return answer.status === 200 ? answer : undefined;
+  });
+  await until(() => log.find(({ msg }) => /another store than before/.test(String(msg))));
+  await until(async () => {
+    const all = await instances(admin, 'hello').catch(() => []);
+    return all.length === 1 && all[0]?.state === 'ready';
+  });
+  const after = await until(() => askIdentity(port, 'hello.localhost').catch(() => undefined));
+  t.ok(after.pid === pid || !isAlive(pid), 'not two of them');
+});

@@ -1,0 +1,40 @@
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import { install, isAlive, spawnDaemon, until } from '../fixtures/daemon.js';
+import { ask, askIdentity } from '../fixtures/request.js';
+
+t.test('a file that an editor replaces is applied, with a log line of what changed', async (t) => {
+  const installation = await install(t);
+  const { port, log } = await spawnDaemon(t, installation, '--stop-apps');
+  const { pid } = await askIdentity(port, 'hello.localhost');
+  t.teardown(() => isAlive(pid) && process.kill(pid, 'SIGKILL'));
+  const path = join(installation.dir, 'apps', 'hello.yaml');
+  await writeFile(`${path}.swp`, (await readFile(path, 'utf8')).replace('idleTtl: 1m', 'idleTtl: 2m'));
+  await rename(`${path}.swp`, path);
+  const line = await until(() => log.find(({ msg }) => String(msg).startsWith('configuration reloaded')));
+  t.match(line, { msg: /app hello: idleTtl 1m → 2m|idleTtl/ });
+});
+
+t.test('a bad file keeps the old configuration and says why, and a mended one is taken on SIGHUP', async (t) => {
+  const installation = await install(t);
+  const { child, port, log } = await spawnDaemon(t, installation, '--stop-apps');
+  await installation.writeApp('hello', { idleTTL: '5m' });
+  const error = await until(() => log.find(({ msg }) => /not reloaded/.test(String(msg))));
+  t.match(error, { msg: /hello\.yaml:\d+ .*idleTTL/ });
+  const { pid } = await askIdentity(port, 'hello.localhost');
+  t.teardown(() => isAlive(pid) && process.kill(pid, 'SIGKILL'));
+  await installation.writeApp('hello', { domains: ['hello.localhost', 'other.localhost'] });
+  child.kill('SIGHUP');
+  await until(async () => (await ask(port, 'other.localhost')).status === 200);
+});
+
+t.test('a domain that two apps claim is refused with the names of both', async (t) => {
+  const installation = await install(t);
+  const { log } = await spawnDaemon(t, installation);
+  await installation.writeApp('thief', { domains: ['hello.localhost'] });
+  const error = await until(() => log.find(({ msg }) => /not reloaded/.test(String(msg))));
+  t.match(String(error['msg']), /hello\.localhost/);
+  t.match(JSON.stringify(error), /thief\.yaml/);
+  t.match(JSON.stringify(error), /hello\.yaml/);
+});
