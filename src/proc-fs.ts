@@ -1,5 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { open, readdir, readFile, readlink } from 'node:fs/promises';
+
+/** State of a listening socket in /proc/net/tcp. */
+const listening = '0A';
 
 /** What /proc/PID/stat says. Times are clock ticks since the machine booted. */
 export interface ProcessStat {
@@ -79,18 +82,32 @@ export async function socketInodes(pid: number): Promise<Set<string> | undefined
 
 /** Inodes of the TCP sockets that listen on a port; undefined where that cannot be read. */
 export async function listeningInodes(port: number): Promise<string[] | undefined> {
-  const tables = await Promise.all(
-    ['tcp', 'tcp6'].map((name) => readFile(`/proc/net/${name}`, 'utf8').catch(() => '')),
-  );
+  const tables = await Promise.all(['tcp', 'tcp6'].map((name) => readListening(`/proc/net/${name}`).catch(() => '')));
   if (tables.every((table) => table === '')) return undefined;
   const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
-  const listening = '0A';
   return tables.flatMap((table) =>
     table.split('\n').flatMap((line) => {
       const fields = line.trim().split(/\s+/);
       return fields[1]?.endsWith(suffix) && fields[3] === listening && fields[9] ? [fields[9]] : [];
     }),
   );
+}
+
+/** The beginning of a table of sockets: those that listen come first, and the connections after them may be many. */
+async function readListening(path: string): Promise<string> {
+  const file = await open(path);
+  try {
+    let table = '';
+    for (;;) {
+      const { bytesRead, buffer } = await file.read(Buffer.alloc(16_384), 0, 16_384, null);
+      table += buffer.toString('latin1', 0, bytesRead);
+      const states = table.split('\n').map((line) => line.trim().split(/\s+/)[3]);
+      // The first line is the header; the last one may not have ended.
+      if (bytesRead === 0 || states.slice(1, -1).some((state) => state !== listening)) return table;
+    }
+  } finally {
+    await file.close();
+  }
 }
 
 /** The command name may contain anything, so fields count from its closing parenthesis: state is field 3. */

@@ -1,13 +1,17 @@
-import type { ChildProcess } from 'node:child_process';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import type { Clock, Timer } from '../model/clock.js';
+import type { App } from '../model/app.js';
+import type { Clock } from '../model/clock.js';
 import type { Address } from '../model/instance.js';
-import { identify, isRunning, listeningInodes, type ProcessIdentity, socketInodes } from '../proc-fs.js';
-import { membersOf } from './process/members.js';
+import { identify, isRunning, type ProcessIdentity } from '../proc-fs.js';
+import { end } from './process/end.js';
+import { Exits } from './process/exits.js';
+import { Listening } from './process/listening.js';
+import { findMain } from './process/members.js';
 import { Output } from './process/output.js';
 import { Ports } from './process/ports.js';
-import { type ProcessRecord, ProcessRecords } from './process/records.js';
+import { isSafeId, type ProcessRecord, ProcessRecords } from './process/records.js';
 import { start } from './process/start.js';
 import type { BootOptions, Exit, FoundInstance, InstanceSpec, Inspection, Runtime } from './runtime.js';
 
@@ -28,18 +32,21 @@ export interface ProcessRuntimeOptions {
   readonly logLinesPerSecond?: number;
 }
 
-/** How often processes that are not our children are looked at: a dispatcher before this one started them. */
-const adoptedCheckMs = 1_000;
-const deathCheckMs = 5;
-const longestDeathCheckMs = 100;
-/** After SIGKILL the kernel may take its time with a process in an uninterruptible call. */
-const killLimitMs = 30_000;
-
-/** Opens the runtime that runs apps as plain processes of this machine, and takes up those that run already. */
+/**
+ * Opens the runtime that runs apps as plain processes of this machine, and takes up those that run already. Throws an
+ * Error where the directory cannot be used, or the machine has no /proc, without which no process can be trusted.
+ */
 export async function openProcessRuntime(options: ProcessRuntimeOptions): Promise<Runtime> {
   const runtime = new ProcessRuntime(options);
   await runtime.open();
   return runtime;
+}
+
+interface Boot {
+  /** Aborted by a stop that comes meanwhile. */
+  readonly stop: AbortController;
+  /** Resolves when the boot has ended, however. */
+  readonly done: Promise<unknown>;
 }
 
 class ProcessRuntime implements Runtime {
@@ -48,58 +55,52 @@ class ProcessRuntime implements Runtime {
   readonly #records: ProcessRecords;
   readonly #ports: Ports;
   readonly #output: Output;
+  readonly #exits: Exits;
+  readonly #listening: Listening;
   readonly #bindHost: string;
-  readonly #watchers = new Set<(exit: Exit) => void>();
-  /** Running processes of an earlier dispatcher, by instance id. */
-  readonly #adopted = new Map<string, ProcessRecord>();
-  /** Causes of death of our children, until they are stopped. */
-  readonly #causes = new Map<string, string>();
+  readonly #booting = new Map<string, Boot>();
   readonly #stopping = new Map<string, Promise<void>>();
-  #timer: Timer | undefined;
-  #closed = false;
+  /** Records that could not be read and apps whose limits are ignored: said once each. */
+  readonly #said = new Set<string>();
 
   constructor(options: ProcessRuntimeOptions) {
-    const { stateDir, logger, clock } = options;
+    const { stateDir, logger, clock, outputMaxBytes: maxBytes = 1024 * 1024, logLinesPerSecond = 50 } = options;
     this.#options = options;
     this.#bindHost = options.bindHost ?? '127.0.0.1';
-    this.#records = new ProcessRecords(join(stateDir, 'instances'));
-    this.#ports = new Ports({ directory: join(stateDir, 'ports'), ...options.ports, bindHost: this.#bindHost, clock });
-    this.#output = new Output({
-      directory: join(stateDir, 'output'),
-      logger,
+    this.#records = new ProcessRecords(join(stateDir, 'instances'), (path) => this.#sayUnreadable(path));
+    const isKnown = async (id: string) => (await this.#records.read(id)) !== undefined;
+    const directory = join(stateDir, 'ports');
+    this.#ports = new Ports({ directory, ...options.ports, bindHost: this.#bindHost, clock, isKnown });
+    const linesPerSecond = logLinesPerSecond;
+    this.#output = new Output({ directory: join(stateDir, 'output'), logger, clock, maxBytes, linesPerSecond });
+    this.#listening = new Listening(clock);
+    this.#exits = new Exits({
       clock,
-      maxBytes: options.outputMaxBytes ?? 1024 * 1024,
-      linesPerSecond: options.logLinesPerSecond ?? 50,
+      onDeath: (record) => void this.#killLeftovers(record),
+      onCheck: (record) => this.#followOrphan(record),
     });
   }
 
   async open(): Promise<void> {
+    if (identify(process.pid).startTime === '') {
+      throw new Error('the process runtime needs /proc, which this machine does not show; use docker instead');
+    }
+    await mkdir(this.#options.stateDir, { recursive: true, mode: 0o700 });
     await this.#records.open();
-    await this.#output.open();
-    await this.#ports.open(async (id) => (await this.#records.read(id)) !== undefined);
-    for (const record of await this.#mine()) await this.#adopt(record);
-    this.#checkAdopted();
+    await this.#ports.open();
+    await this.#output.open(async (id) => (await this.#records.read(id)) !== undefined);
+    for (const record of await this.#mine()) this.#exits.adopt(await this.#resolve(record));
   }
 
-  async boot(spec: InstanceSpec, { signal, onPhase }: BootOptions): Promise<Address> {
-    const { clock, cmdbName, advertiseHost } = this.#options;
-    const { id, app, revision } = spec;
-    const from = clock.monotonic();
-    signal.throwIfAborted();
-    const port = await this.#ports.lease(id);
-    const record: ProcessRecord = { v: 1, id, app: app.name, revision, cmdb: cmdbName, port };
-    try {
-      await this.#records.write(record);
-      const createdAt = clock.monotonic();
-      onPhase('create', createdAt - from);
-      await this.#start(spec, record);
-      onPhase('start', clock.monotonic() - createdAt);
-      signal.throwIfAborted();
-      return { host: advertiseHost ?? this.#bindHost, port };
-    } catch (error) {
-      await this.stop(id, 0);
-      throw error;
-    }
+  boot(spec: InstanceSpec, { signal, onPhase }: BootOptions): Promise<Address> {
+    const { id } = spec;
+    if (this.#booting.has(id)) return Promise.reject(new Error(`instance ${id} boots already`));
+    const stop = new AbortController();
+    const booting = this.#boot(spec, { signal: AbortSignal.any([signal, stop.signal]), onPhase }).finally(() =>
+      this.#booting.delete(id),
+    );
+    this.#booting.set(id, { stop, done: booting.catch(() => {}) });
+    return booting;
   }
 
   stop(id: string, graceMs: number): Promise<void> {
@@ -109,26 +110,25 @@ class ProcessRuntime implements Runtime {
   }
 
   async inspect(id: string): Promise<Inspection> {
-    const record = await this.#records.read(id);
-    if (!record) return { state: 'gone' };
-    if (!record.process || !isRunning(record.process)) return { state: 'exited', cause: this.#causeOf(id) };
-    return { state: 'running', listening: await isListening(record) };
+    const found = await this.#records.read(id);
+    if (!found) return { state: 'gone' };
+    const record = await this.#resolve(found);
+    if (!isAlive(record)) return { state: 'exited', cause: this.#exits.causeOf(id) };
+    return { state: 'running', listening: await this.#listening.isOwn(record) };
   }
 
   async list(): Promise<FoundInstance[]> {
-    const host = this.#options.advertiseHost ?? this.#bindHost;
-    return (await this.#mine()).map(({ id, app, revision, port, process }) => ({
-      id,
-      app,
-      revision,
-      running: process !== undefined && isRunning(process),
-      address: { host, port },
-    }));
+    const records = await Promise.all((await this.#mine()).map((record) => this.#resolve(record)));
+    // What another dispatcher started since is watched from now on: it may die before its instances do.
+    for (const record of records) this.#exits.adopt(record);
+    return records.map((record) => {
+      const { id, app, revision, host, port } = record;
+      return { id, app, revision, running: isAlive(record), address: { host, port } };
+    });
   }
 
   watch(onExit: (exit: Exit) => void): () => void {
-    this.#watchers.add(onExit);
-    return () => this.#watchers.delete(onExit);
+    return this.#exits.watch(onExit);
   }
 
   output(id: string, maxBytes: number): Promise<string> {
@@ -136,129 +136,124 @@ class ProcessRuntime implements Runtime {
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    this.#timer?.cancel();
-    this.#watchers.clear();
+    this.#exits.close();
     this.#output.close();
-    await Promise.all(this.#stopping.values());
+    await Promise.allSettled(this.#stopping.values());
   }
 
   async #mine(): Promise<ProcessRecord[]> {
     return (await this.#records.all()).filter(({ cmdb }) => cmdb === this.#options.cmdbName);
   }
 
-  async #start(spec: InstanceSpec, record: ProcessRecord): Promise<void> {
-    const { cmdbName } = this.#options;
-    const { id, app } = spec;
-    const file = await this.#output.create(id);
-    let child: ChildProcess;
+  async #boot(spec: InstanceSpec, { signal, onPhase }: BootOptions): Promise<Address> {
+    const { clock, cmdbName, advertiseHost } = this.#options;
+    const { id, app, revision } = spec;
+    const from = clock.monotonic();
+    signal.throwIfAborted();
+    if (!isSafeId(id)) throw new Error(`'${id}' is no instance id: lower-case letters, digits and '-' make one`);
+    if (await this.#records.read(id)) throw new Error(`instance ${id} exists already; ids are never used again`);
+    const port = await this.#ports.lease(id);
+    const host = advertiseHost ?? this.#bindHost;
+    const booter = identify(process.pid);
+    let record: ProcessRecord = { v: 1, id, app: app.name, revision, cmdb: cmdbName, host, port, booter };
     try {
-      child = await start({ spec, cmdbName, host: this.#bindHost, port: record.port, output: file.fd });
+      await this.#records.write(record);
+      const createdAt = clock.monotonic();
+      onPhase('create', createdAt - from);
+      signal.throwIfAborted();
+      record = { ...record, process: await this.#start(spec, record) };
+      if (!(await this.#records.read(id))) throw new Error(`instance ${id} was stopped while it booted`);
+      await this.#records.write(record);
+      this.#output.follow(id, app.name, false);
+      onPhase('start', clock.monotonic() - createdAt);
+      signal.throwIfAborted();
+      return { host, port };
+    } catch (error) {
+      // Where this fails too, the record stays, is listed, and can be stopped again: the first error is what matters.
+      await this.#remove(record, 0).catch(() => {});
+      throw error;
+    }
+  }
+
+  async #start(spec: InstanceSpec, record: ProcessRecord): Promise<ProcessIdentity> {
+    const { id, port } = record;
+    this.#sayUnlimited(spec.app);
+    const file = await this.#output.create(id);
+    try {
+      this.#exits.expect(id);
+      const told = { spec, cmdbName: this.#options.cmdbName, host: this.#bindHost, port, output: file.fd };
+      return await start({ ...told, onExit: (cause, process) => this.#exits.died({ ...record, process }, cause) });
     } finally {
       await file.close();
     }
-    // The identity is read before anything else is waited for: until the exit is reaped, the pid cannot be another's.
-    const whole = { ...record, process: identify(child.pid ?? 0) };
-    child.once('exit', (code, signal) => this.#died(whole, signal ? `signal ${signal}` : `exit code ${code ?? 0}`));
-    await this.#records.write(whole);
-    await this.#output.follow(id, app.name, false);
-    if (app.limits.memoryBytes !== undefined || app.limits.cpus !== undefined || app.limits.pids !== undefined) {
-      this.#options.logger.debug({ app: app.name }, 'the process runtime does not enforce limits; use docker for that');
-    }
-  }
-
-  #died(record: ProcessRecord, cause: string): void {
-    this.#causes.set(record.id, cause);
-    this.#adopted.delete(record.id);
-    // An instance is its main process: what it left behind must not hold the port.
-    if (!this.#stopping.has(record.id)) void this.#killLeftovers(record);
-    for (const watcher of this.#watchers) watcher({ id: record.id, app: record.app, cause });
-  }
-
-  async #killLeftovers(record: ProcessRecord): Promise<void> {
-    for (const pid of await membersOf(record)) kill(pid, 'SIGKILL');
-  }
-
-  #causeOf(id: string): string {
-    return this.#causes.get(id) ?? 'it ended while no dispatcher watched';
-  }
-
-  async #adopt(record: ProcessRecord): Promise<void> {
-    if (!record.process || !isRunning(record.process)) return;
-    this.#adopted.set(record.id, record);
-    await this.#output.follow(record.id, record.app, true);
-  }
-
-  #checkAdopted(): void {
-    if (this.#closed) return;
-    for (const record of this.#adopted.values()) {
-      if (record.process && !isRunning(record.process)) this.#died(record, 'it ended');
-    }
-    if (this.#adopted.size === 0) return;
-    this.#timer = this.#options.clock.after(adoptedCheckMs, () => this.#checkAdopted());
   }
 
   async #stop(id: string, graceMs: number): Promise<void> {
+    const boot = this.#booting.get(id);
+    boot?.stop.abort(new Error(`instance ${id} was stopped while it booted`));
+    await boot?.done;
     const record = await this.#records.read(id);
-    if (!record) return;
-    const { clock } = this.#options;
-    const leader = record.process;
-    if (leader && isRunning(leader) && graceMs > 0) {
-      if (!kill(-leader.pid, 'SIGTERM')) kill(leader.pid, 'SIGTERM');
-      await this.#untilDead(leader, clock.monotonic() + graceMs);
-    }
-    await this.#killAll(record);
-    await this.#records.remove(id);
+    if (record) await this.#remove(await this.#resolve(record), graceMs);
+  }
+
+  /** The record goes last, so that what fails on the way can be tried again. */
+  async #remove(record: ProcessRecord, graceMs: number): Promise<void> {
+    const { id, port } = record;
+    await end(record, { graceMs, clock: this.#options.clock });
     await this.#output.remove(id);
-    this.#adopted.delete(id);
-    this.#causes.delete(id);
-    await this.#ports.free(record.port);
+    await this.#ports.free(port, id);
+    await this.#records.remove(id);
+    this.#exits.forget(id);
   }
 
-  /** Kills until no member is left: a process may start another one while it is being killed. */
-  async #killAll(record: ProcessRecord): Promise<void> {
-    const limit = this.#options.clock.monotonic() + killLimitMs;
-    for (;;) {
-      const left = await membersOf(record);
-      if (left.length === 0) return;
-      for (const pid of left) kill(pid, 'SIGKILL');
-      if (this.#options.clock.monotonic() > limit) {
-        throw new Error(`processes ${left.join(', ')} of ${record.id} do not die after SIGKILL`);
-      }
-      await this.#pause(deathCheckMs);
+  /** An instance is its main process: what that left behind must not hold the port. A stop takes care of it itself. */
+  async #killLeftovers(record: ProcessRecord): Promise<void> {
+    if (this.#stopping.has(record.id)) return;
+    try {
+      await end(record, { graceMs: 0, clock: this.#options.clock, trustGroup: true });
+    } catch (error) {
+      this.#options.logger.warn(
+        { err: error, app: record.app, instance: record.id },
+        'could not kill what an app left',
+      );
     }
   }
 
-  async #untilDead(leader: ProcessIdentity, deadline: number): Promise<void> {
-    let pauseMs = deathCheckMs;
-    while (isRunning(leader) && this.#options.clock.monotonic() < deadline) {
-      await this.#pause(pauseMs);
-      pauseMs = Math.min(longestDeathCheckMs, pauseMs * 1.5);
-    }
+  /** A dispatcher that died between the start and its record left only a marked process: it is looked for. */
+  async #resolve(record: ProcessRecord): Promise<ProcessRecord> {
+    if (record.process || isRunning(record.booter)) return record;
+    const main = await findMain(record.id);
+    if (!main) return record;
+    const whole = { ...record, process: main };
+    await this.#records.write(whole);
+    return whole;
   }
 
-  #pause(delayMs: number): Promise<void> {
-    return new Promise((resolve) => this.#options.clock.after(delayMs, resolve));
+  /** While the dispatcher that started it runs, that one writes its output to the log. */
+  #followOrphan({ id, app, booter }: ProcessRecord): void {
+    if (this.#output.isFollowed(id)) return;
+    if (booter.pid === process.pid || !isRunning(booter)) this.#output.follow(id, app, true);
+  }
+
+  #sayUnlimited({ name, limits }: App): void {
+    const ignored = Object.keys(limits).filter((limit) => limits[limit as keyof typeof limits] !== undefined);
+    if (ignored.length === 0 || this.#said.has(name)) return;
+    this.#said.add(name);
+    this.#options.logger.warn(
+      { app: name, ignored },
+      'the process runtime does not enforce limits; use docker for that',
+    );
+  }
+
+  #sayUnreadable(path: string): void {
+    if (this.#said.has(path)) return;
+    this.#said.add(path);
+    const advice = 'if no process of it runs, remove the file';
+    this.#options.logger.error({ path }, `the record of an instance cannot be read and is skipped; ${advice}`);
   }
 }
 
-/** Whether one of the instance's processes holds a listening socket on its port. */
-async function isListening(record: ProcessRecord): Promise<boolean | undefined> {
-  const inodes = await listeningInodes(record.port);
-  if (!inodes || !record.process) return undefined;
-  if (inodes.length === 0) return false;
-  const own = await socketInodes(record.process.pid);
-  if (!own) return undefined;
-  if (inodes.some((inode) => own.has(inode))) return true;
-  const others = await Promise.all((await membersOf(record)).map((pid) => socketInodes(pid)));
-  return others.some((held) => held && inodes.some((inode) => held.has(inode)));
-}
-
-/** False where there is no such process. */
-function kill(pid: number, signal: NodeJS.Signals): boolean {
-  try {
-    return process.kill(pid, signal);
-  } catch {
-    return false;
-  }
+/** An instance that is about to be started lives as long as the dispatcher that does it. */
+function isAlive({ process, booter }: ProcessRecord): boolean {
+  return isRunning(process ?? booter);
 }

@@ -1,35 +1,79 @@
-import { allProcesses, hasInEnvironment, isRunning, type ProcessStat } from '../../proc-fs.js';
+import { readdir, readFile } from 'node:fs/promises';
+import {
+  allProcesses,
+  hasInEnvironment,
+  identify,
+  isRunning,
+  type ProcessIdentity,
+  type ProcessStat,
+  statOf,
+} from '../../proc-fs.js';
+import { marker } from './environment.js';
 import type { ProcessRecord } from './records.js';
 
-/** Every process is started with this entry in its environment, and so are its children unless they clear it. */
-export function marker(id: string): string {
-  return `FASTCONTAINER_INSTANCE=${id}`;
-}
-
 /**
- * All processes of an instance: its main process, the group and the descendants of that, and whatever carries its marker,
- * also after it left the group. A group whose leader is dead is trusted only by the marker, as its number may be another's.
+ * All processes of an instance: its main process, its group, whatever carries its marker, also after it left the group, and
+ * the descendants of all these. A group whose leader is dead may be another's by now; it is counted only with
+ * `trustGroup`, for a leader that was seen alive a moment ago, and not where its number is used again.
  */
-export async function membersOf(record: ProcessRecord): Promise<number[]> {
-  const all = await allProcesses();
+export async function membersOf(record: ProcessRecord, trustGroup = false): Promise<ProcessStat[]> {
+  const all = (await allProcesses()).filter(({ pid }) => pid !== process.pid && pid > 1);
   const marked = await Promise.all(all.map(({ pid }) => hasInEnvironment(pid, marker(record.id))));
-  const members = new Set(all.filter((_, index) => marked[index]).map(({ pid }) => pid));
-  const leader = record.process;
-  if (leader && isRunning(leader)) {
-    members.add(leader.pid);
-    for (const { pid, group } of all) if (group === leader.pid) members.add(pid);
-  }
+  const members = new Map(all.filter((_, index) => marked[index]).map((stat) => [stat.pid, stat]));
+  const group = ownGroup(record, trustGroup);
+  for (const stat of all) if (stat.group === group) members.set(stat.pid, stat);
   addDescendants(all, members);
-  members.delete(process.pid);
-  return [...members];
+  return [...members.values()];
 }
 
-function addDescendants(all: readonly ProcessStat[], members: Set<number>): void {
+/** The number of the group that is certainly the instance's; see `membersOf`. */
+export function ownGroup({ process: main }: ProcessRecord, trustGroup: boolean): number | undefined {
+  if (!main) return undefined;
+  return isRunning(main) || (trustGroup && statOf(main.pid) === undefined) ? main.pid : undefined;
+}
+
+/** Whether a group has a member that is no zombie. */
+export async function groupLives(group: number): Promise<boolean> {
+  try {
+    process.kill(-group, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+  }
+  return (await allProcesses()).some((stat) => stat.group === group);
+}
+
+/** The main process of an instance whose dispatcher died before it could write it down: a marked leader of a group. */
+export async function findMain(id: string): Promise<ProcessIdentity | undefined> {
+  const leaders = (await allProcesses()).filter(({ pid, group }) => pid === group && pid > 1);
+  const marked = await Promise.all(leaders.map(({ pid }) => hasInEnvironment(pid, marker(id))));
+  const [main] = leaders
+    .filter((_, index) => marked[index])
+    .toSorted((a, b) => Number(a.startTime) - Number(b.startTime) || a.pid - b.pid);
+  return main && identify(main.pid);
+}
+
+/** A process and its descendants, by the kernel's lists of children: much cheaper than to look at all processes. */
+export async function treeOf(pid: number): Promise<number[]> {
+  const tree = [pid];
+  for (const parent of tree) tree.push(...(await childrenOf(parent)));
+  return tree;
+}
+
+/** None where the kernel keeps no such lists (CONFIG_PROC_CHILDREN). */
+async function childrenOf(pid: number): Promise<number[]> {
+  const tasks = await readdir(`/proc/${pid}/task`).catch(() => []);
+  const lists = await Promise.all(
+    tasks.map((task) => readFile(`/proc/${pid}/task/${task}/children`, 'utf8').catch(() => '')),
+  );
+  return lists.flatMap((list) => list.split(' ').filter(Boolean).map(Number));
+}
+
+function addDescendants(all: readonly ProcessStat[], members: Map<number, ProcessStat>): void {
   for (let grown = true; grown;) {
     grown = false;
-    for (const { pid, parent } of all) {
-      if (!members.has(parent) || members.has(pid)) continue;
-      members.add(pid);
+    for (const stat of all) {
+      if (!members.has(stat.parent) || members.has(stat.pid)) continue;
+      members.set(stat.pid, stat);
       grown = true;
     }
   }

@@ -1,50 +1,43 @@
-import { type FSWatcher, watch } from 'node:fs';
-import { appendFile, type FileHandle, mkdir, open, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Clock } from '../../model/clock.js';
+import { Follower } from './follower.js';
+import { LineLog } from './line-log.js';
+import { isSafeId } from './records.js';
 
 export interface OutputOptions {
   readonly directory: string;
   readonly logger: Logger;
   readonly clock: Clock;
-  /** A file that grows beyond this loses its older half. */
+  /** Of each instance's file. */
   readonly maxBytes: number;
   readonly linesPerSecond: number;
 }
 
-interface Followed {
-  readonly logger: Logger;
-  offset: number;
-  rest: string;
-  reading: Promise<void> | undefined;
-  again: boolean;
-  second: number;
-  lines: number;
-  dropped: number;
-}
-
-const longestLine = 2_000;
-const readBytes = 64 * 1024;
-
 /**
  * Output of the instances: a file each, which the process writes to itself, so that it outlives the dispatcher. Here the
- * files are kept within their size and followed into the log, by the kernel's notice of a change, not by polling.
+ * files are kept within their size and followed into the log.
  */
 export class Output {
   readonly #options: OutputOptions;
-  readonly #followed = new Map<string, Followed>();
-  #watcher: FSWatcher | undefined;
+  readonly #followers = new Map<string, Follower>();
+  #warned = false;
+  #closed = false;
 
   constructor(options: OutputOptions) {
     this.#options = options;
   }
 
-  async open(): Promise<void> {
-    await mkdir(this.#options.directory, { recursive: true, mode: 0o700 });
-    this.#watcher = watch(this.#options.directory, { persistent: false }, (_event, file) => {
-      if (file?.endsWith('.log')) void this.#read(file.slice(0, -'.log'.length));
-    });
+  /** `isKnown`: whether an instance still exists; what others wrote is removed. */
+  async open(isKnown: (id: string) => Promise<boolean>): Promise<void> {
+    const { directory } = this.#options;
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    for (const file of await readdir(directory)) {
+      const id = file.slice(0, -'.log'.length);
+      if (file.endsWith('.log') && isSafeId(id) && !(await isKnown(id)))
+        await rm(join(directory, file), { force: true });
+    }
   }
 
   /** A file to hand to a process as stdout and stderr. The caller closes it. */
@@ -52,110 +45,64 @@ export class Output {
     return open(this.#path(id), 'a', 0o600);
   }
 
-  /** Writes the instance's lines to the log from now on; with `fromEnd`, without what is there already. */
-  async follow(id: string, app: string, fromEnd: boolean): Promise<void> {
-    const offset = fromEnd ? await this.#size(id) : 0;
-    const logger = this.#options.logger.child({ app, instance: id });
-    const none = { rest: '', reading: undefined, again: false, second: 0, lines: 0, dropped: 0 };
-    this.#followed.set(id, { logger, offset, ...none });
-    await this.#read(id);
+  /** Writes the instance's lines to the log from now on: all of them, or with `fromEnd` those to come. Harmless twice. */
+  follow(id: string, app: string, fromEnd: boolean): void {
+    if (this.#closed || this.#followers.has(id)) return;
+    const { logger, clock, maxBytes, linesPerSecond } = this.#options;
+    const lines = new LineLog({ logger: logger.child({ app, instance: id }), clock, linesPerSecond });
+    const offset = fromEnd ? undefined : 0;
+    const onUnwatchable = (error: unknown) => this.#warnOnce(error);
+    const follower = new Follower({ path: this.#path(id), lines, clock, maxBytes, offset, onUnwatchable });
+    this.#followers.set(id, follower);
+    follower.start();
   }
 
-  /** The last bytes of the file; '' where there is none. */
+  /** The last bytes of the file, from the beginning of a character; '' where there is none. */
   async tail(id: string, maxBytes: number): Promise<string> {
-    const file = await open(this.#path(id), 'r').catch(() => undefined);
+    const file = isSafeId(id) ? await open(this.#path(id), 'r').catch(() => undefined) : undefined;
     if (!file) return '';
     try {
       const { size } = await file.stat();
-      const length = Math.min(size, maxBytes);
-      const { buffer } = await file.read(Buffer.alloc(length), 0, length, size - length);
-      return buffer.toString('utf8');
+      const length = Math.max(0, Math.min(size, maxBytes, this.#options.maxBytes));
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, size - length);
+      return fromWholeCharacter(buffer.subarray(0, bytesRead)).toString('utf8');
     } finally {
       await file.close();
     }
   }
 
   async remove(id: string): Promise<void> {
-    await this.#read(id);
-    this.#followed.delete(id);
-    await rm(this.#path(id), { force: true });
+    const follower = this.#followers.get(id);
+    this.#followers.delete(id);
+    await follower?.finish();
+    if (isSafeId(id)) await rm(this.#path(id), { force: true });
+  }
+
+  isFollowed(id: string): boolean {
+    return this.#followers.has(id);
   }
 
   close(): void {
-    this.#watcher?.close();
-    this.#followed.clear();
+    this.#closed = true;
+    for (const follower of this.#followers.values()) follower.stop();
+    this.#followers.clear();
   }
 
-  async #read(id: string): Promise<void> {
-    const followed = this.#followed.get(id);
-    if (!followed) return;
-    followed.again = true;
-    followed.reading ??= this.#readNew(id, followed).finally(() => {
-      followed.reading = undefined;
-    });
-    await followed.reading;
-  }
-
-  async #readNew(id: string, followed: Followed): Promise<void> {
-    const file = await open(this.#path(id), 'r+').catch(() => undefined);
-    if (!file) return;
-    try {
-      while (followed.again) {
-        followed.again = false;
-        const { size } = await file.stat();
-        if (size < followed.offset) followed.offset = 0;
-        while (followed.offset < size) {
-          const length = Math.min(readBytes, size - followed.offset);
-          const { bytesRead, buffer } = await file.read(Buffer.alloc(length), 0, length, followed.offset);
-          if (bytesRead === 0) break;
-          followed.offset += bytesRead;
-          this.#log(followed, buffer.toString('utf8', 0, bytesRead));
-        }
-        if (size > this.#options.maxBytes) await this.#shrink(id, file, followed);
-      }
-    } finally {
-      await file.close();
-    }
-  }
-
-  /** The process appends, so what is kept can be written in front of what comes. */
-  async #shrink(id: string, file: FileHandle, followed: Followed): Promise<void> {
-    const kept = await this.tail(id, Math.floor(this.#options.maxBytes / 2));
-    await file.truncate(0);
-    await appendFile(this.#path(id), kept);
-    followed.offset = Buffer.byteLength(kept);
-  }
-
-  #log(followed: Followed, text: string): void {
-    const lines = (followed.rest + text).split('\n');
-    const rest = lines.pop() ?? '';
-    followed.rest = rest.slice(0, longestLine);
-    for (const line of lines) this.#logLine(followed, line);
-  }
-
-  #logLine(followed: Followed, line: string): void {
-    const second = Math.floor(this.#options.clock.monotonic() / 1_000);
-    if (second !== followed.second) {
-      if (followed.dropped > 0)
-        followed.logger.warn(`${followed.dropped} lines of output dropped: too many per second`);
-      followed.second = second;
-      followed.lines = 0;
-      followed.dropped = 0;
-    }
-    followed.lines += 1;
-    if (followed.lines > this.#options.linesPerSecond) followed.dropped += 1;
-    else followed.logger.info({ output: line.slice(0, longestLine) }, 'output');
-  }
-
-  async #size(id: string): Promise<number> {
-    const file = await open(this.#path(id), 'r').catch(() => undefined);
-    if (!file) return 0;
-    const { size } = await file.stat();
-    await file.close();
-    return size;
+  #warnOnce(error: unknown): void {
+    if (this.#warned) return;
+    this.#warned = true;
+    const advice = 'output is looked at every second instead; raise the sysctl fs.inotify.max_user_watches';
+    this.#options.logger.warn({ err: error }, `the kernel cannot watch the output of apps: ${advice}`);
   }
 
   #path(id: string): string {
     return join(this.#options.directory, `${id}.log`);
   }
+}
+
+/** Drops up to three continuation bytes of a character that was cut. */
+function fromWholeCharacter(bytes: Buffer): Buffer {
+  let start = 0;
+  while (start < 3 && ((bytes[start] ?? 0) & 0xc0) === 0x80) start += 1;
+  return bytes.subarray(start);
 }

@@ -1,7 +1,9 @@
-import { link, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { link, mkdir, open, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../model/clock.js';
+import { identify, isRunning, type ProcessIdentity } from '../../proc-fs.js';
+import { isPortFree } from './port-probe.js';
+import { removeAbandoned } from './records.js';
 
 export interface PortsOptions {
   readonly directory: string;
@@ -9,84 +11,148 @@ export interface PortsOptions {
   readonly to: number;
   readonly bindHost: string;
   readonly clock: Clock;
+  /** Whether an instance still exists; what others leased is freed once their dispatcher is dead. */
+  readonly isKnown: (instanceId: string) => Promise<boolean>;
+}
+
+interface Lease {
+  readonly id: string;
+  readonly claimant: ProcessIdentity;
 }
 
 /** A port that was freed is not used again for this long: a late packet must not reach another app. */
 const restMs = 60_000;
 
 /**
- * Ports of instances, leased through a file each, so that processes that share the directory never choose the same and
- * a restart forgets nothing. A lease holds its instance's id; an empty one was freed when it was last written.
+ * Ports of instances, leased through a file each, so that processes that share the directory never choose the same and a
+ * restart forgets nothing. `PORT` exists while the port is leased, `PORT.freed` was last written when it was freed.
  */
 export class Ports {
   readonly #options: PortsOptions;
-  /** Oldest freed first: the order of the range at first, freed ones at the end. */
+  /** Oldest freed first, as far as this process knows; what it leased or freed itself goes to the end. */
   #order: number[] = [];
+  /** By the monotonic clock: a step of the wall clock must not cut the rest of what was freed here. */
+  readonly #freedHere = new Map<number, number>();
 
   constructor(options: PortsOptions) {
     this.#options = options;
   }
 
-  /** `isKnown`: whether an instance still exists; the leases of others are freed now. */
-  async open(isKnown: (instanceId: string) => Promise<boolean>): Promise<void> {
+  async open(): Promise<void> {
     const { directory, from, to } = this.#options;
     await mkdir(directory, { recursive: true, mode: 0o700 });
+    await removeAbandoned(directory, (file) => file.startsWith('claim-'));
+    await this.#freeAbandoned();
     const freedAt = new Map<number, number>();
     for (const file of await readdir(directory)) {
-      const port = Number(file);
-      const holder = await readFile(this.#path(port), 'utf8').catch(() => undefined);
-      if (holder === undefined) continue;
-      if (holder !== '' && !(await isKnown(holder))) await this.free(port);
-      freedAt.set(port, (await stat(this.#path(port))).mtimeMs);
+      const [port = '', freed] = file.split('.');
+      const at = freed ? ((await modifiedAt(join(directory, file))) ?? 0) : Infinity;
+      freedAt.set(Number(port), Math.max(at, freedAt.get(Number(port)) ?? 0));
     }
     const range = Array.from({ length: to - from + 1 }, (_, index) => from + index);
-    this.#order = range.toSorted((a, b) => (freedAt.get(a) ?? 0) - (freedAt.get(b) ?? 0) || a - b);
+    const rank = (port: number) => freedAt.get(port) ?? 0;
+    this.#order = range.toSorted((a, b) => (rank(a) === rank(b) ? a - b : rank(a) - rank(b)));
   }
 
   /** Leases the port that has been free for longest. Throws an Error that says what to do where none is left. */
-  async lease(instanceId: string): Promise<number> {
-    for (const port of [...this.#order]) {
-      if (!(await this.#claim(port, instanceId))) continue;
-      this.#order = [...this.#order.filter((other) => other !== port), port];
-      if (await isBindable(port, this.#options.bindHost)) return port;
-      await this.free(port);
+  async lease(id: string): Promise<number> {
+    const { directory, bindHost, from, to } = this.#options;
+    const claim = join(directory, `claim-${id}`);
+    const lease: Lease = { id, claimant: identify(process.pid) };
+    await writeFile(claim, JSON.stringify(lease), { mode: 0o600 });
+    try {
+      for (const port of [...this.#order]) {
+        if (!(await this.#claim(port, claim))) continue;
+        this.#moveToEnd(port);
+        if (await this.#isUsable(port, id, bindHost)) return port;
+      }
+    } finally {
+      await rm(claim, { force: true });
     }
-    const { from, to } = this.#options;
+    await this.#freeAbandoned();
     throw new Error(
       `no free port from ${from} to ${to} (a freed one rests for a minute); widen runtimes.process.ports`,
     );
   }
 
-  async free(port: number): Promise<void> {
-    await writeFile(this.#path(port), '', { mode: 0o600 });
+  /** Frees the port where this instance holds it. Harmless twice. */
+  async free(port: number, id: string): Promise<void> {
+    const lease = await this.#read(port);
+    if (lease?.id === id) await this.#release(port);
+  }
+
+  async #isUsable(port: number, id: string, bindHost: string): Promise<boolean> {
+    let usable = false;
+    try {
+      usable = await isPortFree(port, bindHost);
+    } finally {
+      if (!usable) await this.free(port, id);
+    }
+    return usable;
+  }
+
+  /** A hard link appears whole or not at all, and not where there is one. */
+  async #claim(port: number, claim: string): Promise<boolean> {
+    if (!(await this.#isRested(port))) return false;
+    try {
+      await link(claim, this.#path(port));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+      throw error;
+    }
+    // Another process may have leased and freed it between the two looks.
+    if (await this.#isRested(port)) return true;
+    await rm(this.#path(port), { force: true });
+    return false;
+  }
+
+  async #isRested(port: number): Promise<boolean> {
+    const { clock } = this.#options;
+    const freedHere = this.#freedHere.get(port);
+    if (freedHere !== undefined && clock.monotonic() - freedHere < restMs) return false;
+    this.#freedHere.delete(port);
+    const path = `${this.#path(port)}.freed`;
+    const freedAt = await modifiedAt(path);
+    if (freedAt === undefined) return true;
+    const now = clock.now();
+    // The wall clock was set back: how long it rested is unknown, so it rests anew.
+    if (freedAt > now) await utimes(path, now / 1_000, now / 1_000);
+    return now - freedAt >= restMs;
+  }
+
+  /** Written as freed before it is: a claim in between is given back. */
+  async #release(port: number): Promise<void> {
+    const { clock } = this.#options;
+    const path = `${this.#path(port)}.freed`;
+    await (await open(path, 'a', 0o600)).close();
+    await utimes(path, clock.now() / 1_000, clock.now() / 1_000);
+    this.#freedHere.set(port, clock.monotonic());
+    await rm(this.#path(port), { force: true });
+    this.#moveToEnd(port);
+  }
+
+  /** Frees what a dispatcher leased that died before it wrote a record, and what lost its record since. */
+  async #freeAbandoned(): Promise<void> {
+    const { directory, isKnown } = this.#options;
+    for (const file of await readdir(directory)) {
+      if (!/^\d+$/.test(file)) continue;
+      const lease = await this.#read(Number(file));
+      if (lease && (isRunning(lease.claimant) || (await isKnown(lease.id)))) continue;
+      await this.#release(Number(file));
+    }
+  }
+
+  async #read(port: number): Promise<Lease | undefined> {
+    try {
+      const lease = JSON.parse(await readFile(this.#path(port), 'utf8')) as Lease;
+      return typeof lease.id === 'string' && Number.isInteger(lease.claimant.pid) ? lease : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  #moveToEnd(port: number): void {
     this.#order = [...this.#order.filter((other) => other !== port), port];
-  }
-
-  async #claim(port: number, instanceId: string): Promise<boolean> {
-    const path = this.#path(port);
-    if (await this.#create(path, instanceId)) return true;
-    const rested = await stat(path).then(
-      ({ size, mtimeMs }) => size === 0 && this.#options.clock.now() - mtimeMs >= restMs,
-      () => false,
-    );
-    if (!rested) return false;
-    // Only one process can move a file away; whoever moved one that was leased meanwhile puts it back.
-    const moved = `${path}.${instanceId}`;
-    const isMine = await rename(path, moved).then(
-      async () => (await readFile(moved, 'utf8')) === '',
-      () => undefined,
-    );
-    if (isMine === false) await link(moved, path).catch(() => {});
-    await rm(moved, { force: true });
-    return isMine === true && this.#create(path, instanceId);
-  }
-
-  async #create(path: string, instanceId: string): Promise<boolean> {
-    const file = await open(path, 'wx', 0o600).catch(() => undefined);
-    if (!file) return false;
-    await file.writeFile(instanceId);
-    await file.close();
-    return true;
   }
 
   #path(port: number): string {
@@ -94,11 +160,6 @@ export class Ports {
   }
 }
 
-/** Whether no foreign program holds the port. */
-function isBindable(port: number, host: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = createServer();
-    probe.once('error', () => resolve(false));
-    probe.listen({ port, host, exclusive: true }, () => probe.close(() => resolve(true)));
-  });
+async function modifiedAt(path: string): Promise<number | undefined> {
+  return (await stat(path).catch(() => undefined))?.mtimeMs;
 }

@@ -1,4 +1,5 @@
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ProcessIdentity } from '../../proc-fs.js';
 
@@ -9,36 +10,54 @@ export interface ProcessRecord {
   readonly app: string;
   readonly revision: string;
   readonly cmdb: string;
+  /** Under which address others reach it. */
+  readonly host: string;
   readonly port: number;
+  /** The dispatcher that started it. */
+  readonly booter: ProcessIdentity;
   readonly process?: ProcessIdentity;
 }
 
 /** Ids come from records and listings; as file names they must not lead elsewhere. */
 const safeId = /^[a-z0-9][a-z0-9-]{0,127}$/;
+/** A file that its writer left behind half done is older than this. */
+const abandonedMs = 60_000;
+
+export function isSafeId(id: string): boolean {
+  return safeId.test(id);
+}
 
 /** The records of all instances, a file each, replaced whole. */
 export class ProcessRecords {
   readonly #directory: string;
+  readonly #onUnreadable: (path: string) => void;
 
-  constructor(directory: string) {
+  /** `onUnreadable` is told of a file that is no record of this version; it is skipped. */
+  constructor(directory: string, onUnreadable: (path: string) => void) {
     this.#directory = directory;
+    this.#onUnreadable = onUnreadable;
   }
 
   async open(): Promise<void> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    await removeAbandoned(this.#directory, (file) => file.endsWith('.new'));
   }
 
   async write(record: ProcessRecord): Promise<void> {
     const path = this.#path(record.id);
-    await writeFile(`${path}.new`, JSON.stringify(record), { mode: 0o600 });
-    await rename(`${path}.new`, path);
+    const written = `${path}.${randomBytes(4).toString('hex')}.new`;
+    await writeFile(written, JSON.stringify(record), { mode: 0o600 });
+    await rename(written, path);
   }
 
   /** Undefined where there is none or it cannot be read. */
   async read(id: string): Promise<ProcessRecord | undefined> {
     if (!safeId.test(id)) return undefined;
     const text = await readFile(this.#path(id), 'utf8').catch(() => undefined);
-    return text === undefined ? undefined : parse(text);
+    if (text === undefined) return undefined;
+    const record = parse(text, id);
+    if (!record) this.#onUnreadable(this.#path(id));
+    return record;
   }
 
   async remove(id: string): Promise<void> {
@@ -53,17 +72,37 @@ export class ProcessRecords {
   }
 
   #path(id: string): string {
-    if (!safeId.test(id)) throw new Error(`'${id}' is no instance id`);
+    if (!safeId.test(id)) throw new Error(`'${id}' is no instance id: lower-case letters, digits and '-' make one`);
     return join(this.#directory, `${id}.json`);
   }
 }
 
-function parse(text: string): ProcessRecord | undefined {
+/** Removes files that a killed process left half done. */
+export async function removeAbandoned(directory: string, isTemporary: (file: string) => boolean): Promise<void> {
+  for (const file of (await readdir(directory)).filter(isTemporary)) {
+    const path = join(directory, file);
+    const written = await stat(path).catch(() => undefined);
+    if (written && Math.abs(Date.now() - written.mtimeMs) > abandonedMs) await rm(path, { force: true });
+  }
+}
+
+function parse(text: string, id: string): ProcessRecord | undefined {
   try {
     const record = JSON.parse(text) as ProcessRecord;
-    const isWhole = record.v === 1 && safeId.test(record.id) && Number.isInteger(record.port);
+    const isWhole =
+      record.v === 1 &&
+      record.id === id &&
+      [record.app, record.revision, record.cmdb, record.host].every((field) => typeof field === 'string') &&
+      Number.isInteger(record.port) &&
+      isIdentity(record.booter) &&
+      (record.process === undefined || isIdentity(record.process));
     return isWhole ? record : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** A pid of 0 or 1 would make a signal to the group one to everything. */
+function isIdentity({ pid, startTime, bootId }: ProcessIdentity): boolean {
+  return Number.isInteger(pid) && pid > 1 && typeof startTime === 'string' && typeof bootId === 'string';
 }

@@ -1,98 +1,76 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import type { App } from '../../model/app.js';
-import type { InstanceSpec } from '../runtime.js';
-import { marker } from './members.js';
+import { identify, type ProcessIdentity } from '../../proc-fs.js';
+import { accountOf } from './account.js';
+import { environment, type EnvironmentOptions } from './environment.js';
 
-interface Account {
-  readonly uid: number;
-  readonly gid: number;
-  readonly home: string;
-}
-
-export interface StartOptions {
-  readonly spec: InstanceSpec;
-  readonly cmdbName: string;
-  readonly host: string;
-  readonly port: number;
+export interface StartOptions extends Omit<EnvironmentOptions, 'home'> {
   /** Descriptor of the file that takes stdout and stderr. */
   readonly output: number;
+  /** Called once when it has ended; possibly before `start` resolves. */
+  readonly onExit: (cause: string, process: ProcessIdentity) => void;
 }
 
 /**
  * Starts the app's command in a session and group of its own, so that it outlives this process. Resolves once it runs;
- * throws an Error that names what is wrong with the command, the directory or the user.
+ * throws an Error that names what is wrong with the command, the directory or the user and what to do.
  */
-export async function start({ spec, cmdbName, host, port, output }: StartOptions): Promise<ChildProcess> {
-  const { app } = spec;
+export async function start({ output, onExit, ...told }: StartOptions): Promise<ProcessIdentity> {
+  const { app } = told.spec;
   const [command, ...args] = app.command ?? [];
-  if (command === undefined) throw new Error(`app ${app.name} has no command to run`);
+  if (!command) throw new Error(`app ${app.name} has no command to run; set 'command'`);
   const account = app.user === undefined ? undefined : accountOf(app.user);
-  const child = spawn(command, args, {
-    detached: true,
-    stdio: ['ignore', output, output],
-    env: environment(spec, cmdbName, host, port, account),
-    ...(app.cwd === undefined ? {} : { cwd: app.cwd }),
-    ...(account ? { uid: account.uid, gid: account.gid } : {}),
-  });
+  let child: ChildProcess;
+  try {
+    child = spawn(command, args, {
+      detached: true,
+      stdio: ['ignore', output, output],
+      env: environment({ ...told, home: account?.home }),
+      ...(app.cwd === undefined ? {} : { cwd: app.cwd }),
+      ...(account ? { uid: account.uid, gid: account.gid } : {}),
+    });
+  } catch (error) {
+    throw startError(app, command, error as NodeJS.ErrnoException);
+  }
+  // Before anything is waited for: an exit must not be missed, and until it is reaped the pid cannot be another's.
+  const identity = identify(child.pid ?? 0);
+  child.once('exit', (code, signal) => onExit(signal ? `signal ${signal}` : `exit code ${code ?? 0}`, identity));
   await new Promise<void>((resolve, reject) => {
     child.once('spawn', resolve);
     child.once('error', (error: NodeJS.ErrnoException) => reject(startError(app, command, error)));
   });
   child.unref();
-  return child;
-}
-
-/** Nothing of the dispatcher's own environment but what a program needs to run at all. */
-function environment(
-  { id, app, revision }: InstanceSpec,
-  cmdbName: string,
-  host: string,
-  port: number,
-  account: Account | undefined,
-): Record<string, string> {
-  const inherited = ['PATH', 'HOME', 'LANG', 'TZ'].flatMap((name) => {
-    const value = process.env[name];
-    return value === undefined ? [] : [[name, value] as const];
-  });
-  const [name, value] = marker(id).split('=') as [string, string];
-  return {
-    ...Object.fromEntries(inherited),
-    ...(account ? { HOME: account.home } : {}),
-    ...app.env,
-    HOST: host,
-    PORT: String(port),
-    [name]: value,
-    FASTCONTAINER_APP: app.name,
-    FASTCONTAINER_REVISION: revision,
-    FASTCONTAINER_CMDB: cmdbName,
-  };
-}
-
-/** By name from /etc/passwd, or `UID` or `UID:GID` as numbers. */
-function accountOf(user: string): Account {
-  if (process.getuid?.() !== 0) throw new Error(`running as user '${user}' needs the dispatcher to run as root`);
-  const numeric = /^(\d+)(?::(\d+))?$/.exec(user);
-  if (numeric) return { uid: Number(numeric[1]), gid: Number(numeric[2] ?? numeric[1]), home: '/' };
-  const entry = readFileSync('/etc/passwd', 'utf8')
-    .split('\n')
-    .map((line) => line.split(':'))
-    .find(([name]) => name === user);
-  if (!entry) throw new Error(`there is no user '${user}' on this machine`);
-  return { uid: Number(entry[2]), gid: Number(entry[3]), home: entry[5] || '/' };
+  return identity;
 }
 
 function startError(app: App, command: string, error: NodeJS.ErrnoException): Error {
-  const advice: Record<string, string> = {
-    ENOENT:
-      app.cwd === undefined
-        ? 'there is no such program on PATH'
-        : `there is no such program, or no directory ${app.cwd}`,
-    EACCES: 'it is not executable, or the directory may not be entered',
-    ENOTDIR: `${app.cwd ?? 'a part of the path'} is no directory`,
-    EAGAIN: 'the machine has no room for another process',
-    E2BIG: 'arguments and environment are too large',
-  };
-  const why = advice[error.code ?? ''] ?? error.message;
+  const why = (app.cwd === undefined ? undefined : directoryFault(app.cwd)) ?? commandFault(app, error);
   return new Error(`cannot run '${command}' of app ${app.name}: ${why}`, { cause: error });
+}
+
+/** The system's error does not tell a missing program from a missing directory. */
+function directoryFault(cwd: string): string | undefined {
+  try {
+    return statSync(cwd).isDirectory() ? undefined : `its cwd ${cwd} is no directory; correct 'cwd'`;
+  } catch {
+    return `there is no directory ${cwd}; create it, or correct 'cwd'`;
+  }
+}
+
+function commandFault(app: App, error: NodeJS.ErrnoException): string {
+  const asUser = app.user === undefined ? '' : ` by user ${app.user}`;
+  const faults: Record<string, string> = {
+    ENOENT:
+      'there is no such program on PATH, or what its #! line names is missing; install it, or correct the command',
+    EACCES: `it may not be executed${asUser}, or its directory may not be entered; check the permissions`,
+    ENOEXEC: 'it is no program for this machine; a script needs a #! line',
+    EPERM: `the system does not allow it to run${asUser}; check the permissions`,
+    ENOTDIR: 'a part of its path is no directory; correct the command',
+    EAGAIN: 'the machine has no room for another process; raise the limit of processes, or run fewer apps',
+    ENOMEM: 'the machine has no memory left; run fewer apps',
+    EMFILE: 'too many files are open; raise the limit of open files of the dispatcher',
+    E2BIG: 'arguments and environment are too large; shorten them',
+  };
+  return faults[error.code ?? ''] ?? error.message;
 }

@@ -1,0 +1,81 @@
+import type { Clock } from '../../model/clock.js';
+import { isRunning, type ProcessIdentity, statOf } from '../../proc-fs.js';
+import { groupLives, membersOf, ownGroup } from './members.js';
+import type { ProcessRecord } from './records.js';
+
+export interface EndOptions {
+  readonly graceMs: number;
+  readonly clock: Clock;
+  /** The main process was seen alive a moment ago, so that its group is still its own. */
+  readonly trustGroup?: boolean;
+}
+
+const firstPauseMs = 5;
+const longestPauseMs = 100;
+/** After SIGKILL the kernel may take its time with a process in an uninterruptible call. */
+const killLimitMs = 30_000;
+
+/**
+ * Ends all processes of an instance: SIGTERM to the group of a main process that runs, SIGKILL to whatever is left when
+ * the group has ended or its grace is over, also to what left the group before. Resolves when all are dead; zombies
+ * are. Throws an Error that names what does not die.
+ */
+export async function end(record: ProcessRecord, { graceMs, clock, trustGroup = false }: EndOptions): Promise<void> {
+  const main = record.process && isRunning(record.process) ? record.process : undefined;
+  // What leaves the group and clears its environment is found by its parents alone, as long as these live.
+  const seen = new Map<number, string>();
+  if (main && graceMs > 0) {
+    for (const { pid, startTime } of await membersOf(record)) seen.set(pid, startTime);
+    await endGracefully(main, graceMs, clock);
+  }
+  await killAll(record, seen, clock, trustGroup || main !== undefined);
+}
+
+async function endGracefully(main: ProcessIdentity, graceMs: number, clock: Clock): Promise<void> {
+  const deadline = clock.monotonic() + graceMs;
+  if (!signalTo(-main.pid, 'SIGTERM')) signalTo(main.pid, 'SIGTERM');
+  let pauseMs = firstPauseMs;
+  while ((isRunning(main) || (await groupLives(main.pid))) && clock.monotonic() < deadline) {
+    await pause(clock, Math.min(pauseMs, deadline - clock.monotonic()));
+    pauseMs = Math.min(longestPauseMs, pauseMs * 1.5);
+  }
+}
+
+/** Kills until nobody is left: a process may start another one while it is being killed. */
+async function killAll(
+  record: ProcessRecord,
+  seen: Map<number, string>,
+  clock: Clock,
+  trustGroup: boolean,
+): Promise<void> {
+  const limit = clock.monotonic() + killLimitMs;
+  let pauseMs = firstPauseMs;
+  for (;;) {
+    for (const { pid, startTime } of await membersOf(record, trustGroup)) seen.set(pid, startTime);
+    const left = [...seen].filter(([pid, startTime]) => statOf(pid)?.startTime === startTime);
+    if (left.length === 0) return;
+    // The whole group at once, so that a member cannot outrun its death by forking; then those outside, one by one.
+    const group = ownGroup(record, trustGroup);
+    if (group !== undefined) signalTo(-group, 'SIGKILL');
+    for (const [pid] of left) signalTo(pid, 'SIGKILL');
+    if (clock.monotonic() > limit) {
+      const pids = left.map(([pid]) => pid).join(', ');
+      throw new Error(`instance ${record.id} does not die after SIGKILL (processes ${pids}); see what blocks them`);
+    }
+    await pause(clock, pauseMs);
+    pauseMs = Math.min(longestPauseMs, pauseMs * 1.5);
+  }
+}
+
+/** False where there is no such process. */
+function signalTo(pid: number, signal: NodeJS.Signals): boolean {
+  try {
+    return process.kill(pid, signal);
+  } catch {
+    return false;
+  }
+}
+
+function pause(clock: Clock, delayMs: number): Promise<void> {
+  return new Promise((resolve) => clock.after(Math.max(1, delayMs), resolve));
+}

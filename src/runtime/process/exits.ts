@@ -1,0 +1,96 @@
+import type { Clock, Timer } from '../../model/clock.js';
+import { isRunning, statOf } from '../../proc-fs.js';
+import type { Exit } from '../runtime.js';
+import type { ProcessRecord } from './records.js';
+
+export interface ExitsOptions {
+  readonly clock: Clock;
+  /** Called once per exit, before those who watch. */
+  readonly onDeath: (record: ProcessRecord) => void;
+  /** Called once a second for each instance that another dispatcher started. */
+  readonly onCheck: (record: ProcessRecord) => void;
+}
+
+/** How often processes that are not our children are looked at; the kernel tells of children alone. */
+const checkMs = 1_000;
+
+/** Who has died, of what, and who wants to know. */
+export class Exits {
+  readonly #options: ExitsOptions;
+  readonly #watchers = new Set<(exit: Exit) => void>();
+  /** Ids of our children that run or are about to. */
+  readonly #children = new Set<string>();
+  /** Running processes that an earlier or another dispatcher started, by instance id. */
+  readonly #adopted = new Map<string, ProcessRecord>();
+  /** Causes of the deaths that were seen, until they are forgotten. */
+  readonly #causes = new Map<string, string>();
+  #timer: Timer | undefined;
+  #closed = false;
+
+  constructor(options: ExitsOptions) {
+    this.#options = options;
+  }
+
+  watch(onExit: (exit: Exit) => void): () => void {
+    this.#watchers.add(onExit);
+    return () => void this.#watchers.delete(onExit);
+  }
+
+  /** From now on the instance is our child, whose exit is told by `died`. */
+  expect(id: string): void {
+    this.#children.add(id);
+  }
+
+  died(record: ProcessRecord, cause: string): void {
+    if (this.#closed) return;
+    this.#children.delete(record.id);
+    this.#adopted.delete(record.id);
+    this.#causes.set(record.id, cause);
+    this.#options.onDeath(record);
+    for (const watcher of [...this.#watchers]) watcher({ id: record.id, app: record.app, cause });
+  }
+
+  /** Watches a running process that is not our child. Harmless twice, and for our children. */
+  adopt(record: ProcessRecord): void {
+    const { id, process } = record;
+    if (this.#closed || !process || !isRunning(process)) return;
+    if (this.#children.has(id) || this.#adopted.has(id) || this.#causes.has(id)) return;
+    this.#adopted.set(id, record);
+    this.#options.onCheck(record);
+    this.#timer ??= this.#options.clock.after(checkMs, () => this.#check());
+  }
+
+  /** Why it is dead; looked up by whoever found it so, which may be before the next check. */
+  causeOf(id: string): string {
+    const adopted = this.#adopted.get(id);
+    if (adopted) this.#look(adopted);
+    return this.#causes.get(id) ?? 'it ended while no dispatcher watched';
+  }
+
+  /** It is gone, or was never started. */
+  forget(id: string): void {
+    this.#children.delete(id);
+    this.#adopted.delete(id);
+    this.#causes.delete(id);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+    this.#watchers.clear();
+    this.#adopted.clear();
+  }
+
+  #check(): void {
+    this.#timer = undefined;
+    for (const record of [...this.#adopted.values()]) this.#look(record);
+    if (this.#adopted.size > 0 && !this.#closed) this.#timer = this.#options.clock.after(checkMs, () => this.#check());
+  }
+
+  /** The boot id was compared when it was adopted and cannot have changed since. */
+  #look(record: ProcessRecord): void {
+    const { process } = record;
+    if (process && statOf(process.pid)?.startTime === process.startTime) this.#options.onCheck(record);
+    else this.died(record, 'it ended');
+  }
+}
