@@ -1,0 +1,74 @@
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:net';
+import t, { type Test } from 'tap';
+import type { Inspection, Runtime } from '../../../src/runtime/runtime.js';
+import { eventually } from '../../fixtures/eventually.js';
+import { boot, shell, useProcesses, webApp } from './open-processes.js';
+
+const [node, script] = webApp.map((word) => `'${word}'`);
+
+async function squat(t: Test, port: number): Promise<Server> {
+  const server = createServer().listen(port, '127.0.0.1');
+  t.teardown(() => server.close());
+  await once(server, 'listening');
+  return server;
+}
+
+function listens(runtime: Runtime, id: string): Promise<boolean> {
+  return eventually(async () => {
+    const inspection: Inspection = await runtime.inspect(id);
+    return inspection.state === 'running' && inspection.listening === true;
+  });
+}
+
+t.test('an app that listens is listening; before that it is not', async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  const { id } = await boot(runtime, { command: webApp, env: { BOOT_DELAY_MS: '300' } });
+  t.same(await runtime.inspect(id), { state: 'running', listening: false });
+  t.ok(await listens(runtime, id));
+});
+
+t.test('a child of the app may listen for it, wherever it went', async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  const behind = {
+    'a shell': `${node} ${script}; true`,
+    'a new session': `setsid ${node} ${script} & wait`,
+    'an orphan': `(setsid ${node} ${script} &); sleep 100`,
+  };
+  for (const [what, words] of Object.entries(behind)) {
+    const { id } = await boot(runtime, shell(words));
+    t.ok(await listens(runtime, id), what);
+  }
+});
+
+t.test('a foreign program on the port is not the app', async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  const { id, address } = await boot(runtime, { command: ['sleep', '100'] });
+  const server = await squat(t, address.port);
+  for (let count = 0; count < 5; count += 1) {
+    t.same(await runtime.inspect(id), { state: 'running', listening: false });
+  }
+  server.close();
+  await once(server, 'close');
+  t.same(await runtime.inspect(id), { state: 'running', listening: false });
+});
+
+t.test('another app on the port is not the app', async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  const victim = await boot(runtime, { command: ['sleep', '100'] });
+  await boot(runtime, shell(`PORT=${victim.address.port} exec ${node} ${script}`));
+  await eventually(() => fetch(`http://127.0.0.1:${victim.address.port}/`, { headers: { connection: 'close' } }));
+  t.same(await runtime.inspect(victim.id), { state: 'running', listening: false });
+});
+
+t.test('a port that a foreign program holds is not given to an app', async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  await squat(t, processes.options.ports.from);
+  const { address } = await boot(runtime, { command: ['sleep', '100'] });
+  t.equal(address.port, processes.options.ports.from + 1);
+});

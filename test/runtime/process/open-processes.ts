@@ -1,0 +1,83 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { Writable } from 'node:stream';
+import { type Logger, pino } from 'pino';
+import type { Test } from 'tap';
+import { type App, revisionOf } from '../../../src/model/app.js';
+import type { Address } from '../../../src/model/instance.js';
+import { openProcessRuntime, type ProcessRuntimeOptions } from '../../../src/runtime/process.js';
+import type { Runtime } from '../../../src/runtime/runtime.js';
+import { systemClock } from '../../../src/system-clock.js';
+import { testApp } from '../../fixtures/app.js';
+
+export const webApp = [process.execPath, resolve('test/fixtures/apps/web.mjs')];
+
+export interface Processes {
+  readonly stateDir: string;
+  readonly options: ProcessRuntimeOptions;
+  /** What was logged, parsed. */
+  readonly log: Record<string, unknown>[];
+  /** A handle on the same processes, closed when the test ends. */
+  open(changes?: Partial<ProcessRuntimeOptions>): Promise<Runtime>;
+  /** What is left of instances: records, output and leases. */
+  traces(): Promise<string[]>;
+}
+
+/** A state directory with ports of its own; what the test leaves running is killed when it ends. */
+export async function useProcesses(t: Test): Promise<Processes> {
+  const stateDir = await mkdtemp(join(tmpdir(), 'fastcontainer-process-'));
+  const from = 11_000 + Math.floor(Math.random() * 800) * 10;
+  const log: Record<string, unknown>[] = [];
+  const ports = { from, to: from + 9 };
+  const options = { stateDir, cmdbName: 'test', ports, logger: recorder(log), clock: systemClock };
+  const handles: Runtime[] = [];
+  const open = async (changes: Partial<ProcessRuntimeOptions> = {}) => {
+    const runtime = await openProcessRuntime({ ...options, ...changes });
+    handles.push(runtime);
+    return runtime;
+  };
+  // No timer of the runtime keeps this process alive.
+  const alive = setInterval(() => {}, 60_000);
+  t.teardown(async () => {
+    const last = await open();
+    for (const { id } of await last.list()) await last.stop(id, 0);
+    for (const handle of handles) await handle.close();
+    clearInterval(alive);
+    await rm(stateDir, { recursive: true, force: true });
+  });
+  const traces = async () => {
+    const files = await Promise.all(['instances', 'output', 'ports'].map((name) => readdir(join(stateDir, name))));
+    return files.flat().filter((file) => !file.endsWith('.freed'));
+  };
+  return { stateDir, options, log, open, traces };
+}
+
+export interface Booted {
+  readonly id: string;
+  readonly app: App;
+  readonly address: Address;
+}
+
+export async function boot(runtime: Runtime, changes: Partial<App>, id?: string): Promise<Booted> {
+  const app = testApp(changes);
+  const spec = { id: id ?? `${app.name}-${randomBytes(6).toString('hex')}`, app, revision: revisionOf(app) };
+  const address = await runtime.boot(spec, { signal: new AbortController().signal, onPhase: () => {} });
+  return { id: spec.id, app, address };
+}
+
+/** A shell that runs `script`. */
+export function shell(script: string): Partial<App> {
+  return { command: ['/bin/sh', '-c', script] };
+}
+
+function recorder(log: Record<string, unknown>[]): Logger {
+  const sink = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      for (const line of chunk.toString().split('\n')) if (line) log.push(JSON.parse(line) as Record<string, unknown>);
+      done();
+    },
+  });
+  return pino({ level: 'debug' }, sink);
+}

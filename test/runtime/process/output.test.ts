@@ -1,0 +1,143 @@
+import { stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import { pino } from 'pino';
+import { LineLog } from '../../../src/runtime/process/line-log.js';
+import { VirtualClock } from '../../fixtures/clock.js';
+import { eventually } from '../../fixtures/eventually.js';
+import { boot, shell, useProcesses } from './open-processes.js';
+
+function useLines(linesPerSecond: number) {
+  const log: { msg: string; output?: string }[] = [];
+  const clock = new VirtualClock();
+  const logger = pino({ base: null }, { write: (line: string) => void log.push(JSON.parse(line)) });
+  return { log, clock, lines: new LineLog({ logger, clock, linesPerSecond }) };
+}
+
+t.test('output is cut into lines wherever it was cut before', async (t) => {
+  const { log, lines } = useLines(100);
+  for (const byte of Buffer.from('grün\r\n\nzwei\ndrei')) lines.write(Buffer.from([byte]));
+  t.same(
+    log.map(({ output }) => output),
+    ['grün', 'zwei'],
+  );
+  lines.end();
+  t.same(
+    log.map(({ output }) => output),
+    ['grün', 'zwei', 'drei'],
+    'the last line needs no end',
+  );
+});
+
+t.test('so many lines a second are logged; how many were dropped is said when it is over', async (t) => {
+  const { log, clock, lines } = useLines(3);
+  lines.write(Buffer.from('1\n2\n3\n4\n5\n'));
+  t.equal(log.length, 3);
+  await clock.advance(1_000);
+  t.match(log[3]?.msg, /^2 lines dropped: /);
+  lines.write(Buffer.from('6\n'));
+  t.equal(log[4]?.output, '6');
+  await clock.advance(5_000);
+  t.equal(log.length, 5, 'nothing dropped, nothing said');
+  lines.write(Buffer.from('a\nb\nc\nd\n'));
+  lines.end();
+  t.match(log.at(-1)?.msg, /^1 lines dropped/, 'nor is it forgotten at the end');
+  t.equal(clock.pending, 0);
+});
+
+t.test('what was not read is said too, and does not join two lines', async (t) => {
+  const { log, lines } = useLines(10);
+  lines.write(Buffer.from('whole\nhal'));
+  lines.skip(1_234);
+  lines.write(Buffer.from('rest\n'));
+  lines.end();
+  t.same(log.map(({ output }) => output).filter(Boolean), ['whole', 'hal', 'rest']);
+  t.match(log.at(-1)?.msg, /1234 bytes unread/);
+});
+
+t.test('long lines are cut, and no bytes do harm', async (t) => {
+  const { log, lines } = useLines(10);
+  for (let count = 0; count < 100; count += 1) lines.write(Buffer.alloc(100_000, 'x'));
+  lines.write(Buffer.from('\n'));
+  lines.write(Buffer.from([0, 255, 254, 27, 91, 50, 74, 0xc3, 10]));
+  t.equal(log[0]?.output?.length, 2_001);
+  t.match(log[1]?.output, /\[2J/);
+  t.equal(log.length, 2);
+});
+
+t.test('lines reach the log with app and instance as they are written', async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  const { id } = await boot(runtime, shell('echo one; sleep 0.3; echo two >&2; sleep 0.5; printf three; sleep 100'));
+  const output = () => processes.log.filter((entry) => entry['output']);
+  await eventually(() => output().length === 2);
+  await eventually(async () => (await runtime.output(id, 100)).endsWith('three'));
+  await runtime.stop(id, 1_000);
+  t.match(output(), [
+    { app: 'shop', instance: id, output: 'one' },
+    { app: 'shop', instance: id, output: 'two' },
+    { app: 'shop', instance: id, output: 'three' },
+  ]);
+});
+
+t.test('however much an app writes, its file stays small, its end is kept and the log is spared', async (t) => {
+  const processes = await useProcesses(t);
+  const outputMaxBytes = 64 * 1024;
+  const runtime = await processes.open({ outputMaxBytes, logLinesPerSecond: 20 });
+  const { id } = await boot(runtime, shell('seq 1 3000000; echo the end; sleep 100'));
+  await eventually(async () => (await runtime.output(id, 100)).includes('the end'));
+  const path = join(processes.stateDir, 'output', `${id}.log`);
+  await eventually(async () => (await stat(path)).size <= outputMaxBytes);
+  const tail = await runtime.output(id, 1_000_000);
+  t.ok(tail.length <= outputMaxBytes);
+  t.match(tail, /\n2999999\n3000000\nthe end\n$/);
+  t.match(tail, /^\d+\n/, 'from the beginning of a line');
+  await eventually(() => processes.log.some(({ msg }) => /lines dropped/.test(String(msg))));
+  t.ok(processes.log.length < 5_000);
+});
+
+t.test('an app that goes on writing is followed beyond the cut', async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open({ outputMaxBytes: 4_096, logLinesPerSecond: 1_000 });
+  const line = 'x'.repeat(60);
+  const { id } = await boot(
+    runtime,
+    shell(`i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo ${line} $i.; done; sleep 100`),
+  );
+  const seen = () => processes.log.map((entry) => String(entry['output'] ?? ''));
+  await eventually(() => seen().some((output) => output.endsWith(' 200.')));
+  t.same(seen().filter((output) => output.includes('xxx')).length, 200, 'each line once');
+  await runtime.stop(id, 1_000);
+});
+
+t.test('the end of the output begins with a whole character and is never longer than asked for', async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  const { id } = await boot(runtime, shell('printf "aüüü"; sleep 100'));
+  await eventually(async () => (await runtime.output(id, 100)) === 'aüüü');
+  t.equal(await runtime.output(id, 3), 'ü');
+  t.equal(await runtime.output(id, 0), '');
+  t.equal(await runtime.output(id, -5), '');
+});
+
+t.test('output that is no file of an instance is not shown', async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  await writeFile(join(processes.stateDir, 'secret.log'), 'secret');
+  t.equal(await runtime.output('../secret', 100), '');
+});
+
+t.test('an app goes on writing when its dispatcher is gone, and the next follows from there', async (t) => {
+  const processes = await useProcesses(t);
+  const earlier = await processes.open();
+  const gate = join(processes.stateDir, 'gate');
+  const wait = `while [ ! -e ${gate} ]; do sleep 0.05; done`;
+  const { id } = await boot(earlier, shell(`echo before; ${wait}; echo after; sleep 100`));
+  await eventually(() => processes.log.some((entry) => entry['output'] === 'before'));
+  await earlier.close();
+  const runtime = await processes.open();
+  await writeFile(gate, '');
+  await eventually(() => processes.log.some((entry) => entry['output'] === 'after'));
+  t.equal(await runtime.output(id, 100), 'before\nafter\n');
+  t.equal(processes.log.filter((entry) => entry['output'] === 'before').length, 1);
+});

@@ -1,0 +1,189 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdir, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import t, { type Test } from 'tap';
+import { type App, revisionOf } from '../../../src/model/app.js';
+import type { Address } from '../../../src/model/instance.js';
+import { identify, isRunning, type ProcessIdentity, statOf } from '../../../src/proc-fs.js';
+import type { ProcessRecord } from '../../../src/runtime/process/records.js';
+import { testApp } from '../../fixtures/app.js';
+import { eventually } from '../../fixtures/eventually.js';
+import { boot, type Processes, useProcesses, webApp } from './open-processes.js';
+import { readRecord, writeRecord } from './record-file.js';
+
+const dead: ProcessIdentity = { ...identify(process.pid), startTime: '1' };
+
+/** A dispatcher process that has booted one app. */
+async function dispatch(t: Test, { options }: Processes, app: App, stays: boolean) {
+  const { logger: _logger, clock: _clock, ...told } = options;
+  const spec = { id: 'survivor', app, revision: revisionOf(app) };
+  const script = resolve('test/fixtures/dispatcher.mjs');
+  const child = spawn(process.execPath, [script, JSON.stringify({ options: told, spec, stays })], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.teardown(() => child.kill('SIGKILL'));
+  const exited = once(child, 'exit');
+  const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
+  return { child, exited, address: JSON.parse(line) as Address };
+}
+
+/** A process of its own session, as the runtime starts them. */
+function startSleeper(t: Test, env: Record<string, string> = {}): ChildProcess & { pid: number } {
+  const child = spawn('sleep', ['100'], {
+    detached: true,
+    stdio: 'ignore',
+    env: { PATH: process.env['PATH'], ...env },
+  });
+  t.teardown(() => child.kill('SIGKILL'));
+  return child as ChildProcess & { pid: number };
+}
+
+function recordOf(processes: Processes, changes: Partial<ProcessRecord>): ProcessRecord {
+  const { cmdbName: cmdb, ports } = processes.options;
+  const basis = { v: 1, id: 'found', app: 'shop', revision: 'r', cmdb, host: '127.0.0.1', port: ports.from } as const;
+  return { ...basis, booter: dead, ...changes };
+}
+
+t.test('a dispatcher that is killed leaves its app running, found, followed and stopped by the next', async (t) => {
+  const processes = await useProcesses(t);
+  const app = testApp({ command: webApp });
+  const { child, exited, address } = await dispatch(t, processes, app, true);
+  child.kill('SIGKILL');
+  await exited;
+  const ask = () => fetch(`http://127.0.0.1:${address.port}/`, { headers: { connection: 'close' } });
+  const { pid } = (await (await eventually(ask)).json()) as { pid: number };
+  const runtime = await processes.open();
+  const exits: string[] = [];
+  runtime.watch(({ id }) => void exits.push(id));
+  t.same(await runtime.list(), [{ id: 'survivor', app: 'shop', revision: revisionOf(app), running: true, address }]);
+  t.same(await runtime.inspect('survivor'), { state: 'running', listening: true });
+  t.match(await (await ask()).json(), { pid, instance: 'survivor' });
+  await runtime.stop('survivor', 5_000);
+  t.notOk(statOf(pid));
+  t.same(await processes.traces(), []);
+});
+
+t.test('what runs does not keep a dispatcher from ending', async (t) => {
+  const processes = await useProcesses(t);
+  const { exited } = await dispatch(t, processes, testApp({ command: ['sleep', '100'] }), false);
+  t.same(await exited, [0, null]);
+  const runtime = await processes.open();
+  t.match(await runtime.list(), [{ id: 'survivor', running: true }]);
+});
+
+t.test('a process whose dispatcher died before it wrote it down is found by its marker', async (t) => {
+  const processes = await useProcesses(t);
+  const { pid } = startSleeper(t, { FASTCONTAINER_INSTANCE: 'found' });
+  await writeRecord(processes.stateDir, recordOf(processes, {}));
+  const runtime = await processes.open();
+  t.match(await runtime.list(), [{ id: 'found', running: true }]);
+  t.match(await runtime.inspect('found'), { state: 'running', listening: false });
+  t.equal((await readRecord(processes.stateDir, 'found')).process?.pid, pid);
+  await runtime.stop('found', 1_000);
+  await eventually(() => !statOf(pid));
+});
+
+t.test('a dispatcher that died before it started anything leaves a dead instance', async (t) => {
+  const processes = await useProcesses(t);
+  await writeRecord(processes.stateDir, recordOf(processes, {}));
+  const runtime = await processes.open();
+  t.match(await runtime.list(), [{ id: 'found', running: false }]);
+  t.match(await runtime.inspect('found'), { state: 'exited' });
+  await runtime.stop('found', 1_000);
+  t.same(await runtime.list(), []);
+});
+
+t.test('an instance that another dispatcher is about to start is not dead', async (t) => {
+  const processes = await useProcesses(t);
+  await writeRecord(processes.stateDir, recordOf(processes, { booter: identify(process.ppid) }));
+  const runtime = await processes.open();
+  t.match(await runtime.list(), [{ id: 'found', running: true }]);
+  t.same(await runtime.inspect('found'), { state: 'running', listening: false });
+});
+
+t.test('a pid that is another process by now, or was before the machine restarted, is not trusted', async (t) => {
+  const processes = await useProcesses(t);
+  const { pid } = startSleeper(t);
+  const now = identify(pid);
+  const others = [
+    { ...now, startTime: String(Number(now.startTime) - 1) },
+    { ...now, bootId: '00000000-0000-0000-0000-000000000000' },
+    { ...now, startTime: '' },
+  ];
+  for (const process of others) {
+    await writeRecord(processes.stateDir, recordOf(processes, { process }));
+    const runtime = await processes.open();
+    t.match(await runtime.list(), [{ id: 'found', running: false }]);
+    t.match(await runtime.inspect('found'), { state: 'exited' });
+    await runtime.stop('found', 100);
+    t.same(await runtime.list(), []);
+    t.ok(isRunning(now), 'it was left alone');
+  }
+});
+
+t.test("a group whose leader is long dead may be another's and is left alone", async (t) => {
+  const processes = await useProcesses(t);
+  const script = 'sleep 100 & echo $!; exit 0';
+  const leader = spawn('/bin/sh', ['-c', script], { detached: true, stdio: ['ignore', 'pipe', 'ignore'] });
+  const { pid = 0 } = leader;
+  const identity = identify(pid);
+  const [text] = (await once(leader.stdout, 'data')) as [Buffer];
+  const member = identify(Number(text));
+  t.teardown(() => process.kill(member.pid, 'SIGKILL'));
+  await eventually(() => !isRunning(identity));
+  await writeRecord(processes.stateDir, recordOf(processes, { process: identity }));
+  const runtime = await processes.open();
+  await runtime.stop('found', 100);
+  t.ok(isRunning(member));
+});
+
+t.test('a zombie is dead', async (t) => {
+  const processes = await useProcesses(t);
+  // The shell becomes a program that does not reap its child.
+  const script = 'sleep 0.3 & echo $!; exec sleep 100';
+  const parent = spawn('/bin/sh', ['-c', script], { stdio: ['ignore', 'pipe', 'ignore'] });
+  t.teardown(() => parent.kill('SIGKILL'));
+  const [text] = (await once(parent.stdout, 'data')) as [Buffer];
+  const child = identify(Number(text));
+  await writeRecord(processes.stateDir, recordOf(processes, { process: child }));
+  const runtime = await processes.open();
+  await eventually(async () => (await runtime.list())[0]?.running === false);
+  t.ok(process.kill(child.pid, 0), 'though the kernel still knows it');
+  t.match(await runtime.inspect('found'), { state: 'exited' });
+  await runtime.stop('found', 1_000);
+  t.same(await runtime.list(), []);
+});
+
+t.test('records that cannot be read are reported once and skipped', async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  await boot(runtime, { command: ['sleep', '100'] }, 'fine');
+  const broken = ['', '{', 'null', '{"v":2}', '{"v":1,"id":"broken-5"}', '[]'];
+  for (const [index, text] of broken.entries()) {
+    await writeFile(join(processes.stateDir, 'instances', `broken-${index}.json`), text);
+  }
+  const all = recordOf(processes, { id: 'everything', process: { ...identify(process.pid), pid: -1 } });
+  await writeRecord(processes.stateDir, all);
+  const next = await processes.open();
+  for (let count = 0; count < 3; count += 1) t.match(await next.list(), [{ id: 'fine', running: true }]);
+  const said = processes.log.filter(({ msg }) => /cannot be read and is skipped/.test(String(msg)));
+  t.equal(said.length, broken.length + 1);
+  await next.stop('everything', 10);
+});
+
+t.test('instances of another CMDB in the same directory are not ours', async (t) => {
+  const processes = await useProcesses(t);
+  await boot(await processes.open(), { command: ['sleep', '100'] });
+  const other = await processes.open({ cmdbName: 'other' });
+  t.same(await other.list(), []);
+});
+
+t.test('output without an instance is removed', async (t) => {
+  const processes = await useProcesses(t);
+  await boot(await processes.open(), { command: ['sleep', '100'] }, 'stays');
+  await writeFile(join(processes.stateDir, 'output', 'gone.log'), 'old');
+  await processes.open();
+  t.same(await readdir(join(processes.stateDir, 'output')), ['stays.log']);
+});

@@ -1,0 +1,169 @@
+import { chmod, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import type { App } from '../../../src/model/app.js';
+import type { Runtime } from '../../../src/runtime/runtime.js';
+import { accountOf } from '../../../src/runtime/process/account.js';
+import { eventually } from '../../fixtures/eventually.js';
+import { boot, shell, useProcesses } from './open-processes.js';
+
+const isRoot = process.getuid?.() === 0;
+
+/** What an app that ends at once has written. */
+async function wordsOf(runtime: Runtime, changes: Partial<App>): Promise<string> {
+  const { id } = await boot(runtime, changes);
+  await eventually(async () => (await runtime.inspect(id)).state === 'exited');
+  return runtime.output(id, 100_000);
+}
+
+t.test('an app is told where to listen and who it is, and nothing else of the dispatcher', async (t) => {
+  process.env['DATABASE_PASSWORD'] = 'secret';
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  const { id, app, address } = await boot(runtime, { command: ['env'], env: { GREETING: 'hi', PORT: '1' } });
+  await eventually(async () => (await runtime.inspect(id)).state === 'exited');
+  const lines = (await runtime.output(id, 100_000)).trim().split('\n');
+  const told = Object.fromEntries(lines.map((line) => [line.split('=')[0], line.slice(line.indexOf('=') + 1)]));
+  const { PATH: _path, HOME: _home, LANG: _lang, TZ: _tz, FASTCONTAINER_REVISION: revision, ...rest } = told;
+  t.same(rest, {
+    GREETING: 'hi',
+    HOST: '127.0.0.1',
+    PORT: String(address.port),
+    FASTCONTAINER_APP: app.name,
+    FASTCONTAINER_INSTANCE: id,
+    FASTCONTAINER_CMDB: 'test',
+  });
+  t.equal(revision, (await runtime.list())[0]?.revision);
+});
+
+t.test('an app runs in a session and group of its own, with no descriptor but its output', async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  const words = await wordsOf(runtime, shell('cat /proc/$$/stat; ls /proc/$$/fd | tr "\\n" " "'));
+  const [, pid, group, session] = /^(\d+) \(sh\) \S \d+ (\d+) (\d+)/.exec(words) ?? [];
+  t.equal(group, pid);
+  t.equal(session, pid);
+  t.match(words, /\n0 1 2 ?/);
+});
+
+t.test('an app runs in its directory', async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  t.equal(await wordsOf(runtime, { command: ['pwd'], cwd: '/usr' }), '/usr\n');
+});
+
+t.test('an app runs as its user, without groups of the dispatcher', { skip: !isRoot && 'needs root' }, async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  const who = shell('echo $(id -u) $(id -g) $(id -G) $HOME');
+  const nobody = accountOf('nobody');
+  const { uid, gid, home } = nobody;
+  t.equal(await wordsOf(runtime, { ...who, user: 'nobody' }), `${uid} ${gid} ${gid} ${home}\n`);
+  t.equal(await wordsOf(runtime, { ...who, user: '12345:23456' }), '12345 23456 23456 /\n');
+  t.equal(await wordsOf(runtime, { ...who, user: '12345' }), '12345 12345 12345 /\n');
+  t.equal(await wordsOf(runtime, { ...who, user: String(uid) }), `${uid} ${gid} ${gid} ${home}\n`, 'a known number');
+});
+
+t.test('a user that cannot be is refused by name, with what to do', async (t) => {
+  const passwd = 'root:x:0:0:root:/root:/bin/sh\nbroken:x\n';
+  t.throws(() => accountOf('nobody-at-all', passwd), { message: /nobody-at-all.*create it/ });
+  t.throws(() => accountOf('broken', passwd), { message: /correct 'user'/ });
+  t.throws(() => accountOf('4294967295', passwd), { message: /4294967295/ });
+  t.throws(() => accountOf('', passwd), { message: /no user ''/ });
+});
+
+t.test('a dispatcher without root refuses another user and takes its own', { skip: !isRoot && 'needs root' }, (t) => {
+  process.seteuid?.(12_345);
+  t.teardown(() => process.seteuid?.(0));
+  const getuid = process.getuid;
+  process.getuid = () => 12_345;
+  const getgid = process.getgid;
+  process.getgid = () => 12_345;
+  t.teardown(() => Object.assign(process, { getuid, getgid }));
+  t.throws(() => accountOf('nobody'), { message: /needs the dispatcher to run as root/ });
+  t.same(accountOf('12345'), { uid: 12_345, gid: 12_345, home: '/' });
+  t.end();
+});
+
+t.test('what cannot be started is refused with its name and what to do, and leaves nothing', async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  const plain = join(processes.stateDir, 'plain-file');
+  await writeFile(plain, 'no program');
+  await chmod(plain, 0o644);
+  const orphan = join(processes.stateDir, 'orphan-script');
+  await writeFile(orphan, '#!/no/such/interpreter\n');
+  await chmod(orphan, 0o755);
+  const cases: [Partial<App>, RegExp][] = [
+    [{ command: ['no-such-program'] }, /no-such-program.*no such program on PATH/],
+    [{ command: [orphan] }, /orphan-script.*#! line names is missing/],
+    [{ command: [plain] }, /plain-file.*check the permissions/],
+    [{ command: ['ls'], cwd: '/no/such/directory' }, /'ls'.*there is no directory \/no\/such\/directory/],
+    [{ command: ['ls'], cwd: plain }, /plain-file is no directory/],
+    [{ command: [] }, /has no command to run/],
+    [{ command: [''] }, /has no command to run/],
+    [{ command: ['ls'], env: { BAD: 'nul\0byte' } }, /cannot run 'ls'/],
+    [{ command: ['ls', 'x'.repeat(4_000_000)] }, /too large/],
+    [{ command: ['ls'], user: 'nobody-at-all' }, /nobody-at-all/],
+  ];
+  for (const [changes, message] of cases) await t.rejects(boot(runtime, changes), { message });
+  t.same(await runtime.list(), []);
+  t.same(await processes.traces(), []);
+});
+
+t.test('an id that is no file name is refused and leaves nothing; one that exists is not used again', async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  for (const id of ['', '..', '../x', 'A', 'a/b', 'a\0', 'a'.repeat(200)]) {
+    await t.rejects(boot(runtime, { command: ['sleep', '100'] }, id), { message: /no instance id/ }, `'${id}'`);
+  }
+  t.same(await processes.traces(), []);
+  await boot(runtime, { command: ['sleep', '100'] }, 'twice');
+  await t.rejects(boot(runtime, { command: ['sleep', '100'] }, 'twice'), { message: /exists already/ });
+  t.match(await runtime.list(), [{ id: 'twice', running: true }], 'the first one runs on');
+});
+
+t.test('a stop that comes while an app boots ends that boot', async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  for (const turns of [0, 1, 5, 20, 100]) {
+    const booting = boot(runtime, { command: ['sleep', '100'] }, `late-${turns}`).catch((error: unknown) => error);
+    for (let turn = 0; turn < turns; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    await runtime.stop(`late-${turns}`, 0);
+    await booting;
+    t.same(await runtime.inspect(`late-${turns}`), { state: 'gone' });
+  }
+  t.same(await processes.traces(), []);
+});
+
+t.test('an exit is not missed however early it comes', async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  const seen: string[] = [];
+  runtime.watch(({ id, cause }) => void seen.push(`${id} ${cause}`));
+  const ids = ['a', 'b', 'c', 'd', 'e', 'f'];
+  await Promise.all(ids.map((id) => boot(runtime, { command: ['false'] }, id)));
+  await eventually(() => seen.length >= ids.length);
+  t.same(
+    seen.toSorted(),
+    ids.map((id) => `${id} exit code 1`),
+  );
+});
+
+t.test('limits are not enforced, which is said once per app', async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  for (let count = 0; count < 3; count += 1) await boot(runtime, { command: ['true'], limits: { pids: 5 } });
+  const said = processes.log.filter(({ msg }) => /does not enforce limits/.test(String(msg)));
+  t.match(said, [{ app: 'shop', ignored: ['pids'] }]);
+  t.equal(said.length, 1);
+});
+
+t.test('nobody else can look into the state directory', async (t) => {
+  const processes = await useProcesses(t);
+  const stateDir = join(processes.stateDir, 'deep', 'state');
+  await processes.open({ stateDir });
+  for (const directory of ['', 'instances', 'output', 'ports']) {
+    t.equal((await stat(join(stateDir, directory))).mode & 0o777, 0o700, directory);
+  }
+});
