@@ -24,14 +24,16 @@ export function accountOf(user: string, passwd: string = readPasswd()): Account 
 }
 
 function find(user: string, passwd: string): Account {
-  const entries = passwd.split('\n').map((line) => line.split(':'));
+  const fieldsOfEntry = 7;
+  const lines = passwd.split('\n').map((line) => line.split(':'));
+  const entries = lines.filter(({ length }) => length === fieldsOfEntry);
   const numeric = /^(\d+)(?::(\d+))?$/.exec(user);
   const entry = entries.find(([name, , uid]) => (numeric ? uid === numeric[1] : name === user));
   if (!numeric && !entry) throw new Error(`there is no user '${user}' on this machine; create it, or correct 'user'`);
   const uid = Number(numeric?.[1] ?? entry?.[2]);
   const gid = Number(numeric?.[2] ?? entry?.[3] ?? uid);
   if (![uid, gid].every((id) => Number.isInteger(id) && id <= largestId)) {
-    throw new Error(`user '${user}' has an id beyond ${largestId}; correct 'user'`);
+    throw new Error(`user '${user}' has an id that is no number up to ${largestId}; correct 'user'`);
   }
   return { uid, gid, home: entry?.[5] || '/' };
 }
