@@ -1,4 +1,4 @@
-import { constants, fstatSync, type FSWatcher, ftruncateSync, readSync, watch, writeSync } from 'node:fs';
+import { fstatSync, type FSWatcher, ftruncateSync, readSync, watch, writeSync } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import type { Clock, Timer } from '../../model/clock.js';
 import type { LineLog } from './line-log.js';
@@ -19,6 +19,8 @@ export interface FollowerOptions {
 const passPauseMs = 100;
 const passBytes = 256 * 1024;
 const unwatchedPauseMs = 1_000;
+/** An app that writes faster than its output can be copied loses some of it. */
+const mostRounds = 100;
 
 /**
  * Follows a file that a process appends to, and keeps it within its size. Woken by the kernel's notice of a change; as
@@ -100,7 +102,7 @@ export class Follower {
   }
 
   async #readNew(): Promise<void> {
-    const file = await open(this.#options.path, constants.O_RDWR | constants.O_APPEND).catch(() => undefined);
+    const file = await open(this.#options.path, 'r+').catch(() => undefined);
     if (!file) return;
     try {
       await this.#readFile(file);
@@ -130,18 +132,30 @@ export class Follower {
 }
 
 /**
- * Keeps the end of the file, from a line's beginning; returns where `offset` is now. Without a break, so that hardly anything
- * can be written in between; what the process appends comes after what is kept.
+ * Keeps the end of the file, from a line's beginning; returns where `offset` is now. The end is copied to the beginning, then
+ * what was appended meanwhile, until nothing was; only then is the rest cut off. So what the process writes last is not
+ * lost and stays last, though this process may be interrupted anywhere. Without a break, so that few rounds are enough.
  */
 function shrink(fd: number, offset: number, keepBytes: number): number {
-  const { size } = fstatSync(fd);
-  const buffer = Buffer.allocUnsafe(Math.min(size, keepBytes));
-  const end = buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, size - buffer.length));
+  let { size } = fstatSync(fd);
+  const end = readAt(fd, Math.max(0, size - keepBytes), Math.min(size, keepBytes));
   const lineEnd = end.indexOf('\n');
   const kept = lineEnd < end.length - 1 ? end.subarray(lineEnd + 1) : end;
-  ftruncateSync(fd, 0);
-  writeSync(fd, kept);
-  return Math.max(0, kept.length - (size - offset));
+  let length = writeSync(fd, kept, 0, kept.length, 0);
+  for (let round = 0; round < mostRounds; round += 1) {
+    const { size: now } = fstatSync(fd);
+    if (now <= size) break;
+    const appended = readAt(fd, size, Math.min(now - size, keepBytes));
+    length += writeSync(fd, appended, 0, appended.length, length);
+    size += appended.length;
+  }
+  ftruncateSync(fd, length);
+  return Math.max(0, length - (size - offset));
+}
+
+function readAt(fd: number, position: number, length: number): Buffer {
+  const buffer = Buffer.allocUnsafe(length);
+  return buffer.subarray(0, readSync(fd, buffer, 0, length, position));
 }
 
 async function sizeOf(path: string): Promise<number | undefined> {

@@ -63,10 +63,10 @@ t.test('an instance is its main process: what that leaves behind is killed at on
   const exits: string[] = [];
   runtime.watch(({ id, cause }) => void exits.push(`${id} ${cause}`));
   const script = `env -i sh -c 'echo pid $$; exec sleep 100' & ${inGroup}${orphan} sleep 0.5; exit 7`;
-  const { id } = await boot(runtime, shell(script), 'crasher');
+  const { id } = await boot(runtime, shell(script));
   const pids = await pidsIn(runtime, id, 3);
   await eventually(() => pids.every((pid) => !statOf(pid)));
-  t.same(exits, ['crasher exit code 7']);
+  t.same(exits, [`${id} exit code 7`]);
   t.same(await runtime.inspect(id), { state: 'exited', cause: 'exit code 7' });
 });
 

@@ -14,6 +14,9 @@ import { testApp } from '../../fixtures/app.js';
 
 export const webApp = [process.execPath, resolve('test/fixtures/apps/web.mjs')];
 
+/** Ten ports from here on are taken by no other test process that runs at the same time. */
+export const portsOfThisProcess = 10_000 + (process.pid % 900) * 10;
+
 export interface Processes {
   readonly stateDir: string;
   readonly options: ProcessRuntimeOptions;
@@ -28,7 +31,7 @@ export interface Processes {
 /** A state directory with ports of its own; what the test leaves running is killed when it ends. */
 export async function useProcesses(t: Test): Promise<Processes> {
   const stateDir = await mkdtemp(join(tmpdir(), 'fastcontainer-process-'));
-  const from = 11_000 + Math.floor(Math.random() * 800) * 10;
+  const from = portsOfThisProcess;
   const log: Record<string, unknown>[] = [];
   const ports = { from, to: from + 9 };
   const options = { stateDir, cmdbName: 'test', ports, logger: recorder(log), clock: systemClock };
@@ -62,9 +65,14 @@ export interface Booted {
 
 export async function boot(runtime: Runtime, changes: Partial<App>, id?: string): Promise<Booted> {
   const app = testApp(changes);
-  const spec = { id: id ?? `${app.name}-${randomBytes(6).toString('hex')}`, app, revision: revisionOf(app) };
+  const spec = { id: id ?? newId(app.name), app, revision: revisionOf(app) };
   const address = await runtime.boot(spec, { signal: new AbortController().signal, onPhase: () => {} });
   return { id: spec.id, app, address };
+}
+
+/** Ids are unique on a machine: what carries one belongs to that instance, whoever started it. */
+export function newId(name: string): string {
+  return `${name}-${randomBytes(6).toString('hex')}`;
 }
 
 /** A shell that runs `script`. */

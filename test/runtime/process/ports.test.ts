@@ -7,6 +7,7 @@ import t, { type Test } from 'tap';
 import { identify } from '../../../src/proc-fs.js';
 import { Ports, type PortsOptions } from '../../../src/runtime/process/ports.js';
 import { VirtualClock } from '../../fixtures/clock.js';
+import { portsOfThisProcess } from './open-processes.js';
 
 const minute = 60_000;
 
@@ -14,7 +15,7 @@ async function usePorts(t: Test, count: number) {
   const directory = await mkdtemp(join(tmpdir(), 'fastcontainer-ports-'));
   t.teardown(() => rm(directory, { recursive: true, force: true }));
   const clock = new VirtualClock();
-  const from = 19_000 + Math.floor(Math.random() * 90) * 10;
+  const from = portsOfThisProcess;
   const options = { directory, from, to: from + count - 1, bindHost: '127.0.0.1', clock, isKnown: async () => true };
   const open = async (changes: Partial<PortsOptions> = {}) => {
     const ports = new Ports({ ...options, ...changes });

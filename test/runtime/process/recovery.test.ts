@@ -10,15 +10,18 @@ import { identify, isRunning, type ProcessIdentity, statOf } from '../../../src/
 import type { ProcessRecord } from '../../../src/runtime/process/records.js';
 import { testApp } from '../../fixtures/app.js';
 import { eventually } from '../../fixtures/eventually.js';
-import { boot, type Processes, useProcesses, webApp } from './open-processes.js';
+import { boot, newId, type Processes, useProcesses, webApp } from './open-processes.js';
 import { readRecord, writeRecord } from './record-file.js';
 
+/** One instance per run of this file; each test removes it. */
+const found = newId('found');
+const survivor = newId('survivor');
 const dead: ProcessIdentity = { ...identify(process.pid), startTime: '1' };
 
 /** A dispatcher process that has booted one app. */
 async function dispatch(t: Test, { options }: Processes, app: App, stays: boolean) {
   const { logger: _logger, clock: _clock, ...told } = options;
-  const spec = { id: 'survivor', app, revision: revisionOf(app) };
+  const spec = { id: survivor, app, revision: revisionOf(app) };
   const script = resolve('test/fixtures/dispatcher.mjs');
   const child = spawn(process.execPath, [script, JSON.stringify({ options: told, spec, stays })], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -42,7 +45,7 @@ function startSleeper(t: Test, env: Record<string, string> = {}): ChildProcess &
 
 function recordOf(processes: Processes, changes: Partial<ProcessRecord>): ProcessRecord {
   const { cmdbName: cmdb, ports } = processes.options;
-  const basis = { v: 1, id: 'found', app: 'shop', revision: 'r', cmdb, host: '127.0.0.1', port: ports.from } as const;
+  const basis = { v: 1, id: found, app: 'shop', revision: 'r', cmdb, host: '127.0.0.1', port: ports.from } as const;
   return { ...basis, booter: dead, ...changes };
 }
 
@@ -57,10 +60,10 @@ t.test('a dispatcher that is killed leaves its app running, found, followed and 
   const runtime = await processes.open();
   const exits: string[] = [];
   runtime.watch(({ id }) => void exits.push(id));
-  t.same(await runtime.list(), [{ id: 'survivor', app: 'shop', revision: revisionOf(app), running: true, address }]);
-  t.same(await runtime.inspect('survivor'), { state: 'running', listening: true });
-  t.match(await (await ask()).json(), { pid, instance: 'survivor' });
-  await runtime.stop('survivor', 5_000);
+  t.same(await runtime.list(), [{ id: survivor, app: 'shop', revision: revisionOf(app), running: true, address }]);
+  t.same(await runtime.inspect(survivor), { state: 'running', listening: true });
+  t.match(await (await ask()).json(), { pid, instance: survivor });
+  await runtime.stop(survivor, 5_000);
   t.notOk(statOf(pid));
   t.same(await processes.traces(), []);
 });
@@ -70,18 +73,18 @@ t.test('what runs does not keep a dispatcher from ending', async (t) => {
   const { exited } = await dispatch(t, processes, testApp({ command: ['sleep', '100'] }), false);
   t.same(await exited, [0, null]);
   const runtime = await processes.open();
-  t.match(await runtime.list(), [{ id: 'survivor', running: true }]);
+  t.match(await runtime.list(), [{ id: survivor, running: true }]);
 });
 
 t.test('a process whose dispatcher died before it wrote it down is found by its marker', async (t) => {
   const processes = await useProcesses(t);
-  const { pid } = startSleeper(t, { FASTCONTAINER_INSTANCE: 'found' });
+  const { pid } = startSleeper(t, { FASTCONTAINER_INSTANCE: found });
   await writeRecord(processes.stateDir, recordOf(processes, {}));
   const runtime = await processes.open();
-  t.match(await runtime.list(), [{ id: 'found', running: true }]);
-  t.match(await runtime.inspect('found'), { state: 'running', listening: false });
-  t.equal((await readRecord(processes.stateDir, 'found')).process?.pid, pid);
-  await runtime.stop('found', 1_000);
+  t.match(await runtime.list(), [{ id: found, running: true }]);
+  t.match(await runtime.inspect(found), { state: 'running', listening: false });
+  t.equal((await readRecord(processes.stateDir, found)).process?.pid, pid);
+  await runtime.stop(found, 1_000);
   await eventually(() => !statOf(pid));
 });
 
@@ -89,9 +92,9 @@ t.test('a dispatcher that died before it started anything leaves a dead instance
   const processes = await useProcesses(t);
   await writeRecord(processes.stateDir, recordOf(processes, {}));
   const runtime = await processes.open();
-  t.match(await runtime.list(), [{ id: 'found', running: false }]);
-  t.match(await runtime.inspect('found'), { state: 'exited' });
-  await runtime.stop('found', 1_000);
+  t.match(await runtime.list(), [{ id: found, running: false }]);
+  t.match(await runtime.inspect(found), { state: 'exited' });
+  await runtime.stop(found, 1_000);
   t.same(await runtime.list(), []);
 });
 
@@ -99,8 +102,8 @@ t.test('an instance that another dispatcher is about to start is not dead', asyn
   const processes = await useProcesses(t);
   await writeRecord(processes.stateDir, recordOf(processes, { booter: identify(process.ppid) }));
   const runtime = await processes.open();
-  t.match(await runtime.list(), [{ id: 'found', running: true }]);
-  t.same(await runtime.inspect('found'), { state: 'running', listening: false });
+  t.match(await runtime.list(), [{ id: found, running: true }]);
+  t.same(await runtime.inspect(found), { state: 'running', listening: false });
 });
 
 t.test('a pid that is another process by now, or was before the machine restarted, is not trusted', async (t) => {
@@ -115,9 +118,9 @@ t.test('a pid that is another process by now, or was before the machine restarte
   for (const process of others) {
     await writeRecord(processes.stateDir, recordOf(processes, { process }));
     const runtime = await processes.open();
-    t.match(await runtime.list(), [{ id: 'found', running: false }]);
-    t.match(await runtime.inspect('found'), { state: 'exited' });
-    await runtime.stop('found', 100);
+    t.match(await runtime.list(), [{ id: found, running: false }]);
+    t.match(await runtime.inspect(found), { state: 'exited' });
+    await runtime.stop(found, 100);
     t.same(await runtime.list(), []);
     t.ok(isRunning(now), 'it was left alone');
   }
@@ -135,7 +138,7 @@ t.test("a group whose leader is long dead may be another's and is left alone", a
   await eventually(() => !isRunning(identity));
   await writeRecord(processes.stateDir, recordOf(processes, { process: identity }));
   const runtime = await processes.open();
-  await runtime.stop('found', 100);
+  await runtime.stop(found, 100);
   t.ok(isRunning(member));
 });
 
@@ -151,26 +154,27 @@ t.test('a zombie is dead', async (t) => {
   const runtime = await processes.open();
   await eventually(async () => (await runtime.list())[0]?.running === false);
   t.ok(process.kill(child.pid, 0), 'though the kernel still knows it');
-  t.match(await runtime.inspect('found'), { state: 'exited' });
-  await runtime.stop('found', 1_000);
+  t.match(await runtime.inspect(found), { state: 'exited' });
+  await runtime.stop(found, 1_000);
   t.same(await runtime.list(), []);
 });
 
 t.test('records that cannot be read are reported once and skipped', async (t) => {
   const processes = await useProcesses(t);
   const runtime = await processes.open();
-  await boot(runtime, { command: ['sleep', '100'] }, 'fine');
+  const { id } = await boot(runtime, { command: ['sleep', '100'] });
   const broken = ['', '{', 'null', '{"v":2}', '{"v":1,"id":"broken-5"}', '[]'];
   for (const [index, text] of broken.entries()) {
     await writeFile(join(processes.stateDir, 'instances', `broken-${index}.json`), text);
   }
-  const all = recordOf(processes, { id: 'everything', process: { ...identify(process.pid), pid: -1 } });
+  const everything = newId('everything');
+  const all = recordOf(processes, { id: everything, process: { ...identify(process.pid), pid: -1 } });
   await writeRecord(processes.stateDir, all);
   const next = await processes.open();
-  for (let count = 0; count < 3; count += 1) t.match(await next.list(), [{ id: 'fine', running: true }]);
+  for (let count = 0; count < 3; count += 1) t.match(await next.list(), [{ id, running: true }]);
   const said = processes.log.filter(({ msg }) => /cannot be read and is skipped/.test(String(msg)));
   t.equal(said.length, broken.length + 1);
-  await next.stop('everything', 10);
+  await next.stop(everything, 10);
 });
 
 t.test('instances of another CMDB in the same directory are not ours', async (t) => {
@@ -182,8 +186,8 @@ t.test('instances of another CMDB in the same directory are not ours', async (t)
 
 t.test('output without an instance is removed', async (t) => {
   const processes = await useProcesses(t);
-  await boot(await processes.open(), { command: ['sleep', '100'] }, 'stays');
+  const { id } = await boot(await processes.open(), { command: ['sleep', '100'] });
   await writeFile(join(processes.stateDir, 'output', 'gone.log'), 'old');
   await processes.open();
-  t.same(await readdir(join(processes.stateDir, 'output')), ['stays.log']);
+  t.same(await readdir(join(processes.stateDir, 'output')), [`${id}.log`]);
 });

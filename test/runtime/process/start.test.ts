@@ -7,7 +7,7 @@ import type { App } from '../../../src/model/app.js';
 import type { Runtime } from '../../../src/runtime/runtime.js';
 import { accountOf } from '../../../src/runtime/process/account.js';
 import { eventually } from '../../fixtures/eventually.js';
-import { boot, shell, useProcesses } from './open-processes.js';
+import { boot, newId, shell, useProcesses } from './open-processes.js';
 
 const isRoot = process.getuid?.() === 0;
 
@@ -123,20 +123,21 @@ t.test('an id that is no file name is refused and leaves nothing; one that exist
     await t.rejects(boot(runtime, { command: ['sleep', '100'] }, id), { message: /no instance id/ }, `'${id}'`);
   }
   t.same(await processes.traces(), []);
-  await boot(runtime, { command: ['sleep', '100'] }, 'twice');
-  await t.rejects(boot(runtime, { command: ['sleep', '100'] }, 'twice'), { message: /exists already/ });
-  t.match(await runtime.list(), [{ id: 'twice', running: true }], 'the first one runs on');
+  const { id } = await boot(runtime, { command: ['sleep', '100'] });
+  await t.rejects(boot(runtime, { command: ['sleep', '100'] }, id), { message: /exists already/ });
+  t.match(await runtime.list(), [{ id, running: true }], 'the first one runs on');
 });
 
 t.test('a stop that comes while an app boots ends that boot', async (t) => {
   const processes = await useProcesses(t);
   const runtime = await processes.open();
   for (const turns of [0, 1, 5, 20, 100]) {
-    const booting = boot(runtime, { command: ['sleep', '100'] }, `late-${turns}`).catch((error: unknown) => error);
+    const id = newId('late');
+    const booting = boot(runtime, { command: ['sleep', '100'] }, id).catch((error: unknown) => error);
     for (let turn = 0; turn < turns; turn += 1) await new Promise((resolve) => setImmediate(resolve));
-    await runtime.stop(`late-${turns}`, 0);
+    await runtime.stop(id, 0);
     await booting;
-    t.same(await runtime.inspect(`late-${turns}`), { state: 'gone' });
+    t.same(await runtime.inspect(id), { state: 'gone' }, `after ${turns} turns`);
   }
   t.same(await processes.traces(), []);
 });
@@ -146,13 +147,10 @@ t.test('an exit is not missed however early it comes', async (t) => {
   const runtime = await processes.open();
   const seen: string[] = [];
   runtime.watch(({ id, cause }) => void seen.push(`${id} ${cause}`));
-  const ids = ['a', 'b', 'c', 'd', 'e', 'f'];
+  const ids = Array.from({ length: 6 }, () => newId('brief'));
   await Promise.all(ids.map((id) => boot(runtime, { command: ['false'] }, id)));
   await eventually(() => seen.length >= ids.length);
-  t.same(
-    seen.toSorted(),
-    ids.map((id) => `${id} exit code 1`),
-  );
+  t.same(seen.toSorted(), ids.map((id) => `${id} exit code 1`).toSorted());
 });
 
 t.test('limits are not enforced, which is said once per app', async (t) => {
