@@ -68,7 +68,7 @@ export class LineLog {
     }
     this.#lines += 1;
     if (this.#lines <= linesPerSecond) {
-      logger.info({ output: text.length > longestLine ? `${text.slice(0, longestLine)}…` : text }, 'output');
+      logger.info({ output: text.length > longestLine ? `${text.slice(0, longestLine - 1)}…` : text }, 'output');
       return;
     }
     this.#dropped += 1;
@@ -89,7 +89,9 @@ export class LineLog {
     this.#unreadBytes = 0;
     const unread = bytes > 0 ? ` and ${bytes} bytes unread` : '';
     if (lines > 0 || bytes > 0) {
-      logger.warn(`${lines} lines dropped${unread}: the app writes more than ${linesPerSecond} lines a second`);
+      logger.warn(
+        `${lines} lines of output dropped${unread}: the app writes more than ${linesPerSecond} lines a second`,
+      );
     }
   }
 }
