@@ -1,10 +1,12 @@
 import type { ExtraChecks, HostCheck } from './cli/host-checks/host-check.js';
+import { redisDurabilityWarnings } from './cmdb/redis/durability.js';
+import { lmdbPath } from './config/cmdb-url.js';
 import type { Config } from './config/config.js';
 import { dockerWarnings } from './runtime/docker.js';
 import { systemClock } from './system-clock.js';
 
 /** The looks at the host that need an adapter: the engine where an app runs on it, the store where it is a server. */
-export const adapterChecks: ExtraChecks = (config) => [...dockerCheck(config)];
+export const adapterChecks: ExtraChecks = (config) => [...dockerCheck(config), ...redisCheck(config)];
 
 function dockerCheck({ apps, runtimes }: Config): HostCheck[] {
   if (!apps.some(({ runtime }) => runtime === 'docker')) return [];
@@ -13,4 +15,9 @@ function dockerCheck({ apps, runtimes }: Config): HostCheck[] {
     warnings: await dockerWarnings({ ...runtimes.docker, clock: systemClock }),
   });
   return [{ name: 'Docker Engine', run }];
+}
+
+function redisCheck({ cmdb }: Config): HostCheck[] {
+  if (lmdbPath(cmdb.url) !== undefined) return [];
+  return [{ name: 'Redis', run: async () => ({ problems: [], warnings: await redisDurabilityWarnings(cmdb) }) }];
 }

@@ -34,7 +34,13 @@ const loopbackNames = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i;
 
 /** The operators' side: health, metrics and what runs, as JSON. */
 export function createAdmin(options: AdminOptions): Admin {
-  const server = fastify({ logger: false, forceCloseConnections: 'idle', bodyLimit: 1024 * 1024 });
+  const server = fastify({
+    logger: false,
+    forceCloseConnections: 'idle',
+    bodyLimit: 1024 * 1024,
+    // A misspelt query is an error, not a question without it.
+    ajv: { customOptions: { removeAdditional: false } },
+  });
   server.addHook('onRequest', async (request, reply) => guard(request, reply, options));
   server.setNotFoundHandler((_request, reply) => problem(reply, 404, 'not_found', 'There is no such resource.'));
   server.setErrorHandler((error, request, reply) => onError(error, request, reply, options.logger));

@@ -85,9 +85,9 @@ class LmdbCmdb implements Cmdb {
 
   async apply({ put, remove }: Parameters<Cmdb['apply']>[0]): Promise<DomainConflict[]> {
     return this.#write(() => {
-      const conflicts = put.flatMap((app) => this.#putApp({ app, removed: false }));
+      // Removed first: what they give up may be wanted by the others.
       for (const name of remove) this.#removeApp(name);
-      return conflicts;
+      return put.flatMap((app) => this.#putApp({ app, removed: false }));
     });
   }
 
@@ -288,6 +288,8 @@ class LmdbCmdb implements Cmdb {
   #read<T>(run: () => T): T {
     this.#throwIfClosed();
     try {
+      // A read transaction is kept for a while; what another process has committed since is to be seen.
+      this.#root.resetReadTxn();
       return run();
     } catch (error) {
       throw unavailable(error);

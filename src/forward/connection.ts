@@ -60,8 +60,8 @@ export class Connection implements Occupant {
     const { data, atBoundary } = this.#fromUpstream.scan(chunk);
     this.#atBoundary = atBoundary;
     if (data) this.#options.seat.touch();
-    // The pipe writes this chunk after this listener: goodbye comes behind it.
-    if (this.#cutting && atBoundary) process.nextTick(() => this.#sayGoodbye());
+    // The pipe has written this chunk already: goodbye comes behind it.
+    if (this.#cutting && atBoundary) this.#sayGoodbye();
   }
 
   #sayGoodbye(): void {

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, ServerResponse } from 
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { RequestError } from '../model/errors.js';
+import { watchEnd } from './end-watch.js';
 import { answerErrorRaw } from './error-answer.js';
 
 export interface ListenerOptions {
@@ -35,7 +36,7 @@ export function createListener(options: ListenerOptions): Listener {
     keepAliveTimeout: options.keepAliveTimeoutMs,
     // An upload may take as long as it likes as long as it flows; the body's own limit watches that.
     requestTimeout: 0,
-    connectionsCheckingInterval: 5_000,
+    connectionsCheckingInterval: Math.min(5_000, Math.ceil(options.headersTimeoutMs / 2)),
     // Answered with our own error instead of node's bare one.
     requireHostHeader: false,
     noDelay: true,
@@ -85,8 +86,10 @@ function close(server: Server): Promise<void> {
 /** Only a GET for a WebSocket or another real upgrade leaves HTTP; an offer of HTTP/2 may be ignored, and is. */
 function onUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer, options: ListenerOptions): void {
   socket.on('error', () => socket.destroy());
-  if (req.method === 'GET' && !/^\s*h2c\b/i.test(req.headers.upgrade ?? ''))
+  if (req.method === 'GET' && !/^\s*h2c\b/i.test(req.headers.upgrade ?? '')) {
+    watchEnd(socket);
     return options.onUpgrade(req, socket, head);
+  }
   if (Number(req.headers['content-length'] ?? 0) > 0 || req.headers['transfer-encoding'] !== undefined) {
     return refuse(socket, new RequestError('bad_request', 'A request with a body cannot ask for an upgrade.'), options);
   }

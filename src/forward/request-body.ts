@@ -29,7 +29,8 @@ export class RequestBody extends Readable {
     this.#req.pause();
     this.#req.on('end', this.#onEnd);
     this.#req.on('close', this.#onClose);
-    this.#req.socket.on('timeout', this.#onIdle);
+    // Heard on the request, it keeps node from cutting the connection before it was answered.
+    this.#req.on('timeout', this.#onIdle);
     callback();
   }
 
@@ -43,7 +44,7 @@ export class RequestBody extends Readable {
     this.#req.off('data', this.#onData);
     this.#req.off('end', this.#onEnd);
     this.#req.off('close', this.#onClose);
-    this.#req.socket.off('timeout', this.#onIdle);
+    this.#req.off('timeout', this.#onIdle);
     this.#req.socket.setTimeout(0);
     this.#req.pause();
     callback(error);

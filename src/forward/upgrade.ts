@@ -4,6 +4,7 @@ import httpProxy from 'http-proxy';
 import { RequestError } from '../model/errors.js';
 import { Connection } from './connection.js';
 import type { UpgradeExchange } from './exchange.js';
+import { unwatchEnd } from './end-watch.js';
 import { responseHeaders } from './response-headers.js';
 import { upstreamError } from './upstream-error.js';
 
@@ -61,17 +62,21 @@ class Attempt {
     proxyReq.setHeader('Connection', 'Upgrade');
     proxyReq.setHeader('Upgrade', admitted.upgrade ?? 'websocket');
     proxyReq.on('socket', (socket) => socket.once('connect', () => (this.#connected = true)));
-    proxyReq.prependListener('upgrade', (_res, upstream: Duplex) => this.#onUpgrade(upstream));
-    proxyReq.prependListener('response', (response) => this.#onRefusal(response));
+    // http-proxy joins the two in its own listener, which must find the connection free.
+    proxyReq.prependListener('upgrade', () => unwatchEnd(this.#exchange.socket));
     proxyReq.setTimeout(seat.app.requestTimeoutMs, () => proxyReq.destroy(new RequestError('upstream_timeout')));
   }
 
   begin(): void {
     const { socket, seat } = this.#exchange;
     if (!this.#proxyReq) return this.#settle(() => this.#exchange.onFinished(499, 'client_gone'));
-    // http-proxy would end the client's connection on any failure, and another attempt with it.
-    this.#proxyReq.removeAllListeners('error');
+    // http-proxy would end the client's connection on any failure, and another attempt with it; and where the app does not
+    // switch, it would announce chunks and then send none.
+    this.#proxyReq.removeAllListeners('error').removeAllListeners('response');
     this.#proxyReq.on('error', (error) => this.#onError(error));
+    this.#proxyReq.on('response', (response) => this.#onRefusal(response));
+    // After http-proxy has joined the two: whoever listened before would swallow what came with the header.
+    this.#proxyReq.on('upgrade', (_res, upstream: Duplex) => this.#onUpgrade(upstream));
     socket.on('close', this.#onClientGone);
     seat.occupant = { cut: () => this.#proxyReq?.destroy(new RequestError('upstream_reset')) };
   }
@@ -88,9 +93,7 @@ class Attempt {
   }
 
   /** The app answers instead of switching: its answer is the client's, and the connection ends with it. */
-  #onRefusal(response: IncomingMessage & { upgrade?: boolean }): void {
-    // Keeps http-proxy from writing it: it would announce chunks and then send none.
-    response.upgrade = true;
+  #onRefusal(response: IncomingMessage): void {
     if (this.#settled) return void response.destroy();
     const { socket } = this.#exchange;
     socket.off('close', this.#onClientGone);

@@ -63,7 +63,7 @@ function commandFault(app: App, error: NodeJS.ErrnoException): string {
   const faults: Record<string, string> = {
     ENOENT:
       'there is no such program on PATH, or what its #! line names is missing; install it, or correct the command',
-    EACCES: `it may not be executed${asUser}, or its directory may not be entered; check the permissions`,
+    EACCES: `it is not executable${asUser}, or its directory may not be entered; check the permissions`,
     ENOEXEC: 'it is no program for this machine; a script needs a #! line',
     EPERM: `the system does not allow it to run${asUser}; check the permissions`,
     ENOTDIR: 'a part of its path is no directory; correct the command',

@@ -80,6 +80,15 @@ t.test('lines reach the log with app and instance as they are written', async (t
   ]);
 });
 
+t.test('bytes that are no text and lines without end do no harm', async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  await boot(runtime, shell('head -c 100000 /dev/urandom; seq -s, 1 40000; echo; echo after; sleep 100'));
+  const outputs = () => processes.log.map((entry) => String(entry['output'] ?? ''));
+  await eventually(() => outputs().includes('after') || processes.log.some(({ msg }) => /dropped/.test(String(msg))));
+  t.ok(outputs().every((output) => output.length <= 2_000));
+});
+
 t.test('however much an app writes, its file stays small, its end is kept and the log is spared', async (t) => {
   const processes = await useProcesses(t);
   const outputMaxBytes = 64 * 1024;

@@ -73,6 +73,18 @@ t.test('several that share the directory never lease the same port', async (t) =
   t.same([last?.status, none?.status].toSorted(), ['fulfilled', 'rejected']);
 });
 
+t.test('nor do they when ports come round again and again', async (t) => {
+  const { clock, open } = await usePorts(t, 10);
+  const all = [await open(), await open()] as const;
+  for (let round = 0; round < 3; round += 1) {
+    const ids = Array.from({ length: 10 }, (_, index) => `i-${round}-${index}`);
+    const leased = await Promise.all(ids.map((id, index) => all[index % 2 === 0 ? 0 : 1].lease(id)));
+    t.equal(new Set(leased).size, 10);
+    await Promise.all(leased.map((port, index) => all[1].free(port, `i-${round}-${index}`)));
+    await clock.advance(minute);
+  }
+});
+
 t.test('a port that another freed rests for us too', async (t) => {
   const { clock, from, open } = await usePorts(t, 1);
   const [ours, theirs] = [await open(), await open()];

@@ -68,6 +68,22 @@ t.test('a dispatcher that is killed leaves its app running, found, followed and 
   t.same(await processes.traces(), []);
 });
 
+t.test('what a killed dispatcher started is reported once when it ends', async (t) => {
+  const processes = await useProcesses(t);
+  const { child, exited } = await dispatch(t, processes, testApp({ command: ['sleep', '100'] }), true);
+  child.kill('SIGKILL');
+  await exited;
+  const runtime = await processes.open();
+  const exits: unknown[] = [];
+  runtime.watch((exit) => void exits.push(exit));
+  process.kill((await readRecord(processes.stateDir, survivor)).process?.pid ?? 0, 'SIGKILL');
+  await eventually(() => exits.length > 0);
+  t.match(await runtime.inspect(survivor), { state: 'exited', cause: 'it ended' });
+  t.match(await runtime.list(), [{ id: survivor, running: false }]);
+  await runtime.stop(survivor, 1_000);
+  t.same(exits, [{ id: survivor, app: 'shop', cause: 'it ended' }]);
+});
+
 t.test('what runs does not keep a dispatcher from ending', async (t) => {
   const processes = await useProcesses(t);
   const { exited } = await dispatch(t, processes, testApp({ command: ['sleep', '100'] }), false);

@@ -1,0 +1,82 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { open as openRaw } from 'lmdb';
+import t, { type Test } from 'tap';
+import { openLmdbCmdb } from '../../src/cmdb/lmdb.js';
+import { testApp } from '../fixtures/app.js';
+import { cmdbConformance, type CmdbUnderTest } from './conformance.js';
+
+// The store's own handles do not keep a process alive; in the daemon its server does.
+const alive = setInterval(() => {}, 1_000);
+t.teardown(() => clearInterval(alive));
+
+async function directory(t: Test): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'fastcontainer-lmdb-'));
+  t.teardown(() => rm(path, { recursive: true, force: true }));
+  return path;
+}
+
+async function fresh(t: Test): Promise<CmdbUnderTest> {
+  const path = await directory(t);
+  const unreadable: string[] = [];
+  const logLength = 20;
+  return {
+    unreadable,
+    logLength,
+    open() {
+      const cmdb = openLmdbCmdb({ path, logLength, onUnreadable: (record) => void unreadable.push(record) });
+      t.teardown(() => cmdb.close());
+      return cmdb;
+    },
+    async spoil(kind, name, text) {
+      const root = openRaw({ path, maxDbs: 16, encoding: 'string' });
+      await root.openDB({ name: kind === 'app' ? 'apps' : 'deployments', encoding: 'string' }).put(name, text);
+      await root.close();
+    },
+  };
+}
+
+cmdbConformance(t, fresh);
+
+const script = (path: string, code: string) => `
+  import { openLmdbCmdb } from ${JSON.stringify(resolve('dist/src/cmdb/lmdb.js'))};
+  const cmdb = openLmdbCmdb({ path: ${JSON.stringify(path)}, onUnreadable() {} });
+  ${code}
+  await cmdb.close();`;
+
+t.test('another process wakes whoever follows the log', async (t) => {
+  const path = await directory(t);
+  const cmdb = openLmdbCmdb({ path, onUnreadable() {} });
+  t.teardown(() => cmdb.close());
+  await cmdb.apply({ put: [testApp()], remove: [] });
+  const { position } = await cmdb.changes(undefined, AbortSignal.timeout(1_000));
+  const waiting = cmdb.changes(position, AbortSignal.timeout(20_000));
+  const code = `await cmdb.update('shop', (current) => ({ ...current }));`;
+  await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script(path, code)]);
+  t.match((await waiting).changes, [{ app: 'shop' }]);
+});
+
+t.test('updates of several processes lose nothing', async (t) => {
+  const path = await directory(t);
+  const cmdb = openLmdbCmdb({ path, onUnreadable() {} });
+  t.teardown(() => cmdb.close());
+  await cmdb.apply({ put: [testApp()], remove: [] });
+  const breaker = { failures: 0, retryAt: 0, code: 'boot_failed', message: '' } as const;
+  await cmdb.update('shop', (current) => ({ ...current, breaker }));
+  const code = `for (let i = 0; i < 50; i += 1) await cmdb.update('shop', (d) => ({ ...d, breaker: { ...d.breaker, failures: d.breaker.failures + 1 } }));`;
+  await Promise.all(
+    [1, 2, 3].map(() => promisify(execFile)(process.execPath, ['--input-type=module', '-e', script(path, code)])),
+  );
+  t.equal((await cmdb.find({ app: 'shop' }))?.deployment.breaker?.failures, 150);
+});
+
+t.test('a path that cannot be used is named, with what to do', async (t) => {
+  const file = join(await directory(t), 'file');
+  await writeFile(file, '');
+  t.throws(() => openLmdbCmdb({ path: join(file, 'cmdb'), onUnreadable() {} }), {
+    message: /cannot open the CMDB in .*file\/cmdb: .*; make the directory writable or change cmdb/,
+  });
+});

@@ -1,0 +1,154 @@
+import { randomBytes } from 'node:crypto';
+import { connect as connectTcp, createServer, type Socket } from 'node:net';
+import { Redis } from 'ioredis';
+import { pino } from 'pino';
+import t, { type Test } from 'tap';
+import type { Cmdb } from '../../src/cmdb/cmdb.js';
+import { openRedisCmdb, type RedisCmdbOptions } from '../../src/cmdb/redis.js';
+import { testApp } from '../fixtures/app.js';
+import { eventually } from '../fixtures/eventually.js';
+import { listen } from '../fixtures/raw.js';
+import { startRedis, type TestRedis } from '../fixtures/redis.js';
+import { cmdbConformance, type CmdbUnderTest } from './conformance.js';
+
+const logger = pino({ level: 'silent' });
+
+function openOn(t: Test, url: string, options: Partial<RedisCmdbOptions> = {}): Cmdb {
+  const cmdb = openRedisCmdb({ url, name: 'test', logger, onUnreadable() {}, ...options });
+  t.teardown(() => cmdb.close());
+  return cmdb;
+}
+
+function freshOn(redis: TestRedis) {
+  return async (t: Test): Promise<CmdbUnderTest> => {
+    const name = `t${randomBytes(4).toString('hex')}`;
+    const unreadable: string[] = [];
+    const logLength = 20;
+    return {
+      unreadable,
+      logLength,
+      open: () => openOn(t, redis.url, { name, logLength, onUnreadable: (record) => void unreadable.push(record) }),
+      async spoil(kind, app, text) {
+        const client = new Redis(redis.url);
+        if (kind === 'app') await client.set(`${name}:app:{${app}}`, text);
+        else await client.hset(`${name}:deployment:{${app}}`, 'record', text);
+        client.disconnect();
+      },
+    };
+  };
+}
+
+t.test('the port, on a real server', async (t) => {
+  const redis = await startRedis(t);
+  if (redis) cmdbConformance(t, freshOn(redis));
+  // The subtests are queued: this one ends when they have.
+  await Promise.resolve();
+});
+
+t.test('a server that is not there yet is waited for', async (t) => {
+  const redis = await startRedis(t);
+  if (!redis) return;
+  await redis.stop();
+  const cmdb = openOn(t, redis.url, { timeLimitMs: 300 });
+  await t.rejects(cmdb.find({ app: 'shop' }), { code: 'cmdb_unavailable' });
+  await redis.restart();
+  await eventually(async () => (await cmdb.apply({ put: [testApp()], remove: [] })).length === 0);
+  t.equal((await cmdb.find({ app: 'shop' }))?.app.name, 'shop');
+});
+
+t.test('a server that hangs ends calls by their limit, and answers again when it goes on', async (t) => {
+  const redis = await startRedis(t);
+  if (!redis) return;
+  const cmdb = openOn(t, redis.url, { timeLimitMs: 300 });
+  await cmdb.apply({ put: [testApp()], remove: [] });
+  redis.process.kill('SIGSTOP');
+  await t.rejects(cmdb.find({ app: 'shop' }), { code: 'cmdb_unavailable' });
+  await t.rejects(cmdb.beat({ incarnation: 'a', host: 'h', beats: 0, process: { pid: 1, startTime: '', bootId: '' } }));
+  redis.process.kill('SIGCONT');
+  await eventually(async () => (await cmdb.find({ app: 'shop' }))?.app.name === 'shop');
+});
+
+t.test('a server that comes back empty is another store', async (t) => {
+  const redis = await startRedis(t);
+  if (!redis) return;
+  const cmdb = openOn(t, redis.url, { timeLimitMs: 500 });
+  const session = { incarnation: 'a', host: 'h', beats: 0, process: { pid: 1, startTime: '', bootId: '' } };
+  const before = await cmdb.beat(session);
+  await redis.restart();
+  const after = await eventually(() => cmdb.beat({ ...session, beats: 1 }));
+  t.not(after.identity, before.identity);
+});
+
+t.test('a write whose reply is lost is carried out once, and known', async (t) => {
+  const redis = await startRedis(t);
+  if (!redis) return;
+  let dropReplies = false;
+  const sockets = new Set<Socket>();
+  // Between client and server: passes everything, until it is told to swallow a reply and break off.
+  const proxy = createServer((client) => {
+    const server = connectTcp(redis.port, '127.0.0.1');
+    for (const socket of [client, server]) {
+      sockets.add(socket);
+      socket.on('error', () => {});
+      socket.on('close', () => sockets.delete(socket));
+    }
+    let swallow = false;
+    client.on('data', (chunk) => {
+      if (dropReplies && /\beval/i.test(chunk.toString('latin1'))) swallow = true;
+      server.write(chunk);
+    });
+    server.on('data', (chunk) => {
+      if (!swallow) return void client.write(chunk);
+      dropReplies = false;
+      client.destroy();
+      server.destroy();
+    });
+    client.on('close', () => server.destroy());
+    server.on('close', () => client.destroy());
+  });
+  const port = await listen(t, proxy, sockets);
+  const cmdb = openOn(t, `redis://127.0.0.1:${port}`, { timeLimitMs: 1_000 });
+  await cmdb.apply({ put: [testApp()], remove: [] });
+  const breaker = { failures: 0, retryAt: 0, code: 'boot_failed', message: '' } as const;
+  await cmdb.update('shop', (current) => ({ ...current, breaker }));
+  for (let round = 1; round <= 5; round += 1) {
+    dropReplies = true;
+    const { deployment } = await cmdb.update('shop', (current) => ({
+      ...current,
+      breaker: { ...breaker, failures: (current.breaker?.failures ?? 0) + 1 },
+    }));
+    t.equal(deployment.breaker?.failures, round);
+    t.equal(dropReplies, false, 'a reply was lost');
+  }
+  t.equal((await cmdb.find({ app: 'shop' }))?.deployment.breaker?.failures, 5);
+});
+
+t.test('a password is sent, and a wrong one ends in an error', async (t) => {
+  const redis = await startRedis(t, '--requirepass', 's3cret');
+  if (!redis) return;
+  const cmdb = openOn(t, `redis://:s3cret@127.0.0.1:${redis.port}/3`);
+  t.same(await cmdb.apply({ put: [testApp()], remove: [] }), []);
+  const wrong = openOn(t, `redis://:wrong@127.0.0.1:${redis.port}`, { timeLimitMs: 500 });
+  await t.rejects(wrong.find({ app: 'shop' }), { code: 'cmdb_unavailable' });
+});
+
+t.test('a cluster keeps the keys of an app together', async (t) => {
+  const redis = await startRedis(t, '--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1');
+  if (!redis) return;
+  const setUp = new Redis(redis.port);
+  await setUp.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
+  await eventually(async () => String(await setUp.call('CLUSTER', 'INFO')).includes('cluster_state:ok'));
+  setUp.disconnect();
+  const cmdb = openOn(t, `redis-cluster://127.0.0.1:${redis.port}`);
+  await eventually(async () => (await cmdb.apply({ put: [testApp()], remove: [] })).length === 0);
+  const { version } = await cmdb.update('shop', (current) => ({ ...current }));
+  t.equal((await cmdb.find({ domain: 'shop.example' }))?.version, version);
+  const { position } = await cmdb.changes(undefined, AbortSignal.timeout(1_000));
+  const waiting = cmdb.changes(position, AbortSignal.timeout(10_000));
+  await cmdb.update('shop', (current) => ({ ...current }));
+  t.match((await waiting).changes, [{ app: 'shop' }]);
+  t.ok(
+    (await cmdb.beat({ incarnation: 'a', host: 'h', beats: 0, process: { pid: 1, startTime: '', bootId: '' } }))
+      .identity,
+  );
+});

@@ -1,0 +1,40 @@
+import t from 'tap';
+import { Metrics } from '../../src/telemetry/metrics.js';
+
+t.test('requests are counted by app, code, temperature and outcome', async (t) => {
+  const metrics = new Metrics();
+  metrics.request('shop', 200, 'warm', 5, 'complete');
+  metrics.request('shop', 200, 'warm', 5, 'complete');
+  metrics.request('shop', 503, 'cold', 5, 'refused', 'boot_failed');
+  metrics.refused('unknown_domain');
+  const text = await metrics.registry.metrics();
+  t.match(text, /fastcontainer_requests_total\{app="shop",code="200",temperature="warm",outcome="complete"\} 2/);
+  t.match(text, /fastcontainer_requests_total\{app="shop",code="503",temperature="cold",outcome="refused"\} 1/);
+  t.match(text, /fastcontainer_errors_total\{app="shop",error="boot_failed"\} 1/);
+  t.match(text, /fastcontainer_errors_total\{app="",error="unknown_domain"\} 1/);
+  t.match(text, /fastcontainer_request_duration_seconds_count\{app="shop",temperature="warm"\} 2/);
+  t.match(text, /process_cpu_user_seconds_total/);
+});
+
+t.test('customers cannot grow the memory: apps beyond the bound share a label', async (t) => {
+  const metrics = new Metrics({ maxApps: 3 });
+  for (let index = 0; index < 100; index += 1) metrics.request(`app-${index}`, 200, 'warm', 1, 'complete');
+  const text = await metrics.registry.metrics();
+  t.match(text, /app="_other",code="200",temperature="warm",outcome="complete"\} 97/);
+  t.notMatch(text, /app="app-4"/);
+});
+
+t.test('instances are those of the store, and absent while it is away', async (t) => {
+  const metrics = new Metrics();
+  metrics.setInstanceSource(async function* () {
+    yield 'ready' as const;
+    yield 'ready' as const;
+    yield 'booting' as const;
+  });
+  t.match(await metrics.registry.metrics(), /fastcontainer_instances\{state="ready"\} 2/);
+  // oxlint-disable-next-line require-yield
+  metrics.setInstanceSource(async function* () {
+    throw new Error('away');
+  });
+  t.notMatch(await metrics.registry.metrics(), /fastcontainer_instances\{/);
+});
