@@ -1,5 +1,5 @@
-import { type FSWatcher, watch } from 'node:fs';
-import { appendFile, type FileHandle, mkdir, open, rm } from 'node:fs/promises';
+import { appendFileSync, fstatSync, type FSWatcher, ftruncateSync, readSync, watch } from 'node:fs';
+import { type FileHandle, mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Clock } from '../../model/clock.js';
@@ -111,19 +111,24 @@ export class Output {
           followed.offset += bytesRead;
           this.#log(followed, buffer.toString('utf8', 0, bytesRead));
         }
-        if (size > this.#options.maxBytes) await this.#shrink(id, file, followed);
+        if (size > this.#options.maxBytes) this.#shrink(id, file, followed);
       }
     } finally {
       await file.close();
     }
   }
 
-  /** The process appends, so what is kept can be written in front of what comes. */
-  async #shrink(id: string, file: FileHandle, followed: Followed): Promise<void> {
-    const kept = await this.tail(id, Math.floor(this.#options.maxBytes / 2));
-    await file.truncate(0);
-    await appendFile(this.#path(id), kept);
-    followed.offset = Buffer.byteLength(kept);
+  /**
+   * The process appends, so what is kept can be written in front of what comes. In one go, without giving way: what it
+   * writes between the reading and the truncating is lost.
+   */
+  #shrink(id: string, file: FileHandle, followed: Followed): void {
+    const { size } = fstatSync(file.fd);
+    const kept = Buffer.alloc(Math.min(size, Math.floor(this.#options.maxBytes / 2)));
+    const length = readSync(file.fd, kept, 0, kept.length, size - kept.length);
+    ftruncateSync(file.fd, 0);
+    appendFileSync(this.#path(id), kept.subarray(0, length));
+    followed.offset = length;
   }
 
   #log(followed: Followed, text: string): void {

@@ -1,4 +1,4 @@
-import { link, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rmdir, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Clock } from '../../model/clock.js';
@@ -13,6 +13,7 @@ export interface PortsOptions {
 
 /** A port that was freed is not used again for this long: a late packet must not reach another app. */
 const restMs = 60_000;
+const staleLockMs = 10_000;
 
 /**
  * Ports of instances, leased through a file each, so that processes that share the directory never choose the same and
@@ -62,36 +63,39 @@ export class Ports {
     this.#order = [...this.#order.filter((other) => other !== port), port];
   }
 
+  /** Under a lock: whoever holds it is the only one to look at the lease and to write it. */
   async #claim(port: number, instanceId: string): Promise<boolean> {
-    const path = this.#path(port);
-    if (await this.#create(path, instanceId)) return true;
-    const rested = await stat(path).then(
-      ({ size, mtimeMs }) => size === 0 && this.#options.clock.now() - mtimeMs >= restMs,
-      () => false,
-    );
-    if (!rested) return false;
-    // Only one process can move a file away; whoever moved one that was leased meanwhile puts it back.
-    const moved = `${path}.${instanceId}`;
-    const isMine = await rename(path, moved).then(
-      async () => (await readFile(moved, 'utf8')) === '',
-      () => undefined,
-    );
-    if (isMine === false) await link(moved, path).catch(() => {});
-    await rm(moved, { force: true });
-    return isMine === true && this.#create(path, instanceId);
+    const lock = `${this.#path(port)}.lock`;
+    if (!(await lockFor(lock))) return false;
+    try {
+      if (!(await this.#isFree(port))) return false;
+      await writeFile(this.#path(port), instanceId, { mode: 0o600 });
+      return true;
+    } finally {
+      await rmdir(lock).catch(() => {});
+    }
   }
 
-  async #create(path: string, instanceId: string): Promise<boolean> {
-    const file = await open(path, 'wx', 0o600).catch(() => undefined);
-    if (!file) return false;
-    await file.writeFile(instanceId);
-    await file.close();
-    return true;
+  async #isFree(port: number): Promise<boolean> {
+    const lease = await stat(this.#path(port)).catch(() => undefined);
+    return lease === undefined || (lease.size === 0 && this.#options.clock.now() - lease.mtimeMs >= restMs);
   }
 
   #path(port: number): string {
     return join(this.#options.directory, String(port));
   }
+}
+
+/** Making a directory succeeds for one caller only. A lock that a killed process left is taken away for the next time. */
+async function lockFor(path: string): Promise<boolean> {
+  const isMine = await mkdir(path).then(
+    () => true,
+    () => false,
+  );
+  if (isMine) return true;
+  const held = await stat(path).catch(() => undefined);
+  if (held && Date.now() - held.mtimeMs > staleLockMs) await rmdir(path).catch(() => {});
+  return false;
 }
 
 /** Whether no foreign program holds the port. */
