@@ -10,6 +10,7 @@ import { openProcessRuntime, type ProcessRuntimeOptions } from '../../../src/run
 import type { Runtime } from '../../../src/runtime/runtime.js';
 import { systemClock } from '../../../src/system-clock.js';
 import { testApp } from '../../fixtures/app.js';
+import { portRange } from '../../fixtures/port-range.js';
 
 export interface OpenProcesses {
   readonly stateDir: string;
@@ -22,7 +23,7 @@ export interface OpenProcesses {
 /** A state directory of its own; what still runs in it when the test ends is stopped. */
 export async function processes(t: Test, size = 10): Promise<OpenProcesses> {
   const stateDir = await mkdtemp(join(tmpdir(), 'fastcontainer-process-'));
-  const from = 40_000 + Math.floor(Math.random() * 1_000) * 10;
+  const { from } = portRange(t);
   const ports = { from, to: from + size - 1 };
   const log: Record<string, unknown>[] = [];
   const logger = pino({ level: 'debug' }, { write: (line: string) => void log.push(JSON.parse(line)) });

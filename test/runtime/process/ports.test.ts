@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { Ports } from '../../../src/runtime/process/ports.js';
+import { portRange } from '../../fixtures/port-range.js';
 import { eventually } from '../../fixtures/eventually.js';
 import { bootScript, processes, scriptApp } from './open-runtime.js';
 
@@ -24,7 +25,7 @@ async function directory(t: Test): Promise<string> {
   return path;
 }
 
-const from = 50_000 + Math.floor(Math.random() * 1_000) * 10;
+const { from } = portRange(t);
 
 t.test('a freed port rests for a minute and comes last', async (t) => {
   const clock = handClock();
@@ -55,7 +56,7 @@ t.test('leases survive a restart; those of instances that are gone are freed', a
 
 t.test('two handles never lease the same port', async (t) => {
   const clock = handClock();
-  const options = { directory: await directory(t), from: 51_000, to: 51_039, bindHost: '127.0.0.1', clock };
+  const options = { directory: await directory(t), from: from + 10, to: from + 49, bindHost: '127.0.0.1', clock };
   const handles = [new Ports(options), new Ports(options)];
   for (const handle of handles) await handle.open(async () => true);
   for (let round = 0; round < 3; round += 1) {
