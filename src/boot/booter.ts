@@ -7,7 +7,14 @@ import type { NodeSession } from '../check/session.js';
 import type { Uses } from '../check/uses.js';
 import { revisionOf, type App, type RuntimeName } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
-import { bootFailed, bootSucceeded, claimBoot, findInstance, startTerminate } from '../model/deployment.js';
+import {
+  bootFailed,
+  bootRefused,
+  bootSucceeded,
+  claimBoot,
+  findInstance,
+  startTerminate,
+} from '../model/deployment.js';
 import { asRequestError, RequestError } from '../model/errors.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { BootSlots } from './boot-slots.js';
@@ -182,7 +189,9 @@ export class Booter {
   #runtimeOf(app: App): Runtime {
     const runtime = this.#options.runtimes.get(app.runtime);
     if (runtime) return runtime;
-    throw new BootError('boot_failed', `there is no runtime '${app.runtime}' in this version`);
+    throw new BootError('boot_failed', `there is no runtime '${app.runtime}' in this version`, {
+      nothingLeft: true,
+    });
   }
 
   /** The container runs: whatever the store says at the moment, this is written until it stands or the claim runs out. */
@@ -219,12 +228,16 @@ export class Booter {
       const output = await this.#lastOutput(app, id);
       logger.error({ app: app.name, instance: id, cause: failure.message, output }, 'the boot failed');
     }
+    const { code, message, nothingLeft } = failure;
+    if (nothingLeft && !aborted) {
+      await apps.update(local.name, (current) => bootRefused(current, id, { code, message }, clock.now()));
+      return;
+    }
     const termination = {
       owner: session.incarnation,
       reason: aborted ? ('stopped' as const) : ('boot_failed' as const),
       stopTimeoutMs: app.stopTimeoutMs,
     };
-    const { code, message } = failure;
     await apps.update(local.name, (current) =>
       aborted
         ? startTerminate(current, id, termination, clock.now())

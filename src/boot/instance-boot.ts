@@ -10,10 +10,13 @@ import { awaitReady } from './readiness.js';
 export class BootError extends Error {
   override readonly name = 'BootError';
   readonly code: BootFailure['code'];
+  /** The runtime refused the boot, and by its contract left nothing that would have to be stopped. */
+  readonly nothingLeft: boolean;
 
-  constructor(code: BootFailure['code'], message: string, cause?: unknown) {
-    super(message, { cause });
+  constructor(code: BootFailure['code'], message: string, options: { cause?: unknown; nothingLeft?: boolean } = {}) {
+    super(message, { cause: options.cause });
     this.code = code;
+    this.nothingLeft = options.nothingLeft ?? false;
   }
 }
 
@@ -50,7 +53,7 @@ export async function bootInstance(options: InstanceBootOptions): Promise<Booted
     const { signal } = stop;
     const booting = runtime.boot(spec, { signal, onPhase: (phase, ms) => void (phases[phase] = ms) });
     // A runtime that does not heed the signal must not hold the boot; what it starts late is stopped by its id.
-    const address = await unlessAborted(booting, signal);
+    const address = await unlessAborted(booting.catch(refused), signal);
     const from = clock.monotonic();
     await awaitReady({
       address,
@@ -64,12 +67,19 @@ export async function bootInstance(options: InstanceBootOptions): Promise<Booted
     return { address, phases };
   } catch (error) {
     if (error instanceof BootError || stop.signal.aborted) throw stop.signal.aborted ? stop.signal.reason : error;
-    throw new BootError('boot_failed', error instanceof Error ? error.message : String(error), error);
+    throw new BootError('boot_failed', error instanceof Error ? error.message : String(error), { cause: error });
   } finally {
     timer.cancel();
     unwatch();
     options.signal.removeEventListener('abort', onAbort);
   }
+}
+
+function refused(error: unknown): never {
+  throw new BootError('boot_failed', error instanceof Error ? error.message : String(error), {
+    cause: error,
+    nothingLeft: true,
+  });
 }
 
 async function isListening(runtime: Runtime, id: string): Promise<boolean | undefined> {

@@ -199,6 +199,13 @@ export function confirmGone(deployment: Deployment, id: string): Deployment {
   return without(deployment, id);
 }
 
+/** A claimed boot was refused by the runtime, which left nothing: frees the claim and opens the breaker. */
+export function bootRefused(deployment: Deployment, id: string, failure: BootFailure, now: number): Deployment {
+  const instance = findInstance(deployment, id);
+  if (instance?.state !== 'booting') return deployment;
+  return { ...without(deployment, id), breaker: nextBreaker(instance.failuresBefore ?? 0, failure, now) };
+}
+
 /**
  * An instance died by itself. One that dies young counts as a failed boot, but only a second one in a row backs off: an app
  * that was killed once is to be there again for the next request.

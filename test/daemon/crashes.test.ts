@@ -61,7 +61,8 @@ t.test('a dispatcher killed in the middle of a boot leaves a claim that the next
   first.child.kill('SIGKILL');
   await lost;
   const second = await spawnDaemon(t, installation, '--stop-apps');
-  t.equal((await ask(second.port, 'hello.localhost')).status, 200);
+  const answer = await ask(second.port, 'hello.localhost');
+  t.equal(answer.status, 200, `${answer.body} ${JSON.stringify(second.log)}`);
   await until(async () => (await instances(second.admin, 'hello')).length === 1);
   second.child.kill('SIGTERM');
   await once(second.child, 'exit');

@@ -8,6 +8,7 @@ import { pino } from 'pino';
 import { quick } from '../fixtures/daemon.js';
 import { useDocker } from '../fixtures/docker.js';
 import { testImage } from '../fixtures/docker-image.js';
+import { portRange } from '../fixtures/port-range.js';
 import { ask } from '../fixtures/request.js';
 
 /** The shipped example, its app file changed by `edit`, on free ports and in a directory of its own. */
@@ -42,7 +43,8 @@ async function exampleDaemon(
 }
 
 t.test('the shipped example answers from a process', async (t) => {
-  const daemon = await exampleDaemon((app) => app, '');
+  const { from, to } = portRange(t);
+  const daemon = await exampleDaemon((app) => app, `runtimes: { process: { ports: ${from}-${to} } }\n`);
   t.teardown(() => daemon.close());
   t.match(await ask(daemon.port, 'hello.localhost'), { status: 200, body: /^Hello from process \d+/ });
   t.match(await ask(daemon.port, 'any.hello.localhost'), { status: 200 });

@@ -106,3 +106,16 @@ t.test('clients that go while the app boots leave nothing, and the boot goes on 
   t.equal((await stays).status, 200);
   await until(async () => (await instances(admin, 'hello'))[0]?.inflight === 0);
 });
+
+t.test('an engine that is not there fails the boot with what to do, and leaves nothing', async (t) => {
+  const runtimes = { docker: { socketPath: '/nowhere/docker.sock' } };
+  const installation = await install(t, { runtimes }, { dock: { runtime: 'docker', image: 'hello:1' }, hello: {} });
+  const { port, admin, log } = await startDaemon(t, installation);
+  t.match(await ask(port, 'dock.localhost'), { status: 503, headers: { 'x-fastcontainer-error': 'boot_failed' } });
+  t.match(await until(() => log.find(({ msg }) => msg === 'the boot failed')), {
+    app: 'dock',
+    cause: /\/nowhere\/docker\.sock does not exist; start it/,
+  });
+  await until(async () => (await instances(admin, 'dock')).length === 0);
+  t.equal((await ask(port, 'hello.localhost')).status, 200, 'other apps do not notice');
+});

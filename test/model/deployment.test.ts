@@ -2,6 +2,7 @@ import t from 'tap';
 import {
   adopt,
   bootFailed,
+  bootRefused,
   bootSucceeded,
   claimBoot,
   confirmGone,
@@ -74,6 +75,13 @@ t.test('failed boots back off ever longer, up to a minute', async (t) => {
     pauses.push(deployment.breaker?.retryAt ?? -1);
   }
   t.same(pauses, [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+});
+
+t.test('a boot that the runtime refused leaves only the breaker', async (t) => {
+  const booting = claimBoot(emptyDeployment('shop'), app, claim, 0);
+  const refused = bootRefused(booting, 'shop-1', { code: 'boot_failed', message: 'no engine' }, 100);
+  t.match(refused, { instances: [], breaker: { failures: 1, retryAt: 1_100, message: 'no engine' } });
+  t.equal(bootRefused(refused, 'shop-1', { code: 'boot_failed', message: '' }, 200), refused);
 });
 
 t.test('an instance that dies young continues the count of failed boots, an old one does not', async (t) => {

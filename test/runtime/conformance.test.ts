@@ -7,6 +7,7 @@ import type { App } from '../../src/model/app.js';
 import { openProcessRuntime } from '../../src/runtime/process.js';
 import type { Runtime } from '../../src/runtime/runtime.js';
 import { systemClock } from '../../src/system-clock.js';
+import { portRange } from '../fixtures/port-range.js';
 import { useDocker } from '../fixtures/docker.js';
 import { testImage } from '../fixtures/docker-image.js';
 import { type Subject, testRuntime } from './conformance.js';
@@ -33,7 +34,7 @@ void t.test('process', async (t) => testRuntime(t, processes));
 
 async function processes(t: Test): Promise<Subject> {
   const stateDir = await mkdtemp(join(tmpdir(), 'fastcontainer-process-'));
-  const from = 30_000 + Math.floor(Math.random() * 200) * 10;
+  const { from } = portRange(t);
   const handles: Runtime[] = [];
   const alive = setInterval(() => undefined, 60_000);
   const open = async () => {
