@@ -1,0 +1,69 @@
+import t from 'tap';
+import { LocalApps } from '../../src/check/local-apps.js';
+import { Router } from '../../src/check/router.js';
+import type { AppRecord, Cmdb } from '../../src/cmdb/cmdb.js';
+import { emptyDeployment } from '../../src/model/deployment.js';
+import { testApp } from '../fixtures/app.js';
+
+const record: AppRecord = { app: testApp(), removed: false, deployment: emptyDeployment('shop'), version: 'v' };
+
+/** A store that only finds, and counts how often. */
+function setUp(options: { complete?: boolean; unknownDomains?: number } = {}) {
+  const asked: string[] = [];
+  let found: AppRecord | undefined = record;
+  const find: Cmdb['find'] = async (query) => {
+    asked.push('domain' in query ? query.domain : query.app);
+    return 'app' in query || query.domain === 'shop.example' ? found : undefined;
+  };
+  const cmdb = { find } as Cmdb;
+  const apps = new LocalApps(cmdb);
+  const router = new Router({ cmdb, apps, isComplete: () => options.complete ?? true, ...options });
+  return { router, apps, asked, forgetApp: () => (found = undefined) };
+}
+
+t.test('a known host is looked up once, whatever way it is written', async (t) => {
+  const { router, asked } = setUp();
+  t.equal((await router.find('shop.example')).name, 'shop');
+  t.equal(router.cached('shop.example')?.name, 'shop');
+  t.equal((await router.find('shop.example')).name, 'shop');
+  t.same(asked, ['shop.example']);
+  t.equal((await router.find('SHOP.example.:8080')).name, 'shop');
+  t.same(asked, ['shop.example', 'shop.example']);
+});
+
+t.test('an unknown domain costs one look-up, and random ones no more than the bound in memory', async (t) => {
+  const { router, asked } = setUp({ unknownDomains: 100 });
+  for (let round = 0; round < 3; round += 1) await t.rejects(router.find('nobody.example'), { code: 'unknown_domain' });
+  t.same(asked, ['nobody.example']);
+  for (let index = 0; index < 5_000; index += 1) await router.find(`${index}.example`).catch(() => {});
+  t.equal(asked.length, 5_001);
+  t.equal((await router.find('shop.example')).name, 'shop', 'known hosts do not suffer');
+});
+
+t.test('a herd for one host asks the store once', async (t) => {
+  const { router, asked } = setUp();
+  await Promise.all(Array.from({ length: 100 }, () => router.find('shop.example')));
+  t.equal(asked.length, 1);
+});
+
+t.test('a changed app is asked for again, also where the answer was on its way', async (t) => {
+  const { router, asked } = setUp();
+  const onItsWay = router.find('shop.example');
+  router.forget();
+  await onItsWay;
+  t.equal(router.cached('shop.example'), undefined);
+  await router.find('shop.example');
+  t.equal(asked.length, 2);
+});
+
+t.test('what is no host name is a bad request and asks nobody', async (t) => {
+  const { router, asked } = setUp();
+  await t.rejects(router.find('a b'), { code: 'bad_request' });
+  t.same(asked, []);
+});
+
+t.test('while the store was just replaced an unknown domain is no 404, and is not remembered', async (t) => {
+  const { router, asked } = setUp({ complete: false });
+  for (let round = 0; round < 2; round += 1) await t.rejects(router.find('new.example'), { code: 'cmdb_unavailable' });
+  t.equal(asked.length, 2);
+});

@@ -1,0 +1,127 @@
+import { pino } from 'pino';
+import t from 'tap';
+import { NodeSession } from '../../src/check/session.js';
+import { defaultSessionTiming } from '../../src/check/session-timing.js';
+import type { Beat, Cmdb, Session } from '../../src/cmdb/cmdb.js';
+import { settle, VirtualClock } from '../fixtures/clock.js';
+
+interface Store {
+  down: boolean;
+  identity: string;
+  revoke: boolean;
+  readonly beats: { session: Session; revoked: readonly string[] }[];
+}
+
+function setUp() {
+  const clock = new VirtualClock();
+  const store: Store = { down: false, identity: 'one', revoke: false, beats: [] };
+  const beat = async (session: Session, revoked: readonly string[] = []): Promise<Beat> => {
+    if (store.down) throw new Error('connection refused');
+    store.beats.push({ session, revoked });
+    return { identity: store.identity, sessions: [session], revoked: store.revoke };
+  };
+  const renewed: string[] = [];
+  let replaced = 0;
+  const session = new NodeSession({
+    cmdb: { beat } as Cmdb,
+    host: 'here',
+    process: { pid: 1, startTime: '1', bootId: 'b' },
+    isProvedDead: () => false,
+    timing: defaultSessionTiming,
+    clock,
+    logger: pino({ level: 'silent' }),
+    onRenewed: (old) => void renewed.push(old),
+    onStoreReplaced: () => void (replaced += 1),
+  });
+  return { clock, store, session, renewed, replaced: () => replaced };
+}
+
+t.test('it beats every three seconds, counting up, and may judge after ten without a gap', async (t) => {
+  const { clock, store, session } = setUp();
+  await session.start();
+  t.equal(session.mayJudge, false);
+  await clock.advance(9_999);
+  t.equal(session.mayJudge, false);
+  await clock.advance(1);
+  t.equal(session.mayJudge, true);
+  t.same(
+    store.beats.map(({ session: { beats } }) => beats),
+    [0, 1, 2, 3],
+  );
+});
+
+t.test('an outage is named, does not end the session, and judging begins anew after it', async (t) => {
+  const { clock, store, session, renewed } = setUp();
+  await session.start();
+  await clock.advance(12_000);
+  store.down = true;
+  await clock.advance(30_000);
+  t.equal(session.outage, 'connection refused');
+  t.equal(session.mayJudge, false);
+  t.equal(session.check(), true, 'it goes on with what it knows');
+  store.down = false;
+  await clock.advance(3_000);
+  t.equal(session.outage, undefined);
+  t.equal(session.mayJudge, false);
+  await clock.advance(10_000);
+  t.equal(session.mayJudge, true);
+  t.same(renewed, []);
+});
+
+t.test(
+  'a process that was frozen for longer than a session lives registers anew before it sends anything',
+  async (t) => {
+    const { clock, session, store, renewed } = setUp();
+    await session.start();
+    const old = session.incarnation;
+    // The clock goes on without its timers, as it does for a stopped process.
+    clock.monotonic = () => 11_000;
+    t.equal(session.check(), false);
+    t.not(session.incarnation, old);
+    t.same(renewed, [old]);
+    await settle();
+    t.match(store.beats.at(-1), { session: { incarnation: session.incarnation, beats: 0 }, revoked: [old] });
+  },
+);
+
+t.test('a session that another node revoked is renewed', async (t) => {
+  const { clock, store, session, renewed } = setUp();
+  await session.start();
+  const old = session.incarnation;
+  store.revoke = true;
+  await clock.advance(3_000);
+  store.revoke = false;
+  t.same(renewed, [old]);
+  t.not(session.incarnation, old);
+});
+
+t.test('another store is told, and for one TTL it is not taken for complete', async (t) => {
+  const { clock, store, session, replaced } = setUp();
+  await session.start();
+  t.equal(session.storeIsComplete, true);
+  store.identity = 'two';
+  await clock.advance(3_000);
+  t.equal(replaced(), 1);
+  t.equal(session.storeIsComplete, false);
+  await clock.advance(10_000);
+  t.equal(session.storeIsComplete, true);
+});
+
+t.test('a step of the wall clock changes nothing', async (t) => {
+  const { clock, session, renewed } = setUp();
+  await session.start();
+  await clock.advance(12_000);
+  clock.stepWall(3_600_000);
+  t.equal(session.check(), true);
+  t.equal(session.mayJudge, true);
+  clock.stepWall(-7_200_000);
+  t.equal(session.check(), true);
+  t.same(renewed, []);
+});
+
+t.test('a node that leaves takes itself out', async (t) => {
+  const { store, session } = setUp();
+  await session.start();
+  await session.leave();
+  t.same(store.beats.at(-1)?.revoked, [session.incarnation]);
+});
