@@ -7,6 +7,7 @@ import { nextDueAt } from '../model/schedule.js';
 import type {
   AppRecord,
   Beat,
+  Change,
   ChangeBatch,
   Cmdb,
   DeploymentChange,
@@ -15,6 +16,8 @@ import type {
   UnreadableReport,
 } from './cmdb.js';
 import { Bell } from './lmdb/bell.js';
+import { ChangeTable } from './lmdb/change-log.js';
+import { Schedule } from './lmdb/schedule.js';
 import {
   decodeApp,
   decodeDeployment,
@@ -59,11 +62,8 @@ class LmdbCmdb implements Cmdb {
   readonly #apps: Database<string, string>;
   readonly #deployments: Database<string, string>;
   readonly #domains: Database<string, string>;
-  /** [due at, app] in the order of time. */
-  readonly #schedule: Database<string, [number, string]>;
-  /** When each app is scheduled, to find its entry above. */
-  readonly #scheduledAt: Database<string, string>;
-  readonly #log: Database<string, number>;
+  readonly #schedule: Schedule;
+  readonly #log: ChangeTable;
   readonly #sessions: Database<string, string>;
   readonly #bell: Bell;
   readonly #closing = new AbortController();
@@ -71,14 +71,12 @@ class LmdbCmdb implements Cmdb {
   constructor(root: RootDatabase<string, string>, options: LmdbCmdbOptions) {
     this.#options = options;
     this.#root = root;
-    const table = <K extends string | number | [number, string]>(name: string) =>
-      root.openDB<string, K>({ name, encoding: 'string' });
+    const table = (name: string) => root.openDB<string, string>({ name, encoding: 'string' });
     this.#apps = table('apps');
     this.#deployments = table('deployments');
     this.#domains = table('domains');
-    this.#schedule = table('schedule');
-    this.#scheduledAt = table('scheduled-at');
-    this.#log = table('log');
+    this.#schedule = new Schedule(root);
+    this.#log = new ChangeTable(root, options.logLength ?? 10_000);
     this.#sessions = table('sessions');
     this.#bell = new Bell(options.path);
   }
@@ -101,7 +99,7 @@ class LmdbCmdb implements Cmdb {
   }
 
   async *list(which: 'all' | 'active'): AsyncIterable<AppRecord> {
-    const names = this.#read(() => [...(which === 'all' ? this.#apps : this.#scheduledAt).getKeys()]);
+    const names = this.#read(() => (which === 'all' ? [...this.#apps.getKeys()] : this.#schedule.apps()));
     for (const name of names) {
       const record = this.#read(() => this.#record(name));
       if (record) yield record;
@@ -117,7 +115,7 @@ class LmdbCmdb implements Cmdb {
       const next = { deployment, version: randomToken() };
       if (deployment.instances.length === 0 && stored?.removed !== false) this.#drop(app);
       else void this.#deployments.put(app, encodeDeployment(next));
-      this.#reschedule(app, nextDueAt(deployment, stored?.app));
+      this.#schedule.set(app, nextDueAt(deployment, stored?.app));
       this.#append({ app, version: next.version });
       return next;
     });
@@ -131,7 +129,7 @@ class LmdbCmdb implements Cmdb {
     ]);
     for (;;) {
       const ring = this.#bell.next(until);
-      const batch = this.#read(() => this.#changesAfter(position));
+      const batch = this.#read(() => this.#log.after(position));
       if (position === undefined || batch.lost || batch.changes.length > 0 || until.aborted) {
         ring.cancel();
         return batch;
@@ -141,10 +139,10 @@ class LmdbCmdb implements Cmdb {
   }
 
   async due(now: number, limit: number): Promise<string[]> {
-    if (this.#read(() => this.#dueBy(now, 1)).length === 0) return [];
+    if (this.#read(() => this.#schedule.due(now, 1)).length === 0) return [];
     return this.#write(() => {
-      const names = this.#dueBy(now, limit);
-      for (const name of names) this.#reschedule(name, now + postponeMs);
+      const names = this.#schedule.due(now, limit);
+      for (const name of names) this.#schedule.set(name, now + postponeMs);
       return names;
     });
   }
@@ -175,7 +173,7 @@ class LmdbCmdb implements Cmdb {
     for (const domain of this.#app(app.name)?.app.domains ?? []) this.#unclaim(domain, app.name);
     for (const domain of app.domains) void this.#domains.put(domain, app.name);
     void this.#apps.put(app.name, text);
-    this.#reschedule(app.name, nextDueAt(this.#deployment(app.name).deployment, app));
+    this.#schedule.set(app.name, nextDueAt(this.#deployment(app.name).deployment, app));
     this.#append({ app: app.name });
     return [];
   }
@@ -194,10 +192,10 @@ class LmdbCmdb implements Cmdb {
     for (const domain of stored.app.domains) this.#unclaim(domain, name);
     if (this.#deployment(name).deployment.instances.length === 0) {
       this.#drop(name);
-      this.#reschedule(name, undefined);
+      this.#schedule.set(name, undefined);
     } else {
       void this.#apps.put(name, encodeApp({ app: stored.app, removed: true }));
-      this.#reschedule(name, 0);
+      this.#schedule.set(name, 0);
     }
     this.#append({ app: name });
   }
@@ -241,40 +239,9 @@ class LmdbCmdb implements Cmdb {
     return session && session.incarnation === incarnation ? [session] : [];
   }
 
-  #reschedule(app: string, at: number | undefined): void {
-    const before = this.#scheduledAt.get(app);
-    if (before !== undefined) void this.#schedule.remove([Number(before), app]);
-    if (at === undefined) {
-      void this.#scheduledAt.remove(app);
-      return;
-    }
-    void this.#scheduledAt.put(app, String(at));
-    void this.#schedule.put([at, app], '');
-  }
-
-  #dueBy(now: number, limit: number): string[] {
-    return [...this.#schedule.getKeys({ end: [now, '\uffff'], limit })].map(([, app]) => app);
-  }
-
-  #append(change: { app: string; version?: string }): void {
-    const [last] = this.#log.getKeys({ reverse: true, limit: 1 });
-    const sequence = (last ?? 0) + 1;
-    void this.#log.put(sequence, JSON.stringify(change));
-    const oldest = sequence - (this.#options.logLength ?? 10_000);
-    if (oldest > 0) void this.#log.remove(oldest);
+  #append(change: Change): void {
+    this.#log.append(change);
     this.#bell.ringAfter(this.#root.committed);
-  }
-
-  #changesAfter(position: string | undefined): ChangeBatch {
-    const [last = 0] = this.#log.getKeys({ reverse: true, limit: 1 });
-    if (position === undefined) return { position: String(last), changes: [], lost: false };
-    const after = Number(position);
-    const [first = 1] = this.#log.getKeys({ limit: 1 });
-    const lost = !Number.isSafeInteger(after) || after < first - 1 || after > last;
-    if (lost) return { position: String(last), changes: [], lost };
-    const entries = [...this.#log.getRange({ start: after + 1, limit: 1_000 })];
-    const changes = entries.map(({ value }) => JSON.parse(value) as { app: string; version?: string });
-    return { position: String(entries.at(-1)?.key ?? after), changes, lost };
   }
 
   #identity(): string {
