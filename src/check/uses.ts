@@ -75,6 +75,8 @@ export class Uses implements UseOwner {
   async releaseAll(deadlineMs: number): Promise<void> {
     this.#stopped = true;
     await Promise.all(this.#all().map((use) => this.#drain(use, deadlineMs)));
+    // A release that was under way already is of no use any more, but it has to be written as well.
+    await Promise.allSettled(this.#writes.values());
   }
 
   /** What is under way here to an instance; undefined where this node does not use it. */

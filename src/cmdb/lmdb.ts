@@ -38,6 +38,7 @@ export interface LmdbCmdbOptions {
 }
 
 const postponeMs = 5_000;
+const longestDomain = 255;
 
 /**
  * Opens the embedded store for the processes of one machine. Every write is one LMDB transaction, so there is no
@@ -67,6 +68,8 @@ class LmdbCmdb implements Cmdb {
   readonly #sessions: Database<string, string>;
   readonly #bell: Bell;
   readonly #closing = new AbortController();
+  /** Whether the transaction under way tells of a change. */
+  #appended = false;
 
   constructor(root: RootDatabase<string, string>, options: LmdbCmdbOptions) {
     this.#options = options;
@@ -92,10 +95,15 @@ class LmdbCmdb implements Cmdb {
   async find(query: Parameters<Cmdb['find']>[0]): Promise<AppRecord | undefined> {
     return this.#read(() => {
       if ('app' in query) return this.#record(query.app);
-      const name = this.#domains.get(query.domain) ?? this.#domains.get(query.domain.replace(/^[^.]*/, '*'));
-      const record = name === undefined ? undefined : this.#record(name);
-      return record?.removed ? undefined : record;
+      return this.#owner(query.domain, query.domain) ?? this.#owner(query.domain.replace(/^[^.]*/, '*'), query.domain);
     });
+  }
+
+  /** A claim that its owner does not list any more leads nowhere, least of all to somebody else's container. */
+  #owner(claim: string, domain: string): AppRecord | undefined {
+    const name = domain.length > longestDomain ? undefined : this.#domains.get(claim);
+    const record = name === undefined ? undefined : this.#record(name);
+    return record && !record.removed && record.app.domains.includes(claim) ? record : undefined;
   }
 
   async *list(which: 'all' | 'active'): AsyncIterable<AppRecord> {
@@ -107,10 +115,17 @@ class LmdbCmdb implements Cmdb {
   }
 
   async update(app: string, change: DeploymentChange): Promise<StoredDeployment> {
-    return this.#write(() => {
+    let fault: { readonly error: unknown } | undefined;
+    const written = await this.#write(() => {
       const current = this.#deployment(app);
       const stored = this.#app(app);
-      const deployment = change(current.deployment, stored?.app);
+      let deployment = current.deployment;
+      try {
+        deployment = change(deployment, stored?.app);
+      } catch (error) {
+        // The caller's own fault is the caller's to see, not the store's.
+        fault = { error };
+      }
       if (deployment === current.deployment) return current;
       const next = { deployment, version: randomToken() };
       if (deployment.instances.length === 0 && stored?.removed !== false) this.#drop(app);
@@ -119,6 +134,8 @@ class LmdbCmdb implements Cmdb {
       this.#append({ app, version: next.version });
       return next;
     });
+    if (fault) throw fault.error;
+    return written;
   }
 
   async changes(position: string | undefined, signal: AbortSignal): Promise<ChangeBatch> {
@@ -241,7 +258,7 @@ class LmdbCmdb implements Cmdb {
 
   #append(change: Change): void {
     this.#log.append(change);
-    this.#bell.ringAfter(this.#root.committed);
+    this.#appended = true;
   }
 
   #identity(): string {
@@ -265,8 +282,16 @@ class LmdbCmdb implements Cmdb {
 
   async #write<T>(run: () => T): Promise<T> {
     this.#throwIfClosed();
+    let appended = false;
     try {
-      return await this.#root.transaction(run);
+      const result = await this.#root.transaction(() => {
+        this.#appended = false;
+        const value = run();
+        appended = this.#appended;
+        return value;
+      });
+      if (appended) this.#bell.ring();
+      return result;
     } catch (error) {
       throw unavailable(error);
     }

@@ -81,15 +81,15 @@ class RedisCmdb implements Cmdb {
 
   async find(query: Parameters<Cmdb['find']>[0]): Promise<AppRecord | undefined> {
     if ('app' in query) return recordOf(await this.#read(query.app));
-    const { domain } = query;
-    const names = await this.#link.all([
-      ['get', this.#keys.domain(domain)],
-      ['get', this.#keys.domain(domain.replace(/^[^.]*/, '*'))],
-    ]);
-    const name = (names[0] ?? names[1]) as string | null;
-    if (name === null) return undefined;
-    const record = recordOf(await this.#read(name));
-    return record?.removed ? undefined : record;
+    const claims = [query.domain, query.domain.replace(/^[^.]*/, '*')];
+    const names = (await this.#link.all(claims.map((claim) => ['get', this.#keys.domain(claim)]))) as (string | null)[];
+    for (const [index, claim] of claims.entries()) {
+      const name = names[index];
+      const record = name ? recordOf(await this.#read(name)) : undefined;
+      // A claim that its owner does not list any more leads nowhere, least of all to somebody else's container.
+      if (record && !record.removed && record.app.domains.includes(claim)) return record;
+    }
+    return undefined;
   }
 
   async *list(which: 'all' | 'active'): AsyncIterable<AppRecord> {

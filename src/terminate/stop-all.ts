@@ -2,7 +2,7 @@ import type { LocalApps } from '../check/local-apps.js';
 import type { Cmdb } from '../cmdb/cmdb.js';
 import type { App } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
-import { type Deployment, findInstance, startDrain, startTerminate } from '../model/deployment.js';
+import { type Deployment, findInstance, releaseUser, startDrain, startTerminate } from '../model/deployment.js';
 import type { Terminator } from './terminator.js';
 
 export interface StopAllOptions {
@@ -33,7 +33,7 @@ function doom(deployment: Deployment, app: App, host: string, me: string, now: n
   return deployment.instances
     .filter((instance) => instance.host === host && instance.state !== 'terminating')
     .reduce((next, { id }) => {
-      const drained = startDrain(next, id, 'stopped', now);
+      const drained = releaseUser(startDrain(next, id, 'stopped', now), id, me, now);
       return findInstance(drained, id) ? startTerminate(drained, id, termination, now) : drained;
     }, deployment);
 }

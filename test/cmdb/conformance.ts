@@ -287,6 +287,24 @@ export function cmdbConformance(t: Test, fresh: (t: Test) => Promise<CmdbUnderTe
     t.equal((await cmdb.find({ domain: 'other.example' }))?.app.name, 'other');
   });
 
+  test('a claim that its owner does not list leads nowhere', async (t, cmdb, store) => {
+    await cmdb.apply({ put: [app], remove: [] });
+    const record = JSON.stringify({ v: 1, app: { ...app, domains: ['other.example'] }, removed: false });
+    await store.spoil('app', 'shop', record);
+    t.equal(await cmdb.find({ domain: 'shop.example' }), undefined);
+    t.equal(await cmdb.find({ domain: 'any.shop.example' }), undefined);
+  });
+
+  test("a change that throws is its caller's fault, and writes nothing", async (t, cmdb) => {
+    await cmdb.apply({ put: [app], remove: [] });
+    const fault = new Error('a bug');
+    const failing = cmdb.update('shop', () => {
+      throw fault;
+    });
+    await t.rejects(failing, fault);
+    t.match(await cmdb.find({ app: 'shop' }), { version: '' });
+  });
+
   test('updating an app that nobody stored is no failure', async (t, cmdb) => {
     const seen: unknown[] = [];
     const { deployment } = await cmdb.update('nobody', (current, stored) => {

@@ -93,3 +93,13 @@ t.test('a shorter TTL takes effect on a running instance at once', async (t) => 
   await daemon.reload(await loadConfig(installation.file, process.env), ['app hello: idleTtl']);
   await until(() => !isAlive(pid));
 });
+
+t.test('--stop-apps ends an instance whose use is just being released', async (t) => {
+  for (const pauseMs of [0, 20, 45, 50, 55, 60]) {
+    const { daemon, port } = await startDaemon(t, await install(t, {}, { hello: { idleTtl: '100ms' } }));
+    const { pid } = await askIdentity(port, 'hello.localhost');
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    await daemon.close();
+    t.notOk(isAlive(pid), `closed after ${pauseMs} ms`);
+  }
+});

@@ -9,25 +9,32 @@ export class Bell {
   readonly #file: string;
   readonly #watcher: FSWatcher;
   readonly #listeners = new Set<() => void>();
-  #ringing = false;
+  #touching = false;
+  #touchAgain = false;
   #closed = false;
 
   constructor(directory: string) {
     this.#file = join(directory, 'changes.bell');
     writeFileSync(this.#file, '', { flag: 'a' });
     this.#watcher = watch(this.#file, { persistent: false }, () => this.#wake());
+    // Without the bell, a wait ends by its time limit.
+    this.#watcher.on('error', () => {});
   }
 
-  /** Rings once when the writes under way are committed. */
-  ringAfter(committed: Promise<unknown>): void {
-    if (this.#ringing) return;
-    this.#ringing = true;
-    const ring = () => {
-      this.#ringing = false;
-      this.#wake();
-      if (!this.#closed) writeFile(this.#file, '.', () => {});
-    };
-    committed.then(ring, ring);
+  /** A change was committed. Touching the file many times at once is told to its watchers once. */
+  ring(): void {
+    this.#wake();
+    if (this.#touching || this.#closed) {
+      this.#touchAgain = true;
+      return;
+    }
+    this.#touching = true;
+    writeFile(this.#file, '.', () => {
+      this.#touching = false;
+      if (!this.#touchAgain) return;
+      this.#touchAgain = false;
+      this.ring();
+    });
   }
 
   /** Resolves at the next ring, or when the signal aborts. Listens from the call on, so that no ring is missed. */

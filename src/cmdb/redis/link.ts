@@ -17,6 +17,7 @@ export class Link {
   #lost = false;
   #lastError: Error | undefined;
   isClosed = false;
+  #becomingReady: Promise<void> | undefined;
 
   constructor(client: RedisClient, logger: Logger, timeLimitMs: number) {
     this.#client = withScripts(client);
@@ -81,11 +82,16 @@ export class Link {
     });
   }
 
-  /** Waits for a connection that is being made, for as long as a command may take. */
+  /** Waits for a connection that is being made, for as long as a command may take: one wait for all who ask meanwhile. */
   async #ready(): Promise<void> {
-    if (this.#client.status === 'ready') return;
     if (this.isClosed) throw unavailable(new Error('the connection is closed'));
-    await new Promise<void>((resolve, reject) => {
+    if (this.#client.status === 'ready') return;
+    this.#becomingReady ??= this.#becomeReady().finally(() => (this.#becomingReady = undefined));
+    await this.#becomingReady;
+  }
+
+  #becomeReady(): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
       const done = () => {
         clearTimeout(timer);
         this.#client.off('ready', done);
