@@ -128,7 +128,9 @@ class LmdbCmdb implements Cmdb {
       }
       if (deployment === current.deployment) return current;
       const next = { deployment, version: randomToken() };
-      if (deployment.instances.length === 0 && stored?.removed !== false) this.#drop(app);
+      // A record that cannot be read, of a newer version perhaps, is not this program's to delete.
+      const isGone = stored ? stored.removed : this.#apps.get(app) === undefined;
+      if (deployment.instances.length === 0 && isGone) this.#drop(app);
       else void this.#deployments.put(app, encodeDeployment(next));
       this.#schedule.set(app, nextDueAt(deployment, stored?.app));
       this.#append({ app, version: next.version });

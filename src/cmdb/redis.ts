@@ -190,7 +190,9 @@ class RedisCmdb implements Cmdb {
     const { schedule } = this.#keys;
     const key = this.#keys.deployment(app);
     const { version } = stored.deployment;
-    if (next.deployment.instances.length === 0 && stored.app?.removed !== false) {
+    // A record that cannot be read, of a newer version perhaps, is not this program's to delete.
+    const isGone = stored.appText === undefined || stored.app?.removed === true;
+    if (next.deployment.instances.length === 0 && isGone) {
       const dropped = await this.#link.one(['fcDrop', key, this.#keys.app(app), version, stored.appText ?? '']);
       if (dropped === 1)
         await this.#link.all([['srem', this.#keys.names, app], this.#log.entry({ app, version: next.version })]);

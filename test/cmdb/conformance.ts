@@ -305,6 +305,15 @@ export function cmdbConformance(t: Test, fresh: (t: Test) => Promise<CmdbUnderTe
     t.match(await cmdb.find({ app: 'shop' }), { version: '' });
   });
 
+  test('of two new apps that want one domain in one change the first has it', async (t, cmdb) => {
+    const second = testApp({ name: 'second', domains: ['shop.example'] });
+    t.same(await cmdb.apply({ put: [app, second], remove: [] }), [
+      { domain: 'shop.example', wantedBy: 'second', ownedBy: 'shop' },
+    ]);
+    t.equal(await cmdb.find({ app: 'second' }), undefined);
+    t.equal((await cmdb.find({ domain: 'shop.example' }))?.app.name, 'shop');
+  });
+
   test('updating an app that nobody stored is no failure', async (t, cmdb) => {
     const seen: unknown[] = [];
     const { deployment } = await cmdb.update('nobody', (current, stored) => {

@@ -93,8 +93,10 @@ async function claimAll(apps: readonly App[], { link, keys, read }: ApplyContext
     .filter(({ ownedBy, wantedBy }) => ownedBy !== wantedBy);
   if (taken.length === 0) return [];
   const records = await read(taken.map(({ ownedBy }) => ownedBy));
-  const isStale = ({ domain }: DomainConflict, { app }: Stored) =>
-    !app || app.removed || !app.app.domains.includes(domain);
+  // An app of this very change has no record yet, and its claim counts all the same: the first one has the domain.
+  const newcomers = new Map(apps.map(({ name, domains }) => [name, domains]));
+  const isStale = ({ domain, ownedBy }: DomainConflict, { app }: Stored) =>
+    newcomers.get(ownedBy)?.includes(domain) !== true && (!app || app.removed || !app.app.domains.includes(domain));
   const stale = taken.filter((conflict, index) => isStale(conflict, records[index] as Stored));
   const now = await link.all(
     stale.map(({ domain, wantedBy, ownedBy }) => ['fcClaim', keys.domain(domain), wantedBy, ownedBy]),
