@@ -1,36 +1,61 @@
 import type { ServerResponse } from 'node:http';
-import type { Dispatcher } from 'undici';
+import type { Client, Dispatcher } from 'undici';
 import type { CutReason, Occupant } from '../check/seat.js';
 import { RequestError } from '../model/errors.js';
 import type { ForwardOutcome, HttpExchange } from './exchange.js';
 import type { RequestBody } from './request-body.js';
 import { responseHeaders } from './response-headers.js';
 import { upstreamError } from './upstream-error.js';
+import type { UpstreamPool } from './upstreams.js';
 
 const kTransfer = Symbol('transfer');
+const kListening = Symbol('listening for the end');
 
-type Carrying = ServerResponse & { [kTransfer]?: Transfer | undefined };
+type Carrying = ServerResponse & { [kTransfer]?: Transfer | undefined; [kListening]?: true };
+
+/** A body up to this long that is there at once is copied behind its header: one write costs less than two. */
+const oneWriteBytes = 8 * 1024;
 
 /**
  * One response on its way from an instance to the client, with backpressure and nothing buffered. undici calls it as its
- * handler: with the raw headers, of which order, case and repeats are kept.
+ * handler: with the raw headers, of which order, case and repeats are kept. The header waits for the end of the tick in
+ * which it came, as the first of the body, and often all of it, comes in the same one.
  */
 export class Transfer implements Occupant {
   readonly #exchange: HttpExchange;
   readonly #body: RequestBody | undefined;
+  readonly #pool: UpstreamPool;
+  readonly #client: Client;
   readonly #startedAt: number;
   #abort: ((error?: Error) => void) | undefined;
   #resume: (() => void) | undefined;
   #ended = false;
+  /** The header while it waits. */
+  #headers: string[] | undefined;
+  #statusCode = 0;
+  #statusText = '';
+  /** The first of the body, while it waits with the header. */
+  #first: Buffer | undefined;
 
-  constructor(exchange: HttpExchange, body: RequestBody | undefined, startedAt: number) {
+  constructor(exchange: HttpExchange, body: RequestBody | undefined, pool: UpstreamPool) {
     this.#exchange = exchange;
     this.#body = body;
-    this.#startedAt = startedAt;
+    this.#pool = pool;
+    this.#client = pool.take();
+    this.#startedAt = exchange.serverTiming === undefined ? 0 : performance.now();
     const res: Carrying = exchange.res;
     res[kTransfer] = this;
-    res.on('close', onClose);
+    if (!res[kListening]) {
+      res[kListening] = true;
+      res.on('close', onClose);
+    }
     exchange.seat.occupant = this;
+  }
+
+  /** Hands the request to a connection. Throws where undici cannot write it, such as a control character in the path. */
+  dispatch(options: Dispatcher.DispatchOptions): void {
+    // undici takes handlers of this older form as they are; its types only name the newer one.
+    this.#client.dispatch(options, this as unknown as Dispatcher.DispatchHandler);
   }
 
   onConnect(abort: (error?: Error) => void): void {
@@ -51,14 +76,20 @@ export class Transfer implements Occupant {
     }
     // What is left of a body that the app did not want would be taken for the next request.
     if (this.#body !== undefined && !req.complete) res.shouldKeepAlive = false;
-    res.writeHead(statusCode, statusText, headers);
-    // The first of the body usually comes in the same tick and then shares a packet with the header.
-    process.nextTick(flush, res);
+    this.#headers = headers;
+    this.#statusCode = statusCode;
+    this.#statusText = statusText;
+    process.nextTick(flush, this);
     return true;
   }
 
   onData(chunk: Buffer): boolean {
     const { res } = this.#exchange;
+    if (this.#headers !== undefined && this.#first === undefined && chunk.length <= oneWriteBytes) {
+      this.#first = chunk;
+      return true;
+    }
+    this.#send();
     if (res.write(chunk)) return true;
     res.once('drain', onDrain);
     return false;
@@ -66,9 +97,40 @@ export class Transfer implements Occupant {
 
   onComplete(trailers: Buffer[] | null): void {
     const { res } = this.#exchange;
-    if (trailers && trailers.length > 0 && res.chunkedEncoding) res.addTrailers(pairs(trailers));
-    res.end();
+    if (trailers !== null && trailers.length > 0) {
+      this.#send();
+      if (res.chunkedEncoding) res.addTrailers(pairs(trailers));
+      res.end();
+    } else if (this.#headers !== undefined) this.#sendWhole(this.#headers);
+    else res.end();
     this.#finish('complete');
+  }
+
+  /** Sends what waited, if anything still does. */
+  flush(): void {
+    if (this.#ended || this.#headers === undefined) return;
+    const isAlone = this.#first === undefined;
+    this.#send();
+    if (isAlone) this.#exchange.res.flushHeaders();
+  }
+
+  #send(): void {
+    const { res } = this.#exchange;
+    if (this.#headers === undefined) return;
+    res.writeHead(this.#statusCode, this.#statusText, this.#headers);
+    this.#headers = undefined;
+    if (this.#first === undefined) return;
+    res.write(this.#first);
+    this.#first = undefined;
+  }
+
+  /** Header and body in one piece; as strings of bytes they share one write. */
+  #sendWhole(headers: string[]): void {
+    const { res } = this.#exchange;
+    res.writeHead(this.#statusCode, this.#statusText, headers);
+    this.#headers = undefined;
+    if (this.#first === undefined) res.end();
+    else res.end(this.#first.toString('latin1'), 'latin1');
   }
 
   onError(error: Error): void {
@@ -146,17 +208,12 @@ export class Transfer implements Occupant {
     this.#ended = true;
     const { seat } = this.#exchange;
     const res: Carrying = this.#exchange.res;
-    res.off('close', onClose);
-    res.off('drain', onDrain);
     res[kTransfer] = undefined;
+    this.#headers = undefined;
+    this.#pool.give(this.#client);
     seat.occupant = undefined;
     seat.release();
   }
-}
-
-/** undici takes handlers of this older form as they are; its types only name the newer one. */
-export function asHandler(transfer: Transfer): Dispatcher.DispatchHandler {
-  return transfer as unknown as Dispatcher.DispatchHandler;
 }
 
 function onClose(this: Carrying): void {
@@ -167,8 +224,8 @@ function onDrain(this: Carrying): void {
   this[kTransfer]?.drained();
 }
 
-function flush(res: ServerResponse): void {
-  if (!res.writableEnded && !res.destroyed) res.flushHeaders();
+function flush(transfer: Transfer): void {
+  transfer.flush();
 }
 
 function pairs(raw: readonly Buffer[]): [string, string][] {
