@@ -1,5 +1,6 @@
 import { Pool } from 'undici';
 import type { Seat } from '../check/seat.js';
+import { upstreamConnector } from './upstream-connector.js';
 
 /**
  * No connection is used after it was idle for this long: an app may close it at any moment, and a request that must not
@@ -12,6 +13,7 @@ const maxHeaderSizeBytes = 64 * 1024;
 /** Connections to instances: a pool belongs to an instance id and dies with it, so that none ever reaches another app. */
 export class Upstreams {
   readonly #pools = new Map<string, Pool>();
+  readonly #connect = upstreamConnector({ timeout: connectTimeoutMs, autoSelectFamily: false });
 
   /** The pool of a seat's instance. Seats bound its connections. */
   of({ instanceId, address }: Seat): Pool {
@@ -24,7 +26,7 @@ export class Upstreams {
       keepAliveMaxTimeout: keepAliveMs,
       bodyTimeout: 0,
       maxHeaderSize: maxHeaderSizeBytes,
-      connect: { timeout: connectTimeoutMs, autoSelectFamily: false },
+      connect: this.#connect,
     });
     this.#pools.set(instanceId, pool);
     return pool;
