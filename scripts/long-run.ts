@@ -113,17 +113,29 @@ async function settle({ child, admin }: DaemonUnderLoad, before: VitalSigns): Pr
 }
 
 function printHeader(): void {
-  console.log(
-    '   at s  exchanges   boots    ends  RSS MiB   fds  loop ms  warm p50    p99  cold p50    p99  failures',
-  );
+  console.log('   at s  exchanges   boots    ends  RSS MiB   fds  loop ms  warm p50    p99  cold p50    p99  failures');
 }
 
 function printRow(row: Row & VitalSigns & ReturnType<Tally['interval']>): void {
   const failed = [...tally.failures.values()].reduce((sum, count) => sum + count, 0);
   const columns: [value: number, width: number, digits?: number][] = [
-    ...([[row.atS, 7], [row.exchanges, 10], [row.boots, 7], [row.terminations, 7]] as [number, number][]),
-    ...([[row.rssMiB, 8, 1], [row.fds, 5], [row.loopMs, 8, 1]] as [number, number, number?][]),
-    ...([[row.warmP50, 9, 1], [row.warmP99, 6, 1], [row.coldP50, 9, 1], [row.coldP99, 6, 1]] as [number, number, number][]),
+    ...([
+      [row.atS, 7],
+      [row.exchanges, 10],
+      [row.boots, 7],
+      [row.terminations, 7],
+    ] as [number, number][]),
+    ...([
+      [row.rssMiB, 8, 1],
+      [row.fds, 5],
+      [row.loopMs, 8, 1],
+    ] as [number, number, number?][]),
+    ...([
+      [row.warmP50, 9, 1],
+      [row.warmP99, 6, 1],
+      [row.coldP50, 9, 1],
+      [row.coldP99, 6, 1],
+    ] as [number, number, number][]),
     [failed, 9],
   ];
   console.log(columns.map(([value, width, digits = 0]) => value.toFixed(digits).padStart(width)).join(' '));
