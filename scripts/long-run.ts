@@ -76,6 +76,7 @@ async function load({ port, apps, child, admin }: DaemonUnderLoad): Promise<void
     drive({ load: kind, target, clients, pauseMs, onOutcome, onFailure }, stop.signal),
   );
   child.once('exit', () => stop.abort());
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => stop.abort());
   printHeader();
   while (performance.now() - from < totalMs && !stop.signal.aborted) {
     await sleep(intervalMs, undefined, { signal: stop.signal }).catch(() => {});

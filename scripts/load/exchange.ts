@@ -22,7 +22,7 @@ export interface ExchangeOptions {
 }
 
 /** A client gives up on an exchange that takes this long: a hang is a failure, not a wait. */
-const limitMs = 120_000;
+const limitMs = 600_000;
 
 /** One request to an app, its answer read to the end. Rejects where the connection ends before the answer does. */
 export function exchange(options: ExchangeOptions): Promise<Exchanged> {

@@ -44,7 +44,9 @@ export async function startDaemon({ apps, idleTtl, maxLifetime, cmdb }: DaemonSe
         join(dir, 'apps', `${name}.yaml`),
         stringify({
           ...{ name, domains: [`${name}.localhost`], runtime: 'process', command: [process.execPath, program, run] },
-          ...{ idleTtl, maxLifetime, drainTimeout: '20s', stopTimeout: '5s' },
+          ...{ idleTtl, maxLifetime, drainTimeout: '60s', stopTimeout: '5s' },
+          // A busy machine may be slow; what is looked for is what is lost.
+          ...{ bootTimeout: '3m', queue: { timeout: '5m' } },
         }),
       ),
     ),
@@ -63,6 +65,7 @@ export async function startDaemon({ apps, idleTtl, maxLifetime, cmdb }: DaemonSe
   const child = spawn(process.execPath, [main, 'start', '--stop-apps', '--config', file], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  process.once('exit', () => child.kill());
   const logFile = join(dir, 'log');
   child.stdout.pipe(createWriteStream(logFile));
   const { http, admin } = await listening(child);

@@ -4,10 +4,21 @@ import type { CutReason, Occupant } from '../check/seat.js';
 import { RequestError } from '../model/errors.js';
 import type { ForwardOutcome, HttpExchange } from './exchange.js';
 import type { RequestBody } from './request-body.js';
-import { responseHeaders } from './response-headers.js';
+import { responseHeaders, responseTrailers } from './response-headers.js';
 import { upstreamError } from './upstream-error.js';
 
 const kTransfer = Symbol('transfer');
+
+/** A reason phrase that node writes; undici reads it as UTF-8. */
+const printable = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/** undici misses the body that a 204 or 304 announced, though it never comes. */
+const lengthMismatch = 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH';
+const hasNoBody = (statusCode: number) => statusCode === 204 || statusCode === 304;
+
+/** Interim answers: as many hints are passed on, and so many taken in all, before an app is taken for mad. */
+const mostHints = 16;
+const mostInterim = 1_000;
 
 type Carrying = ServerResponse & { [kTransfer]?: Transfer | undefined };
 
@@ -22,6 +33,7 @@ export class Transfer implements Occupant {
   #abort: ((error?: Error) => void) | undefined;
   #resume: (() => void) | undefined;
   #ended = false;
+  #interim = 0;
 
   constructor(exchange: HttpExchange, body: RequestBody | undefined, startedAt: number) {
     this.#exchange = exchange;
@@ -45,13 +57,13 @@ export class Transfer implements Occupant {
     const { res, req, serverTiming } = this.#exchange;
     if (statusCode < 200) return this.#inform(statusCode, raw);
     this.#resume = resume;
-    const headers = responseHeaders(raw);
+    const headers = responseHeaders(raw, statusCode);
     if (serverTiming !== undefined) {
       headers.push('Server-Timing', `${serverTiming}, ttfb;dur=${(performance.now() - this.#startedAt).toFixed(1)}`);
     }
     // What is left of a body that the app did not want would be taken for the next request.
     if (this.#body !== undefined && !req.complete) res.shouldKeepAlive = false;
-    res.writeHead(statusCode, statusText, headers);
+    res.writeHead(statusCode, printable.test(statusText) ? statusText : '', headers);
     // The first of the body usually comes in the same tick and then shares a packet with the header.
     process.nextTick(flush, res);
     return true;
@@ -66,7 +78,7 @@ export class Transfer implements Occupant {
 
   onComplete(trailers: Buffer[] | null): void {
     const { res } = this.#exchange;
-    if (trailers && trailers.length > 0 && res.chunkedEncoding) res.addTrailers(pairs(trailers));
+    if (trailers && trailers.length > 0 && res.chunkedEncoding) res.addTrailers(responseTrailers(trailers));
     res.end();
     this.#finish('complete');
   }
@@ -75,6 +87,7 @@ export class Transfer implements Occupant {
     if (this.#ended) return;
     const { res, admitted } = this.#exchange;
     if (res.headersSent) {
+      if (hasNoBody(res.statusCode) && 'code' in error && error.code === lengthMismatch) return this.onComplete(null);
       // A clean end would pass off half an answer as a whole one.
       res.destroy();
       return this.#finish('upstream_gone');
@@ -118,11 +131,16 @@ export class Transfer implements Occupant {
     this.#abort?.();
   }
 
-  /** 103 and its kind; undici itself takes no 100. */
+  /** 103 and its kind; undici itself takes no 100. Neither a client that does not read nor our time are theirs without end. */
   #inform(statusCode: number, raw: Buffer[]): boolean {
-    if (statusCode !== 103) return true;
+    const { requestTimeoutMs } = this.#exchange.seat.app;
+    this.#interim += 1;
+    if (this.#interim > mostInterim)
+      throw new RequestError('upstream_reset', 'The app sent interim answers without end.');
+    if (performance.now() - this.#startedAt > requestTimeoutMs) throw new RequestError('upstream_timeout');
+    if (statusCode !== 103 || this.#interim > mostHints) return true;
     const hints: Record<string, string[]> = {};
-    const headers = responseHeaders(raw);
+    const headers = responseHeaders(raw, statusCode);
     for (let index = 0; index < headers.length; index += 2) {
       (hints[(headers[index] as string).toLowerCase()] ??= []).push(headers[index + 1] as string);
     }
@@ -169,12 +187,4 @@ function onDrain(this: Carrying): void {
 
 function flush(res: ServerResponse): void {
   if (!res.writableEnded && !res.destroyed) res.flushHeaders();
-}
-
-function pairs(raw: readonly Buffer[]): [string, string][] {
-  const result: [string, string][] = [];
-  for (let index = 0; index < raw.length; index += 2) {
-    result.push([(raw[index] as Buffer).toString('latin1'), (raw[index + 1] as Buffer).toString('latin1')]);
-  }
-  return result;
 }
