@@ -101,8 +101,12 @@ export class Booter {
 
   #leave(local: LocalApp, room: WaitingRoom): void {
     this.#options.onQueue(local.name, room.size);
-    if (room.size > 0) return;
-    if (this.#rooms.get(local.name) === room) this.#rooms.delete(local.name);
+    // Work under way serves this room: whoever comes meanwhile has to find it, not open another one that nobody serves.
+    if (room.size === 0 && !this.#working.has(local.name)) this.#close(local);
+  }
+
+  #close(local: LocalApp): void {
+    this.#rooms.delete(local.name);
     this.#options.apps.letGo(local);
   }
 
@@ -114,7 +118,7 @@ export class Booter {
       local.pins -= 1;
       this.#working.delete(local.name);
       if (room.size > 0) this.#options.clock.after(recheckMs, () => this.#wake(local));
-      else this.#options.apps.letGo(local);
+      else this.#close(local);
     });
     this.#working.set(local.name, work);
   }

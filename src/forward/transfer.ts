@@ -4,7 +4,7 @@ import type { CutReason, Occupant } from '../check/seat.js';
 import { RequestError } from '../model/errors.js';
 import type { ForwardOutcome, HttpExchange } from './exchange.js';
 import type { RequestBody } from './request-body.js';
-import { responseHeaders } from './response-headers.js';
+import { responseHeaders, responseTrailers } from './response-headers.js';
 import { upstreamError } from './upstream-error.js';
 import type { UpstreamPool } from './upstreams.js';
 
@@ -12,6 +12,17 @@ const kTransfer = Symbol('transfer');
 const kListening = Symbol('listening for the end');
 
 type Carrying = ServerResponse & { [kTransfer]?: Transfer | undefined; [kListening]?: true };
+
+/** A reason phrase that node writes; undici reads it as UTF-8. */
+const printable = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/** undici misses the body that a 204 or 304 announced, though it never comes. */
+const lengthMismatch = 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH';
+const hasNoBody = (statusCode: number) => statusCode === 204 || statusCode === 304;
+
+/** Interim answers: as many hints are passed on, and so many taken in all, before an app is taken for mad. */
+const mostHints = 16;
+const mostInterim = 1_000;
 
 /** A body up to this long that is there at once is copied behind its header: one write costs less than two. */
 const oneWriteBytes = 8 * 1024;
@@ -36,13 +47,14 @@ export class Transfer implements Occupant {
   #statusText = '';
   /** The first of the body, while it waits with the header. */
   #first: Buffer | undefined;
+  #interim = 0;
 
   constructor(exchange: HttpExchange, body: RequestBody | undefined, pool: UpstreamPool) {
     this.#exchange = exchange;
     this.#body = body;
     this.#pool = pool;
     this.#client = pool.take();
-    this.#startedAt = exchange.serverTiming === undefined ? 0 : performance.now();
+    this.#startedAt = performance.now();
     const res: Carrying = exchange.res;
     res[kTransfer] = this;
     if (!res[kListening]) {
@@ -70,7 +82,7 @@ export class Transfer implements Occupant {
     const { res, req, serverTiming } = this.#exchange;
     if (statusCode < 200) return this.#inform(statusCode, raw);
     this.#resume = resume;
-    const headers = responseHeaders(raw);
+    const headers = responseHeaders(raw, statusCode);
     if (serverTiming !== undefined) {
       headers.push('Server-Timing', `${serverTiming}, ttfb;dur=${(performance.now() - this.#startedAt).toFixed(1)}`);
     }
@@ -78,7 +90,7 @@ export class Transfer implements Occupant {
     if (this.#body !== undefined && !req.complete) res.shouldKeepAlive = false;
     this.#headers = headers;
     this.#statusCode = statusCode;
-    this.#statusText = statusText;
+    this.#statusText = printable.test(statusText) ? statusText : '';
     process.nextTick(flush, this);
     return true;
   }
@@ -99,9 +111,9 @@ export class Transfer implements Occupant {
     const { res } = this.#exchange;
     if (trailers !== null && trailers.length > 0) {
       this.#send();
-      if (res.chunkedEncoding) res.addTrailers(pairs(trailers));
+      if (res.chunkedEncoding) res.addTrailers(responseTrailers(trailers));
       res.end();
-    } else if (this.#headers !== undefined) this.#sendWhole(this.#headers);
+    } else if (this.#headers !== undefined) this.#sendWhole();
     else res.end();
     this.#finish('complete');
   }
@@ -110,32 +122,41 @@ export class Transfer implements Occupant {
   flush(): void {
     if (this.#ended || this.#headers === undefined) return;
     const isAlone = this.#first === undefined;
-    this.#send();
-    if (isAlone) this.#exchange.res.flushHeaders();
+    try {
+      this.#send();
+      if (isAlone) this.#exchange.res.flushHeaders();
+    } catch (error) {
+      this.#abort?.(error as Error);
+    }
   }
 
   #send(): void {
-    const { res } = this.#exchange;
     if (this.#headers === undefined) return;
-    res.writeHead(this.#statusCode, this.#statusText, this.#headers);
-    this.#headers = undefined;
+    this.#writeHead();
     if (this.#first === undefined) return;
-    res.write(this.#first);
+    this.#exchange.res.write(this.#first);
     this.#first = undefined;
   }
 
   /** Header and body in one piece; as strings of bytes they share one write. */
-  #sendWhole(headers: string[]): void {
+  #sendWhole(): void {
     const { res } = this.#exchange;
-    res.writeHead(this.#statusCode, this.#statusText, headers);
-    this.#headers = undefined;
+    this.#writeHead();
     if (this.#first === undefined) res.end();
     else res.end(this.#first.toString('latin1'), 'latin1');
+  }
+
+  /** Throws where node cannot write what the app sent. */
+  #writeHead(): void {
+    const headers = this.#headers;
+    this.#headers = undefined;
+    this.#exchange.res.writeHead(this.#statusCode, this.#statusText, headers);
   }
 
   onError(error: Error): void {
     if (this.#ended) return;
     const { res, admitted } = this.#exchange;
+    if (this.#isWholeWithout(error) && this.#isCompleted()) return;
     if (res.headersSent) {
       // A clean end would pass off half an answer as a whole one.
       res.destroy();
@@ -180,11 +201,29 @@ export class Transfer implements Occupant {
     this.#abort?.();
   }
 
-  /** 103 and its kind; undici itself takes no 100. */
+  #isWholeWithout(error: Error): boolean {
+    return this.#statusCode > 0 && hasNoBody(this.#statusCode) && 'code' in error && error.code === lengthMismatch;
+  }
+
+  #isCompleted(): boolean {
+    try {
+      this.onComplete(null);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** 103 and its kind; undici itself takes no 100. Neither a client that does not read nor our time are theirs without end. */
   #inform(statusCode: number, raw: Buffer[]): boolean {
-    if (statusCode !== 103) return true;
+    const { requestTimeoutMs } = this.#exchange.seat.app;
+    this.#interim += 1;
+    if (this.#interim > mostInterim)
+      throw new RequestError('upstream_reset', 'The app sent interim answers without end.');
+    if (performance.now() - this.#startedAt > requestTimeoutMs) throw new RequestError('upstream_timeout');
+    if (statusCode !== 103 || this.#interim > mostHints) return true;
     const hints: Record<string, string[]> = {};
-    const headers = responseHeaders(raw);
+    const headers = responseHeaders(raw, statusCode);
     for (let index = 0; index < headers.length; index += 2) {
       (hints[(headers[index] as string).toLowerCase()] ??= []).push(headers[index + 1] as string);
     }
@@ -226,12 +265,4 @@ function onDrain(this: Carrying): void {
 
 function flush(transfer: Transfer): void {
   transfer.flush();
-}
-
-function pairs(raw: readonly Buffer[]): [string, string][] {
-  const result: [string, string][] = [];
-  for (let index = 0; index < raw.length; index += 2) {
-    result.push([(raw[index] as Buffer).toString('latin1'), (raw[index + 1] as Buffer).toString('latin1')]);
-  }
-  return result;
 }

@@ -1,5 +1,6 @@
-import { buildConnector, Client } from 'undici';
+import { type buildConnector, Client } from 'undici';
 import type { Seat } from '../check/seat.js';
+import { upstreamConnector } from './upstream-connector.js';
 
 /**
  * No connection is used after it was idle for this long: an app may close it at any moment, and a request that must not
@@ -12,7 +13,7 @@ const maxHeaderSizeBytes = 64 * 1024;
 /** Connections to instances: a pool belongs to an instance id and dies with it, so that none ever reaches another app. */
 export class Upstreams {
   readonly #pools = new Map<string, UpstreamPool>();
-  readonly #connect = buildConnector({ timeout: connectTimeoutMs, autoSelectFamily: false });
+  readonly #connect = upstreamConnector({ timeout: connectTimeoutMs, autoSelectFamily: false });
 
   /** The pool of a seat's instance. */
   of({ instanceId, address }: Seat): UpstreamPool {
