@@ -111,7 +111,8 @@ export class Booter {
 
   #wake(local: LocalApp): void {
     const room = this.#rooms.get(local.name);
-    if (!room || room.size === 0 || this.#working.has(local.name)) return;
+    // A timer may still hold an object of this app that was let go since: what it says is not true any more.
+    if (!room || room.local !== local || room.size === 0 || this.#working.has(local.name)) return;
     local.pins += 1;
     const work = this.#work(local, room).finally(() => {
       local.pins -= 1;

@@ -24,6 +24,11 @@ export interface LinkOptions {
   readonly random: Random;
 }
 
+interface Sent {
+  readonly at: number;
+  readonly run: () => void;
+}
+
 const timeLimitMs = 2_000;
 
 /** One process's connection to the store: calls and answers keep their order, and any of them may be lost or late. */
@@ -107,13 +112,17 @@ export class Link {
     });
   }
 
-  readonly #requests: (() => void)[] = [];
-  readonly #answers: (() => void)[] = [];
+  readonly #requests: Sent[] = [];
+  readonly #answers: Sent[] = [];
 
-  #ordered(queue: (() => void)[], at: number, owner: SimProcess | undefined, run: () => void): void {
-    const { timeline } = this.#options;
-    queue.push(run);
-    timeline.after(at - timeline.now, owner, () => queue.shift()?.());
+  #ordered(queue: Sent[], at: number, owner: SimProcess | undefined, run: () => void): void {
+    const { timeline, random } = this.#options;
+    queue.push({ at, run });
+    timeline.after(at - timeline.now, owner, () => {
+      queue.shift()?.run();
+      // Several may come in one packet: then there is no turn of the event loop between them.
+      while (queue[0] && queue[0].at <= timeline.now && random.chance(0.5)) queue.shift()?.run();
+    });
   }
 
   #later(than: number): number {
