@@ -63,7 +63,8 @@ function unanswered({ requests }: World): string | undefined {
 }
 
 /** What CMDB and machines disagree on, or what is neither running nor gone. */
-function inconsistent({ store, containers }: World): string | undefined {
+function inconsistent({ store, containers, engines }: World): string | undefined {
+  if ([...engines.values()].some((engine) => engine.containers.pending > 0)) return 'a boot is under way at an engine';
   const instances = store.deployments.flatMap((deployment) => deployment.instances);
   const known = new Map(instances.map((instance) => [instance.id, instance]));
   for (const { id, running } of containers) {

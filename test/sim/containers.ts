@@ -45,6 +45,8 @@ export class Containers {
   readonly #byId = new Map<string, Container>();
   readonly #used = new Set<string>();
   readonly #freedAt = new Map<number, number>();
+  /** Boots that the engine is still about to carry out. */
+  pending = 0;
   readonly #listeners = new Set<(container: Container) => void>();
 
   constructor(options: ContainersOptions) {

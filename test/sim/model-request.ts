@@ -68,7 +68,9 @@ export class ModelRequest {
         this.end(line ? Number(line[1]) : status.of, line?.[2] ?? status.code);
       },
       once: (_event: 'close', run: () => void) => void this.#onClose.push(run),
-      destroy: () => this.end(0, 'cut'),
+      destroy: () => {
+        if (!this.destroyed) this.end(0, 'cut');
+      },
     } as unknown as ServerResponse;
   }
 

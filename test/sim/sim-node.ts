@@ -92,12 +92,11 @@ export class SimNode {
     return this.#appSync.apply([], true);
   }
 
-  /** Drains and ends, as the daemon does it on SIGTERM. */
-  async close(drainMs: number): Promise<void> {
+  /** Ends when the listeners have drained, as the daemon does it on SIGTERM. */
+  async close(): Promise<void> {
     const { dispatcher, uses, apps, session, booter, reaper, reconciler, exits, terminator, follower } = this.house;
-    this.accepts = false;
     dispatcher.close();
-    await uses.releaseAll(drainMs);
+    await uses.releaseAll(0);
     this.#appSync.stop();
     exits.stop();
     await Promise.all([booter.stop(), reaper.stop(), reconciler.stop()]);

@@ -84,7 +84,9 @@ export class SimRuntime implements Runtime {
         );
       };
       // The engine goes on when the dispatcher dies; a frozen one changes nothing for it either.
+      containers.pending += 1;
       timeline.after(1 + plan.createMs + this.#slow(), undefined, () => {
+        containers.pending -= 1;
         if (process.state === 'dead' && this.#options.random.chance(0.5)) return;
         create();
       });

@@ -41,6 +41,9 @@ interface Place {
   life: { readonly node: SimNode; readonly process: SimProcess; readonly forwarder: ModelForwarder } | undefined;
 }
 
+/** How long a node that closes lets its requests finish. */
+const drainMs = 3_000;
+
 /** Shorter than the product's, so that histories reach beyond it. */
 export const outageGraceMs = 30_000;
 
@@ -160,15 +163,35 @@ export class World {
     if (!life) return;
     this.trace(`node ${index} closes`);
     (this.places[index] as Place).closing = true;
-    void life.node.close(3_000).finally(() => {
-      this.trace(`node ${index} has closed`);
-      if (this.places[index]?.life === life) this.#forget(index);
-    });
+    life.node.accepts = false;
+    void this.#drained(index, life.process)
+      .then(() => life.node.close())
+      .finally(() => {
+        this.trace(`node ${index} has closed`);
+        if (this.places[index]?.life === life) this.#forget(index);
+      });
   }
 
   /** The files changed: every node applies them. */
   reload(): void {
     for (const { node } of this.lives) void node.applyFiles();
+  }
+
+  /** The listeners take nothing new and wait for what they have, but not for long. */
+  #drained(index: number, process: SimProcess): Promise<void> {
+    const end = this.timeline.now + drainMs;
+    const open = () => this.requests.filter(({ plan, endings }) => plan.node === String(index) && endings.length === 0);
+    return new Promise((resolve) => {
+      const look = () => {
+        if (open().length > 0 && this.timeline.now < end) {
+          process.clock.after(100, look);
+          return;
+        }
+        for (const request of open()) request.abort();
+        resolve();
+      };
+      look();
+    });
   }
 
   /** Sends a request to a node; refused where none runs there. */
