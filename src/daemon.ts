@@ -9,8 +9,10 @@ import { AppSync } from './config/app-sync.js';
 import { createAppApplier } from './config/apply-apps.js';
 import { lmdbPath } from './config/cmdb-url.js';
 import type { Config } from './config/config.js';
+import { Forwarder } from './forward/forwarder.js';
 import { createListener, type Listener } from './forward/listener.js';
 import { House } from './house.js';
+import { thisMachine } from './machine.js';
 import type { RuntimeName } from './model/app.js';
 import type { Clock } from './model/clock.js';
 import { openDockerRuntime } from './runtime/docker.js';
@@ -87,6 +89,8 @@ class Composition implements Daemon {
       config,
       metrics: this.#metrics,
       clock: this.#clock,
+      machine: thisMachine(config.node.host),
+      forwarder: new Forwarder({ ...config.http, trustedProxies: config.trustedProxies }),
       logger,
       sessionTiming: timing.session,
       reconcilePeriodMs: timing.reconcilePeriodMs,

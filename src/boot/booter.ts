@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { LocalApp } from '../check/local-app.js';
 import type { LocalApps } from '../check/local-apps.js';
@@ -7,6 +6,7 @@ import type { NodeSession } from '../check/session.js';
 import type { Uses } from '../check/uses.js';
 import { revisionOf, type App, type RuntimeName } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
+import type { RandomBytes } from '../model/random-bytes.js';
 import {
   bootFailed,
   bootRefused,
@@ -20,6 +20,7 @@ import type { Runtime } from '../runtime/runtime.js';
 import type { BootSlots } from './boot-slots.js';
 import { BootError, bootInstance, type BootedInstance } from './instance-boot.js';
 import { nextStep } from './next-step.js';
+import type { Probe } from './readiness.js';
 import { WaitingRoom } from './waiting-room.js';
 
 export type BootResult = 'ready' | 'failed' | 'timeout' | 'aborted';
@@ -33,6 +34,8 @@ export interface BooterOptions {
   /** Name of this machine in instances. */
   readonly host: string;
   readonly clock: Clock;
+  readonly randomBytes: RandomBytes;
+  readonly probe: Probe;
   readonly logger: Logger;
   /** Ends an instance whose doom is written. */
   readonly terminate: (app: string, instanceId: string) => void;
@@ -112,7 +115,8 @@ export class Booter {
 
   #wake(local: LocalApp): void {
     const room = this.#rooms.get(local.name);
-    if (!room || room.size === 0 || this.#working.has(local.name)) return;
+    // A timer may still hold an object of this app that was let go since: what it says is not true any more.
+    if (!room || room.local !== local || room.size === 0 || this.#working.has(local.name)) return;
     local.pins += 1;
     const work = this.#work(local, room).finally(() => {
       local.pins -= 1;
@@ -158,7 +162,7 @@ export class Booter {
 
   /** Writes the claim before the runtime is called. Undefined where another node was first. */
   async #claim(local: LocalApp): Promise<{ app: App; id: string } | undefined> {
-    const { apps, session, host, clock } = this.#options;
+    const { apps, session, host, clock, randomBytes } = this.#options;
     const id = `${local.name}-${randomBytes(6).toString('hex')}`;
     const owner = session.incarnation;
     let app = local.app;
@@ -171,13 +175,14 @@ export class Booter {
   }
 
   async #carryOut(local: LocalApp, room: WaitingRoom, app: App, id: string): Promise<void> {
-    const { clock, logger, onBoot } = this.#options;
+    const { clock, probe, logger, onBoot } = this.#options;
     const from = clock.monotonic();
     logger.info({ app: app.name, instance: id, runtime: app.runtime }, 'booting');
     try {
       const booted = await bootInstance({
         spec: { id, app, revision: revisionOf(app) },
         runtime: this.#runtimeOf(app),
+        probe,
         clock,
         signal: this.#stop.signal,
       });
