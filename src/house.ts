@@ -16,7 +16,7 @@ import { Forwarder } from './forward/forwarder.js';
 import type { RuntimeName } from './model/app.js';
 import type { Clock } from './model/clock.js';
 import { findInstance } from './model/deployment.js';
-import { identify } from './proc-fs.js';
+import { identify, pidNamespace } from './proc-fs.js';
 import type { Runtime } from './runtime/runtime.js';
 import { LogLimit } from './telemetry/log-limit.js';
 import type { Metrics } from './telemetry/metrics.js';
@@ -61,7 +61,7 @@ export class House {
     const session = new NodeSession({
       cmdb,
       host,
-      process: identify(process.pid),
+      process: { ...identify(process.pid), pidNamespace: pidNamespace() },
       isProvedDead: (other) => isProvedDead(other, host),
       timing: options.sessionTiming,
       clock,
