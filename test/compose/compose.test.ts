@@ -51,10 +51,10 @@ t.test('docker compose up: a request wakes the sample app, which goes when idle;
   });
   await eventually(async () => (await apps()).length === 0, 60_000);
 
-  const { Processes } = await (await dispatcher()).top({ ps_args: '-eo uid,args' });
+  const { Processes } = await (await dispatcher()).top({ ps_args: '-eo pid,uid,args' });
   t.match(
-    Processes.filter(([, args]: string[]) => args?.startsWith('node ')),
-    [['1000', /entrypoint\.js start/]],
+    Processes.filter(([, , args]: string[]) => args?.startsWith('node ')),
+    [[String, '1000', /entrypoint\.js start/]],
     'the dispatcher itself is not root',
   );
 

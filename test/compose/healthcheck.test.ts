@@ -10,7 +10,7 @@ import t, { type Test } from 'tap';
 /** An admin side that listens on `where`; resolves to its address. */
 async function admin(t: Test, where: { port: number; host: string } | { path: string }, handle: RequestListener) {
   const server = createServer(handle);
-  t.teardown(() => void server.closeAllConnections());
+  t.teardown(() => server.closeAllConnections());
   t.teardown(() => new Promise((resolve) => server.close(resolve)));
   server.listen(where);
   await once(server, 'listening');
