@@ -3,7 +3,7 @@ import { connectionProbe, type Probe } from './boot/readiness.js';
 import { isProvedDead } from './check/process-proof.js';
 import type { Session } from './cmdb/cmdb.js';
 import type { RandomBytes } from './model/random-bytes.js';
-import { identify } from './proc-fs.js';
+import { identify, pidNamespace } from './proc-fs.js';
 
 /** What the rooms touch of the machine beside clock, CMDB and runtimes. A simulation brings its own. */
 export interface Machine {
@@ -18,7 +18,7 @@ export interface Machine {
 /** The machine this process runs on, `host` by its configured name. */
 export function thisMachine(host: string): Machine {
   return {
-    process: identify(process.pid),
+    process: { ...identify(process.pid), pidNamespace: pidNamespace() },
     isProvedDead: (session) => isProvedDead(session, host),
     randomBytes,
     probe: connectionProbe,

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { open, readdir, readFile, readlink } from 'node:fs/promises';
 
 /** State of a listening socket in /proc/net/tcp. */
@@ -36,6 +36,15 @@ export function isRunning(identity: ProcessIdentity): boolean {
 export function bootId(): string {
   try {
     return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  } catch {
+    return '';
+  }
+}
+
+/** In which this process's pids count, such as `pid:[4026531836]`; '' where the system does not tell. */
+export function pidNamespace(): string {
+  try {
+    return readlinkSync('/proc/self/ns/pid');
   } catch {
     return '';
   }
