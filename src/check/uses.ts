@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../model/clock.js';
-import { findInstance, quietUser, registerUser, releaseUser } from '../model/deployment.js';
+import { findInstance } from '../model/deployment.js';
+import { quietUser, registerUser, releaseUser } from '../model/users.js';
 import type { LocalApp } from './local-app.js';
 import type { LocalApps } from './local-apps.js';
 import type { CutReason } from './seat.js';
