@@ -67,6 +67,7 @@ const breakerShape = Type.Object({
   retryAt: epochMs,
   code: Type.Union([Type.Literal('boot_failed'), Type.Literal('boot_timeout')]),
   message: Type.String(),
+  scaleOut: Type.Optional(Type.Boolean()),
 });
 
 const deploymentShape = Type.Object({

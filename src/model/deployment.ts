@@ -35,17 +35,17 @@ export interface BootClaim {
 }
 
 /**
- * Whether the app may have one more instance: never more than `scale.max` that stand, and at most one beyond it while
- * others are on their way out.
+ * How many more instances the app may have: never more than `scale.max` that stand, and at most one beyond it while others
+ * are on their way out.
  */
-export function mayBoot(deployment: Deployment, app: App, now: number): boolean {
+export function vacancies(deployment: Deployment, app: App, now: number): number {
   const counted = deployment.instances.filter((instance) => counts(instance, app, now)).length;
-  return standing(deployment).length < app.scale.max && counted <= app.scale.max;
+  return Math.max(0, Math.min(app.scale.max - standing(deployment).length, app.scale.max + 1 - counted));
 }
 
 /** Claims the boot of one more instance, or returns the deployment as it is where the app may have no more. */
 export function claimBoot(deployment: Deployment, app: App, claim: BootClaim, now: number): Deployment {
-  if (findInstance(deployment, claim.id) || !mayBoot(deployment, app, now)) return deployment;
+  if (findInstance(deployment, claim.id) || vacancies(deployment, app, now) === 0) return deployment;
   const instance: Instance = {
     ...claim,
     runtime: app.runtime,
@@ -110,8 +110,7 @@ export function bootFailed(
 ): Deployment {
   const instance = findInstance(deployment, id);
   if (instance?.state !== 'booting' || instance.owner !== termination.owner) return deployment;
-  const doomed = startTerminate(deployment, id, termination, now);
-  return { ...doomed, breaker: nextBreaker(instance.failuresBefore ?? 0, failure, now) };
+  return openBreaker(startTerminate(deployment, id, termination, now), instance, failure, now);
 }
 
 /** A container that runs but is in no document joins as ready. Unchanged where the id is known. */
@@ -203,7 +202,7 @@ export function confirmGone(deployment: Deployment, id: string): Deployment {
 export function bootRefused(deployment: Deployment, id: string, failure: BootFailure, now: number): Deployment {
   const instance = findInstance(deployment, id);
   if (instance?.state !== 'booting') return deployment;
-  return { ...without(deployment, id), breaker: nextBreaker(instance.failuresBefore ?? 0, failure, now) };
+  return openBreaker(without(deployment, id), instance, failure, now);
 }
 
 /**
@@ -216,8 +215,14 @@ export function instanceDied(deployment: Deployment, id: string, message: string
   const rest = without(deployment, id);
   if (instance.state !== 'ready' || instance.readyAt === undefined) return rest;
   if (now - instance.readyAt >= youngDeathMs) return rest;
-  const breaker = nextBreaker(instance.failuresBefore ?? 0, { code: 'boot_failed', message }, now);
-  return { ...rest, breaker: breaker.failures === 1 ? { ...breaker, retryAt: now } : breaker };
+  const failed = openBreaker(rest, instance, { code: 'boot_failed', message }, now);
+  return failed.breaker.failures === 1 ? { ...failed, breaker: { ...failed.breaker, retryAt: now } } : failed;
+}
+
+function openBreaker(rest: Deployment, failed: Instance, failure: BootFailure, now: number) {
+  const breaker = nextBreaker(failed.failuresBefore ?? 0, failure, now);
+  const others = rest.instances.some(({ state }) => state === 'ready');
+  return { ...rest, breaker: others ? { ...breaker, scaleOut: true } : breaker };
 }
 
 function without(deployment: Deployment, id: string): Deployment {
