@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { Booter } from './boot/booter.js';
 import { BootSlots } from './boot/boot-slots.js';
+import { ClaimedBoots } from './boot/claimed-boots.js';
 import { InstanceCheck } from './boot/instance-check.js';
 import { Follower } from './check/follower.js';
 import { LocalApps } from './check/local-apps.js';
@@ -84,17 +85,15 @@ export class House {
     const onTerminated = metrics.terminated.bind(metrics);
     const terminator = new Terminator({ cmdb, apps, runtimes, logger, onTerminated });
     this.terminator = terminator;
-    this.booter = new Booter({
-      apps,
-      uses: this.uses,
-      session,
-      slots: new BootSlots(config.boot.concurrency),
-      runtimes,
-      host,
-      clock,
-      logger,
+    const boots = new ClaimedBoots({
+      ...{ apps, uses: this.uses, session, runtimes, host, clock, logger },
       terminate: (app, id) => void terminator.terminate(app, id),
       onBoot: metrics.boot.bind(metrics),
+    });
+    this.booter = new Booter({
+      ...{ apps, uses: this.uses, session, boots, clock, logger },
+      slots: new BootSlots(config.boot.concurrency),
+      maxWaiting: config.boot.maxWaiting,
       onQueue: metrics.queueChanged.bind(metrics),
     });
     this.reaper = new Reaper({ cmdb, apps, session, terminator, host, clock, logger });

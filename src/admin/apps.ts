@@ -1,6 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import type { AppRecord } from '../cmdb/cmdb.js';
 import { revisionOf } from '../model/app.js';
+import type { Breaker } from '../model/breaker.js';
+import type { FailedReplacement } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
 import { expiresAt } from '../model/lifetime.js';
 import { problem } from './problem.js';
@@ -85,7 +87,7 @@ function instanceViews({ app, deployment }: AppRecord, source: AdminSource): unk
   }));
 }
 
-function failureView<F extends { readonly retryAt: number }>(failure: F): unknown {
+function failureView(failure: Breaker | FailedReplacement): unknown {
   return { ...failure, retryAt: time(failure.retryAt) };
 }
 

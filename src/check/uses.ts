@@ -1,7 +1,9 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../model/clock.js';
 import { findInstance } from '../model/deployment.js';
+import type { Instance } from '../model/instance.js';
 import { quietUser, registerUser, releaseUser } from '../model/users.js';
+import { fairShare } from './fair-share.js';
 import type { LocalApp } from './local-app.js';
 import type { LocalApps } from './local-apps.js';
 import type { CutReason } from './seat.js';
@@ -53,7 +55,8 @@ export class Uses implements UseOwner {
     const instance = findInstance(local.deployment, instanceId);
     if (instance?.state !== 'ready' || !instance.address || !instance.users[this.#me]) return undefined;
     const use = new Use(local, instanceId, instance.address, this, this.#options.clock);
-    local.uses.set(instanceId, use);
+    this.#share(use, instance);
+    local.addUse(use);
     this.#watchIdle(use);
     return use;
   }
@@ -142,10 +145,21 @@ export class Uses implements UseOwner {
   #followRecord(local: LocalApp): void {
     for (const use of local.uses.values()) {
       const instance = findInstance(local.deployment, use.instanceId);
-      if (!instance || instance.state === 'terminating') this.#end(use, 'instance_gone');
-      else if (instance.state === 'draining') void this.#drain(use, local.app.drainTimeoutMs);
+      if (!instance || instance.state === 'terminating') {
+        this.#end(use, 'instance_gone');
+        continue;
+      }
+      this.#share(use, instance);
+      if (instance.state === 'draining') void this.#drain(use, local.app.drainTimeoutMs);
       else if (use.watchedLimitMs !== idleLimitMs(use)) this.#watchIdle(use);
     }
+  }
+
+  /** Other nodes came or went, or the app's concurrency changed; a larger share may serve who waits. */
+  #share(use: Use, instance: Instance): void {
+    const { max } = use;
+    Object.assign(use, fairShare(use.local.app.concurrency, instance.users, this.#me));
+    if (use.max > max) this.seatFreed(use);
   }
 
   /** Lets what is under way finish, except connections that are silent for the idle TTL, and then releases. */

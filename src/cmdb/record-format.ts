@@ -69,6 +69,7 @@ const breakerKeys = {
   retryAt: epochMs,
   code: Type.Union([Type.Literal('boot_failed'), Type.Literal('boot_timeout')]),
   message: Type.String(),
+  scaleOut: Type.Optional(Type.Boolean()),
 };
 
 const deploymentShape = Type.Object({

@@ -54,27 +54,32 @@ export interface BootClaim {
   readonly owner: string;
 }
 
-/** Whether the app may have one more instance: never more than `scale.max` that stand, and only where one more fits. */
-export function mayBoot(deployment: Deployment, app: App, now: number): boolean {
-  return standing(deployment).length < app.scale.max && now >= fitsAt(deployment, app);
+/**
+ * How many more instances the app may have: never more than `scale.max` that stand, and at most one beyond it, be it for one
+ * on its way out or for one being replaced. An app that must not overlap has one at a time, those on their way out included.
+ */
+export function vacancies(deployment: Deployment, app: App, now: number): number {
+  const { instances } = deployment;
+  if (!app.overlap) return instances.length === 0 ? 1 : 0;
+  const counted = instances.filter((instance) => now < countsUntil(instance, app)).length;
+  return Math.max(0, Math.min(app.scale.max - standing(deployment).length, app.scale.max + 1 - counted));
 }
 
 /**
- * When one more instance fits beside those that are there, in epoch milliseconds: at most one beyond `scale.max`, be it for
- * one on its way out or for one being replaced. Past drainTimeout and twice stopTimeout one on its way out no longer
- * counts. Infinity: not before another has gone; of an app that must not overlap, not before the last one has.
+ * When one more instance fits beside those that are there, should nothing else happen before, in epoch milliseconds;
+ * Infinity where another has to go first. Says nothing of how many stand.
  */
 export function fitsAt({ instances }: Deployment, app: App): number {
   if (!app.overlap) return instances.length === 0 ? 0 : Infinity;
   const beyond = instances.length - app.scale.max;
   if (beyond <= 0) return 0;
-  const leaving = instances.flatMap(({ end }) => (end ? [end.since + app.drainTimeoutMs + 2 * app.stopTimeoutMs] : []));
-  return leaving.toSorted((a, b) => a - b)[beyond - 1] ?? Infinity;
+  const until = instances.map((instance) => countsUntil(instance, app)).toSorted((a, b) => a - b);
+  return until[beyond - 1] ?? Infinity;
 }
 
 /** Claims the boot of one more instance, or returns the deployment as it is where the app may have no more. */
 export function claimBoot(deployment: Deployment, app: App, claim: BootClaim, now: number): Deployment {
-  return mayBoot(deployment, app, now) ? withClaim(deployment, app, claim, now) : deployment;
+  return vacancies(deployment, app, now) > 0 ? withClaim(deployment, app, claim, now) : deployment;
 }
 
 /** Adds a claim that the caller has found to be allowed. */
@@ -97,6 +102,11 @@ export function withClaim(
     ...(deployment.breaker ? { failuresBefore: deployment.breaker.failures } : {}),
   };
   return { ...deployment, instances: [...deployment.instances, instance] };
+}
+
+/** Past drainTimeout and twice stopTimeout an instance on its way out no longer counts against scale.max. */
+function countsUntil({ end }: Instance, app: App): number {
+  return end ? end.since + app.drainTimeoutMs + 2 * app.stopTimeoutMs : Infinity;
 }
 
 /** How long a claim stands: the boot's own limit and the time to clean up after it. */
@@ -152,7 +162,7 @@ export function bootFailed(
 ): Deployment {
   const instance = findInstance(deployment, id);
   if (instance?.state !== 'booting' || instance.owner !== termination.owner) return deployment;
-  return startTerminate(withFailure(deployment, instance, failure, now), id, termination, now);
+  return withFailure(startTerminate(deployment, id, termination, now), instance, failure, now);
 }
 
 /** A container that runs but is in no document joins as ready. Unchanged where the id is known. */
@@ -199,21 +209,7 @@ export function confirmGone(deployment: Deployment, id: string): Deployment {
 export function bootRefused(deployment: Deployment, id: string, failure: BootFailure, now: number): Deployment {
   const instance = findInstance(deployment, id);
   if (instance?.state !== 'booting') return deployment;
-  return without(withFailure(deployment, instance, failure, now), id);
-}
-
-/** Opens the breaker; where the instance was to replace one that serves on, only the next such try is put off. */
-function withFailure(deployment: Deployment, instance: Instance, failure: BootFailure, now: number): Deployment {
-  const { revision, replaces } = instance;
-  if (!replaces || !takesOver(deployment, instance)) {
-    return { ...deployment, breaker: nextBreaker(instance.failuresBefore ?? 0, failure, now) };
-  }
-  const before = deployment.failedReplacement;
-  const failures = before?.revision === revision ? before.failures : 0;
-  return {
-    ...deployment,
-    failedReplacement: { ...nextBreaker(failures, failure, now), revision, replaces: replaces.id },
-  };
+  return withFailure(without(deployment, id), instance, failure, now);
 }
 
 /**
@@ -226,8 +222,23 @@ export function instanceDied(deployment: Deployment, id: string, message: string
   const rest = without(deployment, id);
   if (instance.state !== 'ready' || instance.readyAt === undefined) return rest;
   if (now - instance.readyAt >= youngDeathMs) return rest;
-  const breaker = nextBreaker(instance.failuresBefore ?? 0, { code: 'boot_failed', message }, now);
-  return { ...rest, breaker: breaker.failures === 1 ? { ...breaker, retryAt: now } : breaker };
+  const failed = openBreaker(rest, instance, { code: 'boot_failed', message }, now);
+  return failed.breaker.failures === 1 ? { ...failed, breaker: { ...failed.breaker, retryAt: now } } : failed;
+}
+
+/** Opens the breaker; where the instance was to replace one that serves on, only the next such try is put off. */
+function withFailure(rest: Deployment, failed: Instance, failure: BootFailure, now: number): Deployment {
+  const { revision, replaces } = failed;
+  if (!replaces || !takesOver(rest, failed)) return openBreaker(rest, failed, failure, now);
+  const before = rest.failedReplacement;
+  const failures = before?.revision === revision ? before.failures : 0;
+  return { ...rest, failedReplacement: { ...nextBreaker(failures, failure, now), revision, replaces: replaces.id } };
+}
+
+function openBreaker(rest: Deployment, failed: Instance, failure: BootFailure, now: number) {
+  const breaker = nextBreaker(failed.failuresBefore ?? 0, failure, now);
+  const others = rest.instances.some(({ state }) => state === 'ready');
+  return { ...rest, breaker: others ? { ...breaker, scaleOut: true } : breaker };
 }
 
 function without(deployment: Deployment, id: string): Deployment {

@@ -1,5 +1,5 @@
 import { type App, revisionOf } from './app.js';
-import { backoffLeftMs } from './breaker.js';
+import { backoffLeftMs, type Breaker } from './breaker.js';
 import { type BootClaim, claimBoot, type Deployment, fitsAt, standing, withClaim } from './deployment.js';
 import type { Instance } from './instance.js';
 import { outlived, outlivedAt, type OutliveReason } from './lifetime.js';
@@ -11,7 +11,7 @@ export type Upkeep =
 
 /** What to boot next without being asked; undefined where nothing is to be done, or not yet. */
 export function nextUpkeep(deployment: Deployment, app: App, now: number): Upkeep | undefined {
-  if (lacks(deployment, app) && now >= fitsAt(deployment, app) && backoffLeftMs(deployment.breaker, now) === 0) {
+  if (lacks(deployment, app) && now >= fitsAt(deployment, app) && backoffLeftMs(holdBack(deployment), now) === 0) {
     return { kind: 'fill' };
   }
   if (now < replaceableAt(deployment, app)) return undefined;
@@ -25,7 +25,7 @@ export function nextUpkeep(deployment: Deployment, app: App, now: number): Upkee
 /** When `nextUpkeep` has something to do, should nothing else happen before, in epoch milliseconds; Infinity: never. */
 export function upkeepDueAt(deployment: Deployment, app: App): number {
   const fillAt = lacks(deployment, app)
-    ? Math.max(deployment.breaker?.retryAt ?? 0, fitsAt(deployment, app))
+    ? Math.max(holdBack(deployment)?.retryAt ?? 0, fitsAt(deployment, app))
     : Infinity;
   const outlivedAts = deployment.instances
     .filter((instance) => needsSuccessor(deployment, instance, app))
@@ -65,6 +65,11 @@ export function needsSuccessor(deployment: Deployment, instance: Instance, app: 
 
 function lacks(deployment: Deployment, app: App): boolean {
   return standing(deployment).length < app.scale.min;
+}
+
+/** The failure that a boot for scale.min backs off from. One beside an instance that served holds back only further ones. */
+function holdBack({ breaker, instances }: Deployment): Breaker | undefined {
+  return breaker?.scaleOut && !instances.some(({ state }) => state === 'ready') ? undefined : breaker;
 }
 
 /** When an instance may be replaced: one at a time, where one more fits, and not while a failed try is backed off from. */

@@ -66,6 +66,11 @@ export class Metrics {
     ['app', 'error'],
   );
   readonly #boots = this.#counter('fastcontainer_boots_total', 'Boots, by runtime and result.', ['runtime', 'result']);
+  readonly #scaleOuts = this.#counter(
+    'fastcontainer_scale_outs_total',
+    'Boots of further instances of an app, by runtime and result; they are among the boots as well.',
+    ['runtime', 'result'],
+  );
   readonly #phases = this.#histogram(
     'fastcontainer_boot_phase_seconds',
     'Phases of successful boots.',
@@ -133,10 +138,12 @@ export class Metrics {
 
   boot(
     runtime: RuntimeName,
+    purpose: 'first' | 'scale_out',
     result: 'ready' | 'failed' | 'timeout' | 'aborted',
     phases: Readonly<Record<string, number>>,
   ): void {
     this.#boots.inc({ runtime, result });
+    if (purpose === 'scale_out') this.#scaleOuts.inc({ runtime, result });
     for (const [phase, ms] of Object.entries(phases)) this.#phases.observe({ runtime, phase }, ms / 1_000);
   }
 
@@ -157,7 +164,10 @@ export class Metrics {
   }
 
   #labelOf(app: string): string {
-    return this.#apps.has(app) || this.#apps.size < this.#maxApps ? app : otherApp;
+    if (this.#apps.has(app)) return app;
+    if (this.#apps.size >= this.#maxApps) return otherApp;
+    this.#appMetrics(app);
+    return app;
   }
 
   #appMetrics(label: string): AppMetrics {

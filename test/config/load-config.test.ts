@@ -25,7 +25,7 @@ t.test('a main file of one line has the defaults of the documentation', async (t
       maxConnections: 20_000,
     },
     trustedProxies: [],
-    boot: { concurrency: 2 * availableParallelism() },
+    boot: { concurrency: 2 * availableParallelism(), maxWaiting: 10_000 },
     log: { level: 'info' },
     appPatterns: ['./apps/*.yaml'],
     apps: [],
@@ -113,7 +113,7 @@ log: { level: debug }
       maxConnections: 7,
     },
     trustedProxies: ['10.0.0.0/8', '::1'],
-    boot: { concurrency: 3 },
+    boot: { concurrency: 3, maxWaiting: 10_000 },
     log: { level: 'debug' },
   });
   t.notOk('socketPath' in config.runtimes.docker);
