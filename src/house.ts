@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { Booter } from './boot/booter.js';
 import { BootSlots } from './boot/boot-slots.js';
+import { Circulator } from './boot/circulator.js';
 import { ClaimedBoots } from './boot/claimed-boots.js';
 import { InstanceCheck } from './boot/instance-check.js';
 import { Follower } from './check/follower.js';
@@ -47,6 +48,7 @@ export class House {
   readonly router: Router;
   readonly uses: Uses;
   readonly booter: Booter;
+  readonly circulator: Circulator;
   readonly forwarder: Forwarder;
   readonly terminator: Terminator;
   readonly reaper: Reaper;
@@ -90,13 +92,16 @@ export class House {
       terminate: (app, id) => void terminator.terminate(app, id),
       onBoot: metrics.boot.bind(metrics),
     });
+    const slots = new BootSlots(config.boot.concurrency);
+    const onReplacement = metrics.replacement.bind(metrics);
+    this.circulator = new Circulator({ apps, slots, boots, logger, onReplacement });
     this.booter = new Booter({
-      ...{ apps, uses: this.uses, session, boots, clock, logger },
-      slots: new BootSlots(config.boot.concurrency),
+      ...{ apps, uses: this.uses, session, slots, boots, clock, logger },
       maxWaiting: config.boot.maxWaiting,
       onQueue: metrics.queueChanged.bind(metrics),
     });
-    this.reaper = new Reaper({ cmdb, apps, session, terminator, host, clock, logger });
+    const onUpkeep = this.circulator.boot.bind(this.circulator);
+    this.reaper = new Reaper({ cmdb, apps, session, terminator, host, clock, logger, onUpkeep });
     const periodMs = options.reconcilePeriodMs;
     this.reconciler = new Reconciler({
       ...{ cmdb, apps, session, runtimes, terminator, host },

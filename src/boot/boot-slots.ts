@@ -1,18 +1,29 @@
-/** What a boot is for: the first instance of an app that has none, or one more beside others. */
-export type BootPurpose = 'first' | 'scale_out';
+/**
+ * What a boot is for: the first instance of an app that has none, one more beside others, one that scale.min wants though
+ * nobody asks, or one that replaces another.
+ */
+export type BootPurpose = 'first' | 'scale_out' | 'minimum' | 'replacement';
+
+/** In the order in which free slots are handed out. */
+const purposes: readonly BootPurpose[] = ['first', 'scale_out', 'minimum', 'replacement'];
 
 type Waiter = () => void;
 
 /**
- * Bounds how many boots run at once on this node. An app's first instance goes before any further one, and where there
- * is more than one slot, further ones never take the last: whatever one app does, another's first boot finds a slot as soon
+ * Bounds how many boots run at once on this node. An app's first instance goes before any other boot, and where there
+ * is more than one slot, others never take the last: whatever one app does, another's first boot finds a slot as soon
  * as those before it are done. Among each kind, apps take turns.
  */
 export class BootSlots {
   readonly #max: number;
-  readonly #held = { first: 0, scale_out: 0 };
+  readonly #held = { first: 0, scale_out: 0, minimum: 0, replacement: 0 };
   /** Who waits, by app; the app that is next comes first. */
-  readonly #waiting = { first: new Map<string, Waiter[]>(), scale_out: new Map<string, Waiter[]>() };
+  readonly #waiting: Readonly<Record<BootPurpose, Map<string, Waiter[]>>> = {
+    first: new Map(),
+    scale_out: new Map(),
+    minimum: new Map(),
+    replacement: new Map(),
+  };
 
   constructor(max: number) {
     this.#max = Math.max(1, max);
@@ -27,13 +38,13 @@ export class BootSlots {
       if (!held) return;
       held = false;
       this.#held[purpose] -= 1;
-      this.#serve('first');
-      this.#serve('scale_out');
+      for (const each of purposes) this.#serve(each);
     };
   }
 
   #isFree(purpose: BootPurpose): boolean {
-    const { first, scale_out: further } = this.#held;
+    const { first, scale_out, minimum, replacement } = this.#held;
+    const further = scale_out + minimum + replacement;
     if (first + further >= this.#max) return false;
     return purpose === 'first' || further < Math.max(1, this.#max - 1);
   }

@@ -47,10 +47,18 @@ export interface Claim {
   readonly purpose: BootPurpose;
 }
 
+/** How the claim is written; returns the deployment as it is where the boot is not allowed. */
+export type ClaimChange = typeof claimBoot;
+
 /** `cleanedUp` resolves when what the boot left has been written; rejects where the store could not be reached. */
 export type BootOutcome =
   | { readonly kind: 'ready' }
-  | { readonly kind: 'failed'; readonly error: RequestError; readonly cleanedUp: Promise<void> };
+  | {
+      readonly kind: 'failed';
+      readonly result: Exclude<BootResult, 'ready'>;
+      readonly error: RequestError;
+      readonly cleanedUp: Promise<void>;
+    };
 
 /** Pause between attempts to write a boot's success while the store cannot be reached. */
 const rewriteMs = 500;
@@ -66,7 +74,7 @@ export class ClaimedBoots {
   }
 
   /** Writes the claim before the runtime is called. Undefined where the app may have no more: another node was first. */
-  async claim(local: LocalApp, purpose: BootPurpose): Promise<Claim | undefined> {
+  async claim(local: LocalApp, purpose: BootPurpose, change: ClaimChange = claimBoot): Promise<Claim | undefined> {
     const { apps, session, host, clock } = this.#options;
     await session.ensureRegistered();
     const id = `${local.name}-${randomBytes(6).toString('hex')}`;
@@ -75,7 +83,7 @@ export class ClaimedBoots {
     const deployment = await apps.update(local.name, (current, stored) => {
       if (!stored) return current;
       app = stored;
-      return claimBoot(current, app, { id, revision: revisionOf(app), host, owner }, clock.now());
+      return change(current, app, { id, revision: revisionOf(app), host, owner }, clock.now());
     });
     return findInstance(deployment, id)?.owner === owner ? { id, app, purpose } : undefined;
   }
@@ -139,6 +147,7 @@ export class ClaimedBoots {
     this.#options.onBoot(app.runtime, purpose, result, {});
     return {
       kind: 'failed',
+      result,
       error: error instanceof RequestError ? error : new RequestError(failure.code, undefined, { cause: failure }),
       cleanedUp: this.#cleanUp(local, app, id, failure),
     };

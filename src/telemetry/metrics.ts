@@ -2,6 +2,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import type { RuntimeName } from '../model/app.js';
 import type { ErrorCode } from '../model/errors.js';
 import type { EndReason, InstanceState } from '../model/instance.js';
+import type { OutliveReason } from '../model/lifetime.js';
 
 export type Temperature = 'warm' | 'cold';
 export type RequestOutcome = 'complete' | 'client_gone' | 'upstream_gone' | 'refused';
@@ -71,6 +72,11 @@ export class Metrics {
     'Boots of further instances of an app, by runtime and result; they are among the boots as well.',
     ['runtime', 'result'],
   );
+  readonly #replacements = this.#counter(
+    'fastcontainer_replacements_total',
+    'Boots of instances to replace others, by reason and result; they are among the boots as well.',
+    ['reason', 'result'],
+  );
   readonly #phases = this.#histogram(
     'fastcontainer_boot_phase_seconds',
     'Phases of successful boots.',
@@ -138,13 +144,17 @@ export class Metrics {
 
   boot(
     runtime: RuntimeName,
-    purpose: 'first' | 'scale_out',
+    purpose: 'first' | 'scale_out' | 'minimum' | 'replacement',
     result: 'ready' | 'failed' | 'timeout' | 'aborted',
     phases: Readonly<Record<string, number>>,
   ): void {
     this.#boots.inc({ runtime, result });
     if (purpose === 'scale_out') this.#scaleOuts.inc({ runtime, result });
     for (const [phase, ms] of Object.entries(phases)) this.#phases.observe({ runtime, phase }, ms / 1_000);
+  }
+
+  replacement(reason: OutliveReason, result: 'ready' | 'failed' | 'timeout' | 'aborted'): void {
+    this.#replacements.inc({ reason, result });
   }
 
   terminated(runtime: RuntimeName, reason: EndReason): void {
