@@ -1,6 +1,8 @@
 import type { Logger } from 'pino';
 import { Booter } from './boot/booter.js';
 import { BootSlots } from './boot/boot-slots.js';
+import { Circulator } from './boot/circulator.js';
+import { ClaimedBoots } from './boot/claimed-boots.js';
 import { InstanceCheck } from './boot/instance-check.js';
 import { Follower } from './check/follower.js';
 import { LocalApps } from './check/local-apps.js';
@@ -50,6 +52,7 @@ export class House {
   readonly router: Router;
   readonly uses: Uses;
   readonly booter: Booter;
+  readonly circulator: Circulator;
   readonly forwarder: ForwardRoom;
   readonly terminator: Terminator;
   readonly reaper: Reaper;
@@ -90,22 +93,21 @@ export class House {
     const onTerminated = metrics.terminated.bind(metrics);
     const terminator = new Terminator({ cmdb, apps, runtimes, logger, onTerminated });
     this.terminator = terminator;
-    this.booter = new Booter({
-      apps,
-      uses: this.uses,
-      session,
-      slots: new BootSlots(config.boot.concurrency),
-      runtimes,
-      host,
-      clock,
-      randomBytes,
-      probe,
-      logger,
+    const boots = new ClaimedBoots({
+      ...{ apps, uses: this.uses, session, runtimes, host, clock, randomBytes, probe, logger },
       terminate: (app, id) => void terminator.terminate(app, id),
       onBoot: metrics.boot.bind(metrics),
+    });
+    const slots = new BootSlots(config.boot.concurrency);
+    const onReplacement = metrics.replacement.bind(metrics);
+    this.circulator = new Circulator({ apps, slots, boots, logger, onReplacement });
+    this.booter = new Booter({
+      ...{ apps, uses: this.uses, session, slots, boots, clock, logger },
+      maxWaiting: config.boot.maxWaiting,
       onQueue: metrics.queueChanged.bind(metrics),
     });
-    this.reaper = new Reaper({ cmdb, apps, session, terminator, host, clock, logger });
+    const onUpkeep = this.circulator.boot.bind(this.circulator);
+    this.reaper = new Reaper({ cmdb, apps, session, terminator, host, clock, logger, onUpkeep });
     const periodMs = options.reconcilePeriodMs;
     this.reconciler = new Reconciler({
       ...{ cmdb, apps, session, runtimes, terminator, host },

@@ -1,24 +1,73 @@
-/** Bounds how many boots run at once on this node; who asked first gets the next slot. */
+/**
+ * What a boot is for: the first instance of an app that has none, one more beside others, one that scale.min wants though
+ * nobody asks, or one that replaces another.
+ */
+export type BootPurpose = 'first' | 'scale_out' | 'minimum' | 'replacement';
+
+/** In the order in which free slots are handed out. */
+const purposes: readonly BootPurpose[] = ['first', 'scale_out', 'minimum', 'replacement'];
+
+type Waiter = () => void;
+
+/**
+ * Bounds how many boots run at once on this node. An app's first instance goes before any other boot, and where there
+ * is more than one slot, others never take the last: whatever one app does, another's first boot finds a slot as soon
+ * as those before it are done. Among each kind, apps take turns.
+ */
 export class BootSlots {
   readonly #max: number;
-  #taken = 0;
-  readonly #waiting: (() => void)[] = [];
+  readonly #held = { first: 0, scale_out: 0, minimum: 0, replacement: 0 };
+  /** Who waits, by app; the app that is next comes first. */
+  readonly #waiting: Readonly<Record<BootPurpose, Map<string, Waiter[]>>> = {
+    first: new Map(),
+    scale_out: new Map(),
+    minimum: new Map(),
+    replacement: new Map(),
+  };
 
   constructor(max: number) {
     this.#max = Math.max(1, max);
   }
 
   /** Resolves to the function that gives the slot back; harmless twice. */
-  async take(): Promise<() => void> {
-    if (this.#taken >= this.#max) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    else this.#taken += 1;
+  async take(app: string, purpose: BootPurpose): Promise<() => void> {
+    if (this.#isFree(purpose)) this.#held[purpose] += 1;
+    else await this.#wait(app, purpose);
     let held = true;
     return () => {
       if (!held) return;
       held = false;
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#taken -= 1;
+      this.#held[purpose] -= 1;
+      for (const each of purposes) this.#serve(each);
     };
+  }
+
+  #isFree(purpose: BootPurpose): boolean {
+    const { first, scale_out, minimum, replacement } = this.#held;
+    const further = scale_out + minimum + replacement;
+    if (first + further >= this.#max) return false;
+    return purpose === 'first' || further < Math.max(1, this.#max - 1);
+  }
+
+  #wait(app: string, purpose: BootPurpose): Promise<void> {
+    return new Promise((resolve) => {
+      const waiting = this.#waiting[purpose];
+      const queue = waiting.get(app);
+      if (queue) queue.push(resolve);
+      else waiting.set(app, [resolve]);
+    });
+  }
+
+  /** Hands free slots to the apps in turn; one that still waits goes to the end of the line. */
+  #serve(purpose: BootPurpose): void {
+    const waiting = this.#waiting[purpose];
+    for (const [app, queue] of waiting) {
+      if (!this.#isFree(purpose)) return;
+      waiting.delete(app);
+      const [next, ...rest] = queue;
+      if (rest.length > 0) waiting.set(app, rest);
+      this.#held[purpose] += 1;
+      next?.();
+    }
   }
 }

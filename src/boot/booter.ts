@@ -4,262 +4,225 @@ import type { LocalApps } from '../check/local-apps.js';
 import type { Seat } from '../check/seat.js';
 import type { NodeSession } from '../check/session.js';
 import type { Uses } from '../check/uses.js';
-import { revisionOf, type App, type RuntimeName } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
-import type { RandomBytes } from '../model/random-bytes.js';
-import {
-  bootFailed,
-  bootRefused,
-  bootSucceeded,
-  claimBoot,
-  findInstance,
-  startTerminate,
-} from '../model/deployment.js';
 import { asRequestError, RequestError } from '../model/errors.js';
-import type { Runtime } from '../runtime/runtime.js';
-import type { BootSlots } from './boot-slots.js';
-import { BootError, bootInstance, type BootedInstance } from './instance-boot.js';
-import { nextStep } from './next-step.js';
-import type { Probe } from './readiness.js';
-import { WaitingRoom } from './waiting-room.js';
-
-export type BootResult = 'ready' | 'failed' | 'timeout' | 'aborted';
+import { AppWork } from './app-work.js';
+import type { BootPurpose, BootSlots } from './boot-slots.js';
+import type { Claim, ClaimedBoots } from './claimed-boots.js';
+import { nextStep, type NextStep } from './next-step.js';
+import { mayQueue } from './queue-policy.js';
 
 export interface BooterOptions {
   readonly apps: LocalApps;
   readonly uses: Uses;
   readonly session: NodeSession;
   readonly slots: BootSlots;
-  readonly runtimes: ReadonlyMap<RuntimeName, Runtime>;
-  /** Name of this machine in instances. */
-  readonly host: string;
+  readonly boots: ClaimedBoots;
   readonly clock: Clock;
-  readonly randomBytes: RandomBytes;
-  readonly probe: Probe;
   readonly logger: Logger;
-  /** Ends an instance whose doom is written. */
-  readonly terminate: (app: string, instanceId: string) => void;
-  readonly onBoot: (runtime: RuntimeName, result: BootResult, phases: Record<string, number>) => void;
+  /** Requests that may wait on this node, over all apps. */
+  readonly maxWaiting: number;
   readonly onQueue: (app: string, length: number) => void;
 }
 
 /** While requests wait and nothing happens, what is known is looked at again this often. */
 const recheckMs = 1_000;
-/** Pause between attempts to write a boot's success while the store cannot be reached. */
-const rewriteMs = 500;
-const outputBytes = 4_096;
+/** No boot of an app is tried again sooner where one could not even be claimed. */
+const holdMs = 1_000;
 
-/** Start on demand: requests wait in their app's room, one piece of work per app finds or boots an instance for them. */
+/**
+ * Start on demand: requests wait in their app's room, and whatever changes asks nextStep what to do for them: use an
+ * instance, boot one, or several at once. Requests that have a place ask as well where they exceed the target, and never wait for it.
+ */
 export class Booter {
   readonly #options: BooterOptions;
-  readonly #rooms = new Map<string, WaitingRoom>();
-  readonly #working = new Map<string, Promise<void>>();
-  readonly #stop = new AbortController();
+  readonly #works = new Map<string, AppWork>();
+  #waiting = 0;
+  #stopped = false;
 
   constructor(options: BooterOptions) {
     this.#options = options;
-    options.apps.onRecord((local) => this.#wake(local));
+    options.apps.onRecord((local) => this.#wake(this.#works.get(local.name)));
+    options.apps.onOverTarget((local) => this.#scaleOut(local));
   }
 
   /** A seat at a ready instance, booted if need be. Rejects with the RequestError to answer, or the signal's reason. */
   async seat(local: LocalApp, signal: AbortSignal): Promise<Seat> {
     const free = local.takeSeat();
     if (free) return free;
-    const room = this.#room(local);
-    const waiting = room.wait(signal);
-    this.#options.onQueue(local.name, room.size);
-    this.#wake(local);
+    const work = this.#workOf(local);
     try {
-      return await waiting;
+      if (!mayQueue(work.room.size, this.#waiting, this.#options.maxWaiting)) throw tooMany();
+      return await this.#wait(work, signal);
     } finally {
-      this.#leave(local, room);
+      this.#settle(work);
     }
   }
 
   /** A place came free at an instance of this app. */
   seatFreed(local: LocalApp): void {
-    this.#rooms.get(local.name)?.serve();
+    this.#works.get(local.name)?.room.serve();
   }
 
   /** Requests that wait, over all apps. */
   get waiting(): number {
-    return [...this.#rooms.values()].reduce((sum, room) => sum + room.size, 0);
+    return this.#waiting;
   }
 
   /** Sends everyone away and gives up the boots under way; resolves when they have been cleaned up. */
   async stop(): Promise<void> {
     const reason = new RequestError('shutting_down');
-    this.#stop.abort(reason);
-    for (const room of this.#rooms.values()) room.dismiss(reason);
-    await Promise.all(this.#working.values());
+    this.#stopped = true;
+    this.#options.boots.abort(reason);
+    const works = [...this.#works.values()];
+    for (const { room } of works) room.dismiss(reason);
+    await Promise.all(works.flatMap(({ looping, boots }) => [looping, ...boots]));
   }
 
-  #room(local: LocalApp): WaitingRoom {
-    const known = this.#rooms.get(local.name);
-    if (known) return known;
-    const room = new WaitingRoom(local, this.#options.clock);
-    this.#rooms.set(local.name, room);
-    return room;
-  }
-
-  #leave(local: LocalApp, room: WaitingRoom): void {
+  async #wait(work: AppWork, signal: AbortSignal): Promise<Seat> {
+    const { local, room } = work;
+    const waiting = room.wait(signal);
+    this.#waiting += 1;
     this.#options.onQueue(local.name, room.size);
-    // Work under way serves this room: whoever comes meanwhile has to find it, not open another one that nobody serves.
-    if (room.size === 0 && !this.#working.has(local.name)) this.#close(local);
-  }
-
-  #close(local: LocalApp): void {
-    this.#rooms.delete(local.name);
-    this.#options.apps.letGo(local);
-  }
-
-  #wake(local: LocalApp): void {
-    const room = this.#rooms.get(local.name);
-    // A timer may still hold an object of this app that was let go since: what it says is not true any more.
-    if (!room || room.local !== local || room.size === 0 || this.#working.has(local.name)) return;
-    local.pins += 1;
-    const work = this.#work(local, room).finally(() => {
-      local.pins -= 1;
-      this.#working.delete(local.name);
-      if (room.size > 0) this.#options.clock.after(recheckMs, () => this.#wake(local));
-      else this.#close(local);
-    });
-    this.#working.set(local.name, work);
-  }
-
-  /** Works until nobody waits, or nothing can be done but wait for a change. */
-  async #work(local: LocalApp, room: WaitingRoom): Promise<void> {
-    const { apps, uses, clock } = this.#options;
+    this.#wake(work);
     try {
-      while (room.size > 0 && !this.#stop.signal.aborted) {
-        room.serve();
-        if (room.size === 0) return;
-        if (local.removed) return room.dismiss(new RequestError('unknown_domain'));
-        const step = nextStep(local.deployment, local.app, new Set(local.uses.keys()), clock.now());
-        if (step.kind === 'wait') return;
-        if (step.kind === 'refuse') return room.dismiss(step.error);
-        if (step.kind === 'boot') await this.#boot(local, room);
-        else if (!(await uses.open(local, step.instanceId))) await apps.refresh(local.name);
-      }
-    } catch (error) {
-      room.dismiss(asRequestError(error, 'boot_failed'));
+      return await waiting;
+    } finally {
+      this.#waiting -= 1;
+      this.#options.onQueue(local.name, room.size);
     }
   }
 
-  async #boot(local: LocalApp, room: WaitingRoom): Promise<void> {
-    const { slots, session } = this.#options;
-    const giveBack = await slots.take();
+  /** In the tick of a request that has its place already. */
+  #scaleOut(local: LocalApp): void {
+    const known = this.#works.get(local.name);
+    if (known?.isBusy || known?.hold || this.#stopped) return;
+    if (this.#nextStep(local, known?.unclaimed ?? 0).kind !== 'wait') this.#wake(this.#workOf(local));
+  }
+
+  #workOf(local: LocalApp): AppWork {
+    const known = this.#works.get(local.name);
+    if (known) return known;
+    const work = new AppWork(local, this.#options.clock);
+    this.#works.set(local.name, work);
+    return work;
+  }
+
+  /** Forgets the work where none is left. */
+  #settle(work: AppWork): void {
+    if (!work.isDone || this.#works.get(work.local.name) !== work) return;
+    this.#works.delete(work.local.name);
+    work.end();
+    this.#options.apps.letGo(work.local);
+  }
+
+  #nextStep(local: LocalApp, unclaimed: number): NextStep {
+    const { deployment, app, uses, waiting } = local;
+    const me = this.#options.session.incarnation;
+    return nextStep({ deployment, app, uses, waiting, unclaimed, me }, this.#options.clock.now());
+  }
+
+  #wake(work: AppWork | undefined): void {
+    if (!work || work.isBusy || this.#stopped) return;
+    work.isBusy = true;
+    work.looping = this.#loop(work);
+  }
+
+  /** Works until nothing can be done but wait for a change. Boots go on beside it. */
+  async #loop(work: AppWork): Promise<void> {
+    const { local, room } = work;
     try {
-      // Those who waited may all have gone while there was no slot.
-      if (room.size === 0 || this.#stop.signal.aborted) return;
-      await session.ensureRegistered();
-      const claim = await this.#claim(local);
-      if (claim) await this.#carryOut(local, room, claim.app, claim.id);
+      while (!this.#stopped) {
+        room.serve();
+        if (local.removed) return room.dismiss(new RequestError('unknown_domain'));
+        const step = this.#nextStep(local, work.unclaimed);
+        if (step.kind === 'wait') return;
+        if (step.kind === 'refuse') return room.dismiss(step.error);
+        if (step.kind === 'use') await this.#use(local, step.instanceId);
+        else if (work.hold) return;
+        else this.#boot(work, step.scaleOut ? 'scale_out' : 'first');
+      }
+    } catch (error) {
+      this.#giveUp(work, asRequestError(error, 'boot_failed'));
+    } finally {
+      work.isBusy = false;
+      if (room.size > 0) work.recheckAfter(recheckMs, () => this.#wake(work));
+      this.#settle(work);
+    }
+  }
+
+  async #use(local: LocalApp, instanceId: string): Promise<void> {
+    const { apps, uses } = this.#options;
+    if (!(await uses.open(local, instanceId))) await apps.refresh(local.name);
+  }
+
+  #boot(work: AppWork, purpose: BootPurpose): void {
+    work.unclaimed += 1;
+    const boot = this.#claimAndBoot(work, purpose)
+      .catch((error: unknown) => this.#giveUp(work, asRequestError(error, 'boot_failed')))
+      .finally(() => {
+        work.boots.delete(boot);
+        this.#wake(work);
+        this.#settle(work);
+      });
+    work.boots.add(boot);
+  }
+
+  async #claimAndBoot(work: AppWork, purpose: BootPurpose): Promise<void> {
+    const giveBack = await this.#options.slots.take(work.local.name, purpose);
+    try {
+      const claim = await this.#claim(work, purpose);
+      if (claim) await this.#carryOut(work, claim);
     } finally {
       giveBack();
     }
   }
 
-  /** Writes the claim before the runtime is called. Undefined where another node was first. */
-  async #claim(local: LocalApp): Promise<{ app: App; id: string } | undefined> {
-    const { apps, session, host, clock, randomBytes } = this.#options;
-    const id = `${local.name}-${randomBytes(6).toString('hex')}`;
-    const owner = session.incarnation;
-    let app = local.app;
-    const deployment = await apps.update(local.name, (current, stored) => {
-      if (!stored) return current;
-      app = stored;
-      return claimBoot(current, app, { id, revision: revisionOf(app), host, owner }, clock.now());
-    });
-    return findInstance(deployment, id)?.owner === owner ? { app, id } : undefined;
-  }
-
-  async #carryOut(local: LocalApp, room: WaitingRoom, app: App, id: string): Promise<void> {
-    const { clock, probe, logger, onBoot } = this.#options;
-    const from = clock.monotonic();
-    logger.info({ app: app.name, instance: id, runtime: app.runtime }, 'booting');
+  async #claim(work: AppWork, purpose: BootPurpose): Promise<Claim | undefined> {
     try {
-      const booted = await bootInstance({
-        spec: { id, app, revision: revisionOf(app) },
-        runtime: this.#runtimeOf(app),
-        probe,
-        clock,
-        signal: this.#stop.signal,
-      });
-      await this.#succeed(local, room, id, booted, clock.now() + app.bootTimeoutMs);
-      const ms = Math.round(clock.monotonic() - from);
-      logger.info({ app: app.name, instance: id, address: booted.address, ms, phases: booted.phases }, 'ready');
-      onBoot(app.runtime, 'ready', booted.phases);
-    } catch (error) {
-      await this.#fail(local, room, app, id, error);
+      // Those who needed it may have gone, or been served, while there was no slot.
+      if (this.#stopped || this.#nextStep(work.local, work.unclaimed - 1).kind !== 'boot') return undefined;
+      const claim = await this.#options.boots.claim(work.local, purpose);
+      if (!claim) this.#hold(work);
+      return claim;
+    } finally {
+      work.unclaimed -= 1;
     }
   }
 
-  #runtimeOf(app: App): Runtime {
-    const runtime = this.#options.runtimes.get(app.runtime);
-    if (runtime) return runtime;
-    throw new BootError('boot_failed', `there is no runtime '${app.runtime}' in this version`, {
-      nothingLeft: true,
+  async #carryOut(work: AppWork, claim: Claim): Promise<void> {
+    work.underWay += 1;
+    const outcome = await this.#options.boots.carryOut(work.local, claim).finally(() => (work.underWay -= 1));
+    if (outcome.kind === 'ready') return work.room.serve();
+    if (!this.#mayBeServed(work)) work.room.dismiss(outcome.error);
+    await outcome.cleanedUp;
+  }
+
+  /** Nothing came of it: whoever can be served by something else goes on waiting for that. */
+  #giveUp(work: AppWork, error: RequestError): void {
+    this.#options.logger.debug({ err: error, app: work.local.name }, 'could not use or boot an instance');
+    this.#hold(work);
+    const isInUse = [...work.local.uses.values()].some((use) => !use.closed);
+    if (!isInUse && work.unclaimed + work.underWay === 0) work.room.dismiss(error);
+  }
+
+  /** Whether something other than the boot that just failed serves, or is about to. */
+  #mayBeServed({ local, unclaimed, underWay }: AppWork): boolean {
+    const me = this.#options.session.incarnation;
+    return (
+      unclaimed + underWay > 0 ||
+      local.deployment.instances.some(({ state, owner }) => state === 'ready' || (state === 'booting' && owner !== me))
+    );
+  }
+
+  #hold(work: AppWork): void {
+    work.holdFor(holdMs, () => {
+      this.#wake(work);
+      this.#settle(work);
     });
   }
+}
 
-  /** The container runs: whatever the store says at the moment, this is written until it stands or the claim runs out. */
-  async #succeed(
-    local: LocalApp,
-    room: WaitingRoom,
-    id: string,
-    booted: BootedInstance,
-    deadlineAt: number,
-  ): Promise<void> {
-    const { apps, uses, session, clock } = this.#options;
-    for (;;) {
-      try {
-        const report = { address: booted.address, boot: booted.phases, user: session.incarnation };
-        await apps.update(local.name, (current) => bootSucceeded(current, id, report, clock.now()));
-        break;
-      } catch (error) {
-        if (clock.now() > deadlineAt || this.#stop.signal.aborted) throw error;
-        await new Promise<void>((resolve) => clock.after(rewriteMs, resolve));
-      }
-    }
-    if (!uses.takeUp(local, id)) throw new BootError('boot_failed', 'the claim of this boot was taken away meanwhile');
-    room.serve();
-  }
-
-  async #fail(local: LocalApp, room: WaitingRoom, app: App, id: string, error: unknown): Promise<void> {
-    const { apps, session, clock, logger, onBoot, terminate } = this.#options;
-    const failure =
-      error instanceof BootError ? error : new BootError('boot_failed', error instanceof Error ? error.message : '');
-    const aborted = this.#stop.signal.aborted;
-    room.dismiss(error instanceof RequestError ? error : new RequestError(failure.code, undefined, { cause: failure }));
-    onBoot(app.runtime, aborted ? 'aborted' : failure.code === 'boot_timeout' ? 'timeout' : 'failed', {});
-    if (!aborted) {
-      const output = await this.#lastOutput(app, id);
-      logger.error({ app: app.name, instance: id, cause: failure.message, output }, 'the boot failed');
-    }
-    const { code, message, nothingLeft } = failure;
-    if (nothingLeft && !aborted) {
-      await apps.update(local.name, (current) => bootRefused(current, id, { code, message }, clock.now()));
-      return;
-    }
-    const termination = {
-      owner: session.incarnation,
-      reason: aborted ? ('stopped' as const) : ('boot_failed' as const),
-      stopTimeoutMs: app.stopTimeoutMs,
-    };
-    await apps.update(local.name, (current) =>
-      aborted
-        ? startTerminate(current, id, termination, clock.now())
-        : bootFailed(current, id, { code, message }, termination, clock.now()),
-    );
-    terminate(app.name, id);
-  }
-
-  async #lastOutput(app: App, id: string): Promise<string> {
-    const output = await this.#options.runtimes
-      .get(app.runtime)
-      ?.output(id, outputBytes)
-      .catch(() => '');
-    return output ?? '';
-  }
+function tooMany(): RequestError {
+  return new RequestError('queue_full', 'Too many requests wait on this server already.');
 }

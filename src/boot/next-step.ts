@@ -1,25 +1,38 @@
-import type { App } from '../model/app.js';
 import { backoffLeftMs } from '../model/breaker.js';
-import { mayBoot, type Deployment } from '../model/deployment.js';
+import { vacancies } from '../model/deployment.js';
 import { RequestError } from '../model/errors.js';
+import { coming, excess, type Need } from './scale-policy.js';
 
-/** What to do for requests that wait: use an instance, boot one, wait for a change, or tell them why not. */
+/** What to do for requests that wait or exceed the target: use an instance, boot one, wait for a change, or say why not. */
 export type NextStep =
   | { readonly kind: 'use'; readonly instanceId: string }
-  | { readonly kind: 'boot' }
+  /** `scaleOut`: others serve already or are about to. */
+  | { readonly kind: 'boot'; readonly scaleOut: boolean }
   | { readonly kind: 'wait' }
   | { readonly kind: 'refuse'; readonly error: RequestError };
 
-/** Decides from what is known; pure. `used` holds the instances this node uses already, all of them full. */
-export function nextStep(deployment: Deployment, app: App, used: ReadonlySet<string>, now: number): NextStep {
-  const fresh = deployment.instances.find(({ id, state }) => state === 'ready' && !used.has(id));
+const wait: NextStep = { kind: 'wait' };
+
+/** Decides from what is known; pure. Cheap: above the target it is asked with each request. */
+export function nextStep(need: Need, now: number): NextStep {
+  const { deployment, app, uses, unclaimed } = need;
+  const beyond = excess(need);
+  if (beyond === 0) return wait;
+  const fresh = deployment.instances.find(({ id, state }) => state === 'ready' && !uses.has(id));
   if (fresh) return { kind: 'use', instanceId: fresh.id };
-  if (deployment.instances.some(({ state }) => state === 'ready' || state === 'booting')) return { kind: 'wait' };
-  const backoffMs = backoffLeftMs(deployment.breaker, now);
-  if (deployment.breaker && backoffMs > 0) {
-    const { code, message } = deployment.breaker;
-    const retryAfterS = Math.ceil(backoffMs / 1000);
-    return { kind: 'refuse', error: new RequestError(code, undefined, { retryAfterS, cause: message }) };
+  if (beyond <= coming(need)) return wait;
+  const { breaker } = deployment;
+  const scaleOut = unclaimed > 0 || deployment.instances.some(({ state }) => state === 'ready' || state === 'booting');
+  const backoffMs = backoffLeftMs(breaker, now);
+  if (breaker && backoffMs > 0) {
+    if (scaleOut) return wait;
+    // What failed beside an instance that served says nothing about the first one.
+    if (!breaker.scaleOut) return refuse(breaker.code, breaker.message, backoffMs);
   }
-  return mayBoot(deployment, app, now) ? { kind: 'boot' } : { kind: 'wait' };
+  return vacancies(deployment, app, now) > unclaimed ? { kind: 'boot', scaleOut } : wait;
+}
+
+function refuse(code: 'boot_failed' | 'boot_timeout', cause: string, backoffMs: number): NextStep {
+  const retryAfterS = Math.ceil(backoffMs / 1000);
+  return { kind: 'refuse', error: new RequestError(code, undefined, { retryAfterS, cause }) };
 }

@@ -1,6 +1,6 @@
 import type { AppRecord } from '../cmdb/cmdb.js';
 import type { App } from '../model/app.js';
-import type { Deployment } from '../model/deployment.js';
+import { type Deployment, findInstance, standing } from '../model/deployment.js';
 import type { Seat } from './seat.js';
 import type { Use } from './use.js';
 
@@ -10,16 +10,22 @@ export class LocalApp {
   #record: AppRecord;
   /** Counts the records seen, so that an older answer of the store never replaces a newer one. */
   epoch = 0;
-  /** By instance id. */
+  /** By instance id, the oldest instance first. */
   readonly uses = new Map<string, Use>();
   /** Requests in the waiting room; newcomers queue behind them. */
   waiting = 0;
   /** Rooms that work on it; it is not forgotten while there are any. */
   pins = 0;
+  readonly #onOverTarget: (local: LocalApp) => void;
+  /** How many instances there may be for this node to use; as of the last record. */
+  #reachable: number;
 
-  constructor(record: AppRecord) {
+  /** `onOverTarget`: a request got a place although every instance in use has its target, and there may be others. */
+  constructor(record: AppRecord, onOverTarget: (local: LocalApp) => void = () => {}) {
     this.name = record.app.name;
     this.#record = record;
+    this.#onOverTarget = onOverTarget;
+    this.#reachable = reachable(record);
   }
 
   get app(): App {
@@ -40,26 +46,49 @@ export class LocalApp {
 
   see(record: AppRecord): void {
     this.#record = record;
+    this.#reachable = reachable(record);
     this.epoch += 1;
   }
 
-  /** A place at the least loaded instance; undefined where others wait already or all are full. */
+  /** Adds a use in the order of the instances' age, which is the same on every node. */
+  addUse(use: Use): void {
+    this.uses.set(use.instanceId, use);
+    const readyAt = (id: string) => findInstance(this.deployment, id)?.readyAt ?? Infinity;
+    const sorted = [...this.uses].toSorted(([a], [b]) => readyAt(a) - readyAt(b) || (a < b ? -1 : 1));
+    this.uses.clear();
+    for (const [id, other] of sorted) this.uses.set(id, other);
+  }
+
+  /** A place for a request that just came; undefined where others wait already or all are full. */
   takeSeat(): Seat | undefined {
     return this.waiting > 0 ? undefined : this.seatForNext();
   }
 
-  /** A place for the request at the head of the queue. */
+  /**
+   * A place for the request at the head of the queue: at the oldest instance below its target, so that surplus ones fall idle
+   * and end; where all have their target, at the least loaded one below its max.
+   */
   seatForNext(): Seat | undefined {
-    let best: Use | undefined;
+    let least: Use | undefined;
     for (const use of this.uses.values()) {
-      if (!use.closed && (best === undefined || use.inflight < best.inflight)) best = use;
+      if (use.closed) continue;
+      if (use.inflight < use.target) return use.take();
+      if (use.inflight < use.max && (least === undefined || use.inflight < least.inflight)) least = use;
     }
-    if (best === undefined || best.inflight >= this.app.concurrency.max) return undefined;
-    return best.take();
+    if (least === undefined) return undefined;
+    const seat = least.take();
+    if (this.uses.size < this.#reachable) this.#onOverTarget(this);
+    return seat;
   }
 
   /** Whether nothing on this node needs it any more. */
   get isIdle(): boolean {
     return this.uses.size === 0 && this.waiting === 0 && this.pins === 0;
   }
+}
+
+/** Those that are ready; without end where the app may have one more. */
+function reachable({ app, deployment }: AppRecord): number {
+  if (standing(deployment).length < app.scale.max) return Infinity;
+  return deployment.instances.filter(({ state }) => state === 'ready').length;
 }

@@ -12,6 +12,7 @@ export class LocalApps {
   readonly #cmdb: Cmdb;
   readonly #apps = new Map<string, LocalApp>();
   readonly #listeners: RecordListener[] = [];
+  #onOverTarget: RecordListener = () => {};
   readonly #reading = new Map<string, Promise<void>>();
 
   constructor(cmdb: Cmdb) {
@@ -30,11 +31,16 @@ export class LocalApps {
     this.#listeners.push(listener);
   }
 
+  /** Called in the tick in which a request got a place beyond the target of every instance that this node uses. */
+  onOverTarget(listener: RecordListener): void {
+    this.#onOverTarget = listener;
+  }
+
   /** The app of a record that was just read; the record is taken where the app was not known. */
   of(record: AppRecord): LocalApp {
     const known = this.#apps.get(record.app.name);
     if (known) return known;
-    const local = new LocalApp(record);
+    const local = new LocalApp(record, (over) => this.#onOverTarget(over));
     this.#apps.set(local.name, local);
     return local;
   }

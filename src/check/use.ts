@@ -20,6 +20,9 @@ export class Use {
   readonly local: LocalApp;
   readonly instanceId: string;
   readonly address: Address;
+  /** This node's share of the app's concurrency; see fair-share.ts. */
+  target: number;
+  max: number;
   readonly #owner: UseOwner;
   readonly #clock: Clock;
   readonly #seats = new Set<UseSeat>();
@@ -38,6 +41,8 @@ export class Use {
     this.local = local;
     this.instanceId = instanceId;
     this.address = address;
+    this.target = local.app.concurrency.target;
+    this.max = local.app.concurrency.max;
     this.#owner = owner;
     this.#clock = clock;
     this.lastActiveAt = clock.now();
@@ -53,7 +58,7 @@ export class Use {
     return this.#seats.size === this.#trafficOnly;
   }
 
-  /** Takes one more place; the caller has checked `closed` and the app's concurrency. */
+  /** Takes one more place; the caller has checked `closed` and `max`. */
   take(): Seat {
     const seat = new UseSeat(this);
     this.#seats.add(seat);

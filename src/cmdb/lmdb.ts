@@ -130,9 +130,10 @@ class LmdbCmdb implements Cmdb {
       const next = { deployment, version: randomToken() };
       // A record that cannot be read, of a newer version perhaps, is not this program's to delete.
       const isGone = stored ? stored.removed : this.#apps.get(app) === undefined;
-      if (deployment.instances.length === 0 && isGone) this.#drop(app);
+      const isDropped = deployment.instances.length === 0 && isGone;
+      if (isDropped) this.#drop(app);
       else void this.#deployments.put(app, encodeDeployment(next));
-      this.#schedule.set(app, nextDueAt(deployment, stored?.app));
+      this.#schedule.set(app, isDropped ? undefined : nextDueAt(deployment, stored?.app));
       this.#append({ app, version: next.version });
       return next;
     });

@@ -100,7 +100,7 @@ class RedisCmdb implements Cmdb {
     for (let from = 0; from < names.length; from += listBatch) {
       for (const stored of await this.#readAll(names.slice(from, from + listBatch))) {
         const record = recordOf(stored);
-        if (record && (which === 'all' || record.deployment.instances.length > 0)) yield record;
+        if (record && (which === 'all' || isActive(record))) yield record;
       }
     }
   }
@@ -264,6 +264,10 @@ class RedisCmdb implements Cmdb {
 
 function recordOf({ app, deployment }: Stored): AppRecord | undefined {
   return app && { ...app, ...deployment };
+}
+
+function isActive({ app, removed, deployment }: AppRecord): boolean {
+  return deployment.instances.length > 0 || (!removed && nextDueAt(deployment, app) !== undefined);
 }
 
 function randomToken(): string {

@@ -28,7 +28,7 @@ export interface Settings {
   };
   /** IP addresses and subnets in CIDR notation. */
   readonly trustedProxies: readonly string[];
-  readonly boot: { readonly concurrency: number };
+  readonly boot: { readonly concurrency: number; readonly maxWaiting: number };
   readonly log: { readonly level: LogLevel };
 }
 

@@ -50,7 +50,10 @@ export function resolveSettings(written: MainFile, env: Environment, report: Rep
       maxConnections: main.http.maxConnections,
     },
     trustedProxies: main.trustedProxies,
-    boot: { concurrency: main.boot.concurrency ?? 2 * availableParallelism() },
+    boot: {
+      concurrency: main.boot.concurrency ?? 2 * availableParallelism(),
+      maxWaiting: main.boot.maxWaiting,
+    },
     log: { level: resolveLevel(main.log.level, env, report) },
   };
 }

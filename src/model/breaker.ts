@@ -4,6 +4,8 @@ export interface Breaker {
   readonly retryAt: number;
   readonly code: 'boot_failed' | 'boot_timeout';
   readonly message: string;
+  /** It failed beside an instance that served: holds back further ones, not the first boot once none is left. */
+  readonly scaleOut?: boolean;
 }
 
 const firstBackoffMs = 1_000;

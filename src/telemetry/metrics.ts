@@ -2,6 +2,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import type { RuntimeName } from '../model/app.js';
 import type { ErrorCode } from '../model/errors.js';
 import type { EndReason, InstanceState } from '../model/instance.js';
+import type { OutliveReason } from '../model/lifetime.js';
 import { RequestMetrics, type RequestOutcome, type Temperature } from './request-metrics.js';
 
 export interface MetricsOptions {
@@ -47,6 +48,16 @@ export class Metrics {
     ['app', 'error'],
   );
   readonly #boots = this.#counter('fastcontainer_boots_total', 'Boots, by runtime and result.', ['runtime', 'result']);
+  readonly #scaleOuts = this.#counter(
+    'fastcontainer_scale_outs_total',
+    'Boots of further instances of an app, by runtime and result; they are among the boots as well.',
+    ['runtime', 'result'],
+  );
+  readonly #replacements = this.#counter(
+    'fastcontainer_replacements_total',
+    'Boots of instances to replace others, by reason and result; they are among the boots as well.',
+    ['reason', 'result'],
+  );
   readonly #phases = this.#histogram(
     'fastcontainer_boot_phase_seconds',
     'Phases of successful boots.',
@@ -103,11 +114,17 @@ export class Metrics {
 
   boot(
     runtime: RuntimeName,
+    purpose: 'first' | 'scale_out' | 'minimum' | 'replacement',
     result: 'ready' | 'failed' | 'timeout' | 'aborted',
     phases: Readonly<Record<string, number>>,
   ): void {
     this.#boots.inc({ runtime, result });
+    if (purpose === 'scale_out') this.#scaleOuts.inc({ runtime, result });
     for (const [phase, ms] of Object.entries(phases)) this.#phases.observe({ runtime, phase }, ms / 1_000);
+  }
+
+  replacement(reason: OutliveReason, result: 'ready' | 'failed' | 'timeout' | 'aborted'): void {
+    this.#replacements.inc({ reason, result });
   }
 
   terminated(runtime: RuntimeName, reason: EndReason): void {
@@ -127,7 +144,10 @@ export class Metrics {
   }
 
   #labelOf(app: string): string {
-    return this.#requests.has(app) || this.#requests.size < this.#maxApps ? app : otherApp;
+    if (this.#requests.has(app)) return app;
+    if (this.#requests.size >= this.#maxApps) return otherApp;
+    this.#requests.add(app);
+    return app;
   }
 
   #counter(name: string, help: string, labelNames: string[]): Counter {

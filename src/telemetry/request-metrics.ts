@@ -55,6 +55,11 @@ export class RequestMetrics {
     return this.#apps.has(app);
   }
 
+  /** From now on the app is one of those counted. */
+  add(app: string): void {
+    this.#apps.set(app, emptyCounts());
+  }
+
   count(app: string, code: number, temperature: Temperature, durationMs: number, outcome: RequestOutcome): void {
     let counts = this.#apps.get(app);
     if (counts === undefined) this.#apps.set(app, (counts = emptyCounts()));

@@ -1,22 +1,91 @@
+import fc from 'fast-check';
 import t from 'tap';
-import { BootSlots } from '../../src/boot/boot-slots.js';
+import { type BootPurpose, BootSlots } from '../../src/boot/boot-slots.js';
 import { settle } from '../fixtures/clock.js';
 
-t.test('slots are given in the order they were asked for, and a slot given back twice counts once', async (t) => {
-  const slots = new BootSlots(1);
+t.test(
+  'slots are given to apps in the order they were asked for, and a slot given back twice counts once',
+  async (t) => {
+    const slots = new BootSlots(1);
+    const order: string[] = [];
+    const first = await slots.take('first', 'first');
+    const second = slots.take('second', 'first').then((giveBack) => (order.push('second'), giveBack));
+    const third = slots.take('third', 'first').then((giveBack) => (order.push('third'), giveBack));
+    await settle();
+    t.same(order, []);
+    first();
+    first();
+    await settle();
+    t.same(order, ['second']);
+    (await second)();
+    await settle();
+    t.same(order, ['second', 'third']);
+    (await third)();
+    (await slots.take('first', 'first'))();
+  },
+);
+
+/** Takes a slot and notes whose turn it was. */
+function line(slots: BootSlots) {
   const order: string[] = [];
-  const first = await slots.take();
-  const second = slots.take().then((giveBack) => (order.push('second'), giveBack));
-  const third = slots.take().then((giveBack) => (order.push('third'), giveBack));
+  const held = new Map<string, () => void>();
+  const ask = (app: string, purpose: BootPurpose, name = app) => {
+    void slots.take(app, purpose).then((giveBack) => {
+      order.push(name);
+      held.set(name, giveBack);
+    });
+  };
+  const done = async (name: string) => {
+    held.get(name)?.();
+    await settle();
+  };
+  return { order, ask, done };
+}
+
+t.test('one app that scales out by many does not come before the first boot of another', async (t) => {
+  const { order, ask, done } = line(new BootSlots(2));
+  for (let index = 1; index <= 5; index += 1) ask('greedy', 'scale_out', `greedy ${index}`);
+  ask('sleeping', 'first');
   await settle();
-  t.same(order, []);
-  first();
-  first();
+  t.same(order, ['greedy 1', 'sleeping'], 'the last slot is for those that have no instance yet');
+  ask('late', 'first');
+  await done('greedy 1');
+  t.same(order.at(-1), 'late');
+  await done('sleeping');
+  t.same(order.at(-1), 'greedy 2');
+  await done('late');
+  t.equal(order.length, 4, 'no second scale-out at a time');
+});
+
+t.test('apps that scale out take turns', async (t) => {
+  const { order, ask, done } = line(new BootSlots(1));
+  for (const name of ['a 1', 'a 2', 'a 3', 'b 1', 'b 2', 'c 1']) ask(name[0] as string, 'scale_out', name);
   await settle();
-  t.same(order, ['second']);
-  (await second)();
-  await settle();
-  t.same(order, ['second', 'third']);
-  (await third)();
-  (await slots.take())();
+  for (const name of ['a 1', 'a 2', 'b 1', 'c 1', 'a 3']) await done(name);
+  t.same(order, ['a 1', 'a 2', 'b 1', 'c 1', 'a 3', 'b 2']);
+});
+
+t.test('never more slots are held than there are, and every asker gets one', async () => {
+  const asks = fc.array(fc.record({ app: fc.integer({ min: 0, max: 4 }), first: fc.boolean() }), { maxLength: 40 });
+  await fc.assert(
+    fc.asyncProperty(fc.integer({ min: 1, max: 5 }), asks, fc.infiniteStream(fc.nat()), async (max, wanted, picks) => {
+      const slots = new BootSlots(max);
+      const held: (() => void)[] = [];
+      let served = 0;
+      for (const { app, first } of wanted) {
+        void slots.take(String(app), first ? 'first' : 'scale_out').then((giveBack) => {
+          served += 1;
+          held.push(giveBack);
+        });
+      }
+      await Promise.resolve();
+      for (let turn = 0; turn <= wanted.length; turn += 1) {
+        for (let tick = 0; tick < 5; tick += 1) await Promise.resolve();
+        if (held.length > max) throw new Error(`${held.length} of ${max} slots are held`);
+        const pick = picks.next().value % Math.max(1, held.length);
+        held.splice(pick, 1)[0]?.();
+      }
+      if (served !== wanted.length) throw new Error(`${served} of ${wanted.length} were served`);
+    }),
+  );
 });

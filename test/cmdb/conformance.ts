@@ -1,13 +1,8 @@
 import type { Test } from 'tap';
 import type { AppRecord, Change, Cmdb, Session } from '../../src/cmdb/cmdb.js';
-import {
-  adopt,
-  bootSucceeded,
-  claimBoot,
-  confirmGone,
-  emptyDeployment,
-  registerUser,
-} from '../../src/model/deployment.js';
+import { adopt, bootSucceeded, claimBoot, confirmGone, emptyDeployment } from '../../src/model/deployment.js';
+import { expiresAt } from '../../src/model/lifetime.js';
+import { registerUser } from '../../src/model/users.js';
 import { testApp } from '../fixtures/app.js';
 import { testInstance } from '../fixtures/deployment.js';
 import { eventually } from '../fixtures/eventually.js';
@@ -212,11 +207,49 @@ export function cmdbConformance(t: Test, fresh: (t: Test) => Promise<CmdbUnderTe
     await cmdb.update('shop', (current) => adopt(current, testInstance({ lastActiveAt: 0 })));
     await cmdb.update('shop', (current) => registerUser(current, 'shop-1', 'me', 5_000));
     t.same(await cmdb.due(10_000, 10), [], 'it is in use');
-    await cmdb.apply({ put: [{ ...app, maxLifetimeMs: 15_000 }], remove: [] });
-    t.same(await cmdb.due(14_999, 10), []);
-    t.same(await cmdb.due(15_000, 10), ['shop'], 'a shorter lifetime moved the schedule');
+    const shorter = { ...app, maxLifetimeMs: 15_000 };
+    await cmdb.apply({ put: [shorter], remove: [] });
+    const end = expiresAt(testInstance({ readyAt: 0 }), shorter);
+    t.same(await cmdb.due(end - 1, 10), []);
+    t.same(await cmdb.due(end, 10), ['shop'], 'a shorter lifetime moved the schedule');
     await cmdb.update('shop', () => emptyDeployment('shop'));
     t.same(await cmdb.due(99_000_000, 10), [], 'nothing is due without instances');
+  });
+
+  test('an app that lacks instances of its scale.min is due, until it is removed', async (t, cmdb) => {
+    const kept = { ...app, scale: { min: 1, max: 1 } };
+    await cmdb.apply({ put: [kept], remove: [] });
+    t.same(await cmdb.due(0, 10), ['shop'], 'as soon as it is added');
+    await cmdb.update('shop', (current) => adopt(current, testInstance({ lastActiveAt: 0 })));
+    t.same(await cmdb.due(10_000, 10), [], 'it has what it needs');
+    await cmdb.update('shop', (current) => confirmGone(current, 'shop-1'));
+    t.same(await cmdb.due(10_000, 10), ['shop'], 'its instance died');
+    await cmdb.update('shop', (current) => adopt(current, testInstance()));
+    await cmdb.apply({ put: [], remove: ['shop'] });
+    await cmdb.update('shop', (current) => confirmGone(current, 'shop-1'));
+    t.same(await cmdb.due(99_000_000, 10), []);
+    t.equal(await cmdb.find({ app: 'shop' }), undefined);
+  });
+
+  test('a replacement under way and one that failed are kept as they are', async (t, cmdb, store) => {
+    const failedReplacement = {
+      ...{ failures: 2, retryAt: 7, code: 'boot_timeout' as const, message: 'not ready' },
+      ...{ revision: 'r2', replaces: 'shop-1' },
+    };
+    const replaces = { id: 'shop-1', reason: 'revision' as const };
+    await cmdb.apply({ put: [app], remove: [] });
+    const booting = testInstance({ id: 'shop-2', state: 'booting', replaces });
+    await cmdb.update('shop', (current) => ({ ...adopt(current, booting), failedReplacement }));
+    t.match((await store.open().find({ app: 'shop' }))?.deployment, { instances: [booting], failedReplacement });
+    t.same(store.unreadable, []);
+  });
+
+  test('an app stored before it could say whether its instances may overlap lets them', async (t, cmdb, store) => {
+    await cmdb.apply({ put: [app], remove: [] });
+    const { overlap: _unknown, ...older } = app;
+    await store.spoil('app', 'shop', JSON.stringify({ v: 1, app: older, removed: false }));
+    t.equal((await cmdb.find({ app: 'shop' }))?.app.overlap, true);
+    t.same(store.unreadable, []);
   });
 
   test('deadlines that move while they are looked at are not lost', async (t, cmdb, store) => {

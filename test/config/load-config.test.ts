@@ -25,7 +25,7 @@ t.test('a main file of one line has the defaults of the documentation', async (t
       maxConnections: 20_000,
     },
     trustedProxies: [],
-    boot: { concurrency: 2 * availableParallelism() },
+    boot: { concurrency: 2 * availableParallelism(), maxWaiting: 10_000 },
     log: { level: 'info' },
     appPatterns: ['./apps/*.yaml'],
     apps: [],
@@ -46,6 +46,7 @@ t.test('an app of few lines has the built-in figures of the original service', a
       publish: false,
       limits: {},
       readiness: { tcp: true },
+      overlap: true,
       scale: { min: 0, max: 1 },
       concurrency: { target: 50, max: 100 },
       queue: { max: 1000, timeoutMs: 45_000 },
@@ -112,7 +113,7 @@ log: { level: debug }
       maxConnections: 7,
     },
     trustedProxies: ['10.0.0.0/8', '::1'],
-    boot: { concurrency: 3 },
+    boot: { concurrency: 3, maxWaiting: 10_000 },
     log: { level: 'debug' },
   });
   t.notOk('socketPath' in config.runtimes.docker);
@@ -137,6 +138,7 @@ env: { VERSION: 1.10, DEBUG: true, EMPTY: "", HEX: 0x10, TEXT: a: b }
 mounts: [{ source: data, target: /data }, { source: /x, target: /x, readOnly: true }]
 limits: { memory: 128m, cpus: 0.25, pids: 256 }
 readiness: { http: /healthz?full=1 }
+overlap: true
 scale: { min: 1, max: 3 }
 concurrency: { target: 5, max: 10 }
 queue: { max: 0, timeout: 1s }
@@ -167,6 +169,7 @@ maxRequestBody: 1k
     publish: true,
     limits: { memoryBytes: 134_217_728, cpus: 0.25, pids: 256 },
     readiness: { http: '/healthz?full=1' },
+    overlap: true,
     scale: { min: 1, max: 3 },
     concurrency: { target: 5, max: 10 },
     queue: { max: 0, timeoutMs: 1000 },

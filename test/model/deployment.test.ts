@@ -6,15 +6,12 @@ import {
   bootSucceeded,
   claimBoot,
   confirmGone,
-  dropUsers,
   emptyDeployment,
   instanceDied,
-  quietUser,
-  registerUser,
-  releaseUser,
   startDrain,
   startTerminate,
 } from '../../src/model/deployment.js';
+import { dropUsers, quietUser, registerUser, releaseUser } from '../../src/model/users.js';
 import { transitions } from '../../src/model/instance.js';
 import { testApp } from '../fixtures/app.js';
 import { testDeployment, testInstance } from '../fixtures/deployment.js';

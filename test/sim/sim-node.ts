@@ -99,7 +99,7 @@ export class SimNode {
     await uses.releaseAll(0);
     this.#appSync.stop();
     exits.stop();
-    await Promise.all([booter.stop(), reaper.stop(), reconciler.stop()]);
+    await Promise.all([booter.stop(), circulator.stop(), reaper.stop(), reconciler.stop()]);
     await terminator.settled();
     await follower.stop();
     await session.leave();

@@ -263,9 +263,20 @@ export const mainSchema = section(
         concurrency: wholeNumber({
           minimum: 1,
           maximum: 1000,
-          description: 'Boots at a time on this machine; further ones wait.',
+          description:
+            'Boots at a time on this node; further ones wait. First instances go before further ones of an app, which never take ' +
+            'the last place; apps take turns.',
           defaultText: 'twice the number of processor cores',
           examples: [8],
+        }),
+        maxWaiting: wholeNumber({
+          minimum: 1,
+          maximum: 1_000_000,
+          description:
+            'Requests that may wait for a boot or a free place on this node, over all apps; more are refused (`queue_full`). ' +
+            'One app alone gets at most half of it.',
+          default: 10_000,
+          examples: [20_000],
         }),
       },
       { description: 'Starting instances.' },

@@ -1,0 +1,192 @@
+import type { Logger } from 'pino';
+import type { LocalApp } from '../check/local-app.js';
+import type { LocalApps } from '../check/local-apps.js';
+import type { NodeSession } from '../check/session.js';
+import type { Uses } from '../check/uses.js';
+import { revisionOf, type App, type RuntimeName } from '../model/app.js';
+import type { Clock } from '../model/clock.js';
+import {
+  bootFailed,
+  bootRefused,
+  bootSucceeded,
+  claimBoot,
+  findInstance,
+  startTerminate,
+} from '../model/deployment.js';
+import { RequestError } from '../model/errors.js';
+import type { RandomBytes } from '../model/random-bytes.js';
+import type { Runtime } from '../runtime/runtime.js';
+import type { BootPurpose } from './boot-slots.js';
+import { BootError, bootInstance, type BootedInstance } from './instance-boot.js';
+import type { Probe } from './readiness.js';
+
+export type BootResult = 'ready' | 'failed' | 'timeout' | 'aborted';
+
+export interface ClaimedBootsOptions {
+  readonly apps: LocalApps;
+  readonly uses: Uses;
+  readonly session: NodeSession;
+  readonly runtimes: ReadonlyMap<RuntimeName, Runtime>;
+  /** Name of this machine in instances. */
+  readonly host: string;
+  readonly clock: Clock;
+  readonly randomBytes: RandomBytes;
+  readonly probe: Probe;
+  readonly logger: Logger;
+  /** Ends an instance whose doom is written. */
+  readonly terminate: (app: string, instanceId: string) => void;
+  readonly onBoot: (
+    runtime: RuntimeName,
+    purpose: BootPurpose,
+    result: BootResult,
+    phases: Record<string, number>,
+  ) => void;
+}
+
+/** A boot whose claim stands in the CMDB. */
+export interface Claim {
+  readonly id: string;
+  readonly app: App;
+  readonly purpose: BootPurpose;
+}
+
+/** How the claim is written; returns the deployment as it is where the boot is not allowed. */
+export type ClaimChange = typeof claimBoot;
+
+/** `cleanedUp` resolves when what the boot left has been written; rejects where the store could not be reached. */
+export type BootOutcome =
+  | { readonly kind: 'ready' }
+  | {
+      readonly kind: 'failed';
+      readonly result: Exclude<BootResult, 'ready'>;
+      readonly error: RequestError;
+      readonly cleanedUp: Promise<void>;
+    };
+
+/** Pause between attempts to write a boot's success while the store cannot be reached. */
+const rewriteMs = 500;
+const outputBytes = 4_096;
+
+/** One boot from its claim to a ready instance that this node uses, or to a failure of which nothing is left. */
+export class ClaimedBoots {
+  readonly #options: ClaimedBootsOptions;
+  readonly #stop = new AbortController();
+
+  constructor(options: ClaimedBootsOptions) {
+    this.#options = options;
+  }
+
+  /** Writes the claim before the runtime is called. Undefined where the app may have no more: another node was first. */
+  async claim(local: LocalApp, purpose: BootPurpose, change: ClaimChange = claimBoot): Promise<Claim | undefined> {
+    const { apps, session, host, clock, randomBytes } = this.#options;
+    await session.ensureRegistered();
+    const id = `${local.name}-${randomBytes(6).toString('hex')}`;
+    const owner = session.incarnation;
+    let app = local.app;
+    const deployment = await apps.update(local.name, (current, stored) => {
+      if (!stored) return current;
+      app = stored;
+      return change(current, app, { id, revision: revisionOf(app), host, owner }, clock.now());
+    });
+    return findInstance(deployment, id)?.owner === owner ? { id, app, purpose } : undefined;
+  }
+
+  /** Never throws. */
+  async carryOut(local: LocalApp, claim: Claim): Promise<BootOutcome> {
+    const { clock, probe, logger, onBoot } = this.#options;
+    const { id, app, purpose } = claim;
+    const from = clock.monotonic();
+    logger.info({ app: app.name, instance: id, runtime: app.runtime, purpose }, 'booting');
+    try {
+      const booted = await bootInstance({
+        spec: { id, app, revision: revisionOf(app) },
+        runtime: this.#runtimeOf(app),
+        probe,
+        clock,
+        signal: this.#stop.signal,
+      });
+      await this.#succeed(local, id, booted, clock.now() + app.bootTimeoutMs);
+      const ms = Math.round(clock.monotonic() - from);
+      logger.info({ app: app.name, instance: id, address: booted.address, ms, phases: booted.phases }, 'ready');
+      onBoot(app.runtime, purpose, 'ready', booted.phases);
+      return { kind: 'ready' };
+    } catch (error) {
+      return this.#fail(local, claim, error);
+    }
+  }
+
+  /** Gives up the boots under way with this reason; their outcomes follow. */
+  abort(reason: RequestError): void {
+    this.#stop.abort(reason);
+  }
+
+  #runtimeOf(app: App): Runtime {
+    const runtime = this.#options.runtimes.get(app.runtime);
+    if (runtime) return runtime;
+    throw new BootError('boot_failed', `there is no runtime '${app.runtime}' in this version`, {
+      nothingLeft: true,
+    });
+  }
+
+  /** The container runs: whatever the store says at the moment, this is written until it stands or the claim runs out. */
+  async #succeed(local: LocalApp, id: string, booted: BootedInstance, deadlineAt: number): Promise<void> {
+    const { apps, uses, session, clock } = this.#options;
+    for (;;) {
+      try {
+        const report = { address: booted.address, boot: booted.phases, user: session.incarnation };
+        await apps.update(local.name, (current) => bootSucceeded(current, id, report, clock.now()));
+        break;
+      } catch (error) {
+        if (clock.now() > deadlineAt || this.#stop.signal.aborted) throw error;
+        await new Promise<void>((resolve) => clock.after(rewriteMs, resolve));
+      }
+    }
+    if (!uses.takeUp(local, id)) throw new BootError('boot_failed', 'the claim of this boot was taken away meanwhile');
+  }
+
+  #fail(local: LocalApp, { app, id, purpose }: Claim, error: unknown): BootOutcome {
+    const failure =
+      error instanceof BootError ? error : new BootError('boot_failed', error instanceof Error ? error.message : '');
+    const result = this.#stop.signal.aborted ? 'aborted' : failure.code === 'boot_timeout' ? 'timeout' : 'failed';
+    this.#options.onBoot(app.runtime, purpose, result, {});
+    return {
+      kind: 'failed',
+      result,
+      error: error instanceof RequestError ? error : new RequestError(failure.code, undefined, { cause: failure }),
+      cleanedUp: this.#cleanUp(local, app, id, failure),
+    };
+  }
+
+  async #cleanUp(local: LocalApp, app: App, id: string, failure: BootError): Promise<void> {
+    const { apps, session, clock, logger, terminate } = this.#options;
+    const aborted = this.#stop.signal.aborted;
+    if (!aborted) {
+      const output = await this.#lastOutput(app, id);
+      logger.error({ app: app.name, instance: id, cause: failure.message, output }, 'the boot failed');
+    }
+    const { code, message, nothingLeft } = failure;
+    if (nothingLeft && !aborted) {
+      await apps.update(local.name, (current) => bootRefused(current, id, { code, message }, clock.now()));
+      return;
+    }
+    const termination = {
+      owner: session.incarnation,
+      reason: aborted ? ('stopped' as const) : ('boot_failed' as const),
+      stopTimeoutMs: app.stopTimeoutMs,
+    };
+    await apps.update(local.name, (current) =>
+      aborted
+        ? startTerminate(current, id, termination, clock.now())
+        : bootFailed(current, id, { code, message }, termination, clock.now()),
+    );
+    terminate(app.name, id);
+  }
+
+  async #lastOutput(app: App, id: string): Promise<string> {
+    const output = await this.#options.runtimes
+      .get(app.runtime)
+      ?.output(id, outputBytes)
+      .catch(() => '');
+    return output ?? '';
+  }
+}
