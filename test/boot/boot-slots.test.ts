@@ -3,24 +3,27 @@ import t from 'tap';
 import { type BootPurpose, BootSlots } from '../../src/boot/boot-slots.js';
 import { settle } from '../fixtures/clock.js';
 
-t.test('slots are given to apps in the order they were asked for, and a slot given back twice counts once', async (t) => {
-  const slots = new BootSlots(1);
-  const order: string[] = [];
-  const first = await slots.take('first', 'first');
-  const second = slots.take('second', 'first').then((giveBack) => (order.push('second'), giveBack));
-  const third = slots.take('third', 'first').then((giveBack) => (order.push('third'), giveBack));
-  await settle();
-  t.same(order, []);
-  first();
-  first();
-  await settle();
-  t.same(order, ['second']);
-  (await second)();
-  await settle();
-  t.same(order, ['second', 'third']);
-  (await third)();
-  (await slots.take('first', 'first'))();
-});
+t.test(
+  'slots are given to apps in the order they were asked for, and a slot given back twice counts once',
+  async (t) => {
+    const slots = new BootSlots(1);
+    const order: string[] = [];
+    const first = await slots.take('first', 'first');
+    const second = slots.take('second', 'first').then((giveBack) => (order.push('second'), giveBack));
+    const third = slots.take('third', 'first').then((giveBack) => (order.push('third'), giveBack));
+    await settle();
+    t.same(order, []);
+    first();
+    first();
+    await settle();
+    t.same(order, ['second']);
+    (await second)();
+    await settle();
+    t.same(order, ['second', 'third']);
+    (await third)();
+    (await slots.take('first', 'first'))();
+  },
+);
 
 /** Takes a slot and notes whose turn it was. */
 function line(slots: BootSlots) {

@@ -47,15 +47,18 @@ const wide = testApp({ scale: { min: 0, max: 3 }, concurrency: { target: 10, max
 const load = (...inflight: number[]) =>
   new Map(inflight.map((count, index) => [`shop-${index + 1}`, { inflight: count, target: 10 }]));
 
-t.test('requests that wait for the first boot count as in flight: they boot as many as their number needs', async (t) => {
-  const boots = (waiting: number) => {
-    for (let unclaimed = 0; ; unclaimed += 1) {
-      if (step(testDeployment(), none, 0, { app: wide, waiting, unclaimed }).kind !== 'boot') return unclaimed;
-    }
-  };
-  t.same([1, 10, 11, 20, 21, 1_000].map(boots), [1, 1, 2, 2, 3, 3]);
-  t.same(step(testDeployment(), none, 0, { waiting: 1_000, unclaimed: 1 }), { kind: 'wait' }, 'scale.max is 1');
-});
+t.test(
+  'requests that wait for the first boot count as in flight: they boot as many as their number needs',
+  async (t) => {
+    const boots = (waiting: number) => {
+      for (let unclaimed = 0; ; unclaimed += 1) {
+        if (step(testDeployment(), none, 0, { app: wide, waiting, unclaimed }).kind !== 'boot') return unclaimed;
+      }
+    };
+    t.same([1, 10, 11, 20, 21, 1_000].map(boots), [1, 1, 2, 2, 3, 3]);
+    t.same(step(testDeployment(), none, 0, { waiting: 1_000, unclaimed: 1 }), { kind: 'wait' }, 'scale.max is 1');
+  },
+);
 
 t.test('above the target one more is booted while nobody waits; at the target and while one boots, none', async (t) => {
   const above = { app: wide, waiting: 0 };
@@ -81,5 +84,9 @@ t.test('while the breaker is open those who have an instance wait for it, and no
   t.same(step(beside, load(20), 0, { app: wide, waiting: 5 }), { kind: 'wait' });
   t.same(step(beside, load(20), 5_000, { app: wide, waiting: 5 }), { kind: 'boot', scaleOut: true });
   const alone = { ...testDeployment(), breaker: beside.breaker };
-  t.same(step(alone, none, 0), { kind: 'boot', scaleOut: false }, 'that a second failed does not keep a first from booting');
+  t.same(
+    step(alone, none, 0),
+    { kind: 'boot', scaleOut: false },
+    'that a second failed does not keep a first from booting',
+  );
 });

@@ -41,7 +41,10 @@ t.test('a herd boots as many instances as its number needs, at most scale.max', 
   t.teardown(() => endAll(held));
   t.same([...new Set(await Promise.all(held.map(({ status }) => status)))], [200]);
   t.equal(booted(running), 3);
-  t.equal((await inflight(running)).reduce((sum, count) => sum + count, 0), 40);
+  t.equal(
+    (await inflight(running)).reduce((sum, count) => sum + count, 0),
+    40,
+  );
   t.ok((await inflight(running)).every((count) => count <= 20));
   await until(async () => (await metric(running, scaleOuts('ready'))) === 2);
 });
@@ -123,7 +126,10 @@ t.test('a scale-out that fails refuses nobody', async (t) => {
   const waiting = [ask(running.port, hello), ask(running.port, hello)];
   await until(async () => (await queued(running)) === 2);
   endAll(held);
-  t.same((await Promise.all(waiting)).map(({ status }) => status), [200, 200]);
+  t.same(
+    (await Promise.all(waiting)).map(({ status }) => status),
+    [200, 200],
+  );
 });
 
 t.test('two daemons on one Redis share the max of an instance', async (t) => {
