@@ -5,12 +5,12 @@ type Waiter = () => void;
 
 /**
  * Bounds how many boots run at once on this node. An app's first instance goes before any further one, and where there
- * is more than one slot, further ones never take the last: whatever one app does, another's first boot finds a slot as soon
- * as those before it are done. Among each kind, apps take turns.
+ * is more than one slot, further ones never take the last free one: however many instances one app wants, and however long
+ * they take, another's first boot finds a slot. Among each kind, apps take turns.
  */
 export class BootSlots {
   readonly #max: number;
-  readonly #held = { first: 0, scale_out: 0 };
+  #held = 0;
   /** Who waits, by app; the app that is next comes first. */
   readonly #waiting = { first: new Map<string, Waiter[]>(), scale_out: new Map<string, Waiter[]>() };
 
@@ -20,22 +20,20 @@ export class BootSlots {
 
   /** Resolves to the function that gives the slot back; harmless twice. */
   async take(app: string, purpose: BootPurpose): Promise<() => void> {
-    if (this.#isFree(purpose)) this.#held[purpose] += 1;
+    if (this.#isFree(purpose)) this.#held += 1;
     else await this.#wait(app, purpose);
     let held = true;
     return () => {
       if (!held) return;
       held = false;
-      this.#held[purpose] -= 1;
+      this.#held -= 1;
       this.#serve('first');
       this.#serve('scale_out');
     };
   }
 
   #isFree(purpose: BootPurpose): boolean {
-    const { first, scale_out: further } = this.#held;
-    if (first + further >= this.#max) return false;
-    return purpose === 'first' || further < Math.max(1, this.#max - 1);
+    return this.#held < (purpose === 'first' ? this.#max : Math.max(1, this.#max - 1));
   }
 
   #wait(app: string, purpose: BootPurpose): Promise<void> {
@@ -55,7 +53,7 @@ export class BootSlots {
       waiting.delete(app);
       const [next, ...rest] = queue;
       if (rest.length > 0) waiting.set(app, rest);
-      this.#held[purpose] += 1;
+      this.#held += 1;
       next?.();
     }
   }

@@ -1,12 +1,17 @@
 import t, { type Test } from 'tap';
 import { install, type Running, startDaemon, until, webApp } from '../fixtures/daemon.js';
 import { hold, holdMany, type HeldRequest } from '../fixtures/held-request.js';
+import { metric } from '../fixtures/metric.js';
 import { startRedis } from '../fixtures/redis.js';
 import { ask, askIdentity, instances, type InstanceView } from '../fixtures/request.js';
 
 const hello = 'hello.localhost';
 
-async function start(t: Test, app: Record<string, unknown>, main: Record<string, unknown> = {}): Promise<Running> {
+async function start(
+  t: Test,
+  app: Record<string, unknown>,
+  main: Record<string, unknown> = { boot: { concurrency: 4 } },
+): Promise<Running> {
   return startDaemon(t, await install(t, main, { hello: app }));
 }
 
@@ -20,13 +25,7 @@ async function inflight(running: Pick<Running, 'admin'>): Promise<number[]> {
   return (await ready(running)).map((instance) => instance.inflight);
 }
 
-async function metric({ admin }: Pick<Running, 'admin'>, line: string): Promise<number> {
-  const text = await (await fetch(`${admin}/metrics`)).text();
-  const found = text.split('\n').find((candidate) => candidate.startsWith(`${line} `));
-  return Number(found?.slice(line.length) ?? 0);
-}
-
-const queued = (running: Pick<Running, 'admin'>) => metric(running, 'fastcontainer_queue_length{app="hello"}');
+const queued = (running: Pick<Running, 'admin'>) => metric(running.admin, 'fastcontainer_queue_length{app="hello"}');
 const scaleOuts = (result: string) => `fastcontainer_scale_outs_total{runtime="process",result="${result}"}`;
 const booted = ({ log }: Pick<Running, 'log'>) => log.filter(({ msg }) => msg === 'booting').length;
 
@@ -46,7 +45,7 @@ t.test('a herd boots as many instances as its number needs, at most scale.max', 
     40,
   );
   t.ok((await inflight(running)).every((count) => count <= 20));
-  await until(async () => (await metric(running, scaleOuts('ready'))) === 2);
+  await until(async () => (await metric(running.admin, scaleOuts('ready'))) === 2);
 });
 
 t.test('above the target a second instance is booted while no request waits for it', async (t) => {
@@ -122,7 +121,7 @@ t.test('a scale-out that fails refuses nobody', async (t) => {
   t.equal(await held[0]?.status, 200);
   held.push(hold(running.port, hello));
   t.equal(await held[1]?.status, 200);
-  await until(async () => (await metric(running, scaleOuts('failed'))) > 0);
+  await until(async () => (await metric(running.admin, scaleOuts('failed'))) > 0);
   const waiting = [ask(running.port, hello), ask(running.port, hello)];
   await until(async () => (await queued(running)) === 2);
   endAll(held);

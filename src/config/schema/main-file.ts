@@ -263,8 +263,8 @@ export const mainSchema = section(
           minimum: 1,
           maximum: 1000,
           description:
-            'Boots at a time on this node; further ones wait. First instances go before further ones of an app, which never take ' +
-            'the last place; apps take turns.',
+            'Boots at a time on this node; more wait. The first instance of an app goes before further ones of any, which never ' +
+            'take the last free place; apps take turns.',
           defaultText: 'twice the number of processor cores',
           examples: [8],
         }),
@@ -279,6 +279,22 @@ export const mainSchema = section(
         }),
       },
       { description: 'Starting instances.' },
+    ),
+    memory: section(
+      {},
+      {
+        floor: size({
+          from: '1m',
+          to: '64t',
+          description:
+            'Memory that is to stay available on this host (or in the control group of the daemon, where that has less). Below it ' +
+            'idle instances end before their time, the longest idle first, but not below `scale.min`; a boot that would not leave ' +
+            'it beside `limits.memory` of its app waits for `bootTimeout` at most (`boot_failed`).',
+          defaultText: 'memory is not watched',
+          examples: ['512m'],
+        }),
+      },
+      { description: 'Memory pressure.' },
     ),
     log: section(
       {},
