@@ -78,7 +78,7 @@ export class Booter {
     this.#options.boots.abort(reason);
     const works = [...this.#works.values()];
     for (const { room } of works) room.dismiss(reason);
-    await Promise.all(works.flatMap(({ looping, boots }) => [looping, ...boots]));
+    await Promise.all(works.flatMap(({ looping = Promise.resolve(), boots }) => [looping, ...boots]));
   }
 
   async #wait(work: AppWork, signal: AbortSignal): Promise<Seat> {

@@ -78,14 +78,11 @@ t.test('when load falls the surplus instances end after the idle TTL, and the ol
   const three = await ready(running);
   t.equal(three.length, 3);
   endAll(held);
-  let asking = true;
   const answered = new Set<string>();
-  const steady = (async () => {
-    while (asking) answered.add((await askIdentity(running.port, hello)).instance);
-  })();
-  await until(async () => (await instances(running.admin, 'hello')).length === 1);
-  asking = false;
-  await steady;
+  await until(async () => {
+    answered.add((await askIdentity(running.port, hello)).instance);
+    return (await instances(running.admin, 'hello')).length === 1;
+  });
   t.same([...answered], [three[0]?.id], 'the oldest does what one can do');
   t.equal((await ready(running))[0]?.id, three[0]?.id);
   t.equal(booted(running), 3);
