@@ -11,6 +11,7 @@ import { lmdbPath } from './config/cmdb-url.js';
 import type { Config } from './config/config.js';
 import { Forwarder } from './forward/forwarder.js';
 import { createListener, type Listener } from './forward/listener.js';
+import { type ReadMemory, readHostMemory } from './host-memory.js';
 import { House } from './house.js';
 import { thisMachine } from './machine.js';
 import type { RuntimeName } from './model/app.js';
@@ -37,6 +38,8 @@ export interface DaemonOptions {
   readonly stopApps?: boolean;
   readonly version: string;
   readonly timing?: Partial<DaemonTiming>;
+  /** How much memory there is; this host's own where absent. */
+  readonly readMemory?: ReadMemory;
 }
 
 /** One dispatcher process, composed. */
@@ -77,7 +80,7 @@ class Composition implements Daemon {
   #ending: Promise<void> | undefined;
 
   constructor(options: DaemonOptions) {
-    const { config, logger } = options;
+    const { config, logger, readMemory = () => readHostMemory() } = options;
     this.#options = options;
     this.#config = config;
     const timing = { ...defaultTiming, ...options.timing };
@@ -94,6 +97,7 @@ class Composition implements Daemon {
       logger,
       sessionTiming: timing.session,
       reconcilePeriodMs: timing.reconcilePeriodMs,
+      readMemory,
       onStoreReplaced: () => void this.#appSync.apply(this.#config.apps, true),
     });
     const applier = createAppApplier({ cmdb, manifestFile: join(config.stateDir, 'applied-apps.json'), logger });
@@ -104,12 +108,13 @@ class Composition implements Daemon {
         for (const { state } of deployment.instances) yield state;
       }
     });
+    this.#metrics.setMemorySource(readMemory);
     this.#admin = this.#createAdmin();
   }
 
   async start(): Promise<{ http: readonly string[]; admin: string }> {
     const { config, logger } = this.#options;
-    const { session, follower, reaper, reconciler } = this.#house;
+    const { session, follower, reaper, reconciler, memoryRelief } = this.#house;
     await this.#openRuntimes(config);
     await session.start();
     await this.#appSync.apply(config.apps);
@@ -117,6 +122,7 @@ class Composition implements Daemon {
     await reconciler.recover().catch((error: unknown) => logger.debug({ err: error }, 'nothing recovered yet'));
     reaper.start();
     reconciler.start();
+    memoryRelief.start();
     const http = await Promise.all(config.listen.http.map((address) => this.#listen(address)));
     return { http, admin: await this.#admin.listen() };
   }
@@ -170,9 +176,11 @@ class Composition implements Daemon {
     const { stopApps, config } = this.#options;
     const { apps, session, booter, circulator, reaper, reconciler, exits, terminator, follower, forwarder } =
       this.#house;
+    const { memoryRelief } = this.#house;
     this.#appSync.stop();
     exits.stop();
-    await Promise.all([booter.stop(), circulator.stop(), reaper.stop(), reconciler.stop(), this.#admin.close()]);
+    await Promise.all([booter.stop(), circulator.stop(), memoryRelief.stop()]);
+    await Promise.all([reaper.stop(), reconciler.stop(), this.#admin.close()]);
     await terminator.settled();
     if (stopApps && session.outage === undefined) {
       const { host } = config.node;

@@ -3,6 +3,7 @@ import { Booter } from './boot/booter.js';
 import { BootSlots } from './boot/boot-slots.js';
 import { Circulator } from './boot/circulator.js';
 import { ClaimedBoots } from './boot/claimed-boots.js';
+import { MemoryGate } from './boot/memory-gate.js';
 import { InstanceCheck } from './boot/instance-check.js';
 import { Follower } from './check/follower.js';
 import { LocalApps } from './check/local-apps.js';
@@ -18,10 +19,12 @@ import type { Machine } from './machine.js';
 import type { RuntimeName } from './model/app.js';
 import type { Clock } from './model/clock.js';
 import { findInstance } from './model/deployment.js';
+import type { ReadMemory } from './host-memory.js';
 import type { Runtime } from './runtime/runtime.js';
 import { LogLimit } from './telemetry/log-limit.js';
 import type { Metrics } from './telemetry/metrics.js';
 import { Exits } from './terminate/exits.js';
+import { MemoryRelief } from './terminate/memory-relief.js';
 import { Reaper } from './terminate/reaper.js';
 import { Reconciler } from './terminate/reconciler.js';
 import { Terminator } from './terminate/terminator.js';
@@ -38,6 +41,7 @@ export interface HouseOptions {
   readonly logger: Logger;
   readonly sessionTiming: SessionTiming;
   readonly reconcilePeriodMs: number;
+  readonly readMemory: ReadMemory;
   /** The store is another one than before: apps have to be applied again. */
   readonly onStoreReplaced: () => void;
 }
@@ -56,6 +60,7 @@ export class House {
   readonly forwarder: ForwardRoom;
   readonly terminator: Terminator;
   readonly reaper: Reaper;
+  readonly memoryRelief: MemoryRelief;
   readonly reconciler: Reconciler;
   readonly exits: Exits;
   readonly follower: Follower;
@@ -98,11 +103,19 @@ export class House {
       terminate: (app, id) => void terminator.terminate(app, id),
       onBoot: metrics.boot.bind(metrics),
     });
+    const memory = { floorBytes: config.memory.floorBytes, read: options.readMemory, clock, logger };
+    const { uses } = this;
+    this.memoryRelief = new MemoryRelief({ ...memory, cmdb, apps, uses, session, terminator, host });
     const slots = new BootSlots(config.boot.concurrency);
     const onReplacement = metrics.replacement.bind(metrics);
     this.circulator = new Circulator({ apps, slots, boots, logger, onReplacement });
     this.booter = new Booter({
-      ...{ apps, uses: this.uses, session, slots, boots, clock, logger },
+      ...{ apps, uses, session, slots, boots, clock, logger },
+      memory: new MemoryGate({
+        ...memory,
+        relieve: (bytes) => this.memoryRelief.relieve(bytes),
+        onWait: metrics.memoryWait.bind(metrics),
+      }),
       maxWaiting: config.boot.maxWaiting,
       onQueue: metrics.queueChanged.bind(metrics),
     });

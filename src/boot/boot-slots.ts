@@ -10,13 +10,13 @@ const purposes: readonly BootPurpose[] = ['first', 'scale_out', 'minimum', 'repl
 type Waiter = () => void;
 
 /**
- * Bounds how many boots run at once on this node. An app's first instance goes before any other boot, and where there
- * is more than one slot, others never take the last: whatever one app does, another's first boot finds a slot as soon
- * as those before it are done. Among each kind, apps take turns.
+ * Bounds how many boots run at once on this node. An app's first instance goes before any other boot, and where there is
+ * more than one slot, others never take the last free one: however many instances one app wants, and however long they
+ * take, another's first boot finds a slot. Among each kind, apps take turns.
  */
 export class BootSlots {
   readonly #max: number;
-  readonly #held = { first: 0, scale_out: 0, minimum: 0, replacement: 0 };
+  #held = 0;
   /** Who waits, by app; the app that is next comes first. */
   readonly #waiting: Readonly<Record<BootPurpose, Map<string, Waiter[]>>> = {
     first: new Map(),
@@ -31,22 +31,19 @@ export class BootSlots {
 
   /** Resolves to the function that gives the slot back; harmless twice. */
   async take(app: string, purpose: BootPurpose): Promise<() => void> {
-    if (this.#isFree(purpose)) this.#held[purpose] += 1;
+    if (this.#isFree(purpose)) this.#held += 1;
     else await this.#wait(app, purpose);
     let held = true;
     return () => {
       if (!held) return;
       held = false;
-      this.#held[purpose] -= 1;
+      this.#held -= 1;
       for (const each of purposes) this.#serve(each);
     };
   }
 
   #isFree(purpose: BootPurpose): boolean {
-    const { first, scale_out, minimum, replacement } = this.#held;
-    const further = scale_out + minimum + replacement;
-    if (first + further >= this.#max) return false;
-    return purpose === 'first' || further < Math.max(1, this.#max - 1);
+    return this.#held < (purpose === 'first' ? this.#max : Math.max(1, this.#max - 1));
   }
 
   #wait(app: string, purpose: BootPurpose): Promise<void> {
@@ -66,7 +63,7 @@ export class BootSlots {
       waiting.delete(app);
       const [next, ...rest] = queue;
       if (rest.length > 0) waiting.set(app, rest);
-      this.#held[purpose] += 1;
+      this.#held += 1;
       next?.();
     }
   }

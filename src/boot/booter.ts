@@ -9,6 +9,7 @@ import { asRequestError, RequestError } from '../model/errors.js';
 import { AppWork } from './app-work.js';
 import type { BootPurpose, BootSlots } from './boot-slots.js';
 import type { Claim, ClaimedBoots } from './claimed-boots.js';
+import type { MemoryGate } from './memory-gate.js';
 import { nextStep, type NextStep } from './next-step.js';
 import { mayQueue } from './queue-policy.js';
 
@@ -17,6 +18,7 @@ export interface BooterOptions {
   readonly uses: Uses;
   readonly session: NodeSession;
   readonly slots: BootSlots;
+  readonly memory: MemoryGate;
   readonly boots: ClaimedBoots;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -76,7 +78,7 @@ export class Booter {
     this.#options.boots.abort(reason);
     const works = [...this.#works.values()];
     for (const { room } of works) room.dismiss(reason);
-    await Promise.all(works.flatMap(({ looping, boots }) => [looping, ...boots]));
+    await Promise.all(works.flatMap(({ looping = Promise.resolve(), boots }) => [looping, ...boots]));
   }
 
   async #wait(work: AppWork, signal: AbortSignal): Promise<Seat> {
@@ -169,24 +171,49 @@ export class Booter {
   }
 
   async #claimAndBoot(work: AppWork, purpose: BootPurpose): Promise<void> {
-    const giveBack = await this.#options.slots.take(work.local.name, purpose);
+    const { claim, giveBack } = await this.#begin(work, purpose);
     try {
-      const claim = await this.#claim(work, purpose);
       if (claim) await this.#carryOut(work, claim);
     } finally {
       giveBack();
     }
   }
 
-  async #claim(work: AppWork, purpose: BootPurpose): Promise<Claim | undefined> {
+  /** A slot and memory are taken before the claim; there is none where nobody needs it any more, or another node was first. */
+  async #begin(work: AppWork, purpose: BootPurpose): Promise<{ claim: Claim | undefined; giveBack: () => void }> {
+    let giveBack = () => {};
     try {
-      // Those who needed it may have gone, or been served, while there was no slot.
-      if (this.#stopped || this.#nextStep(work.local, work.unclaimed - 1).kind !== 'boot') return undefined;
+      const place = await this.#place(work, purpose);
+      if (!place) return { claim: undefined, giveBack };
+      giveBack = place;
       const claim = await this.#options.boots.claim(work.local, purpose);
       if (!claim) this.#hold(work);
-      return claim;
+      return { claim, giveBack };
+    } catch (error) {
+      giveBack();
+      throw error;
     } finally {
       work.unclaimed -= 1;
+    }
+  }
+
+  /** Resolves to what gives slot and memory back. A boot that waits for memory holds no slot meanwhile. */
+  async #place(work: AppWork, purpose: BootPurpose): Promise<(() => void) | undefined> {
+    const { slots, memory } = this.#options;
+    const { local } = work;
+    // Those who needed it may have gone, or been served, while there was no place.
+    const isWanted = () => !this.#stopped && this.#nextStep(local, work.unclaimed - 1).kind === 'boot';
+    for (;;) {
+      const giveBack = await slots.take(local.name, purpose);
+      const giveMemoryBack = isWanted() ? memory.reserve(local.app) : undefined;
+      if (giveMemoryBack) {
+        return () => {
+          giveMemoryBack();
+          giveBack();
+        };
+      }
+      giveBack();
+      if (!isWanted() || !(await memory.wait(local.app, isWanted))) return undefined;
     }
   }
 

@@ -61,24 +61,29 @@ export class LocalApp {
 
   /** A place for a request that just came; undefined where others wait already or all are full. */
   takeSeat(): Seat | undefined {
-    return this.waiting > 0 ? undefined : this.seatForNext();
+    const use = this.waiting > 0 ? undefined : this.#choose();
+    const seat = use?.take();
+    if (use && use.inflight > use.target && this.uses.size < this.#reachable) this.#onOverTarget(this);
+    return seat;
+  }
+
+  /** A place for the request at the head of the queue. */
+  seatForNext(): Seat | undefined {
+    return this.#choose()?.take();
   }
 
   /**
-   * A place for the request at the head of the queue: at the oldest instance below its target, so that surplus ones fall idle
-   * and end; where all have their target, at the least loaded one below its max.
+   * The oldest instance below its target, so that surplus ones fall idle and end; where all have their target, the least
+   * loaded one below its max.
    */
-  seatForNext(): Seat | undefined {
+  #choose(): Use | undefined {
     let least: Use | undefined;
     for (const use of this.uses.values()) {
       if (use.closed) continue;
-      if (use.inflight < use.target) return use.take();
+      if (use.inflight < use.target) return use;
       if (use.inflight < use.max && (least === undefined || use.inflight < least.inflight)) least = use;
     }
-    if (least === undefined) return undefined;
-    const seat = least.take();
-    if (this.uses.size < this.#reachable) this.#onOverTarget(this);
-    return seat;
+    return least;
   }
 
   /** Whether nothing on this node needs it any more. */

@@ -90,6 +90,22 @@ export class Uses implements UseOwner {
     return use && { inflight: use.inflight };
   }
 
+  /** Since when nothing is under way here to an instance that this node uses; undefined where something is. */
+  idleSince(app: string, instanceId: string): number | undefined {
+    const use = this.#options.apps.get(app)?.uses.get(instanceId);
+    return use?.inflight === 0 ? use.lastActiveAt : undefined;
+  }
+
+  /** Gives up the use of an instance where nothing is under way to it. False where something is. */
+  async releaseIdle(app: string, instanceId: string): Promise<boolean> {
+    const use = this.#options.apps.get(app)?.uses.get(instanceId);
+    if (!use) return true;
+    if (use.inflight > 0) return false;
+    use.closed = true;
+    await this.#release(use);
+    return true;
+  }
+
   seatFreed(use: Use): void {
     if (use.local.waiting > 0) this.#options.onSeatFreed(use.local);
   }

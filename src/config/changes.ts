@@ -100,9 +100,10 @@ function settingChanges(before: Settings, after: Settings): string[] {
 
 /** Settings by the names they have in the file. */
 function settingsOf(settings: Settings): Map<string, string> {
-  const { listen, admin, cmdb, node, runtimes, http, boot, workers, stateDir, trustedProxies } = settings;
-  const sections = Object.entries({ listen, admin, cmdb, node, runtimes, http, boot }).flatMap(([section, keys]) =>
-    Object.entries(keys).map(([key, value]) => [`${section}.${key.replace(/(Ms|Bytes)$/, '')}`, value] as const),
+  const { listen, admin, cmdb, node, runtimes, http, boot, memory, workers, stateDir, trustedProxies } = settings;
+  const sections = Object.entries({ listen, admin, cmdb, node, runtimes, http, boot, memory }).flatMap(
+    ([section, keys]) =>
+      Object.entries(keys).map(([key, value]) => [`${section}.${key.replace(/(Ms|Bytes)$/, '')}`, value] as const),
   );
   const all = [...sections, ...Object.entries({ workers, stateDir, trustedProxies })];
   return new Map(all.map(([key, value]) => [key, JSON.stringify(value)]));

@@ -29,6 +29,8 @@ export interface Settings {
   /** IP addresses and subnets in CIDR notation. */
   readonly trustedProxies: readonly string[];
   readonly boot: { readonly concurrency: number; readonly maxWaiting: number };
+  /** Absent: memory is not watched. */
+  readonly memory: { readonly floorBytes?: number };
   readonly log: { readonly level: LogLevel };
 }
 

@@ -54,6 +54,7 @@ export function resolveSettings(written: MainFile, env: Environment, report: Rep
       concurrency: main.boot.concurrency ?? 2 * availableParallelism(),
       maxWaiting: main.boot.maxWaiting,
     },
+    memory: main.memory.floor === undefined ? {} : { floorBytes: parseSize(main.memory.floor)! },
     log: { level: resolveLevel(main.log.level, env, report) },
   };
 }

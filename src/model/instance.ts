@@ -16,7 +16,7 @@ export const transitions: Readonly<Record<InstanceState, readonly (InstanceState
 };
 
 /** Why an instance ends. */
-export type EndReason = OutliveReason | 'idle' | 'app_removed' | 'boot_failed' | 'stopped' | 'orphaned';
+export type EndReason = OutliveReason | 'idle' | 'app_removed' | 'boot_failed' | 'stopped' | 'orphaned' | 'memory';
 
 /** Where a container accepts connections, reachable by every node. */
 export interface Address {

@@ -1,6 +1,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { RuntimeName } from '../model/app.js';
 import type { ErrorCode } from '../model/errors.js';
+import type { HostMemory } from '../host-memory.js';
 import type { EndReason, InstanceState } from '../model/instance.js';
 import type { OutliveReason } from '../model/lifetime.js';
 import { RequestMetrics, type RequestOutcome, type Temperature } from './request-metrics.js';
@@ -19,6 +20,7 @@ export class Metrics {
   readonly registry = new Registry();
   readonly #maxApps: number;
   #instances: () => AsyncIterable<InstanceState> = async function* () {};
+  #memory: () => HostMemory | undefined = () => undefined;
 
   constructor({ maxApps = 1_000 }: MetricsOptions = {}) {
     this.#maxApps = maxApps;
@@ -39,6 +41,17 @@ export class Metrics {
         }
       },
     });
+    const memory = () => this.#memory();
+    new Gauge({
+      name: 'fastcontainer_memory_available_bytes',
+      help: 'Memory that is left on this host or in the control group of the daemon; absent where the system does not tell.',
+      registers: [this.registry],
+      collect() {
+        const available = memory()?.availableBytes;
+        if (available === undefined) this.reset();
+        else this.set(available);
+      },
+    });
   }
 
   readonly #requests = new RequestMetrics(this.registry);
@@ -57,6 +70,11 @@ export class Metrics {
     'fastcontainer_replacements_total',
     'Boots of instances to replace others, by reason and result; they are among the boots as well.',
     ['reason', 'result'],
+  );
+  readonly #memoryWaits = this.#counter(
+    'fastcontainer_memory_waits_total',
+    'Boots that did not fit beside memory.floor at once, by result.',
+    ['result'],
   );
   readonly #phases = this.#histogram(
     'fastcontainer_boot_phase_seconds',
@@ -91,6 +109,15 @@ export class Metrics {
   /** Where the instances gauge reads from when it is scraped. */
   setInstanceSource(source: () => AsyncIterable<InstanceState>): void {
     this.#instances = source;
+  }
+
+  /** Where the gauge of available memory reads from when it is scraped. */
+  setMemorySource(source: () => HostMemory | undefined): void {
+    this.#memory = source;
+  }
+
+  memoryWait(result: 'fits' | 'refused' | 'dropped'): void {
+    this.#memoryWaits.inc({ result });
   }
 
   /** One request of an app. */

@@ -43,18 +43,19 @@ function line(slots: BootSlots) {
 }
 
 t.test('one app that scales out by many does not come before the first boot of another', async (t) => {
-  const { order, ask, done } = line(new BootSlots(2));
-  for (let index = 1; index <= 5; index += 1) ask('greedy', 'scale_out', `greedy ${index}`);
+  const { order, ask, done } = line(new BootSlots(3));
+  ask('greedy', 'first', 'greedy 1');
+  for (let index = 2; index <= 5; index += 1) ask('greedy', 'scale_out', `greedy ${index}`);
   ask('sleeping', 'first');
   await settle();
-  t.same(order, ['greedy 1', 'sleeping'], 'the last slot is for those that have no instance yet');
+  t.same(order, ['greedy 1', 'greedy 2', 'sleeping'], 'the last free slot is for those that have no instance yet');
   ask('late', 'first');
   await done('greedy 1');
   t.same(order.at(-1), 'late');
   await done('sleeping');
-  t.same(order.at(-1), 'greedy 2');
+  t.equal(order.length, 4, 'the last free slot is kept');
   await done('late');
-  t.equal(order.length, 4, 'no second scale-out at a time');
+  t.same(order.at(-1), 'greedy 3');
 });
 
 t.test('apps that scale out take turns', async (t) => {

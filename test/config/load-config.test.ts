@@ -26,6 +26,7 @@ t.test('a main file of one line has the defaults of the documentation', async (t
     },
     trustedProxies: [],
     boot: { concurrency: 2 * availableParallelism(), maxWaiting: 10_000 },
+    memory: {},
     log: { level: 'info' },
     appPatterns: ['./apps/*.yaml'],
     apps: [],
@@ -76,7 +77,8 @@ runtimes:
   docker: { host: "tcp://10.0.0.5:2376", caFile: /ca, certFile: /cert, keyFile: /key, network: n, subnet: 10.9.0.0/24 }
 http: { maxHeaderSize: 32k, headersTimeout: 1s, keepAliveTimeout: 2s, requestBodyIdleTimeout: 3s, maxConnections: 7 }
 trustedProxies: [10.0.0.0/8, "::1"]
-boot: { concurrency: 3 }
+boot: { concurrency: 3, maxWaiting: 20000 }
+memory: { floor: 512m }
 log: { level: debug }
 `,
     'one.yaml': appYaml('one'),
@@ -113,7 +115,8 @@ log: { level: debug }
       maxConnections: 7,
     },
     trustedProxies: ['10.0.0.0/8', '::1'],
-    boot: { concurrency: 3, maxWaiting: 10_000 },
+    boot: { concurrency: 3, maxWaiting: 20_000 },
+    memory: { floorBytes: 512 * 1024 ** 2 },
     log: { level: 'debug' },
   });
   t.notOk('socketPath' in config.runtimes.docker);

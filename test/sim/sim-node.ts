@@ -53,7 +53,7 @@ export class SimNode {
     this.house = new House({
       cmdb,
       runtimes: new Map([['process', runtime]]),
-      config: { node: { host }, boot: { concurrency: options.bootSlots } } as Config,
+      config: { node: { host }, boot: { concurrency: options.bootSlots, maxWaiting: 100_000 }, memory: {} } as Config,
       metrics: silentMetrics,
       clock,
       machine: {
@@ -63,6 +63,7 @@ export class SimNode {
         probe: options.probe,
       },
       forwarder: options.forwarder,
+      readMemory: () => undefined,
       logger,
       sessionTiming: { ttlMs: 10_000, beatMs: 3_000, outageGraceMs },
       reconcilePeriodMs: 60_000,
@@ -94,7 +95,8 @@ export class SimNode {
 
   /** Ends when the listeners have drained, as the daemon does it on SIGTERM. */
   async close(): Promise<void> {
-    const { dispatcher, uses, apps, session, booter, reaper, reconciler, exits, terminator, follower } = this.house;
+    const { dispatcher, uses, apps, session, booter, circulator, reaper, reconciler, exits, terminator, follower } =
+      this.house;
     dispatcher.close();
     await uses.releaseAll(0);
     this.#appSync.stop();

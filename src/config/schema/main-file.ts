@@ -6,6 +6,7 @@ import { readCmdbUrl } from '../cmdb-url.js';
 import { readDockerHost } from '../docker-host.js';
 import { parsePortRange } from '../port-range.js';
 import { choice, dictionary, duration, either, list, oneOrMore, section, size, text, wholeNumber } from './fields.js';
+import { boot, memory } from './capacity-keys.js';
 import { nameExpects, namePattern, sharedSchema } from './shared-keys.js';
 
 const listenExpects = 'HOST:PORT, :PORT or "[IPV6]:PORT"';
@@ -257,30 +258,8 @@ export const mainSchema = section(
         examples: [['10.0.0.0/8', '::1']],
       },
     ),
-    boot: section(
-      {},
-      {
-        concurrency: wholeNumber({
-          minimum: 1,
-          maximum: 1000,
-          description:
-            'Boots at a time on this node; further ones wait. First instances go before further ones of an app, which never take ' +
-            'the last place; apps take turns.',
-          defaultText: 'twice the number of processor cores',
-          examples: [8],
-        }),
-        maxWaiting: wholeNumber({
-          minimum: 1,
-          maximum: 1_000_000,
-          description:
-            'Requests that may wait for a boot or a free place on this node, over all apps; more are refused (`queue_full`). ' +
-            'One app alone gets at most half of it.',
-          default: 10_000,
-          examples: [20_000],
-        }),
-      },
-      { description: 'Starting instances.' },
-    ),
+    boot,
+    memory,
     log: section(
       {},
       {

@@ -1,0 +1,94 @@
+import type { Logger } from 'pino';
+import type { ReadMemory } from '../host-memory.js';
+import type { App } from '../model/app.js';
+import type { Clock } from '../model/clock.js';
+import { RequestError } from '../model/errors.js';
+
+export interface MemoryGateOptions {
+  /** What has to stay available on this host; undefined: every boot fits. */
+  readonly floorBytes: number | undefined;
+  readonly read: ReadMemory;
+  /** Ends idle instances until so much is available, as far as that goes. Never throws. */
+  readonly relieve: (neededBytes: number) => Promise<void>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** A boot that did not fit at once. */
+  readonly onWait: (result: 'fits' | 'refused' | 'dropped') => void;
+}
+
+const pollMs = 500;
+const retryAfterS = 10;
+
+/**
+ * Keeps boots from taking the memory that this host needs: one fits where the floor is left beside the app's limits.memory
+ * and those of the boots under way, whose memory nobody sees yet.
+ */
+export class MemoryGate {
+  readonly #options: MemoryGateOptions;
+  #reservedBytes = 0;
+
+  constructor(options: MemoryGateOptions) {
+    this.#options = options;
+  }
+
+  /** Reserves what the boot may take, where it fits; returns the function that gives it back. */
+  reserve(app: App): (() => void) | undefined {
+    if (!this.#fits(app)) return undefined;
+    const bytes = app.limits.memoryBytes ?? 0;
+    this.#reservedBytes += bytes;
+    let held = true;
+    return () => {
+      if (held) this.#reservedBytes -= bytes;
+      held = false;
+    };
+  }
+
+  /**
+   * Resolves to true when the boot may fit, having ended idle instances for it, or to false when `isWanted` says that nobody
+   * needs it any more. Rejects with `boot_failed` after the app's bootTimeout, or at once where this host is too small for it.
+   */
+  async wait(app: App, isWanted: () => boolean): Promise<boolean> {
+    const { clock, relieve, onWait } = this.#options;
+    const until = clock.monotonic() + app.bootTimeoutMs;
+    for (;;) {
+      if (!isWanted()) return end(false, 'dropped');
+      if (this.#fits(app)) return end(true, 'fits');
+      if (this.#isTooLarge(app) || clock.monotonic() >= until) throw this.#refusal(app);
+      await relieve(this.#needed(app));
+      if (!this.#fits(app)) await new Promise<void>((resolve) => clock.after(pollMs, resolve));
+    }
+
+    function end(fits: boolean, result: 'fits' | 'dropped'): boolean {
+      onWait(result);
+      return fits;
+    }
+  }
+
+  #needed(app: App): number {
+    return (this.#options.floorBytes ?? 0) + this.#reservedBytes + (app.limits.memoryBytes ?? 0);
+  }
+
+  #fits(app: App): boolean {
+    if (this.#options.floorBytes === undefined) return true;
+    const memory = this.#options.read();
+    return memory === undefined || memory.availableBytes >= this.#needed(app);
+  }
+
+  /** Ending other instances would not help. */
+  #isTooLarge(app: App): boolean {
+    const memory = this.#options.read();
+    return memory !== undefined && this.#needed(app) - this.#reservedBytes > memory.totalBytes;
+  }
+
+  #refusal(app: App): RequestError {
+    const { read, floorBytes, logger, onWait } = this.#options;
+    onWait('refused');
+    const figures = { ...read(), floorBytes, reservedBytes: this.#reservedBytes, limitBytes: app.limits.memoryBytes };
+    const cause = `not enough memory on this host to boot ${app.name} beside memory.floor`;
+    logger.warn({ app: app.name, ...figures }, `${cause}; add memory, end other apps, or lower limits.memory`);
+    return new RequestError('boot_failed', 'There is not enough memory for the app at the moment.', {
+      retryAfterS,
+      cause,
+    });
+  }
+}
