@@ -49,6 +49,17 @@ const recheckMs = 1_000;
 const rewriteMs = 500;
 const outputBytes = 4_096;
 
+/** A boot that was written before it began. `owner`: this node's session then; it may have been renewed since. */
+interface Claim {
+  readonly app: App;
+  readonly id: string;
+  readonly owner: string;
+}
+
+class ClaimGone extends Error {
+  override readonly name = 'ClaimGone';
+}
+
 /** Start on demand: requests wait in their app's room, one piece of work per app finds or boots an instance for them. */
 export class Booter {
   readonly #options: BooterOptions;
@@ -154,14 +165,14 @@ export class Booter {
       if (room.size === 0 || this.#stop.signal.aborted) return;
       await session.ensureRegistered();
       const claim = await this.#claim(local);
-      if (claim) await this.#carryOut(local, room, claim.app, claim.id);
+      if (claim) await this.#carryOut(local, room, claim);
     } finally {
       giveBack();
     }
   }
 
   /** Writes the claim before the runtime is called. Undefined where another node was first. */
-  async #claim(local: LocalApp): Promise<{ app: App; id: string } | undefined> {
+  async #claim(local: LocalApp): Promise<Claim | undefined> {
     const { apps, session, host, clock, randomBytes } = this.#options;
     const id = `${local.name}-${randomBytes(6).toString('hex')}`;
     const owner = session.incarnation;
@@ -171,10 +182,11 @@ export class Booter {
       app = stored;
       return claimBoot(current, app, { id, revision: revisionOf(app), host, owner }, clock.now());
     });
-    return findInstance(deployment, id)?.owner === owner ? { app, id } : undefined;
+    return findInstance(deployment, id)?.owner === owner ? { app, id, owner } : undefined;
   }
 
-  async #carryOut(local: LocalApp, room: WaitingRoom, app: App, id: string): Promise<void> {
+  async #carryOut(local: LocalApp, room: WaitingRoom, claim: Claim): Promise<void> {
+    const { app, id } = claim;
     const { clock, probe, logger, onBoot } = this.#options;
     const from = clock.monotonic();
     logger.info({ app: app.name, instance: id, runtime: app.runtime }, 'booting');
@@ -186,12 +198,16 @@ export class Booter {
         clock,
         signal: this.#stop.signal,
       });
-      await this.#succeed(local, room, id, booted, clock.now() + app.bootTimeoutMs);
+      await this.#succeed(local, room, claim, booted, clock.now() + app.bootTimeoutMs);
       const ms = Math.round(clock.monotonic() - from);
       logger.info({ app: app.name, instance: id, address: booted.address, ms, phases: booted.phases }, 'ready');
       onBoot(app.runtime, 'ready', booted.phases);
     } catch (error) {
-      await this.#fail(local, room, app, id, error);
+      if (error instanceof ClaimGone) {
+        // What was started is adopted or ended by reconcile; those who wait are served by the next attempt.
+        logger.warn({ app: app.name, instance: id }, 'the claim of a boot was taken away while it ran; booting anew');
+        onBoot(app.runtime, 'aborted', {});
+      } else await this.#fail(local, room, claim, error);
     }
   }
 
@@ -207,14 +223,14 @@ export class Booter {
   async #succeed(
     local: LocalApp,
     room: WaitingRoom,
-    id: string,
+    { id, owner }: Claim,
     booted: BootedInstance,
     deadlineAt: number,
   ): Promise<void> {
     const { apps, uses, session, clock } = this.#options;
     for (;;) {
       try {
-        const report = { address: booted.address, boot: booted.phases, user: session.incarnation };
+        const report = { address: booted.address, boot: booted.phases, user: session.incarnation, claimedBy: owner };
         await apps.update(local.name, (current) => bootSucceeded(current, id, report, clock.now()));
         break;
       } catch (error) {
@@ -222,11 +238,11 @@ export class Booter {
         await new Promise<void>((resolve) => clock.after(rewriteMs, resolve));
       }
     }
-    if (!uses.takeUp(local, id)) throw new BootError('boot_failed', 'the claim of this boot was taken away meanwhile');
+    if (!uses.takeUp(local, id)) throw new ClaimGone();
     room.serve();
   }
 
-  async #fail(local: LocalApp, room: WaitingRoom, app: App, id: string, error: unknown): Promise<void> {
+  async #fail(local: LocalApp, room: WaitingRoom, { app, id, owner }: Claim, error: unknown): Promise<void> {
     const { apps, session, clock, logger, onBoot, terminate } = this.#options;
     const failure =
       error instanceof BootError ? error : new BootError('boot_failed', error instanceof Error ? error.message : '');
@@ -244,6 +260,7 @@ export class Booter {
     }
     const termination = {
       owner: session.incarnation,
+      claimedBy: owner,
       reason: aborted ? ('stopped' as const) : ('boot_failed' as const),
       stopTimeoutMs: app.stopTimeoutMs,
     };

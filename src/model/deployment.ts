@@ -75,12 +75,14 @@ export interface ReadyReport {
   readonly boot: Readonly<Record<string, number>>;
   /** Session that booted it; becomes its first user. */
   readonly user: string;
+  /** Session under which it was claimed, where the node's session was renewed since. */
+  readonly claimedBy?: string;
 }
 
 /** A claimed boot succeeded. Unchanged where the claim is gone: its booter came late and must terminate what it started. */
 export function bootSucceeded(deployment: Deployment, id: string, report: ReadyReport, now: number): Deployment {
   const instance = findInstance(deployment, id);
-  if (instance?.state !== 'booting' || instance.owner !== report.user) return deployment;
+  if (instance?.state !== 'booting' || instance.owner !== (report.claimedBy ?? report.user)) return deployment;
   const { breaker: _reset, ...rest } = replace(deployment, id, (booting) => ({
     ...disown(move(booting, 'ready')),
     address: report.address,
@@ -105,11 +107,12 @@ export function bootFailed(
   deployment: Deployment,
   id: string,
   failure: BootFailure,
-  termination: Termination,
+  termination: Termination & { readonly claimedBy?: string },
   now: number,
 ): Deployment {
   const instance = findInstance(deployment, id);
-  if (instance?.state !== 'booting' || instance.owner !== termination.owner) return deployment;
+  const claimedBy = termination.claimedBy ?? termination.owner;
+  if (instance?.state !== 'booting' || instance.owner !== claimedBy) return deployment;
   const doomed = startTerminate(deployment, id, termination, now);
   return { ...doomed, breaker: nextBreaker(instance.failuresBefore ?? 0, failure, now) };
 }

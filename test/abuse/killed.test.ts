@@ -142,3 +142,20 @@ t.test('a dispatcher killed with -9 under a herd leaves one container, which its
     });
   }
 });
+
+t.test(
+  'a dispatcher that was frozen for longer than its session lives, while it booted, serves who waits',
+  async (t) => {
+    const installation = await install(t, {}, { hello: { env: { BOOT_DELAY_MS: '2000' } } });
+    const { child, port, log } = await spawnDaemon(t, installation, '--stop-apps');
+    const answers = herd(port, '/');
+    await until(() => log.find(({ msg }) => msg === 'booting'));
+    child.kill('SIGSTOP');
+    await new Promise((resolve) => setTimeout(resolve, 13_000));
+    child.kill('SIGCONT');
+    t.same(new Set(await answers), new Set([200]));
+    t.ok(await until(() => log.find(({ msg }) => /session lapsed/.test(String(msg)))), 'it noticed');
+    child.kill('SIGTERM');
+    t.same(await once(child, 'exit'), [0, null]);
+  },
+);
