@@ -1,5 +1,8 @@
 import type { Part } from '../part.js';
+import { aborts } from './aborts.js';
+import { cold } from './cold.js';
+import { herd } from './herd.js';
 import { warm } from './warm.js';
 
 /** Every part, in the order in which they run. */
-export const parts: readonly Part[] = [warm];
+export const parts: readonly Part[] = [warm, cold, herd, aborts];

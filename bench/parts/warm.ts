@@ -2,6 +2,7 @@ import { instancesOf } from '../admin.js';
 import { ask } from '../ask.js';
 import { type Cores, findCores } from '../cores.js';
 import { type BenchDaemon, startDaemon } from '../daemon.js';
+import { percent, times } from '../figures.js';
 import { findLoadGenerator, type LoadGenerator } from '../load.js';
 import type { LoadResult } from '../load-result.js';
 import type { Bench, Part, PartResult } from '../part.js';
@@ -144,12 +145,4 @@ function verdicts(subjects: readonly Subject[]): Verdict[] {
   return [...budgets].map(([name, budget]) =>
     atMost(`CPU per warm request ÷ ${name}`, budget, pairedRatio(cpu(subjects, own), cpu(subjects, name)), times),
   );
-}
-
-function times(ratio: number): string {
-  return `${ratio.toFixed(2)} ×`;
-}
-
-function percent(share: number): string {
-  return `${(share * 100).toFixed(1)} %`;
 }
