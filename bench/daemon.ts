@@ -27,6 +27,9 @@ export interface BenchDaemon {
   stop(): Promise<void>;
 }
 
+/** Under which the bench's containers and keys go. */
+export const cmdbName = `bench-${process.pid}`;
+
 /** Ports of processes: below those that the system gives out itself, apart from those of tests and of an installation. */
 const ports = '31000-32700';
 
@@ -61,7 +64,7 @@ function writeConfig({ dir, apps, cmdb = `lmdb:${join(dir, 'cmdb')}`, main }: Da
       listen: { http: '127.0.0.1:0' },
       admin: { listen: '127.0.0.1:0' },
       log: { level: 'info' },
-      cmdb: { url: cmdb, name: `bench-${process.pid}` },
+      cmdb: { url: cmdb, name: cmdbName },
       stateDir: join(dir, 'state'),
       apps: './apps/*.yaml',
       runtimes: { process: { ports } },

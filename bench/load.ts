@@ -32,7 +32,16 @@ export function findLoadGenerator({ others }: Cores): LoadGenerator {
     return {
       name: 'wrk',
       async run({ url, host, connections, seconds }) {
-        const options = ['-t1', `-c${connections}`, `-d${seconds}s`, '--latency', '-H', `Host: ${host}`];
+        const options = [
+          '-t1',
+          `-c${connections}`,
+          `-d${seconds}s`,
+          '--timeout',
+          '10s',
+          '--latency',
+          '-H',
+          `Host: ${host}`,
+        ];
         return readWrk(await output([wrk, ...options, url]));
       },
     };
