@@ -51,8 +51,11 @@ async function runPart({ name, run }: Part, { smoke, rounds, seconds }: BenchArg
   const interrupted = () => void processes.stopAll().then(() => process.exit(130));
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
   try {
-    return await run({ smoke, rounds, seconds, dir, processes, say });
+    const result = await run({ smoke, rounds, seconds, dir, processes, say });
+    if (result.broken?.length) for (const line of processes.complaints()) say(line);
+    return result;
   } catch (error) {
+    for (const line of processes.complaints()) say(line);
     return { tables: [], verdicts: [], broken: [`${name}: ${error instanceof Error ? error.message : String(error)}`] };
   } finally {
     await processes.stopAll();

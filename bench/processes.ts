@@ -7,6 +7,8 @@ export interface StartedProcess {
   readonly pid: number;
   /** What it writes to stdout. */
   readonly lines: Interface;
+  /** The latest lines of a log in JSON with a level of warning or above. */
+  readonly complaints: readonly string[];
   /** Rejects, naming the process and the end of what it wrote to stderr, when it ends before `stop`. Never resolves. */
   readonly ended: Promise<never>;
   /** SIGTERM, and SIGKILL when that does not help within 30 s. Re-entrant. */
@@ -15,6 +17,9 @@ export interface StartedProcess {
 
 const stopLimitMs = 30_000;
 const keptErrorBytes = 2_000;
+const keptComplaints = 5;
+/** The beginning of such a line as the dispatcher writes it. */
+const isComplaint = /^\{"level":"(?:warn|error|fatal)"/;
 
 /** The programs that a part has started; `stopAll` ends them, the last one first. */
 export class Processes {
@@ -26,6 +31,11 @@ export class Processes {
     const started = supervise(name, child);
     this.#started.push(started);
     return started;
+  }
+
+  /** The latest warnings and errors in the logs of what was started, for whoever looks into a failure. */
+  complaints(): string[] {
+    return this.#started.flatMap(({ name, complaints }) => complaints.map((line) => `${name}: ${line}`));
   }
 
   async stopAll(): Promise<void> {
@@ -47,10 +57,16 @@ function supervise(name: string, child: ChildProcess & { stdout: object | null }
   });
   // Whoever waits for it hears of it; nobody has to.
   ended.catch(() => {});
+  const complaints: string[] = [];
+  const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => {
+    if (isComplaint.test(line)) complaints.push(line);
+    if (complaints.length > keptComplaints) complaints.shift();
+  });
   return {
     name,
+    complaints,
     pid: child.pid ?? 0,
-    lines: createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', () => {}),
+    lines,
     ended,
     async stop() {
       isStopping = true;

@@ -76,7 +76,7 @@ async function measure({ processes, smoke, say }: Bench, store: Store, size: num
     // Longer than the dispatcher keeps anything that the requests have brought along.
     await sleep(smoke ? 200 : 2_000);
     const { resident, anonymous } = memoryOf(daemon.pid);
-    const idle = await idleShare(daemon.pid, smoke ? 1 : 20);
+    const idle = await idleShare(daemon.pid, smoke);
     return { startMs: daemon.startMs, findMs, lookupMs, resident, anonymous, idle };
   } finally {
     await daemon.stop();
@@ -108,10 +108,16 @@ async function timeLookups(daemon: BenchDaemon, hosts: readonly string[]): Promi
   return (((await of('sum')) - before.sum) / ((await of('count')) - before.count)) * 1_000;
 }
 
-async function idleShare(pid: number, seconds: number): Promise<number> {
-  const [before, from] = [cpuSeconds([pid]), performance.now()];
-  await sleep(seconds * 1_000);
-  return (cpuSeconds([pid]) - before) / ((performance.now() - from) / 1_000);
+/** The median over some windows: what is cleaned up after the requests falls into one or two of them. */
+async function idleShare(pid: number, smoke: boolean): Promise<number> {
+  const windowMs = smoke ? 500 : 5_000;
+  const shares: number[] = [];
+  while (shares.length < (smoke ? 2 : 6)) {
+    const [before, from] = [cpuSeconds([pid]), performance.now()];
+    await sleep(windowMs);
+    shares.push(((cpuSeconds([pid]) - before) * 1_000) / (performance.now() - from));
+  }
+  return median(shares);
 }
 
 function judge(store: string, many: number, small: Seen, large: Seen): Verdict[] {
