@@ -22,7 +22,11 @@ export function pairedRatio(own: readonly number[], other: readonly number[]): n
   return median(Array.from({ length: rounds }, (_, round) => (own[round] ?? 0) / (other[round] ?? 0)));
 }
 
-/** How far apart two series of the same thing are, as a share of the first: 0.02 is two per cent. */
-export function spread(one: readonly number[], same: readonly number[]): number {
-  return Math.abs(pairedRatio(same, one) - 1);
+/** How far apart two series of the same thing are, as shares of the first: 0.02 is two per cent. */
+export function spread(
+  one: readonly number[],
+  same: readonly number[],
+): { readonly middle: number; readonly worst: number } {
+  const apart = one.slice(0, same.length).map((value, round) => Math.abs((same[round] ?? Number.NaN) / value - 1));
+  return { middle: median(apart), worst: quantile(apart, 1) };
 }

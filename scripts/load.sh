@@ -14,10 +14,9 @@ usage: scripts/load.sh [-c CONNECTIONS] [-d SECONDS] [-r REQUESTS_PER_SECOND] [-
   -r     requests per second over all connections; as many as come back unless told
   -m     method; GET unless told
 
-It is real load on the app behind the domain: it boots if it sleeps, and it is billed, logged and rate-limited like any
-other. The first request of a sleeping app waits for its boot, so run it twice and look at the second. Every connection
-is a request in flight: above `concurrency.max` of the app they wait in its queue, above `queue.max` they are answered
-503, which shows below as non-2xx.
+It is real load on the app behind the domain, which boots if it sleeps: its first requests then wait for that, so run
+this twice and look at the second. Every connection is a request in flight: above `concurrency.max` of the app they wait
+in its queue, above `queue.max` they are answered 503, which shows below as non-2xx.
 
   scripts/load.sh hello.localhost
   scripts/load.sh -c 100 -d 30 shop.example http://127.0.0.1:80/products

@@ -64,12 +64,13 @@ async function run(bench: Bench): Promise<PartResult> {
     bench.say(`round ${round} of ${rounds}: ${subjects.length} × ${seconds} s`);
     for (const subject of subjects) subject.runs.push(await load(subject, generator, seconds));
   }
+  const apart = spread(cpu(subjects, undiciRelay.name), cpu(subjects, again));
   const notes = [
     `${connections} connections of ${generator.name}, 12 bytes from ${upstream.name}, medians of ${rounds} × ${seconds} s, ` +
       (cores.apart
         ? 'the relay on one core, load and upstream on another.'
         : 'on ONE core: only CPU per request counts.'),
-    `The same relay measured twice differs by ${percent(spread(cpu(subjects, undiciRelay.name), cpu(subjects, again)))}.`,
+    `The same relay measured twice in a round differs by ${percent(apart.middle)}, in the worst round by ${percent(apart.worst)}.`,
   ];
   const programs = missing.map(({ needs }) => needs?.package ?? '');
   if (generator.name !== 'wrk') programs.unshift('wrk');

@@ -33,8 +33,12 @@ t.test('a machine that slows down between rounds does not show in a ratio of rou
   t.ok(Number.isNaN(pairedRatio([], [])));
 });
 
-t.test('the spread of a thing with itself is how far its two series are apart', async (t) => {
-  t.equal(spread([10, 10], [10, 10]), 0);
-  t.equal(spread([10, 10, 10], [11, 11, 11]).toFixed(3), '0.100');
-  t.equal(spread([10, 10, 10], [9, 9, 9]).toFixed(3), '0.100');
-});
+t.test(
+  'the spread of a thing with itself is how far its two series are apart, in the middle and at worst',
+  async (t) => {
+    t.same(spread([10, 10], [10, 10]), { middle: 0, worst: 0 });
+    const { middle, worst } = spread([10, 10, 10], [11, 10.5, 8]);
+    t.equal(middle.toFixed(3), '0.100', 'above and below count alike');
+    t.equal(worst.toFixed(3), '0.200');
+  },
+);
