@@ -69,7 +69,7 @@ async function run(bench: Bench): Promise<PartResult> {
     `${connections} connections of ${generator.name}, 12 bytes from ${upstream.name}, medians of ${rounds} × ${seconds} s, ` +
       (cores.apart
         ? 'the relay on one core, load and upstream on another.'
-        : 'on ONE core: only CPU per request counts.'),
+        : 'nothing pinned: only CPU per request counts.'),
     `The same relay measured twice in a round differs by ${percent(apart.middle)}, in the worst round by ${percent(apart.worst)}.`,
   ];
   const programs = missing.map(({ needs }) => needs?.package ?? '');
