@@ -37,6 +37,7 @@ function sleepingApp(index: number): App {
     domains: [sleepingDomain(index)],
     runtime: 'process',
     command: ['node', `/srv/customer-${index}/server.js`],
+    overlap: true,
     env: { NODE_ENV: 'production' },
     mounts: [],
     readOnly: false,
