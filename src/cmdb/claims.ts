@@ -74,7 +74,7 @@ class Change {
 
   /** Takes back refusals in favour of apps that were refused themselves in the end. */
   acceptFreed(): void {
-    for (let before = -1; before !== this.#refused.size; ) {
+    for (let before = -1; before !== this.#refused.size;) {
       before = this.#refused.size;
       for (const name of this.#refused) {
         const { domains } = this.#apps.get(name) as App;

@@ -15,7 +15,9 @@ export function isKey(text: string): boolean {
 export function checkKey(what: string, text: string): void {
   if (isKey(text)) return;
   const shown = JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);
-  throw new RangeError(`${what} ${shown} cannot be stored: it must have 1 to ${longestKey} bytes, none a control character`);
+  throw new RangeError(
+    `${what} ${shown} cannot be stored: it must have 1 to ${longestKey} bytes, none a control character`,
+  );
 }
 
 /** The same for an app's name and all its domains. */

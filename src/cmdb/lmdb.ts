@@ -96,7 +96,9 @@ class LmdbCmdb implements Cmdb {
     return this.#read(() => {
       if ('app' in query) return this.#records.record(query.app);
       const { domain } = query;
-      const claim = this.#leadsNowhere(domain) ? domain : [domain, wildcardOf(domain)].find((name) => this.#owner(name));
+      const claim = this.#leadsNowhere(domain)
+        ? domain
+        : [domain, wildcardOf(domain)].find((name) => this.#owner(name));
       const owner = claim === undefined ? undefined : this.#owner(claim);
       return owner && { ...owner, ...this.#records.deployment(owner.app.name) };
     });

@@ -9,7 +9,8 @@ import { testApp } from '../fixtures/app.js';
 import { eventually } from '../fixtures/eventually.js';
 import { listen } from '../fixtures/raw.js';
 import { startRedis, type TestRedis } from '../fixtures/redis.js';
-import { cmdbConformance, type CmdbUnderTest } from './conformance.js';
+import { cmdbConformance } from './conformance.js';
+import type { CmdbUnderTest } from './conformance/store.js';
 
 const logger = pino({ level: 'silent' });
 
@@ -28,14 +29,26 @@ function freshOn(redis: TestRedis) {
       unreadable,
       logLength,
       open: () => openOn(t, redis.url, { name, logLength, onUnreadable: (record) => void unreadable.push(record) }),
-      async spoil(kind, app, text) {
+      async spoil(kind, key, text) {
         const client = new Redis(redis.url);
-        if (kind === 'app') await client.set(`${name}:app:{${app}}`, text);
-        else await client.hset(`${name}:deployment:{${app}}`, 'record', text);
+        if (kind === 'session') await client.hset(`${name}:sessions`, key, text ?? '');
+        else if (kind === 'deployment') await client.hset(`${name}:deployment:{${key}}`, 'record', text ?? '');
+        else await spoilText(client, kind === 'app' ? `${name}:app:{${key}}` : `${name}:domain:${key}`, text);
         client.disconnect();
+      },
+      async remnants() {
+        const client = new Redis(redis.url);
+        const keys = await client.keys(`${name}:*`);
+        client.disconnect();
+        return keys.filter((key) => ![`${name}:changes`, `${name}:nonce`].includes(key));
       },
     };
   };
+}
+
+async function spoilText(client: Redis, key: string, text: string | undefined): Promise<void> {
+  if (text === undefined) await client.del(key);
+  else await client.set(key, text);
 }
 
 t.test('the port, on a real server', async (t) => {

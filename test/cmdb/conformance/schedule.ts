@@ -1,0 +1,52 @@
+import { adopt, emptyDeployment, registerUser } from '../../../src/model/deployment.js';
+import { testApp } from '../../fixtures/app.js';
+import { testInstance } from '../../fixtures/deployment.js';
+import { app, type StoreTest } from './store.js';
+
+export function scheduleConformance(test: StoreTest): void {
+  test('an app that is due is handed to one caller and postponed', async (t, cmdb, store) => {
+    const apps = Array.from({ length: 20 }, (_, index) =>
+      testApp({ name: `app-${index}`, domains: [], idleTtlMs: 1_000 }),
+    );
+    await cmdb.apply({ put: apps, remove: [] });
+    for (const { name } of apps) {
+      await cmdb.update(name, (current) => adopt(current, testInstance({ id: `${name}-1`, lastActiveAt: 5_000 })));
+    }
+    t.same(await cmdb.due(5_999, 100), []);
+    const other = store.open();
+    const handed = await Promise.all([cmdb.due(6_000, 100), other.due(6_000, 100), cmdb.due(6_000, 100)]);
+    t.same(handed.flat().toSorted(), apps.map(({ name }) => name).toSorted());
+    t.same(await cmdb.due(10_999, 100), []);
+    t.equal((await cmdb.due(11_000, 7)).length, 7, 'no more than the limit');
+  });
+
+  test('a deadline that moved later is not handed out, one that moved earlier is', async (t, cmdb) => {
+    await cmdb.apply({ put: [app], remove: [] });
+    await cmdb.update('shop', (current) => adopt(current, testInstance({ lastActiveAt: 0 })));
+    await cmdb.update('shop', (current) => registerUser(current, 'shop-1', 'me', 5_000));
+    t.same(await cmdb.due(10_000, 10), [], 'it is in use');
+    await cmdb.apply({ put: [{ ...app, maxLifetimeMs: 15_000 }], remove: [] });
+    t.same(await cmdb.due(14_999, 10), []);
+    t.same(await cmdb.due(15_000, 10), ['shop'], 'a shorter lifetime moved the schedule');
+    await cmdb.update('shop', () => emptyDeployment('shop'));
+    t.same(await cmdb.due(99_000_000, 10), [], 'nothing is due without instances');
+  });
+
+  test('deadlines that move while they are looked at are not lost', async (t, cmdb, store) => {
+    const other = store.open();
+    await cmdb.apply({ put: [app], remove: [] });
+    for (let round = 0; round < 25; round += 1) {
+      await cmdb.update('shop', () =>
+        adopt(emptyDeployment('shop'), testInstance({ lastActiveAt: 0, users: { me: { since: 0 } } })),
+      );
+      // The entry is early; one caller moves it later while the other makes it due.
+      await Promise.all([
+        cmdb.due(11_000, 10),
+        other.update('shop', () => adopt(emptyDeployment('shop'), testInstance({ lastActiveAt: 2_000 }))),
+      ]);
+      t.same(await cmdb.due(17_000, 10), ['shop']);
+      await cmdb.update('shop', () => emptyDeployment('shop'));
+      await cmdb.due(99_000, 10);
+    }
+  });
+}
