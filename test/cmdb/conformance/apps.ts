@@ -1,6 +1,7 @@
 import { adopt, confirmGone } from '../../../src/model/deployment.js';
 import { testApp } from '../../fixtures/app.js';
 import { testInstance } from '../../fixtures/deployment.js';
+import { collect } from '../collect.js';
 import { app, names, type StoreTest } from './store.js';
 
 export function appsConformance(test: StoreTest): void {
@@ -75,5 +76,70 @@ export function appsConformance(test: StoreTest): void {
       cmdb.update('shop', (current) => current),
       { code: 'cmdb_unavailable' },
     );
+  });
+
+  test('a removed app leaves nothing behind, also when its last instance goes at the same time', async (t, cmdb, store) => {
+    const other = store.open();
+    for (let round = 0; round < 25; round += 1) {
+      await cmdb.apply({ put: [app], remove: [] });
+      await cmdb.update('shop', (current) => adopt(current, testInstance()));
+      await Promise.all([
+        cmdb.apply({ put: [], remove: ['shop'] }),
+        other.update('shop', (current) => confirmGone(current, 'shop-1')),
+      ]);
+      t.same(await store.remnants(), []);
+    }
+  });
+
+  test('an app that comes back while it goes is whole', async (t, cmdb, store) => {
+    const other = store.open();
+    for (let round = 0; round < 25; round += 1) {
+      await cmdb.apply({ put: [app], remove: [] });
+      await Promise.all([
+        cmdb.apply({ put: [], remove: ['shop'] }),
+        other.apply({ put: [{ ...app, idleTtlMs: round }], remove: [] }),
+      ]);
+      const isThere = (await cmdb.find({ app: 'shop' })) !== undefined;
+      t.same(await names(cmdb, 'all'), isThere ? ['shop'] : []);
+      t.equal((await cmdb.find({ domain: 'shop.example' })) !== undefined, isThere);
+      await cmdb.apply({ put: [], remove: ['shop'] });
+      t.same(await store.remnants(), []);
+    }
+  });
+
+  test('what no store can hold is refused with its name, before anything is written, and is not found', async (t, cmdb) => {
+    const long = 'x'.repeat(3_000);
+    for (const bad of [long, '', 'a\u0000b', 'é'.repeat(200)]) {
+      await t.rejects(cmdb.apply({ put: [app, testApp({ name: bad })], remove: [] }), {
+        name: 'RangeError',
+        message: /app .* 1 to 255 bytes/,
+      });
+      await t.rejects(cmdb.apply({ put: [app, { ...app, domains: [bad] }], remove: [] }), {
+        name: 'RangeError',
+        message: /app shop: domain/,
+      });
+      await t.rejects(
+        cmdb.update(bad, (current) => current),
+        { name: 'RangeError' },
+      );
+      t.equal(await cmdb.find({ app: bad }), undefined);
+      t.equal(await cmdb.find({ domain: bad }), undefined);
+      t.same(await cmdb.apply({ put: [], remove: [bad] }), []);
+    }
+    t.same(await names(cmdb, 'all'), []);
+    t.same(await cmdb.apply({ put: [app], remove: [] }), [], 'the store goes on');
+  });
+
+  test('many unchanged apps cost no write, and one changed among them one', async (t, cmdb) => {
+    const apps = Array.from({ length: 1_200 }, (_, index) =>
+      testApp({ name: `app-${index}`, domains: [`${index}.example`] }),
+    );
+    t.same(await cmdb.apply({ put: apps, remove: [] }), []);
+    const { position } = await cmdb.changes(undefined, AbortSignal.timeout(5_000));
+    const changed = apps.map((one, index) => (index === 777 ? { ...one, domains: ['new.example'] } : one));
+    t.same(await cmdb.apply({ put: changed, remove: [] }), []);
+    t.ok((await collect(cmdb, position, 1)).every(({ app: name }) => name === 'app-777'));
+    t.equal((await cmdb.find({ domain: 'new.example' }))?.app.name, 'app-777');
+    t.equal(await cmdb.find({ domain: '777.example' }), undefined);
   });
 }

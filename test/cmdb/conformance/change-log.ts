@@ -41,4 +41,30 @@ export function changeLogConformance(test: StoreTest): void {
       'a position of another store',
     );
   });
+
+  test('a position of another store or of no store is a lost one', async (t, cmdb, store) => {
+    await cmdb.apply({ put: [app], remove: [] });
+    const { position } = await cmdb.changes(undefined, AbortSignal.timeout(5_000));
+    const foreign = [
+      position.replace(/^[^:]*/, 'another'),
+      position.replace(/\d(?=\D*$)/, '99999999999'),
+      '',
+      '0',
+      '1',
+      '0-0',
+      '-1',
+      '1.5',
+      '0x1',
+      'NaN',
+      'nonsense',
+      ':',
+      'a:b-c',
+      ' ',
+    ];
+    for (const bad of foreign) {
+      const batch = await cmdb.changes(bad, AbortSignal.timeout(5_000));
+      t.match(batch, { lost: true, changes: [], position }, JSON.stringify(bad));
+    }
+    t.equal((await store.open().changes(position, AbortSignal.timeout(20))).lost, false);
+  });
 }

@@ -49,4 +49,29 @@ export function scheduleConformance(test: StoreTest): void {
       await cmdb.due(99_000, 10);
     }
   });
+
+  test('what is left of a removed app stays due, whatever changes of it', async (t, cmdb) => {
+    await cmdb.apply({ put: [app], remove: [] });
+    await cmdb.update('shop', (current) => adopt(current, testInstance({ lastActiveAt: 50_000 })));
+    await cmdb.apply({ put: [], remove: ['shop'] });
+    await cmdb.update('shop', (current) => registerUser(current, 'shop-1', 'me', 60_000));
+    t.same(await cmdb.due(100, 10), ['shop']);
+    await cmdb.update('shop', (current) => registerUser(current, 'shop-1', 'you', 60_000));
+    t.same(await cmdb.due(5_099, 10), []);
+    t.same(await cmdb.due(5_100, 10), ['shop']);
+  });
+
+  test('a shorter TTL that comes while an instance does is not missed', async (t, cmdb, store) => {
+    const other = store.open();
+    for (let round = 0; round < 25; round += 1) {
+      await cmdb.apply({ put: [app], remove: [] });
+      await Promise.all([
+        cmdb.update('shop', (current) => adopt(current, testInstance({ lastActiveAt: 5_000 }))),
+        other.apply({ put: [{ ...app, idleTtlMs: 1_000 }], remove: [] }),
+      ]);
+      t.same(await cmdb.due(6_000, 10), ['shop']);
+      await cmdb.update('shop', () => emptyDeployment('shop'));
+      await cmdb.due(99_000_000, 10);
+    }
+  });
 }
