@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { testApp } from '../../fixtures/app.js';
 import { collect } from '../collect.js';
 import { app, ownerOf, type StoreTest } from './store.js';
@@ -51,6 +52,7 @@ export function domainsConformance(test: StoreTest): void {
     let isDone = false;
     const watching = (async () => {
       while (!isDone) {
+        await turn();
         for (const domain of Object.keys(moves)) {
           const found = await ownerOf(other, `${domain}.example`);
           if (found !== undefined && !allowed(domain).includes(found)) t.fail(`${domain} led to ${found}`);
@@ -112,7 +114,10 @@ export function domainsConformance(test: StoreTest): void {
     const seen = new Set<string | undefined>();
     let isDone = false;
     const watching = (async () => {
-      while (!isDone) seen.add(await ownerOf(other, 'x.example'));
+      while (!isDone) {
+        await turn();
+        seen.add(await ownerOf(other, 'x.example'));
+      }
     })();
     for (let round = 0; round < 20; round += 1) {
       const [from, to] = round % 2 === 0 ? owners : owners.toReversed();
