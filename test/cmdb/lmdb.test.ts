@@ -1,4 +1,5 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -7,6 +8,7 @@ import { open as openRaw } from 'lmdb';
 import t, { type Test } from 'tap';
 import { openLmdbCmdb } from '../../src/cmdb/lmdb.js';
 import { testApp } from '../fixtures/app.js';
+import { eventually } from '../fixtures/eventually.js';
 import { collect } from './collect.js';
 import { cmdbConformance } from './conformance.js';
 import type { CmdbUnderTest } from './conformance/store.js';
@@ -89,4 +91,30 @@ t.test('a path that cannot be used is named, with what to do', async (t) => {
   t.throws(() => openLmdbCmdb({ path: join(file, 'cmdb'), onUnreadable() {} }), {
     message: /cannot open the CMDB in .*file\/cmdb: .*; make the directory writable or change cmdb/,
   });
+});
+
+t.test('a store that another process holds ends a write by its limit, and nothing is written later', async (t) => {
+  const path = await directory(t);
+  const cmdb = openLmdbCmdb({ path, onUnreadable() {}, timeLimitMs: 300 });
+  t.teardown(() => cmdb.close());
+  await cmdb.apply({ put: [testApp()], remove: [] });
+  const holding = `
+    import { open } from 'lmdb';
+    const root = open({ path: ${JSON.stringify(path)}, maxDbs: 16, encoding: 'string' });
+    root.transactionSync(() => { process.stdout.write('held'); process.kill(process.pid, 'SIGSTOP'); });
+    await root.close();`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', holding], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.teardown(() => child.kill('SIGKILL'));
+  await once(child.stdout, 'data');
+  await t.rejects(cmdb.apply({ put: [testApp({ name: 'late', domains: [] })], remove: [] }), {
+    code: 'cmdb_unavailable',
+  });
+  t.equal((await cmdb.find({ app: 'shop' }))?.app.name, 'shop', 'reading goes on');
+  const ended = once(child, 'exit');
+  child.kill('SIGCONT');
+  await ended;
+  await eventually(async () => (await cmdb.update('shop', (current) => ({ ...current }))).version !== '');
+  t.equal(await cmdb.find({ app: 'late' }), undefined);
 });
