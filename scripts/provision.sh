@@ -23,6 +23,8 @@ tar:tar
 openssl:openssl
 ps:procps
 curl:curl
+docker:docker.io
+docker-compose:docker-compose
 '
 
 missing_programs() {

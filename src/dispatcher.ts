@@ -28,7 +28,7 @@ export interface DispatcherOptions {
   readonly session: NodeSession;
   readonly router: Router;
   readonly booter: Booter;
-  readonly forwarder: Forwarder;
+  readonly forwarder: Pick<Forwarder, 'http' | 'upgrade'>;
   readonly instanceCheck: InstanceCheck;
   readonly clock: Clock;
   /** Warnings about requests; expected to be rate-limited by the caller. */

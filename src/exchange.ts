@@ -26,6 +26,7 @@ abstract class Exchange {
   cold = false;
   attempts = 0;
   serverTiming: string | undefined = undefined;
+  upstreamHeaders: string[] | undefined = undefined;
   /** Aborts when the client goes while the request waits; made only for requests that wait. */
   gone: AbortController | undefined = undefined;
   #seat: Seat | undefined;

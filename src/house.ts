@@ -6,7 +6,6 @@ import { MemoryGate } from './boot/memory-gate.js';
 import { InstanceCheck } from './boot/instance-check.js';
 import { Follower } from './check/follower.js';
 import { LocalApps } from './check/local-apps.js';
-import { isProvedDead } from './check/process-proof.js';
 import { Router } from './check/router.js';
 import { NodeSession } from './check/session.js';
 import type { SessionTiming } from './check/session-timing.js';
@@ -14,12 +13,11 @@ import { Uses } from './check/uses.js';
 import type { ChangeBatch, Cmdb } from './cmdb/cmdb.js';
 import type { Config } from './config/config.js';
 import { Dispatcher, type RequestReport } from './dispatcher.js';
-import { Forwarder } from './forward/forwarder.js';
+import type { Forwarder } from './forward/forwarder.js';
+import type { Machine } from './machine.js';
 import type { RuntimeName } from './model/app.js';
 import type { Clock } from './model/clock.js';
 import { findInstance } from './model/deployment.js';
-import type { ReadMemory } from './host-memory.js';
-import { identify } from './proc-fs.js';
 import type { Runtime } from './runtime/runtime.js';
 import { LogLimit } from './telemetry/log-limit.js';
 import type { Metrics } from './telemetry/metrics.js';
@@ -36,13 +34,17 @@ export interface HouseOptions {
   readonly config: Config;
   readonly metrics: Metrics;
   readonly clock: Clock;
+  readonly machine: Machine;
+  readonly forwarder: ForwardRoom;
   readonly logger: Logger;
   readonly sessionTiming: SessionTiming;
   readonly reconcilePeriodMs: number;
-  readonly readMemory: ReadMemory;
   /** The store is another one than before: apps have to be applied again. */
   readonly onStoreReplaced: () => void;
 }
+
+/** What the rest of the house needs of the forward room. */
+export type ForwardRoom = Pick<Forwarder, 'http' | 'upgrade' | 'endInstance' | 'close'>;
 
 /** The four rooms with what connects them; nothing runs yet. */
 export class House {
@@ -51,7 +53,7 @@ export class House {
   readonly router: Router;
   readonly uses: Uses;
   readonly booter: Booter;
-  readonly forwarder: Forwarder;
+  readonly forwarder: ForwardRoom;
   readonly terminator: Terminator;
   readonly reaper: Reaper;
   readonly memoryRelief: MemoryRelief;
@@ -61,16 +63,18 @@ export class House {
   readonly dispatcher: Dispatcher;
 
   constructor(options: HouseOptions) {
-    const { cmdb, runtimes, config, metrics, clock, logger } = options;
+    const { cmdb, runtimes, config, metrics, clock, machine, logger } = options;
+    const { process, isProvedDead, randomBytes, probe } = machine;
     const { host } = config.node;
     const apps = new LocalApps(cmdb);
     const session = new NodeSession({
       cmdb,
       host,
-      process: identify(process.pid),
-      isProvedDead: (other) => isProvedDead(other, host),
+      process,
+      isProvedDead,
       timing: options.sessionTiming,
       clock,
+      randomBytes,
       logger,
       onRenewed: (old) => void this.uses.renew(old),
       onStoreReplaced: options.onStoreReplaced,
@@ -78,7 +82,7 @@ export class House {
     this.apps = apps;
     this.session = session;
     this.router = new Router({ cmdb, apps, isComplete: () => session.storeIsComplete });
-    this.forwarder = new Forwarder({ ...config.http, trustedProxies: config.trustedProxies });
+    this.forwarder = options.forwarder;
     this.uses = new Uses({
       apps,
       session,
@@ -91,11 +95,11 @@ export class House {
     const terminator = new Terminator({ cmdb, apps, runtimes, logger, onTerminated });
     this.terminator = terminator;
     const boots = new ClaimedBoots({
-      ...{ apps, uses: this.uses, session, runtimes, host, clock, logger },
+      ...{ apps, uses: this.uses, session, runtimes, host, clock, randomBytes, probe, logger },
       terminate: (app, id) => void terminator.terminate(app, id),
       onBoot: metrics.boot.bind(metrics),
     });
-    const memory = { floorBytes: config.memory.floorBytes, read: options.readMemory, clock, logger };
+    const memory = { floorBytes: config.memory.floorBytes, read: machine.readMemory, clock, logger };
     const { uses } = this;
     this.memoryRelief = new MemoryRelief({ ...memory, cmdb, apps, uses, session, terminator, host });
     this.booter = new Booter({

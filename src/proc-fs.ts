@@ -1,8 +1,9 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { open, readdir, readFile, readlink } from 'node:fs/promises';
 
 /** State of a listening socket in /proc/net/tcp. */
 const listening = '0A';
+const filesAtOnce = 16;
 
 /** What /proc/PID/stat says. Times are clock ticks since the machine booted. */
 export interface ProcessStat {
@@ -40,6 +41,15 @@ export function bootId(): string {
   }
 }
 
+/** In which this process's pids count, such as `pid:[4026531836]`; '' where the system does not tell. */
+export function pidNamespace(): string {
+  try {
+    return readlinkSync('/proc/self/ns/pid');
+  } catch {
+    return '';
+  }
+}
+
 /** Undefined for a zombie, or where there is no such process. */
 export function statOf(pid: number): ProcessStat | undefined {
   try {
@@ -51,16 +61,21 @@ export function statOf(pid: number): ProcessStat | undefined {
 
 /** All running processes, without zombies. Reads a file per process; for rare use. */
 export async function allProcesses(): Promise<ProcessStat[]> {
-  const entries = await readdir('/proc');
-  const stats = await Promise.all(
-    entries
-      .filter((entry) => /^\d+$/.test(entry))
-      .map(async (entry) => {
-        const text = await readFile(`/proc/${entry}/stat`, 'utf8').catch(() => undefined);
-        return text === undefined ? undefined : parseStat(Number(entry), text);
-      }),
-  );
+  const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry)).map(Number);
+  const stats = await forEachProcess(pids, async (pid) => {
+    const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
+    return text === undefined ? undefined : parseStat(pid, text);
+  });
   return stats.filter((stat) => stat !== undefined);
+}
+
+/** Reads something of each process, few at a time: a file for each at once would use up the file descriptors. */
+export async function forEachProcess<T>(pids: readonly number[], read: (pid: number) => Promise<T>): Promise<T[]> {
+  const results: T[] = [];
+  for (let at = 0; at < pids.length; at += filesAtOnce) {
+    results.push(...(await Promise.all(pids.slice(at, at + filesAtOnce).map(read))));
+  }
+  return results;
 }
 
 /** Whether a process was started with `NAME=value` in its environment; false where that cannot be read. */

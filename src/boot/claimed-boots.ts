@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { LocalApp } from '../check/local-app.js';
 import type { LocalApps } from '../check/local-apps.js';
@@ -6,6 +5,7 @@ import type { NodeSession } from '../check/session.js';
 import type { Uses } from '../check/uses.js';
 import { revisionOf, type App, type RuntimeName } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
+import type { RandomBytes } from '../model/random-bytes.js';
 import {
   bootFailed,
   bootRefused,
@@ -18,6 +18,7 @@ import { RequestError } from '../model/errors.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { BootPurpose } from './boot-slots.js';
 import { BootError, bootInstance, type BootedInstance } from './instance-boot.js';
+import type { Probe } from './readiness.js';
 
 export type BootResult = 'ready' | 'failed' | 'timeout' | 'aborted';
 
@@ -29,6 +30,8 @@ export interface ClaimedBootsOptions {
   /** Name of this machine in instances. */
   readonly host: string;
   readonly clock: Clock;
+  readonly randomBytes: RandomBytes;
+  readonly probe: Probe;
   readonly logger: Logger;
   /** Ends an instance whose doom is written. */
   readonly terminate: (app: string, instanceId: string) => void;
@@ -67,7 +70,7 @@ export class ClaimedBoots {
 
   /** Writes the claim before the runtime is called. Undefined where the app may have no more: another node was first. */
   async claim(local: LocalApp, purpose: BootPurpose): Promise<Claim | undefined> {
-    const { apps, session, host, clock } = this.#options;
+    const { apps, session, host, clock, randomBytes } = this.#options;
     await session.ensureRegistered();
     const id = `${local.name}-${randomBytes(6).toString('hex')}`;
     const owner = session.incarnation;
@@ -82,7 +85,7 @@ export class ClaimedBoots {
 
   /** Never throws. */
   async carryOut(local: LocalApp, claim: Claim): Promise<BootOutcome> {
-    const { clock, logger, onBoot } = this.#options;
+    const { clock, probe, logger, onBoot } = this.#options;
     const { id, app, purpose } = claim;
     const from = clock.monotonic();
     logger.info({ app: app.name, instance: id, runtime: app.runtime, purpose }, 'booting');
@@ -90,6 +93,7 @@ export class ClaimedBoots {
       const booted = await bootInstance({
         spec: { id, app, revision: revisionOf(app) },
         runtime: this.#runtimeOf(app),
+        probe,
         clock,
         signal: this.#stop.signal,
       });

@@ -4,7 +4,7 @@ import type { BootFailure } from '../model/deployment.js';
 import type { Address } from '../model/instance.js';
 import type { InstanceSpec, Runtime } from '../runtime/runtime.js';
 import { unlessAborted } from '../unless-aborted.js';
-import { awaitReady } from './readiness.js';
+import { awaitReady, type Probe } from './readiness.js';
 
 /** Why a boot ended without a ready instance. `message` is for the operator. */
 export class BootError extends Error {
@@ -23,6 +23,7 @@ export class BootError extends Error {
 export interface InstanceBootOptions {
   readonly spec: InstanceSpec;
   readonly runtime: Runtime;
+  readonly probe: Probe;
   readonly clock: Clock;
   /** The dispatcher gives up; its reason is thrown as it is. */
   readonly signal: AbortSignal;
@@ -39,7 +40,7 @@ export interface BootedInstance {
  * or when bootTimeout has passed; the container is then still to be stopped by the caller, who may read its output before.
  */
 export async function bootInstance(options: InstanceBootOptions): Promise<BootedInstance> {
-  const { spec, runtime, clock } = options;
+  const { spec, runtime, probe, clock } = options;
   const { app, id } = spec;
   const phases: Record<string, number> = {};
   const stop = new AbortController();
@@ -59,6 +60,7 @@ export async function bootInstance(options: InstanceBootOptions): Promise<Booted
       address,
       readiness: app.readiness,
       domain: app.domains[0] ?? app.name,
+      probe,
       isListening: () => isListening(runtime, id),
       clock,
       signal,

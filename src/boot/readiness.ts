@@ -4,11 +4,18 @@ import type { Readiness } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
 import type { Address } from '../model/instance.js';
 
-export interface ReadinessOptions {
+/** Whether what listens at the address answers as `readiness` asks; one attempt, false where it fails or is aborted. */
+export type Probe = (target: ProbeTarget, signal: AbortSignal) => Promise<boolean>;
+
+export interface ProbeTarget {
   readonly address: Address;
   readonly readiness: Readiness;
   /** Host header of an HTTP check. */
   readonly domain: string;
+}
+
+export interface ReadinessOptions extends ProbeTarget {
+  readonly probe: Probe;
   /** Whether the instance's own process listens there; asked after a check succeeded. Undefined: cannot tell. */
   readonly isListening: () => Promise<boolean | undefined>;
   readonly clock: Clock;
@@ -23,16 +30,21 @@ const staysOpenMs = 3;
 
 /** Resolves when the instance can serve. Checks again with millisecond back-off; rejects with the signal's reason. */
 export async function awaitReady(options: ReadinessOptions): Promise<void> {
-  const { signal, readiness, address } = options;
+  const { signal, probe } = options;
   let pauseMs = firstPauseMs;
   for (;;) {
     signal.throwIfAborted();
-    const answers = 'http' in readiness ? await answersHttp(options, readiness.http) : await staysOpen(address, signal);
-    if (answers && (await options.isListening()) !== false) return;
+    if ((await probe(options, signal)) && (await options.isListening()) !== false) return;
     await pause(options, pauseMs);
     pauseMs = Math.min(longestPauseMs, pauseMs * 1.3);
   }
 }
+
+/** A probe over the network. */
+export const connectionProbe: Probe = (target, signal) => {
+  const { address, readiness } = target;
+  return 'http' in readiness ? answersHttp(target, readiness.http, signal) : staysOpen(address, signal);
+};
 
 function pause({ clock, signal }: ReadinessOptions, delayMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -70,7 +82,7 @@ function staysOpen({ host, port }: Address, signal: AbortSignal): Promise<boolea
   });
 }
 
-function answersHttp({ address, domain, signal }: ReadinessOptions, path: string): Promise<boolean> {
+function answersHttp({ address, domain }: ProbeTarget, path: string, signal: AbortSignal): Promise<boolean> {
   return new Promise((resolve) => {
     const request = get({
       ...address,

@@ -12,12 +12,12 @@ interface Waiter {
 
 /** The requests of one app that wait for a boot or a free place: first come, first served, bounded, and cancellable. */
 export class WaitingRoom {
-  readonly #local: LocalApp;
+  readonly local: LocalApp;
   readonly #clock: Clock;
   readonly #waiters = new Set<Waiter>();
 
   constructor(local: LocalApp, clock: Clock) {
-    this.#local = local;
+    this.local = local;
     this.#clock = clock;
   }
 
@@ -30,7 +30,7 @@ export class WaitingRoom {
    * when it fails, or the signal's reason when the client has gone; in each case nothing is left behind.
    */
   wait(signal: AbortSignal): Promise<Seat> {
-    const { app } = this.#local;
+    const { app } = this.local;
     if (signal.aborted) return Promise.reject(signal.reason as Error);
     if (this.#waiters.size >= app.queue.max) {
       return Promise.reject(new RequestError('queue_full', `${app.queue.max} requests wait for the app already.`));
@@ -51,14 +51,14 @@ export class WaitingRoom {
       };
       signal.addEventListener('abort', waiter.onAbort, { once: true });
       this.#waiters.add(waiter);
-      this.#local.waiting += 1;
+      this.local.waiting += 1;
     });
   }
 
   /** Hands free seats to whoever waits longest. */
   serve(): void {
     for (const waiter of this.#waiters) {
-      const seat = this.#local.seatForNext();
+      const seat = this.local.seatForNext();
       if (!seat) return;
       waiter.resolve(seat);
     }
@@ -71,7 +71,7 @@ export class WaitingRoom {
 
   #remove(waiter: Waiter, signal: AbortSignal): void {
     if (!this.#waiters.delete(waiter)) return;
-    this.#local.waiting -= 1;
+    this.local.waiting -= 1;
     waiter.timer.cancel();
     signal.removeEventListener('abort', waiter.onAbort);
   }

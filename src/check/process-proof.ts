@@ -1,9 +1,13 @@
 import type { Session } from '../cmdb/cmdb.js';
-import { bootId, statOf } from '../proc-fs.js';
+import { bootId, pidNamespace, statOf } from '../proc-fs.js';
 
-/** Whether a session's process on this machine is proved dead: the machine was restarted, or the pid is free or another's. */
+/**
+ * Whether a session's process on this machine is proved dead: the machine was restarted, or the pid is free or another's.
+ * Nothing is proved of a process in another container, whose pids are not those seen here.
+ */
 export function isProvedDead({ host, process }: Session, thisHost: string): boolean {
   const here = bootId();
   if (host !== thisHost || here === '' || process.bootId === '' || process.startTime === '') return false;
-  return process.bootId !== here || statOf(process.pid)?.startTime !== process.startTime;
+  if (process.bootId !== here) return true;
+  return process.pidNamespace === pidNamespace() && statOf(process.pid)?.startTime !== process.startTime;
 }

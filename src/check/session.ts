@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { Beat, Cmdb, Session } from '../cmdb/cmdb.js';
 import type { Clock, Timer } from '../model/clock.js';
+import type { RandomBytes } from '../model/random-bytes.js';
 import { RequestError } from '../model/errors.js';
 import { Liveness, type Verdict } from './liveness.js';
 import type { SessionTiming } from './session-timing.js';
@@ -14,6 +14,7 @@ export interface NodeSessionOptions {
   readonly isProvedDead: (session: Session) => boolean;
   readonly timing: SessionTiming;
   readonly clock: Clock;
+  readonly randomBytes: RandomBytes;
   readonly logger: Logger;
   /** The incarnation changed: uses registered under the old one must be registered anew before anything is sent. */
   readonly onRenewed: (oldIncarnation: string) => void;
@@ -28,7 +29,7 @@ export interface NodeSessionOptions {
 export class NodeSession {
   readonly #options: NodeSessionOptions;
   readonly #liveness: Liveness;
-  #incarnation = newIncarnation();
+  #incarnation: string;
   #beats = 0;
   #lastTickAt: number;
   #identity: string | undefined;
@@ -42,6 +43,7 @@ export class NodeSession {
 
   constructor(options: NodeSessionOptions) {
     this.#options = options;
+    this.#incarnation = this.#newIncarnation();
     this.#liveness = new Liveness(options.timing, options.isProvedDead);
     this.#lastTickAt = options.clock.monotonic();
   }
@@ -185,7 +187,7 @@ export class NodeSession {
   #renew(why: string): void {
     const old = this.#incarnation;
     this.#options.logger.warn({ why }, 'this session lapsed; registering anew');
-    this.#incarnation = newIncarnation();
+    this.#incarnation = this.#newIncarnation();
     this.#liveness.revoke(old);
     this.#beats = 0;
     this.#lastTickAt = this.#options.clock.monotonic();
@@ -197,8 +199,8 @@ export class NodeSession {
     const { host, process } = this.#options;
     return { incarnation: this.#incarnation, host, beats: this.#beats, process };
   }
-}
 
-function newIncarnation(): string {
-  return randomBytes(9).toString('base64url');
+  #newIncarnation(): string {
+    return this.#options.randomBytes(9).toString('base64url');
+  }
 }

@@ -109,7 +109,11 @@ export class Uses implements UseOwner {
   }
 
   wokeUp(use: Use): void {
-    void this.#write(use, (deployment, now) => registerUser(deployment, use.instanceId, this.#me, now));
+    void this.#write(use, (deployment, now) => {
+      // Tried again after an outage, it may come after what made it void: the use quiet again, or released.
+      if (use.quiet || !isCurrent(use)) return deployment;
+      return registerUser(deployment, use.instanceId, this.#me, now);
+    });
   }
 
   get #me(): string {
@@ -240,7 +244,10 @@ export class Uses implements UseOwner {
     }
     if (use.quiet) return;
     use.quiet = true;
-    void this.#write(use, (deployment) => quietUser(deployment, use.instanceId, this.#me, use.lastActiveAt));
+    void this.#write(use, (deployment) => {
+      if (!use.quiet || !isCurrent(use)) return deployment;
+      return quietUser(deployment, use.instanceId, this.#me, use.lastActiveAt);
+    });
   }
 
   /** Writes in the order of the calls, and again until it is written: a use left behind would keep its instance for ever. */
@@ -269,6 +276,10 @@ export class Uses implements UseOwner {
     next.then(settled, settled);
     return next;
   }
+}
+
+function isCurrent(use: Use): boolean {
+  return use.local.uses.get(use.instanceId) === use;
 }
 
 function idleLimitMs(use: Use): number {

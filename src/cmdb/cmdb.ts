@@ -24,8 +24,17 @@ export interface Session {
   readonly incarnation: string;
   readonly host: string;
   readonly beats: number;
-  /** Proof for nodes on the same machine: process id, its start time and the boot id of the machine. */
-  readonly process: { readonly pid: number; readonly startTime: string; readonly bootId: string };
+  readonly process: SessionProcess;
+}
+
+/** Proof of life for nodes on the same machine. Fields are '' where the system does not tell. */
+export interface SessionProcess {
+  readonly pid: number;
+  readonly startTime: string;
+  /** Boot id of the machine. */
+  readonly bootId: string;
+  /** In which the pid counts: another container has another one. Absent: unknown. */
+  readonly pidNamespace?: string;
 }
 
 export interface Beat {

@@ -1,15 +1,21 @@
 const networkSchemes = ['redis', 'rediss', 'redis-sentinel', 'rediss-sentinel', 'redis-cluster', 'rediss-cluster'];
 
-const schemesText = 'lmdb:PATH, redis://, rediss://, redis-sentinel:// or redis-cluster://';
+const schemesText = 'lmdb:PATH, redis://, rediss://, redis+unix://, redis-sentinel:// or redis-cluster://';
 
 const host = '(?:\\[[0-9a-fA-F:.]+\\]|[^,:/?#@\\[\\]\\s]+)(?::\\d{1,5})?';
 const networkUrl = new RegExp(`^[a-z-]+://(?:[^:@/\\s]*(?::[^:@/\\s]*)?@)?(${host}(?:,${host})*)(?:/([^?#\\s]*))?$`);
+
+/** `redis+unix://[USER:PASSWORD@]/PATH[?db=NUMBER]`: a server's UNIX socket. */
+const socketUrl = /^redis\+unix:\/\/(?:[^:@/\s]*(?::[^:@/\s]*)?@)?\/[^?#\s]+(?:\?db=\d{1,5})?$/;
 
 /** Judges scheme and shape; whether anyone answers there is another matter. */
 export function readCmdbUrl(text: string): { readonly fault?: string } {
   const scheme = /^([a-z][a-z0-9+.-]*):/.exec(text)?.[1];
   if (scheme === 'lmdb')
     return text.length > 'lmdb:'.length ? {} : { fault: 'names no directory; write lmdb:./data/cmdb' };
+  if (scheme === 'redis+unix') {
+    return socketUrl.test(text) ? {} : { fault: 'is not readable; write redis+unix:///run/redis/redis.sock?db=0' };
+  }
   if (scheme === undefined || !networkSchemes.includes(scheme)) return { fault: `must begin with ${schemesText}` };
   const [, hosts = '', path = ''] = networkUrl.exec(text) ?? [];
   if (hosts === '') {

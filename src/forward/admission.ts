@@ -9,8 +9,8 @@ export interface Admitted {
   /** The authority it is for, as sent: host and perhaps port. */
   readonly host: string;
   /**
-   * For the upstream, flat, in their order and case: without hop-by-hop headers, Host, Content-Length and what says
-   * where a request came from.
+   * For the upstream, flat, in their order and case: Host first, without hop-by-hop headers, and without what says where
+   * the request came from, which whoever forwards it appends.
    */
   readonly headers: string[];
   /** What the client, or a proxy before it, says of where the request came from; counts only from a trusted peer. */
@@ -39,14 +39,12 @@ type Treatment = (typeof treat)[keyof typeof treat];
 
 /** What is not simply passed on. Source: RFC 9110 §7.6.1, RFC 7239; `Proxy` is httpoxy (CVE-2016-5385). */
 const treatments = new Map<string, Treatment>([
-  ['connection', treat.connection],
   ['proxy-connection', treat.drop],
   ['keep-alive', treat.drop],
   ['te', treat.drop],
   ['proxy', treat.drop],
   ['transfer-encoding', treat.encoding],
   ['content-length', treat.length],
-  ['host', treat.host],
   ['expect', treat.expect],
   ['upgrade', treat.upgrade],
   ['forwarded', treat.claim],
@@ -55,6 +53,15 @@ const treatments = new Map<string, Treatment>([
   ['x-forwarded-proto', treat.claim],
   ['x-forwarded-port', treat.claim],
   ['x-real-ip', treat.claim],
+  // What most requests carry, as most clients write it: found here, it need not be compared in lower case.
+  ...[
+    ...['Accept', 'Accept-Encoding', 'Accept-Language', 'Authorization', 'Cache-Control', 'Content-Type', 'Cookie'],
+    ...['If-Modified-Since', 'If-None-Match', 'Origin', 'Pragma', 'Priority', 'Range', 'Referer', 'Sec-Fetch-Dest'],
+    ...['Sec-Fetch-Mode', 'Sec-Fetch-Site', 'Sec-Fetch-User', 'Upgrade-Insecure-Requests', 'User-Agent'],
+    ...['sec-ch-ua', 'sec-ch-ua-mobile', 'sec-ch-ua-platform'],
+  ].map((name): [string, Treatment] => [name, treat.forward]),
+  ...['Host', 'host'].map((name): [string, Treatment] => [name, treat.host]),
+  ...['Connection', 'connection'].map((name): [string, Treatment] => [name, treat.connection]),
 ]);
 
 const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']);
@@ -70,7 +77,7 @@ export function admit(req: IncomingMessage): Admitted {
   if (req.httpVersionMajor !== 1 || req.httpVersionMinor > 1)
     throw refuse(`HTTP/${req.httpVersion} is not spoken here.`);
   const { rawHeaders } = req;
-  const headers: string[] = [];
+  const headers: string[] = ['Host', ''];
   let claims: string[] | undefined;
   let host: string | undefined;
   let length: string | undefined;
@@ -125,6 +132,8 @@ export function admit(req: IncomingMessage): Admitted {
   const method = req.method ?? 'GET';
   const line = requestLine(req.url ?? '', method, host);
   if (connection !== undefined) dropNamed(headers, connection);
+  headers[1] = line.host;
+  if (length !== undefined) headers.push('Content-Length', length);
   return {
     method,
     target: line.target,
@@ -169,7 +178,7 @@ function dropNamed(headers: string[], connection: string): void {
   if (lower === 'keep-alive' || lower === 'close' || lower === 'upgrade') return;
   const named = new Set(lower.split(',').map((token) => token.trim()));
   for (const endToEnd of protectedHeaders) named.delete(endToEnd);
-  for (let index = headers.length - 2; index >= 0; index -= 2) {
+  for (let index = headers.length - 2; index >= 2; index -= 2) {
     if (named.has((headers[index] as string).toLowerCase())) headers.splice(index, 2);
   }
 }

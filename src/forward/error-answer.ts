@@ -19,7 +19,8 @@ export function answerError(req: IncomingMessage, res: ServerResponse, error: Re
   const { status, headers, body } = answerOf(error, req.headers.accept);
   // The rest of a body that nobody reads would be taken for the next request.
   if (!req.complete && hasBody(req)) res.shouldKeepAlive = false;
-  res.writeHead(status, headers);
+  // With its reason: the app's own may stand on the response already, and may be what cannot be written.
+  res.writeHead(status, STATUS_CODES[status], headers);
   res.end(body);
 }
 

@@ -12,6 +12,8 @@ interface Forwarded {
   readonly req: IncomingMessage;
   readonly admitted: Admitted;
   readonly seat: Seat;
+  /** What the upstream is told, flat; set when the request is first sent. */
+  upstreamHeaders: string[] | undefined;
   /** Nothing was sent to the client. `replayable`: the same request may be sent again. */
   onFailed(error: RequestError, replayable: boolean): void;
   /** The client got this status, or as much of it as there was. */

@@ -2,7 +2,7 @@ import { RequestError } from '../model/errors.js';
 import type { HttpExchange, UpgradeExchange } from './exchange.js';
 import { Origin } from './origin.js';
 import { RequestBody } from './request-body.js';
-import { asHandler, Transfer } from './transfer.js';
+import { Transfer } from './transfer.js';
 import { Upgrades } from './upgrade.js';
 import { Upstreams } from './upstreams.js';
 
@@ -38,20 +38,16 @@ export class Forwarder {
     }
     const limits = { maxBytes: app.maxRequestBodyBytes, idleTimeoutMs: this.#bodyIdleTimeoutMs };
     const body = admitted.hasBody ? new RequestBody(req, limits) : undefined;
-    const transfer = new Transfer(exchange, body, performance.now());
+    const transfer = new Transfer(exchange, body, this.#upstreams.of(seat));
     try {
-      this.#upstreams.of(seat).dispatch(
-        {
-          method: admitted.method as 'GET',
-          path: admitted.target,
-          headers: this.#headersOf(exchange),
-          body: body ?? null,
-          headersTimeout: app.requestTimeoutMs,
-        },
-        asHandler(transfer),
-      );
+      transfer.dispatch({
+        method: admitted.method as 'GET',
+        path: admitted.target,
+        headers: this.#headersOf(exchange),
+        body: body ?? null,
+        headersTimeout: app.requestTimeoutMs,
+      });
     } catch (error) {
-      // undici refuses what it cannot write, such as a control character in the path.
       transfer.refuse(new RequestError('bad_request', 'The request cannot be passed on.', { cause: error }));
     }
   }
@@ -69,11 +65,13 @@ export class Forwarder {
     return this.#upstreams.close();
   }
 
-  /** A copy: the exchange may have to be sent again. */
-  #headersOf({ admitted, req }: HttpExchange | UpgradeExchange): string[] {
-    const headers = ['Host', admitted.host, ...admitted.headers];
-    if (admitted.contentLength !== undefined) headers.push('Content-Length', String(admitted.contentLength));
+  /** Made once per exchange, however often it is sent. */
+  #headersOf(exchange: HttpExchange | UpgradeExchange): string[] {
+    if (exchange.upstreamHeaders) return exchange.upstreamHeaders;
+    const { admitted, req } = exchange;
+    const { headers } = admitted;
     this.#origin.append(headers, admitted, req.socket);
+    exchange.upstreamHeaders = headers;
     return headers;
   }
 }

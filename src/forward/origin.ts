@@ -6,6 +6,9 @@ interface Peer {
   /** As RFC 7239 writes it. */
   readonly node: string;
   readonly trusted: boolean;
+  /** The Forwarded header of its last request, and the host that it was for: a connection mostly asks for one. */
+  host: string;
+  forwarded: string;
 }
 
 const kPeer = Symbol('peer');
@@ -31,7 +34,7 @@ export class Origin {
   /** Appends the headers to `headers`, flat. */
   append(headers: string[], { claims, host }: Admitted, socket: Socket): void {
     const peer = this.#peerOf(socket);
-    const forwarded = `for=${peer.node};host="${host}";proto=http`;
+    const forwarded = forwardedBy(peer, host);
     if (claims === undefined || !peer.trusted) {
       headers.push(
         'X-Forwarded-For',
@@ -70,8 +73,16 @@ export class Origin {
     const address = ipv4Mapped.exec(remote)?.[1] ?? remote;
     const family = isIPv6(address) ? 'ipv6' : 'ipv4';
     const node = address === '' ? 'unknown' : family === 'ipv6' ? `"[${address}]"` : address;
-    return { address: address || 'unknown', node, trusted: address !== '' && this.#trusted.check(address, family) };
+    const trusted = address !== '' && this.#trusted.check(address, family);
+    return { address: address || 'unknown', node, trusted, host: '', forwarded: '' };
   }
+}
+
+function forwardedBy(peer: Peer, host: string): string {
+  if (peer.host === host) return peer.forwarded;
+  peer.host = host;
+  peer.forwarded = `for=${peer.node};host="${host}";proto=http`;
+  return peer.forwarded;
 }
 
 /** Repeats are one list: RFC 9110 §5.3. Underscore spellings never count. */

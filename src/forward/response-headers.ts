@@ -1,12 +1,17 @@
+import { RequestError } from '../model/errors.js';
+
 /** Meant for one connection only: RFC 9110 §7.6.1. `Trailer` stays: it announces what is passed on. */
 const hopByHop = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'te']);
 
 /** Lengths of the names above; most headers are told apart by length alone. */
 const hopByHopLengths = new Set([...hopByHop].map((name) => name.length));
 
-/** An upstream's raw headers as a flat list of strings for writeHead: order, case and repeats kept, hop-by-hop dropped. */
-export function responseHeaders(raw: readonly Buffer[]): string[] {
-  const headers: string[] = [];
+/**
+ * An upstream's raw headers as a flat list of strings for writeHead: order, case and repeats kept, hop-by-hop dropped.
+ * Throws RequestError `upstream_reset` for a coding of the body that the client would not be told of.
+ */
+export function responseHeaders(raw: readonly Buffer[], statusCode: number): string[] {
+  let headers: string[] = [];
   let named: Set<string> | undefined;
   for (let index = 0; index < raw.length; index += 2) {
     const name = (raw[index] as Buffer).toString('latin1');
@@ -14,11 +19,16 @@ export function responseHeaders(raw: readonly Buffer[]): string[] {
     if (hopByHopLengths.has(name.length)) {
       const lower = name.toLowerCase();
       if (lower === 'connection') named = tokens(named, value);
+      if (lower === 'transfer-encoding' && value.toLowerCase() !== 'chunked') {
+        throw new RequestError('upstream_reset', `The app answered with Transfer-Encoding ${JSON.stringify(value)}.`);
+      }
       if (hopByHop.has(lower)) continue;
     }
     headers.push(name, value);
   }
-  return named ? without(headers, named) : headers;
+  if (named) headers = without(headers, named);
+  // A 204 must not announce a body: a cache behind us might wait for it and take the next answer for it.
+  return statusCode === 204 ? headers.filter((_, at) => !isLength(headers[at - (at % 2)] as string)) : headers;
 }
 
 function tokens(known: Set<string> | undefined, value: string): Set<string> | undefined {
@@ -33,4 +43,21 @@ function without(headers: readonly string[], named: ReadonlySet<string>): string
     const name = (headers[index - (index % 2)] as string).toLowerCase();
     return name === 'content-length' || !named.has(name);
   });
+}
+
+function isLength(name: string): boolean {
+  return name.length === 14 && name.toLowerCase() === 'content-length';
+}
+
+const framing = new Set(['content-length', 'host', 'trailer']);
+
+/** An upstream's trailers as pairs for addTrailers, without what must not come behind a body: RFC 9110 §6.5.1. */
+export function responseTrailers(raw: readonly Buffer[]): [string, string][] {
+  const pairs: [string, string][] = [];
+  for (let index = 0; index < raw.length; index += 2) {
+    const name = (raw[index] as Buffer).toString('latin1');
+    const lower = name.toLowerCase();
+    if (!hopByHop.has(lower) && !framing.has(lower)) pairs.push([name, (raw[index + 1] as Buffer).toString('latin1')]);
+  }
+  return pairs;
 }

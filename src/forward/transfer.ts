@@ -1,36 +1,73 @@
 import type { ServerResponse } from 'node:http';
-import type { Dispatcher } from 'undici';
+import type { Client, Dispatcher } from 'undici';
 import type { CutReason, Occupant } from '../check/seat.js';
 import { RequestError } from '../model/errors.js';
 import type { ForwardOutcome, HttpExchange } from './exchange.js';
 import type { RequestBody } from './request-body.js';
-import { responseHeaders } from './response-headers.js';
+import { responseHeaders, responseTrailers } from './response-headers.js';
 import { upstreamError } from './upstream-error.js';
+import type { UpstreamPool } from './upstreams.js';
 
 const kTransfer = Symbol('transfer');
+const kListening = Symbol('listening for the end');
 
-type Carrying = ServerResponse & { [kTransfer]?: Transfer | undefined };
+type Carrying = ServerResponse & { [kTransfer]?: Transfer | undefined; [kListening]?: true };
+
+/** A reason phrase that node writes; undici reads it as UTF-8. */
+const printable = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/** undici misses the body that a 204 or 304 announced, though it never comes. */
+const lengthMismatch = 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH';
+const hasNoBody = (statusCode: number) => statusCode === 204 || statusCode === 304;
+
+/** Interim answers: as many hints are passed on, and so many taken in all, before an app is taken for mad. */
+const mostHints = 16;
+const mostInterim = 1_000;
+
+/** A body up to this long that is there at once is copied behind its header: one write costs less than two. */
+const oneWriteBytes = 8 * 1024;
 
 /**
  * One response on its way from an instance to the client, with backpressure and nothing buffered. undici calls it as its
- * handler: with the raw headers, of which order, case and repeats are kept.
+ * handler: with the raw headers, of which order, case and repeats are kept. The header waits for the end of the tick in
+ * which it came, as the first of the body, and often all of it, comes in the same one.
  */
 export class Transfer implements Occupant {
   readonly #exchange: HttpExchange;
   readonly #body: RequestBody | undefined;
+  readonly #pool: UpstreamPool;
+  readonly #client: Client;
   readonly #startedAt: number;
   #abort: ((error?: Error) => void) | undefined;
   #resume: (() => void) | undefined;
   #ended = false;
+  /** The header while it waits. */
+  #headers: string[] | undefined;
+  #statusCode = 0;
+  #statusText = '';
+  /** The first of the body, while it waits with the header. */
+  #first: Buffer | undefined;
+  #interim = 0;
 
-  constructor(exchange: HttpExchange, body: RequestBody | undefined, startedAt: number) {
+  constructor(exchange: HttpExchange, body: RequestBody | undefined, pool: UpstreamPool) {
     this.#exchange = exchange;
     this.#body = body;
-    this.#startedAt = startedAt;
+    this.#pool = pool;
+    this.#client = pool.take();
+    this.#startedAt = performance.now();
     const res: Carrying = exchange.res;
     res[kTransfer] = this;
-    res.on('close', onClose);
+    if (!res[kListening]) {
+      res[kListening] = true;
+      res.on('close', onClose);
+    }
     exchange.seat.occupant = this;
+  }
+
+  /** Hands the request to a connection. Throws where undici cannot write it, such as a control character in the path. */
+  dispatch(options: Dispatcher.DispatchOptions): void {
+    // undici takes handlers of this older form as they are; its types only name the newer one.
+    this.#client.dispatch(options, this as unknown as Dispatcher.DispatchHandler);
   }
 
   onConnect(abort: (error?: Error) => void): void {
@@ -45,20 +82,26 @@ export class Transfer implements Occupant {
     const { res, req, serverTiming } = this.#exchange;
     if (statusCode < 200) return this.#inform(statusCode, raw);
     this.#resume = resume;
-    const headers = responseHeaders(raw);
+    const headers = responseHeaders(raw, statusCode);
     if (serverTiming !== undefined) {
       headers.push('Server-Timing', `${serverTiming}, ttfb;dur=${(performance.now() - this.#startedAt).toFixed(1)}`);
     }
     // What is left of a body that the app did not want would be taken for the next request.
     if (this.#body !== undefined && !req.complete) res.shouldKeepAlive = false;
-    res.writeHead(statusCode, statusText, headers);
-    // The first of the body usually comes in the same tick and then shares a packet with the header.
-    process.nextTick(flush, res);
+    this.#headers = headers;
+    this.#statusCode = statusCode;
+    this.#statusText = printable.test(statusText) ? statusText : '';
+    process.nextTick(flush, this);
     return true;
   }
 
   onData(chunk: Buffer): boolean {
     const { res } = this.#exchange;
+    if (this.#headers !== undefined && this.#first === undefined && chunk.length <= oneWriteBytes) {
+      this.#first = chunk;
+      return true;
+    }
+    this.#send();
     if (res.write(chunk)) return true;
     res.once('drain', onDrain);
     return false;
@@ -66,14 +109,54 @@ export class Transfer implements Occupant {
 
   onComplete(trailers: Buffer[] | null): void {
     const { res } = this.#exchange;
-    if (trailers && trailers.length > 0 && res.chunkedEncoding) res.addTrailers(pairs(trailers));
-    res.end();
+    if (trailers !== null && trailers.length > 0) {
+      this.#send();
+      if (res.chunkedEncoding) res.addTrailers(responseTrailers(trailers));
+      res.end();
+    } else if (this.#headers !== undefined) this.#sendWhole();
+    else res.end();
     this.#finish('complete');
+  }
+
+  /** Sends what waited, if anything still does. */
+  flush(): void {
+    if (this.#ended || this.#headers === undefined) return;
+    const isAlone = this.#first === undefined;
+    try {
+      this.#send();
+      if (isAlone) this.#exchange.res.flushHeaders();
+    } catch (error) {
+      this.#abort?.(error as Error);
+    }
+  }
+
+  #send(): void {
+    if (this.#headers === undefined) return;
+    this.#writeHead();
+    if (this.#first === undefined) return;
+    this.#exchange.res.write(this.#first);
+    this.#first = undefined;
+  }
+
+  /** Header and body in one piece; as strings of bytes they share one write. */
+  #sendWhole(): void {
+    const { res } = this.#exchange;
+    this.#writeHead();
+    if (this.#first === undefined) res.end();
+    else res.end(this.#first.toString('latin1'), 'latin1');
+  }
+
+  /** Throws where node cannot write what the app sent. */
+  #writeHead(): void {
+    const headers = this.#headers;
+    this.#headers = undefined;
+    this.#exchange.res.writeHead(this.#statusCode, this.#statusText, headers);
   }
 
   onError(error: Error): void {
     if (this.#ended) return;
     const { res, admitted } = this.#exchange;
+    if (this.#isWholeWithout(error) && this.#isCompleted()) return;
     if (res.headersSent) {
       // A clean end would pass off half an answer as a whole one.
       res.destroy();
@@ -118,11 +201,29 @@ export class Transfer implements Occupant {
     this.#abort?.();
   }
 
-  /** 103 and its kind; undici itself takes no 100. */
+  #isWholeWithout(error: Error): boolean {
+    return this.#statusCode > 0 && hasNoBody(this.#statusCode) && 'code' in error && error.code === lengthMismatch;
+  }
+
+  #isCompleted(): boolean {
+    try {
+      this.onComplete(null);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** 103 and its kind; undici itself takes no 100. Neither a client that does not read nor our time are theirs without end. */
   #inform(statusCode: number, raw: Buffer[]): boolean {
-    if (statusCode !== 103) return true;
+    const { requestTimeoutMs } = this.#exchange.seat.app;
+    this.#interim += 1;
+    if (this.#interim > mostInterim)
+      throw new RequestError('upstream_reset', 'The app sent interim answers without end.');
+    if (performance.now() - this.#startedAt > requestTimeoutMs) throw new RequestError('upstream_timeout');
+    if (statusCode !== 103 || this.#interim > mostHints) return true;
     const hints: Record<string, string[]> = {};
-    const headers = responseHeaders(raw);
+    const headers = responseHeaders(raw, statusCode);
     for (let index = 0; index < headers.length; index += 2) {
       (hints[(headers[index] as string).toLowerCase()] ??= []).push(headers[index + 1] as string);
     }
@@ -146,17 +247,12 @@ export class Transfer implements Occupant {
     this.#ended = true;
     const { seat } = this.#exchange;
     const res: Carrying = this.#exchange.res;
-    res.off('close', onClose);
-    res.off('drain', onDrain);
     res[kTransfer] = undefined;
+    this.#headers = undefined;
+    this.#pool.give(this.#client);
     seat.occupant = undefined;
     seat.release();
   }
-}
-
-/** undici takes handlers of this older form as they are; its types only name the newer one. */
-export function asHandler(transfer: Transfer): Dispatcher.DispatchHandler {
-  return transfer as unknown as Dispatcher.DispatchHandler;
 }
 
 function onClose(this: Carrying): void {
@@ -167,14 +263,6 @@ function onDrain(this: Carrying): void {
   this[kTransfer]?.drained();
 }
 
-function flush(res: ServerResponse): void {
-  if (!res.writableEnded && !res.destroyed) res.flushHeaders();
-}
-
-function pairs(raw: readonly Buffer[]): [string, string][] {
-  const result: [string, string][] = [];
-  for (let index = 0; index < raw.length; index += 2) {
-    result.push([(raw[index] as Buffer).toString('latin1'), (raw[index + 1] as Buffer).toString('latin1')]);
-  }
-  return result;
+function flush(transfer: Transfer): void {
+  transfer.flush();
 }

@@ -98,7 +98,10 @@ class Attempt {
     const { socket } = this.#exchange;
     socket.off('close', this.#onClientGone);
     this.#proxyReq?.setTimeout(0);
-    const headers = responseHeaders(response.rawHeaders.map((text) => Buffer.from(text, 'latin1')));
+    const headers = responseHeaders(
+      response.rawHeaders.map((text) => Buffer.from(text, 'latin1')),
+      response.statusCode ?? 502,
+    );
     const lines = [`HTTP/1.1 ${response.statusCode} ${response.statusMessage ?? ''}`];
     for (let index = 0; index < headers.length; index += 2) lines.push(`${headers[index]}: ${headers[index + 1]}`);
     socket.write(`${lines.join('\r\n')}\r\nConnection: close\r\n\r\n`, 'latin1');

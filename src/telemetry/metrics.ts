@@ -3,9 +3,7 @@ import type { RuntimeName } from '../model/app.js';
 import type { ErrorCode } from '../model/errors.js';
 import type { HostMemory } from '../host-memory.js';
 import type { EndReason, InstanceState } from '../model/instance.js';
-
-export type Temperature = 'warm' | 'cold';
-export type RequestOutcome = 'complete' | 'client_gone' | 'upstream_gone' | 'refused';
+import { RequestMetrics, type RequestOutcome, type Temperature } from './request-metrics.js';
 
 export interface MetricsOptions {
   /** Apps beyond this many share the label `_other`, so that customers cannot grow the memory. */
@@ -16,17 +14,10 @@ const durationBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 const operationBuckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2, 10];
 const otherApp = '_other';
 
-/** Children of the metrics of one app, resolved once: looking labels up for each request costs more than counting it. */
-interface AppMetrics {
-  readonly requests: Map<string, Counter.Internal>;
-  readonly durations: Map<Temperature, Histogram.Internal<string>>;
-}
-
 /** Everything that is counted, in a registry of its own. The names are documented in docs/metrics.md. */
 export class Metrics {
   readonly registry = new Registry();
   readonly #maxApps: number;
-  readonly #apps = new Map<string, AppMetrics>();
   #instances: () => AsyncIterable<InstanceState> = async function* () {};
   #memory: () => HostMemory | undefined = () => undefined;
 
@@ -62,17 +53,7 @@ export class Metrics {
     });
   }
 
-  readonly #requests = this.#counter(
-    'fastcontainer_requests_total',
-    'Requests, by app, status code, temperature and outcome.',
-    ['app', 'code', 'temperature', 'outcome'],
-  );
-  readonly #durations = this.#histogram(
-    'fastcontainer_request_duration_seconds',
-    'From the request to the end of its answer.',
-    ['app', 'temperature'],
-    durationBuckets,
-  );
+  readonly #requests = new RequestMetrics(this.registry);
   readonly #errors = this.#counter(
     'fastcontainer_errors_total',
     'Answers given in the place of an app, by code of the error table.',
@@ -133,7 +114,7 @@ export class Metrics {
     this.#memoryWaits.inc({ result });
   }
 
-  /** One request of an app. On the warm path: no label is looked up twice. */
+  /** One request of an app. */
   request(
     app: string,
     code: number,
@@ -143,18 +124,7 @@ export class Metrics {
     error?: ErrorCode,
   ): void {
     const label = this.#labelOf(app);
-    const known = this.#appMetrics(label);
-    const key = `${code} ${temperature} ${outcome}`;
-    let counter = known.requests.get(key);
-    if (!counter)
-      known.requests.set(
-        key,
-        (counter = this.#requests.labels({ app: label, code: String(code), temperature, outcome })),
-      );
-    counter.inc();
-    let duration = known.durations.get(temperature);
-    if (!duration) known.durations.set(temperature, (duration = this.#durations.labels({ app: label, temperature })));
-    duration.observe(durationMs / 1_000);
+    this.#requests.count(label, code, temperature, durationMs, outcome);
     if (error) this.#errors.inc({ app: label, error });
   }
 
@@ -191,18 +161,10 @@ export class Metrics {
   }
 
   #labelOf(app: string): string {
-    if (this.#apps.has(app)) return app;
-    if (this.#apps.size >= this.#maxApps) return otherApp;
-    this.#appMetrics(app);
+    if (this.#requests.has(app)) return app;
+    if (this.#requests.size >= this.#maxApps) return otherApp;
+    this.#requests.open(app);
     return app;
-  }
-
-  #appMetrics(label: string): AppMetrics {
-    const known = this.#apps.get(label);
-    if (known) return known;
-    const fresh: AppMetrics = { requests: new Map(), durations: new Map() };
-    this.#apps.set(label, fresh);
-    return fresh;
   }
 
   #counter(name: string, help: string, labelNames: string[]): Counter {

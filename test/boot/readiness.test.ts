@@ -1,7 +1,7 @@
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import t, { type Test } from 'tap';
-import { awaitReady } from '../../src/boot/readiness.js';
+import { awaitReady, connectionProbe } from '../../src/boot/readiness.js';
 import { systemClock } from '../../src/system-clock.js';
 
 // The system clock's timers do not keep a process alive; in the daemon its server does.
@@ -18,6 +18,7 @@ const options = (address: { host: string; port: number }, signal = new AbortCont
   address,
   readiness: { tcp: true } as const,
   domain: 'shop.example',
+  probe: connectionProbe,
   isListening: async () => undefined,
   clock: systemClock,
   signal,

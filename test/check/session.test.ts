@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { pino } from 'pino';
 import t from 'tap';
 import { NodeSession } from '../../src/check/session.js';
@@ -29,6 +30,7 @@ function setUp() {
     isProvedDead: () => false,
     timing: defaultSessionTiming,
     clock,
+    randomBytes,
     logger: pino({ level: 'silent' }),
     onRenewed: (old) => void renewed.push(old),
     onStoreReplaced: () => void (replaced += 1),

@@ -16,6 +16,20 @@ t.test('requests are counted by app, code, temperature and outcome', async (t) =
   t.match(text, /process_cpu_user_seconds_total/);
 });
 
+t.test('durations add up from bucket to bucket', async (t) => {
+  const metrics = new Metrics();
+  for (const ms of [0.5, 1, 3, 700, 90_000]) metrics.request('shop', 200, 'warm', ms, 'complete');
+  const text = await metrics.registry.metrics();
+  const bucket = (le: string) =>
+    Number(new RegExp(`_bucket\\{le="${le}",app="shop",temperature="warm"\\} (\\d+)`).exec(text)?.[1]);
+  t.same(
+    ['0.001', '0.0025', '0.005', '0.5', '1', '60', '+Inf'].map((le) => bucket(le.replace('+', '\\+'))),
+    [2, 2, 3, 3, 4, 4, 5],
+  );
+  t.match(text, /fastcontainer_request_duration_seconds_sum\{app="shop",temperature="warm"\} 90\.704/);
+  t.notMatch(text, /fastcontainer_request_duration_seconds_count\{app="shop",temperature="cold"\}/);
+});
+
 t.test('customers cannot grow the memory: apps beyond the bound share a label', async (t) => {
   const metrics = new Metrics({ maxApps: 3 });
   for (let index = 0; index < 100; index += 1) metrics.request(`app-${index}`, 200, 'warm', 1, 'complete');

@@ -5,7 +5,10 @@ import { Cluster, Redis, type RedisOptions } from 'ioredis';
 export type RedisClient = Redis | Cluster;
 
 export interface ConnectOptions {
-  /** `redis://`, `rediss://` (TLS), `redis-sentinel://h1:p,h2:p/master/db`, `redis-cluster://h1:p,h2:p`; user and password in it. */
+  /**
+   * `redis://`, `rediss://` (TLS), `redis+unix:///path?db=0`, `redis-sentinel://h1:p,h2:p/master/db`,
+   * `redis-cluster://h1:p,h2:p`; user and password in it.
+   */
   readonly url: string;
   /** PEM file of the authority that signed the server's certificate. */
   readonly caFile?: string;
@@ -16,15 +19,24 @@ export interface ConnectOptions {
 /** Replies in their plain form only. */
 type ClientOptions = Omit<RedisOptions, 'replyMapping'>;
 
-interface Target {
-  readonly scheme: string;
-  readonly nodes: readonly { readonly host: string; readonly port: number }[];
-  readonly path: readonly string[];
+interface Credentials {
   readonly username?: string;
   readonly password?: string;
 }
 
+interface Target extends Credentials {
+  readonly scheme: string;
+  readonly nodes: readonly { readonly host: string; readonly port: number }[];
+  readonly path: readonly string[];
+}
+
+interface SocketTarget extends Credentials {
+  readonly socket: string;
+  readonly db: number;
+}
+
 const pattern = /^(rediss?(?:-sentinel|-cluster)?):\/\/(?:([^:@/]*)(?::([^@/]*))?@)?([^/?]+)(?:\/([^?]*))?/;
+const socketPattern = /^redis\+unix:\/\/(?:([^:@/]*)(?::([^@/]*))?@)?(\/[^?]+)(?:\?db=(\d+))?$/;
 const defaultPorts: Record<string, number> = { sentinel: 26_379 };
 
 /**
@@ -32,14 +44,14 @@ const defaultPorts: Record<string, number> = { sentinel: 26_379 };
  * connection, and never sent again behind the caller's back: whoever wrote finds out what became of it.
  */
 export function connect(options: ConnectOptions, overrides: ClientOptions = {}): RedisClient {
-  const target = parse(options.url);
-  const tls = target.scheme.startsWith('rediss')
-    ? { tls: options.caFile ? { ca: readFileSync(options.caFile) } : {} }
-    : {};
+  const target = parseSocket(options.url) ?? parse(options.url);
+  const { username, password } = target;
   const common: ClientOptions = {
-    ...(target.username ? { username: target.username } : {}),
-    ...(target.password ? { password: target.password } : {}),
-    ...tls,
+    ...(username ? { username } : {}),
+    ...(password ? { password } : {}),
+    ...('scheme' in target && target.scheme.startsWith('rediss')
+      ? { tls: options.caFile ? { ca: readFileSync(options.caFile) } : {} }
+      : {}),
     commandTimeout: options.timeLimitMs,
     connectTimeout: options.timeLimitMs,
     enableOfflineQueue: false,
@@ -48,6 +60,7 @@ export function connect(options: ConnectOptions, overrides: ClientOptions = {}):
     retryStrategy: (attempt) => Math.min(1_000, 50 * 2 ** Math.min(attempt, 5)),
     ...overrides,
   };
+  if ('socket' in target) return new Redis({ ...common, path: target.socket, db: target.db });
   if (target.scheme.endsWith('-cluster')) {
     const { retryStrategy, ...redisOptions } = common;
     return new Cluster([...target.nodes], {
@@ -78,6 +91,19 @@ function parse(url: string): Target {
     scheme,
     nodes: hosts.split(',').map((node) => nodeOf(node, defaultPort)),
     path: path.split('/').filter(Boolean),
+    ...credentials(username, password),
+  };
+}
+
+function parseSocket(url: string): SocketTarget | undefined {
+  const match = socketPattern.exec(url);
+  if (!match) return undefined;
+  const [, username, password, socket = '', db = '0'] = match;
+  return { socket: decodeURIComponent(socket), db: Number(db), ...credentials(username, password) };
+}
+
+function credentials(username: string | undefined, password: string | undefined): Credentials {
+  return {
     ...(username ? { username: decodeURIComponent(username) } : {}),
     ...(password ? { password: decodeURIComponent(password) } : {}),
   };

@@ -25,7 +25,8 @@ export const cmdbSchema = section(
       fault: (written) => readCmdbUrl(written).fault,
       expects: 'a URL such as lmdb:./data/cmdb or redis://host:6379/0',
       description:
-        'Where the store is: `lmdb:PATH`, `redis://`, `rediss://` (TLS), `redis-sentinel://` or `redis-cluster://`.',
+        'Where the store is: `lmdb:PATH`, `redis://`, `rediss://` (TLS), `redis+unix:///PATH?db=0` (a socket), ' +
+        '`redis-sentinel://` or `redis-cluster://`.',
       examples: ['redis://:${REDIS_PASSWORD}@10.0.0.7:6379/0'],
     }),
   },

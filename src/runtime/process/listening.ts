@@ -1,5 +1,5 @@
 import type { Clock } from '../../model/clock.js';
-import { isRunning, listeningInodes, socketInodes, statOf } from '../../proc-fs.js';
+import { forEachProcess, isRunning, listeningInodes, socketInodes, statOf } from '../../proc-fs.js';
 import { membersOf, treeOf } from './members.js';
 import type { ProcessRecord } from './records.js';
 
@@ -53,7 +53,7 @@ export class Listening {
 
 /** Undefined where none was found, but not all that run could be looked into. */
 async function holdsAny(pids: readonly number[], inodes: readonly string[]): Promise<boolean | undefined> {
-  const held = await Promise.all(pids.map((pid) => socketInodes(pid)));
+  const held = await forEachProcess(pids, socketInodes);
   if (held.some((sockets) => sockets && inodes.some((inode) => sockets.has(inode)))) return true;
   return pids.some((pid, index) => held[index] === undefined && statOf(pid)) ? undefined : false;
 }

@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import {
   allProcesses,
+  forEachProcess,
   hasInEnvironment,
   identify,
   isRunning,
@@ -18,7 +19,10 @@ import type { ProcessRecord } from './records.js';
  */
 export async function membersOf(record: ProcessRecord, trustGroup = false): Promise<ProcessStat[]> {
   const all = (await allProcesses()).filter(({ pid }) => pid !== process.pid && pid > 1);
-  const marked = await Promise.all(all.map(({ pid }) => hasInEnvironment(pid, marker(record.id))));
+  const marked = await forEachProcess(
+    all.map(({ pid }) => pid),
+    (pid) => hasInEnvironment(pid, marker(record.id)),
+  );
   const members = new Map(all.filter((_, index) => marked[index]).map((stat) => [stat.pid, stat]));
   const group = ownGroup(record, trustGroup);
   for (const stat of all) if (stat.group === group) members.set(stat.pid, stat);
@@ -45,7 +49,10 @@ export async function groupLives(group: number): Promise<boolean> {
 /** The main process of an instance whose dispatcher died before it could write it down: a marked leader of a group. */
 export async function findMain(id: string): Promise<ProcessIdentity | undefined> {
   const leaders = (await allProcesses()).filter(({ pid, group }) => pid === group && pid > 1);
-  const marked = await Promise.all(leaders.map(({ pid }) => hasInEnvironment(pid, marker(id))));
+  const marked = await forEachProcess(
+    leaders.map(({ pid }) => pid),
+    (pid) => hasInEnvironment(pid, marker(id)),
+  );
   const [main] = leaders
     .filter((_, index) => marked[index])
     .toSorted((a, b) => Number(a.startTime) - Number(b.startTime) || a.pid - b.pid);

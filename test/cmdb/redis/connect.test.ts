@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
+import { Redis } from 'ioredis';
 import t, { type Test } from 'tap';
 import { openRedisCmdb, type RedisCmdbOptions } from '../../../src/cmdb/redis.js';
 import { testApp } from '../../fixtures/app.js';
@@ -42,6 +43,20 @@ t.test('TLS is verified: with the right authority it works, without one it is re
   await cmdb.update('shop', (current) => ({ ...current }));
   t.match((await waiting).changes, [{ app: 'shop' }]);
   await t.rejects(open(t, { url, timeLimitMs: 500 }).find({ app: 'shop' }), { code: 'cmdb_unavailable' });
+});
+
+t.test('a server that listens on a UNIX socket only is reached through it, with password and database', async (t) => {
+  const socket = join(folder(t), 'redis.sock');
+  const redis = await startRedis(t, '--unixsocket', socket, '--requirepass', 's3/cret');
+  if (!redis) return;
+  const cmdb = open(t, { url: `redis+unix://default:s3%2Fcret@${socket}?db=2` });
+  await eventually(async () => (await cmdb.apply({ put: [testApp()], remove: [] })).length === 0);
+  const tcp = new Redis({ port: redis.port, password: 's3/cret', db: 2 });
+  t.teardown(() => tcp.disconnect());
+  t.not(await tcp.dbsize(), 0, 'it is in the database that was named');
+  await t.rejects(open(t, { url: `redis+unix://${socket}`, timeLimitMs: 500 }).find({ app: 'shop' }), {
+    code: 'cmdb_unavailable',
+  });
 });
 
 t.test('Sentinels name the server', async (t) => {

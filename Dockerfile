@@ -1,0 +1,24 @@
+# The dispatcher: docker build -t fastcontainer . (docs/docker.md says how to run it)
+
+FROM node:20-bookworm-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json ./
+# Scripts of packages are not run: what is native comes built.
+RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY tsconfig.json ./
+COPY src src
+RUN npm run build && npm prune --omit=dev --ignore-scripts --no-audit --no-fund
+
+FROM node:20-bookworm-slim
+ENV NODE_ENV=production
+WORKDIR /app
+COPY --from=build /app/package.json package.json
+COPY --from=build /app/node_modules node_modules
+COPY --from=build /app/dist/src dist/src
+COPY docker docker
+RUN mkdir -p /var/lib/fastcontainer /etc/fastcontainer && chown node:node /var/lib/fastcontainer
+USER node
+VOLUME /var/lib/fastcontainer
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["node", "/app/docker/healthcheck.js"]
+ENTRYPOINT ["node", "/app/docker/entrypoint.js"]
+CMD ["start", "--config", "/etc/fastcontainer/fastcontainer.yaml"]

@@ -1,0 +1,115 @@
+import type { Logger } from 'pino';
+import type { Session } from '../../src/cmdb/cmdb.js';
+import { AppSync } from '../../src/config/app-sync.js';
+import type { Config } from '../../src/config/config.js';
+import { type ForwardRoom, House } from '../../src/house.js';
+import type { Machine } from '../../src/machine.js';
+import type { App } from '../../src/model/app.js';
+import { Link, type LinkOptions } from './link.js';
+import type { Metrics } from '../../src/telemetry/metrics.js';
+import type { Random } from './random.js';
+import { SimCmdb } from './sim-cmdb.js';
+import type { SimProcess } from './sim-process.js';
+import type { SimRuntime } from './sim-runtime.js';
+
+export interface SimNodeOptions extends Omit<LinkOptions, 'random'> {
+  readonly host: string;
+  readonly bootSlots: number;
+  readonly random: Random;
+  readonly process: SimProcess;
+  readonly runtime: SimRuntime;
+  readonly forwarder: ForwardRoom;
+  readonly probe: Machine['probe'];
+  readonly isProvedDead: (session: Session) => boolean;
+  readonly logger: Logger;
+  readonly outageGraceMs: number;
+  /** What the files say now. */
+  readonly files: () => { readonly put: readonly App[]; readonly remove: readonly string[] };
+  /** Plants a bug into the client of the store. */
+  readonly disguise: (cmdb: SimCmdb) => SimCmdb;
+}
+
+/** One life of a whole node: the house as daemon.ts runs it, without sockets and files. */
+export class SimNode {
+  readonly process: SimProcess;
+  readonly house: House;
+  readonly links: readonly Link[];
+  readonly #cmdb: SimCmdb;
+  readonly #appSync: AppSync;
+  readonly #runtime: SimRuntime;
+  accepts = false;
+
+  constructor(options: SimNodeOptions) {
+    const { process, runtime, random, host, logger, outageGraceMs, files } = options;
+    const { clock } = process;
+    this.process = process;
+    this.#runtime = runtime;
+    const link = (name: string) => new Link({ ...options, random: random.fork(name) });
+    this.links = [link('link'), link('log')];
+    const [main, logLink] = this.links as [Link, Link];
+    const cmdb = options.disguise(new SimCmdb({ link: main, logLink, clock, random: random.fork('cmdb') }));
+    this.#cmdb = cmdb;
+    const ids = random.fork('ids');
+    this.house = new House({
+      cmdb,
+      runtimes: new Map([['process', runtime]]),
+      config: { node: { host }, boot: { concurrency: options.bootSlots, maxWaiting: 10_000 }, memory: {} } as Config,
+      metrics: silentMetrics,
+      clock,
+      machine: {
+        process: { pid: process.pid, startTime: '1', bootId: host },
+        isProvedDead: options.isProvedDead,
+        randomBytes: (size) => ids.bytes(size),
+        probe: options.probe,
+        readMemory: () => undefined,
+      },
+      forwarder: options.forwarder,
+      logger,
+      sessionTiming: { ttlMs: 10_000, beatMs: 3_000, outageGraceMs },
+      reconcilePeriodMs: 60_000,
+      onStoreReplaced: () => void this.applyFiles(),
+    });
+    this.#appSync = new AppSync({
+      applier: { apply: () => cmdb.apply(files()) },
+      identity: () => this.house.session.storeIdentity,
+      clock,
+      logger,
+    });
+  }
+
+  async start(): Promise<void> {
+    const { session, follower, reaper, reconciler, exits } = this.house;
+    exits.watch(this.#runtime);
+    await session.start();
+    await this.applyFiles();
+    follower.start();
+    await reconciler.recover().catch(() => {});
+    reaper.start();
+    reconciler.start();
+    this.accepts = true;
+  }
+
+  applyFiles(): Promise<void> {
+    return this.#appSync.apply([], true);
+  }
+
+  /** Ends when the listeners have drained, as the daemon does it on SIGTERM. */
+  async close(): Promise<void> {
+    const { dispatcher, uses, apps, session, booter, reaper, reconciler, exits, terminator, follower } = this.house;
+    dispatcher.close();
+    await uses.releaseAll(0);
+    this.#appSync.stop();
+    exits.stop();
+    await Promise.all([booter.stop(), reaper.stop(), reconciler.stop()]);
+    await terminator.settled();
+    await follower.stop();
+    await session.leave();
+    await this.#runtime.close();
+    await this.#cmdb.close();
+    for (const local of apps.values()) apps.letGo(local);
+    this.process.kill();
+  }
+}
+
+/** Counts nothing, whatever is counted. */
+const silentMetrics = new Proxy({}, { get: () => () => {} }) as Metrics;
