@@ -148,8 +148,7 @@ export class Booter {
     try {
       // Those who waited may all have gone while there was no slot.
       if (room.size === 0 || this.#stop.signal.aborted) return;
-      await session.ensureRegistered();
-      const claim = await this.#claim(local);
+      const claim = await this.#claim(local, await session.ensureRegistered());
       if (claim) await this.#carryOut(local, room, claim.app, claim.id);
     } finally {
       giveBack();
@@ -157,10 +156,9 @@ export class Booter {
   }
 
   /** Writes the claim before the runtime is called. Undefined where another node was first. */
-  async #claim(local: LocalApp): Promise<{ app: App; id: string } | undefined> {
-    const { apps, session, host, clock, randomBytes } = this.#options;
+  async #claim(local: LocalApp, owner: string): Promise<{ app: App; id: string } | undefined> {
+    const { apps, host, clock, randomBytes } = this.#options;
     const id = `${local.name}-${randomBytes(6).toString('hex')}`;
-    const owner = session.incarnation;
     let app = local.app;
     const deployment = await apps.update(local.name, (current, stored) => {
       if (!stored) return current;
