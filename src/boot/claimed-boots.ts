@@ -5,6 +5,7 @@ import type { NodeSession } from '../check/session.js';
 import type { Uses } from '../check/uses.js';
 import { revisionOf, type App, type RuntimeName } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
+import type { RandomBytes } from '../model/random-bytes.js';
 import {
   bootFailed,
   bootRefused,
@@ -14,7 +15,6 @@ import {
   startTerminate,
 } from '../model/deployment.js';
 import { RequestError } from '../model/errors.js';
-import type { RandomBytes } from '../model/random-bytes.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { BootPurpose } from './boot-slots.js';
 import { BootError, bootInstance, type BootedInstance } from './instance-boot.js';
@@ -89,9 +89,8 @@ export class ClaimedBoots {
   /** Writes the claim before the runtime is called. Undefined where the app may have no more: another node was first. */
   async claim(local: LocalApp, purpose: BootPurpose, change: ClaimChange = claimBoot): Promise<Claim | undefined> {
     const { apps, session, host, clock, randomBytes } = this.#options;
-    await session.ensureRegistered();
+    const owner = await session.ensureRegistered();
     const id = `${local.name}-${randomBytes(6).toString('hex')}`;
-    const owner = session.incarnation;
     let app = local.app;
     const deployment = await apps.update(local.name, (current, stored) => {
       if (!stored) return current;
