@@ -72,6 +72,34 @@ t.test(
   },
 );
 
+t.test('an upload that meets a dead container is sent whole to its successor', async (t) => {
+  const { port } = await startDaemon(t, await install(t, {}, { hello: { idleTtl: '10m' } }));
+  const { pid } = await askIdentity(port, 'hello.localhost');
+  process.kill(pid, 'SIGKILL');
+  await until(() => !isAlive(pid));
+  const body = Buffer.alloc(1_000_000);
+  t.match(await ask(port, 'hello.localhost', '/upload', { method: 'POST', body }), {
+    status: 200,
+    body: '{"bytes":1000000}',
+  });
+});
+
+t.test('a client that breaks off its upload while a dead container is replaced ends nothing but itself', async (t) => {
+  const { port, admin } = await startDaemon(t, await install(t, {}, { hello: { env: { BOOT_DELAY_MS: '700' } } }));
+  const { pid } = await askIdentity(port, 'hello.localhost');
+  process.kill(pid, 'SIGKILL');
+  await until(() => !isAlive(pid));
+  const gone = Array.from({ length: 20 }, () => connect(port, '127.0.0.1'));
+  for (const socket of gone) {
+    socket.on('error', () => {});
+    socket.write('POST /upload HTTP/1.1\r\nHost: hello.localhost\r\nContent-Length: 1000000\r\n\r\nhalf');
+  }
+  await until(async () => (await instances(admin, 'hello')).some(({ state }) => state === 'booting'));
+  for (const socket of gone) socket.resetAndDestroy();
+  await until(async () => (await ask(port, 'hello.localhost')).status === 200);
+  await until(async () => (await instances(admin, 'hello')).every(({ inflight }) => inflight === 0));
+});
+
 t.test('a container killed with -9 under a herd of GETs is replaced, and each of them is answered', async (t) => {
   const { port, admin } = await startDaemon(t, await install(t, {}, { hello: { concurrency: { max: herdSize } } }));
   const { pid } = await askIdentity(port, 'hello.localhost');
