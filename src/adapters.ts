@@ -19,7 +19,12 @@ export function openCmdb({ cmdb }: Config, logger: Logger): Cmdb {
 }
 
 /** Throws an Error that says what to do where the runtime cannot be used on this machine. */
-export async function openRuntime(name: 'process' | 'docker', config: Config, logger: Logger, clock: Clock): Promise<Runtime> {
+export async function openRuntime(
+  name: 'process' | 'docker',
+  config: Config,
+  logger: Logger,
+  clock: Clock,
+): Promise<Runtime> {
   const { cmdb, node, runtimes } = config;
   const { advertise } = node;
   const common = {

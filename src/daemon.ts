@@ -7,8 +7,10 @@ import type { Config } from './config/config.js';
 import { Control } from './control.js';
 import { Forwarder } from './forward/forwarder.js';
 import { createListener, type Listener } from './forward/listener.js';
+import { longestDrainMs } from './drain-time.js';
 import { type ReadMemory, readHostMemory } from './host-memory.js';
 import { House } from './house.js';
+import { keepAlive } from './keep-alive.js';
 import { thisMachine } from './machine.js';
 import type { RuntimeName } from './model/app.js';
 import type { Clock } from './model/clock.js';
@@ -34,6 +36,8 @@ export interface DaemonOptions {
   readonly timing?: Partial<DaemonTiming>;
   /** How much memory there is; this host's own where absent. */
   readonly readMemory?: ReadMemory;
+  /** It cannot go on though it had started; it is to be destroyed. */
+  readonly onFatal?: (error: Error) => void;
 }
 
 /** What `fastcontainer start` runs: one dispatcher process with its control side, or a supervisor of several. */
@@ -72,9 +76,6 @@ export async function endApps(options: DaemonOptions): Promise<void> {
 }
 
 const defaultTiming: DaemonTiming = { session: defaultSessionTiming, reconcilePeriodMs: 60_000 };
-
-/** How long this process's own requests may take to finish, where no app says more. */
-const defaultDrainMs = 1_000;
 
 /** A dispatcher process that is a whole daemon. */
 class SingleProcess implements Daemon {
@@ -237,7 +238,7 @@ class Composition {
   async #close(): Promise<void> {
     const { logger } = this.#options;
     const { dispatcher, uses } = this.#house;
-    const drainMs = Math.max(defaultDrainMs, ...this.#config.apps.map(({ drainTimeoutMs }) => drainTimeoutMs));
+    const drainMs = longestDrainMs(this.#config);
     logger.info({ drainMs }, 'draining');
     const until = this.#clock.monotonic() + drainMs;
     const deadline = this.#clock.after(drainMs, () => {
@@ -304,15 +305,5 @@ class Composition {
     });
     this.#listeners.push(listener);
     return listener.listen(address);
-  }
-}
-
-/** No timer of the rooms keeps the process alive; while it ends in good order, this does. */
-export async function keepAlive(work: Promise<void>): Promise<void> {
-  const alive = setInterval(() => {}, 1_000);
-  try {
-    await work;
-  } finally {
-    clearInterval(alive);
   }
 }
