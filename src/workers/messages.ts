@@ -28,6 +28,8 @@ export interface Answers {
 
 /** From a worker to its supervisor. */
 export type Report =
+  /** It hears orders from now on; what was sent before was lost. */
+  | { readonly kind: 'hears' }
   | { readonly kind: 'listening'; readonly http: readonly string[] }
   | { readonly kind: 'failed'; readonly error: StartError }
   | { readonly kind: 'alive'; readonly checks: Readiness['checks'] }

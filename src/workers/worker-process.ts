@@ -21,6 +21,8 @@ export class WorkerProcess {
   readonly #worker: Worker;
   readonly #clock: Clock;
   readonly #questions = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
+  /** Orders for a worker that does not hear yet. */
+  #early: Order[] | undefined = [];
   #questionId = 0;
   #heardAt: number;
   #servingSince: number | undefined;
@@ -38,7 +40,8 @@ export class WorkerProcess {
     this.listening = new Promise((resolve, reject) => {
       this.#worker.on('message', (report: Report) => {
         this.#heardAt = clock.monotonic();
-        if (report.kind === 'listening') {
+        if (report.kind === 'hears') this.#sendEarly();
+        else if (report.kind === 'listening') {
           this.#servingSince = clock.monotonic();
           resolve(report.http);
         } else if (report.kind === 'failed') reject(Object.assign(new Error(report.error.message), report.error));
@@ -82,7 +85,8 @@ export class WorkerProcess {
   }
 
   send(order: Order): void {
-    if (this.#worker.isConnected()) this.#worker.send(order, () => {});
+    if (this.#early) this.#early.push(order);
+    else if (this.#worker.isConnected()) this.#worker.send(order, () => {});
   }
 
   /** Its answer; undefined where it gives none within the limit, or ends. */
@@ -98,6 +102,12 @@ export class WorkerProcess {
 
   kill(): void {
     this.#worker.process.kill('SIGKILL');
+  }
+
+  #sendEarly(): void {
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    for (const order of early) this.send(order);
   }
 
   #question(order: (id: number) => Order, limitMs: number): Promise<unknown> {
@@ -116,7 +126,7 @@ export class WorkerProcess {
     else question?.resolve(outcome);
   }
 
-  #hear(report: Exclude<Report, { kind: 'listening' | 'failed' }>): void {
+  #hear(report: Exclude<Report, { kind: 'hears' | 'listening' | 'failed' }>): void {
     if (report.kind === 'alive') this.#checks = report.checks;
     else if (report.kind === 'answer') this.#settle(report.id, report.value);
     else this.#settle(report.id, new Error(report.message));

@@ -34,6 +34,7 @@ class Worker {
     process.once('disconnect', () => this.#orphaned());
     process.on('uncaughtException', (error: Error) => this.#fatal(error));
     process.on('unhandledRejection', (error: Error) => this.#fatal(error));
+    this.#report({ kind: 'hears' });
     // A terminal and a service manager may signal the whole group: what it means is the supervisor's to say.
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => this.#ignore(signal));
   }
