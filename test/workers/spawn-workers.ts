@@ -54,3 +54,17 @@ async function records({ dir }: Installation): Promise<ProcessRecord[]> {
   const texts = files.filter((file) => file.endsWith('.json')).map((file) => readFile(join(directory, file), 'utf8'));
   return (await Promise.all(texts)).map((text) => JSON.parse(text) as ProcessRecord);
 }
+
+/** So many at once. */
+export function many<T>(count: number, run: () => Promise<T>): Promise<T[]> {
+  return Promise.all(Array.from({ length: count }, run));
+}
+
+/** The sum of the lines of /metrics that begin like this. */
+export async function metric(admin: string, pattern: RegExp): Promise<number> {
+  const text = await (await fetch(`${admin}/metrics`)).text();
+  const lines = text.split('\n').filter((line) => pattern.test(line));
+  return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+}
+
+export const completed = /^fastcontainer_requests_total\{.*outcome="complete"/;
