@@ -170,8 +170,9 @@ export class WorkerPool {
     const stoodStill = now - this.#lookedAt > timing.heartbeatMs + timing.unresponsiveMs / 2;
     for (const worker of this.workers) {
       if (stoodStill) worker.excuse();
-      else if (now - worker.heardAt > timing.unresponsiveMs) this.#kill(worker, 'unresponsive');
+      // Loading the program is one long turn of the event loop, on a busy machine a very long one.
       else if (!worker.isServing && now - worker.forkedAt > timing.startMs) this.#kill(worker, 'start_timeout');
+      else if (worker.isServing && now - worker.heardAt > timing.unresponsiveMs) this.#kill(worker, 'unresponsive');
     }
   }
 
