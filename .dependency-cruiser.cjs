@@ -1,4 +1,4 @@
-/** The house: main → cli → daemon → house → dispatcher, admin → check, boot, forward, terminate → ports → model. */
+/** The house: main → cli → workers → daemon → house → dispatcher, admin → check, boot, forward, terminate → ports → model. */
 const steps = '^src/(check|boot|forward|terminate)/';
 const adapters = '^src/(cmdb/(lmdb|redis)|runtime/(process|docker))';
 
@@ -16,7 +16,7 @@ module.exports = {
       name: 'steps-know-ports-not-adapters',
       severity: 'error',
       from: { path: steps },
-      to: { path: [adapters, '^src/(cli|daemon|house|dispatcher|exchange|admin|config|telemetry|main)'] },
+      to: { path: [adapters, '^src/(cli|workers|adapters|control|daemon|house|dispatcher|exchange|admin|config|telemetry|main)'] },
     },
     {
       name: 'forward-and-check-stand-alone',
@@ -31,9 +31,9 @@ module.exports = {
       to: { pathNot: '^src/model/' },
     },
     {
-      name: 'only-the-daemon-knows-adapters',
+      name: 'only-the-composition-knows-adapters',
       severity: 'error',
-      from: { pathNot: [adapters, '^src/(daemon|host-checks)\\.ts$'] },
+      from: { pathNot: [adapters, '^src/(adapters|host-checks)\\.ts$'] },
       to: { path: adapters },
     },
     {
@@ -65,6 +65,12 @@ module.exports = {
       severity: 'error',
       from: { pathNot: '^src/(main|cli/)' },
       to: { path: '^src/(main\\.ts|cli/)', dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'nothing-above-the-workers',
+      severity: 'error',
+      from: { pathNot: '^src/(main|cli/|workers/)' },
+      to: { path: '^src/workers/', dependencyTypesNot: ['type-only'] },
     },
     {
       name: 'dev-dependencies-stay-out',

@@ -1,23 +1,19 @@
-import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { type Admin, createAdmin, type Readiness } from './admin/admin.js';
+import { openCmdb, openRuntime } from './adapters.js';
+import type { Readiness } from './admin/admin.js';
 import { defaultSessionTiming, type SessionTiming } from './check/session-timing.js';
 import type { Cmdb } from './cmdb/cmdb.js';
-import { openLmdbCmdb } from './cmdb/lmdb.js';
-import { openRedisCmdb } from './cmdb/redis.js';
-import { AppSync } from './config/app-sync.js';
-import { createAppApplier } from './config/apply-apps.js';
-import { lmdbPath } from './config/cmdb-url.js';
 import type { Config } from './config/config.js';
+import { Control } from './control.js';
 import { Forwarder } from './forward/forwarder.js';
 import { createListener, type Listener } from './forward/listener.js';
-import type { ReadMemory } from './host-memory.js';
+import { longestDrainMs } from './drain-time.js';
+import { type ReadMemory, readHostMemory } from './host-memory.js';
 import { House } from './house.js';
+import { keepAlive } from './keep-alive.js';
 import { thisMachine } from './machine.js';
 import type { RuntimeName } from './model/app.js';
 import type { Clock } from './model/clock.js';
-import { openDockerRuntime } from './runtime/docker.js';
-import { openProcessRuntime } from './runtime/process.js';
 import type { Runtime } from './runtime/runtime.js';
 import { systemClock } from './system-clock.js';
 import { measuredCmdb } from './telemetry/measured-cmdb.js';
@@ -40,9 +36,11 @@ export interface DaemonOptions {
   readonly timing?: Partial<DaemonTiming>;
   /** How much memory there is; this host's own where absent. */
   readonly readMemory?: ReadMemory;
+  /** It cannot go on though it had started; it is to be destroyed. */
+  readonly onFatal?: (error: Error) => void;
 }
 
-/** One dispatcher process, composed. */
+/** What `fastcontainer start` runs: one dispatcher process with its control side, or a supervisor of several. */
 export interface Daemon {
   /** Resolves to where it listens, when it accepts requests. Rejects where an address cannot be bound. */
   start(): Promise<{ readonly http: readonly string[]; readonly admin: string }>;
@@ -54,84 +52,178 @@ export interface Daemon {
   destroy(): Promise<void>;
 }
 
-/** Builds everything and starts nothing. The only place, with host-checks.ts, that knows the adapters. */
+/** One dispatcher process, with its control side, as a whole daemon. Builds everything and starts nothing. */
 export function createDaemon(options: DaemonOptions): Daemon {
+  return new SingleProcess(options);
+}
+
+/** One of several dispatcher processes of a daemon; the control side is its supervisor's. */
+export type WorkerNode = Pick<
+  Composition,
+  'start' | 'reload' | 'close' | 'destroy' | 'checks' | 'inflight' | 'metrics' | 'peerDied'
+>;
+
+export function createWorkerNode(options: DaemonOptions): WorkerNode {
   return new Composition(options);
+}
+
+/** Ends the instances of this machine, for a daemon whose workers have all ended. */
+export async function endApps(options: DaemonOptions): Promise<void> {
+  const composition = new Composition({ ...options, stopApps: true });
+  await composition.open();
+  await composition.recover();
+  await composition.close();
 }
 
 const defaultTiming: DaemonTiming = { session: defaultSessionTiming, reconcilePeriodMs: 60_000 };
 
-/** How long this process's own requests may take to finish, where no app says more. */
-const defaultDrainMs = 1_000;
+/** A dispatcher process that is a whole daemon. */
+class SingleProcess implements Daemon {
+  readonly #node: Composition;
+  readonly #control: Control;
+  #config: Config;
 
-class Composition implements Daemon {
+  constructor(options: DaemonOptions) {
+    const { config, logger, version } = options;
+    this.#config = config;
+    this.#node = new Composition(options, {
+      onStoreReplaced: () => void this.#control.apply(this.#config.apps, true),
+      onEnd: () => this.#control.close(),
+    });
+    const { cmdb, metrics } = this.#node;
+    this.#control = new Control({
+      ...{ config, version, cmdb, metrics, logger, clock: systemClock },
+      readMemory: options.readMemory ?? (() => readHostMemory()),
+      exposition: metrics.registry,
+      serving: {
+        storeIdentity: () => this.#node.storeIdentity,
+        checks: () => this.#node.checks(),
+        inflight: async () => this.#node.inflight(),
+      },
+    });
+  }
+
+  async start(): Promise<{ http: readonly string[]; admin: string }> {
+    await this.#node.open();
+    await this.#control.apply(this.#config.apps);
+    const http = await this.#node.serve();
+    return { http, admin: await this.#control.listen() };
+  }
+
+  async reload(next: Config): Promise<void> {
+    this.#config = next;
+    await this.#node.reload(next);
+    await this.#control.apply(next.apps);
+  }
+
+  close(): Promise<void> {
+    return this.#node.close();
+  }
+
+  destroy(): Promise<void> {
+    return this.#node.destroy();
+  }
+}
+
+/** What a daemon around a dispatcher process wants to know of it. */
+interface Surroundings {
+  readonly onStoreReplaced: () => void;
+  /** Drained; nothing is at hand any more after this. */
+  readonly onEnd: () => Promise<void>;
+}
+
+/** The adapters and the rooms of one dispatcher process. */
+class Composition {
+  readonly metrics = new Metrics();
+  readonly cmdb: Cmdb;
   readonly #options: DaemonOptions;
+  readonly #surroundings: Partial<Surroundings>;
   readonly #clock: Clock = systemClock;
-  readonly #metrics = new Metrics();
   readonly #runtimes = new Map<RuntimeName, Runtime>();
-  readonly #cmdb: Cmdb;
   readonly #house: House;
-  readonly #appSync: AppSync;
-  readonly #admin: Admin;
   #listeners: Listener[] = [];
   #config: Config;
   #closing: Promise<void> | undefined;
   #destroying: Promise<void> | undefined;
   #ending: Promise<void> | undefined;
 
-  constructor(options: DaemonOptions) {
+  constructor(options: DaemonOptions, surroundings: Partial<Surroundings> = {}) {
     const { config, logger } = options;
     const here = thisMachine(config.node.host);
     const machine = { ...here, readMemory: options.readMemory ?? here.readMemory };
     this.#options = options;
+    this.#surroundings = surroundings;
     this.#config = config;
     const timing = { ...defaultTiming, ...options.timing };
-    const cmdb = measuredCmdb(openCmdb(config, logger), this.#metrics, this.#clock);
-    this.#cmdb = cmdb;
+    this.cmdb = measuredCmdb(openCmdb(config, logger), this.metrics, this.#clock);
     this.#house = new House({
-      cmdb,
+      cmdb: this.cmdb,
       runtimes: this.#runtimes,
       config,
-      metrics: this.#metrics,
+      metrics: this.metrics,
       clock: this.#clock,
       machine,
       forwarder: new Forwarder({ ...config.http, trustedProxies: config.trustedProxies }),
       logger,
       sessionTiming: timing.session,
       reconcilePeriodMs: timing.reconcilePeriodMs,
-      onStoreReplaced: () => void this.#appSync.apply(this.#config.apps, true),
+      onStoreReplaced: () => surroundings.onStoreReplaced?.(),
     });
-    const applier = createAppApplier({ cmdb, manifestFile: join(config.stateDir, 'applied-apps.json'), logger });
-    const identity = () => this.#house.session.storeIdentity;
-    this.#appSync = new AppSync({ applier, identity, clock: this.#clock, logger });
-    this.#metrics.setInstanceSource(async function* () {
-      for await (const { deployment } of cmdb.list('active')) {
-        for (const { state } of deployment.instances) yield state;
-      }
-    });
-    this.#metrics.setMemorySource(machine.readMemory);
-    this.#admin = this.#createAdmin();
   }
 
-  async start(): Promise<{ http: readonly string[]; admin: string }> {
-    const { config, logger } = this.#options;
-    const { session, follower, reaper, reconciler, memoryRelief } = this.#house;
-    await this.#openRuntimes(config);
-    await session.start();
-    await this.#appSync.apply(config.apps);
-    follower.start();
+  get storeIdentity(): string | undefined {
+    return this.#house.session.storeIdentity;
+  }
+
+  /** Becomes a node of the protocol that does not serve yet. */
+  async open(): Promise<void> {
+    await this.#openRuntimes(this.#options.config);
+    await this.#house.session.start();
+  }
+
+  /** Settles what dead nodes left, where no other node of this machine does it. */
+  async recover(): Promise<void> {
+    const { session, reconciler } = this.#house;
+    if (!session.leadsHost) return;
+    const { logger } = this.#options;
     await reconciler.recover().catch((error: unknown) => logger.debug({ err: error }, 'nothing recovered yet'));
+  }
+
+  /** Resolves to where it listens. */
+  async serve(): Promise<readonly string[]> {
+    const { follower, reaper, reconciler, memoryRelief } = this.#house;
+    follower.start();
+    await this.recover();
     reaper.start();
     reconciler.start();
     memoryRelief.start();
-    const http = await Promise.all(config.listen.http.map((address) => this.#listen(address)));
-    return { http, admin: await this.#admin.listen() };
+    return Promise.all(this.#options.config.listen.http.map((address) => this.#listen(address)));
   }
 
-  async reload(next: Config, _changes: readonly string[]): Promise<void> {
+  async start(): Promise<readonly string[]> {
+    await this.open();
+    return this.serve();
+  }
+
+  async reload(next: Config): Promise<void> {
     this.#config = next;
     await this.#openRuntimes(next);
-    await this.#appSync.apply(next.apps);
+  }
+
+  checks(): Readiness['checks'] {
+    const { outage } = this.#house.session;
+    return {
+      cmdb: outage === undefined ? { ok: true } : { ok: false, detail: outage },
+      serving: this.#closing === undefined ? { ok: true } : { ok: false, detail: 'draining' },
+    };
+  }
+
+  inflight(): ReadonlyMap<string, number> {
+    return this.#house.uses.inflight();
+  }
+
+  peerDied(): Promise<void> {
+    return this.#house.reconciler.takeOver();
   }
 
   close(): Promise<void> {
@@ -147,7 +239,7 @@ class Composition implements Daemon {
   async #close(): Promise<void> {
     const { logger } = this.#options;
     const { dispatcher, uses } = this.#house;
-    const drainMs = Math.max(defaultDrainMs, ...this.#config.apps.map(({ drainTimeoutMs }) => drainTimeoutMs));
+    const drainMs = longestDrainMs(this.#config);
     logger.info({ drainMs }, 'draining');
     const until = this.#clock.monotonic() + drainMs;
     const deadline = this.#clock.after(drainMs, () => {
@@ -178,20 +270,19 @@ class Composition implements Daemon {
     const { apps, session, booter, circulator, reaper, reconciler, exits, terminator, follower, forwarder } =
       this.#house;
     const { memoryRelief } = this.#house;
-    this.#appSync.stop();
     exits.stop();
     await Promise.all([booter.stop(), circulator.stop(), memoryRelief.stop()]);
-    await Promise.all([reaper.stop(), reconciler.stop(), this.#admin.close()]);
+    await Promise.all([reaper.stop(), reconciler.stop(), this.#surroundings.onEnd?.()]);
     await terminator.settled();
     if (stopApps && session.outage === undefined) {
       const { host } = config.node;
-      await stopAll({ cmdb: this.#cmdb, apps, terminator, host, me: session.incarnation, clock: this.#clock });
+      await stopAll({ cmdb: this.cmdb, apps, terminator, host, me: session.incarnation, clock: this.#clock });
     }
     await follower.stop();
     await session.leave();
     await forwarder.close();
     await Promise.all([...this.#runtimes.values()].map((runtime) => runtime.close()));
-    await this.#cmdb.close();
+    await this.cmdb.close();
   }
 
   /** The process runtime, and what the apps run on; one that was opened stays until the end. */
@@ -199,7 +290,7 @@ class Composition implements Daemon {
     for (const name of new Set<RuntimeName>(['process', ...config.apps.map(({ runtime }) => runtime)])) {
       if (this.#runtimes.has(name) || name === 'oci') continue;
       const opened = await openRuntime(name, config, this.#options.logger, this.#clock);
-      const runtime = measuredRuntime(opened, this.#metrics, this.#clock);
+      const runtime = measuredRuntime(opened, this.metrics, this.#clock);
       this.#runtimes.set(name, runtime);
       this.#house.exits.watch(runtime);
     }
@@ -211,66 +302,9 @@ class Composition implements Daemon {
       ...this.#config.http,
       onRequest: dispatcher.handle,
       onUpgrade: dispatcher.upgrade,
-      onRefused: (error) => this.#metrics.refused(error.code),
+      onRefused: (error) => this.metrics.refused(error.code),
     });
     this.#listeners.push(listener);
     return listener.listen(address);
-  }
-
-  #createAdmin(): Admin {
-    const { config, version, logger } = this.#options;
-    return createAdmin({
-      ...config.admin,
-      version,
-      metrics: this.#metrics,
-      logger,
-      readiness: () => this.#readiness(),
-      apps: () => this.#cmdb.list('all'),
-      activeApps: () => this.#cmdb.list('active'),
-      app: (name) => this.#cmdb.find({ app: name }),
-      localUse: (instanceId) => this.#house.uses.inflight(instanceId),
-    });
-  }
-
-  #readiness(): Readiness {
-    const { outage } = this.#house.session;
-    const checks = {
-      cmdb: outage === undefined ? { ok: true } : { ok: false, detail: outage },
-      apps: this.#appSync.isApplied ? { ok: true } : { ok: false, detail: 'not yet written to the CMDB' },
-      serving: this.#closing === undefined ? { ok: true } : { ok: false, detail: 'draining' },
-    };
-    return { ready: Object.values(checks).every(({ ok }) => ok), checks };
-  }
-}
-
-function openCmdb({ cmdb }: Config, logger: Logger): Cmdb {
-  const path = lmdbPath(cmdb.url);
-  const onUnreadable = (record: string, problem: string) => {
-    logger.error({ record, problem }, 'a record in the CMDB cannot be read; it is skipped');
-  };
-  return path === undefined ? openRedisCmdb({ ...cmdb, logger, onUnreadable }) : openLmdbCmdb({ path, onUnreadable });
-}
-
-async function openRuntime(name: 'process' | 'docker', config: Config, logger: Logger, clock: Clock): Promise<Runtime> {
-  const { cmdb, node, runtimes } = config;
-  const { advertise } = node;
-  const common = {
-    cmdbName: cmdb.name,
-    logger,
-    clock,
-    ...(advertise === undefined ? {} : { advertiseHost: advertise }),
-  };
-  if (name === 'docker') return openDockerRuntime({ ...common, ...runtimes.docker });
-  const bind = advertise === undefined ? {} : { bindHost: advertise };
-  return openProcessRuntime({ ...common, ...bind, ...runtimes.process });
-}
-
-/** No timer of the rooms keeps the process alive; while it ends in good order, this does. */
-async function keepAlive(work: Promise<void>): Promise<void> {
-  const alive = setInterval(() => {}, 1_000);
-  try {
-    await work;
-  } finally {
-    clearInterval(alive);
   }
 }

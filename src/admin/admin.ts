@@ -4,7 +4,6 @@ import { connect } from 'node:net';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { RequestError } from '../model/errors.js';
-import type { Metrics } from '../telemetry/metrics.js';
 import { type AdminSource, registerApps } from './apps.js';
 import { problem } from './problem.js';
 
@@ -18,7 +17,8 @@ export interface AdminOptions extends AdminSource {
   /** Bearer token; without one everybody who reaches the address may ask. */
   readonly token?: string;
   readonly version: string;
-  readonly metrics: Metrics;
+  /** What `/metrics` answers. */
+  readonly exposition: { readonly contentType: string; metrics(): Promise<string> };
   readonly logger: Logger;
   readonly readiness: () => Readiness;
 }
@@ -52,14 +52,14 @@ export function createAdmin(options: AdminOptions): Admin {
   };
 }
 
-function registerHealth(server: FastifyInstance, { version, metrics, readiness }: AdminOptions): void {
+function registerHealth(server: FastifyInstance, { version, exposition, readiness }: AdminOptions): void {
   server.get('/healthz', async () => ({ status: 'ok', version }));
   server.get('/readyz', async (_request, reply) => {
     const { ready, checks } = readiness();
     return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not ready', checks });
   });
   server.get('/metrics', async (_request, reply) =>
-    reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
+    reply.type(exposition.contentType).send(await exposition.metrics()),
   );
 }
 

@@ -13,8 +13,8 @@ export interface AdminSource {
   readonly app: (name: string) => Promise<AppRecord | undefined>;
   /** Only those with instances. */
   readonly activeApps: () => AsyncIterable<AppRecord>;
-  /** What this node has under way to an instance. */
-  readonly localUse: (instanceId: string) => { readonly inflight: number } | undefined;
+  /** How many requests and connections this daemon has under way to each instance that it uses, by instance id. */
+  readonly inflight: () => Promise<ReadonlyMap<string, number>>;
 }
 
 const instancesQuery = {
@@ -35,13 +35,14 @@ export function registerApps(server: FastifyInstance, source: AdminSource): void
     { schema: { querystring: instancesQuery } },
     async ({ query: { app } }, reply) => {
       const instances: unknown[] = [];
+      const inflight = await source.inflight();
       if (app === undefined) {
-        for await (const record of source.activeApps()) instances.push(...instanceViews(record, source));
+        for await (const record of source.activeApps()) instances.push(...instanceViews(record, inflight));
         return instances;
       }
       const record = await source.app(app);
       if (!record) return problem(reply, 404, 'unknown_app', `There is no app ${app}.`);
-      return instanceViews(record, source);
+      return instanceViews(record, inflight);
     },
   );
 }
@@ -64,7 +65,7 @@ function appView({ app, removed, deployment }: AppRecord): unknown {
   };
 }
 
-function instanceViews({ app, deployment }: AppRecord, source: AdminSource): unknown[] {
+function instanceViews({ app, deployment }: AppRecord, inflight: ReadonlyMap<string, number>): unknown[] {
   const failed = deployment.failedReplacement;
   return deployment.instances.map((instance) => ({
     id: instance.id,
@@ -79,7 +80,7 @@ function instanceViews({ app, deployment }: AppRecord, source: AdminSource): unk
     expiresAt: time(expiresAt(instance, app)),
     lastActiveAt: time(instance.lastActiveAt),
     users: usersOf(instance),
-    inflight: source.localUse(instance.id)?.inflight ?? 0,
+    inflight: inflight.get(instance.id) ?? 0,
     boot: instance.boot,
     ...(instance.replaces ? { replaces: instance.replaces } : {}),
     ...(instance.end ? { end: { reason: instance.end.reason, since: time(instance.end.since) } } : {}),

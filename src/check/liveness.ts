@@ -69,6 +69,15 @@ export class Liveness {
     return 'silent';
   }
 
+  /** The live session of a machine that comes first in the order of incarnations; undefined where none was seen. */
+  firstOf(host: string, now: number, mayJudge: boolean): string | undefined {
+    const live = [...this.#observed.values()]
+      .filter(({ session }) => session.host === host)
+      .map(({ session }) => session.incarnation)
+      .filter((incarnation) => this.verdict(incarnation, now, mayJudge) === 'alive');
+    return live.toSorted()[0];
+  }
+
   /** Takes a session out of the store with the next beat. */
   revoke(incarnation: string): void {
     this.#revoke.add(incarnation);

@@ -72,6 +72,15 @@ export class NodeSession {
     return this.#steadySince !== undefined && clock.monotonic() - this.#steadySince >= timing.ttlMs;
   }
 
+  /**
+   * Whether this node does, of the live ones on this machine, what one of them has to do: reconcile, and settle what a
+   * dead one left. Two may think so for as long as a beat takes; that is harmless.
+   */
+  get leadsHost(): boolean {
+    const { clock, host } = this.#options;
+    return this.#liveness.firstOf(host, clock.monotonic(), this.mayJudge) === this.#incarnation;
+  }
+
   /** For one TTL after the store was replaced, what it does not know may still come: not a 404, not an orphan. */
   get storeIsComplete(): boolean {
     const { clock, timing } = this.#options;

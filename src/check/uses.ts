@@ -88,10 +88,9 @@ export class Uses implements UseOwner {
     await Promise.allSettled(this.#writes.values());
   }
 
-  /** What is under way here to an instance; undefined where this node does not use it. */
-  inflight(instanceId: string): { inflight: number } | undefined {
-    const use = this.#all().find((known) => known.instanceId === instanceId);
-    return use && { inflight: use.inflight };
+  /** What is under way here to each instance that this node uses, by instance id. */
+  inflight(): ReadonlyMap<string, number> {
+    return new Map(this.#all().map((use) => [use.instanceId, use.inflight]));
   }
 
   /** Since when nothing is under way here to an instance that this node uses; undefined where something is. */

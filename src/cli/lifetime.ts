@@ -15,6 +15,8 @@ export interface LifetimeOptions {
 export interface Lifetime {
   /** Settles once with the exit code when the process should end. Never rejects. */
   readonly ended: Promise<0 | 1>;
+  /** What was running cannot go on: destroys it (1). */
+  fail(error: Error): void;
   /** Stops listening to signals. */
   release(): void;
 }
@@ -72,6 +74,10 @@ export function superviseLifetime({ source, logger, close, destroy, reload }: Li
   for (const [event, listener] of listeners) source.on(event, listener as () => void);
   return {
     ended,
+    fail: (err) => {
+      logger.fatal({ err }, `cannot go on: ${err.message}`);
+      destroyNow();
+    },
     release: () => {
       for (const [event, listener] of listeners) source.off(event, listener as () => void);
     },

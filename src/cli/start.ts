@@ -5,8 +5,8 @@ import type { Config } from '../config/config.js';
 import { configLoader } from '../config/load-config.js';
 import { ConfigError, formatProblem } from '../config/problem.js';
 import { type ConfigWatch, watchConfig } from '../config/watch-config.js';
-import type { createDaemon, Daemon } from '../daemon.js';
-import { superviseLifetime } from './lifetime.js';
+import type { createDaemon, Daemon, DaemonOptions } from '../daemon.js';
+import { type Lifetime, superviseLifetime } from './lifetime.js';
 import { createLogger } from './logger.js';
 import { version } from './version.js';
 import { explainStartError } from './start-error.js';
@@ -23,35 +23,45 @@ export async function start(options: StartOptions, create?: typeof createDaemon)
   if (!config) return 1;
   const terminal = process.stdout.isTTY;
   const logger = await createLogger(config.log.level, terminal);
-  const construct = create ?? (await import('../daemon.js')).createDaemon;
+  const construct = create ?? (await constructorFor(config, terminal));
   const { stopApps } = options;
   let daemon: Daemon;
+  let lifetime: Lifetime | undefined;
   try {
-    daemon = construct({ config, logger, stopApps, version: version() });
+    const onFatal = (error: Error) => lifetime?.fail(error);
+    daemon = construct({ config, logger, stopApps, version: version(), onFatal });
   } catch (err) {
     logger.fatal({ err }, explainStartError(err, config));
     return 1;
   }
   let watching: ConfigWatch | undefined;
-  const lifetime = superviseLifetime({
+  lifetime = superviseLifetime({
     source: process,
     logger,
     close: () => daemon.close(),
     destroy: () => daemon.destroy(),
     reload: () => void reload(watching, logger),
   });
+  const { ended } = lifetime;
   const started = daemon.start().then(
     (addresses) => {
       announce(logger, config, addresses, terminal || isExample(config.file));
       watching = follow(daemon, logger, config, load);
-      return lifetime.ended;
+      return ended;
     },
     (err: unknown) => giveUp(daemon, logger, config, err),
   );
-  const code = await Promise.race([lifetime.ended, started]);
+  const code = await Promise.race([ended, started]);
   await watching?.close();
   lifetime.release();
   return code;
+}
+
+/** One process serves and does everything; several have a supervisor. */
+async function constructorFor({ workers }: Config, pretty: boolean): Promise<typeof createDaemon> {
+  if (workers === 1) return (await import('../daemon.js')).createDaemon;
+  const { createSupervisor } = await import('../workers/supervisor.js');
+  return (options: DaemonOptions) => createSupervisor({ ...options, pretty });
 }
 
 function printProblems(error: unknown): undefined {

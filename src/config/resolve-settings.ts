@@ -25,15 +25,12 @@ export function resolveSettings(written: MainFile, env: Environment, report: Rep
   const main = fill(mainSchema, written);
   const stateDir = resolve(main.stateDir);
   const { advertise } = main.node;
-  if (main.workers !== 1) {
-    report(['workers'], `${main.workers} is not supported yet: this version runs one process; write 1 or leave it out`);
-  }
   return {
     listen: { http: resolveListen(main, report) },
     admin: resolveAdmin(main.admin, report),
     cmdb: resolveCmdb(main.cmdb, report),
     node: { host: main.node.host ?? hostname(), ...(advertise !== undefined && { advertise }) },
-    workers: 1,
+    workers: main.workers === 'auto' ? availableParallelism() : main.workers,
     stateDir,
     runtimes: {
       process: {

@@ -44,7 +44,7 @@ export function createListener(options: ListenerOptions): Listener {
     keepAliveInitialDelay: tcpKeepAliveMs,
     insecureHTTPParser: false,
   });
-  server.maxConnections = options.maxConnections;
+  boundConnections(server, options.maxConnections);
   server.on('request', options.onRequest);
   server.on('checkContinue', options.onRequest);
   server.on('checkExpectation', options.onRequest);
@@ -62,6 +62,19 @@ export function createListener(options: ListenerOptions): Listener {
       return closed;
     },
   };
+}
+
+/**
+ * Closes what is beyond the bound. Not by `server.maxConnections`: among several workers, node:cluster hands a connection
+ * that one refuses to the next, round and round.
+ */
+function boundConnections(server: Server, max: number): void {
+  let open = 0;
+  server.on('connection', (socket) => {
+    open += 1;
+    socket.once('close', () => (open -= 1));
+    if (open > max) socket.destroy();
+  });
 }
 
 function listen(server: Server, { host, port }: { readonly host?: string; readonly port: number }): Promise<string> {

@@ -5,6 +5,7 @@ import type { App } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
 import type { Address } from '../model/instance.js';
 import { identify, isRunning, type ProcessIdentity } from '../proc-fs.js';
+import { Dispatchers } from './process/dispatchers.js';
 import { end } from './process/end.js';
 import { Exits } from './process/exits.js';
 import { Listening } from './process/listening.js';
@@ -56,6 +57,7 @@ class ProcessRuntime implements Runtime {
   readonly #ports: Ports;
   readonly #output: Output;
   readonly #exits: Exits;
+  readonly #dispatchers: Dispatchers;
   readonly #listening: Listening;
   readonly #bindHost: string;
   readonly #booting = new Map<string, Boot>();
@@ -79,6 +81,12 @@ class ProcessRuntime implements Runtime {
       onDeath: (record) => void this.#killLeftovers(record),
       onCheck: (record) => this.#followOrphan(record),
     });
+    this.#dispatchers = new Dispatchers({
+      directory: join(stateDir, 'dispatchers'),
+      cmdbName: options.cmdbName,
+      clock,
+      onDuty: () => void this.#adoptAll(),
+    });
   }
 
   async open(): Promise<void> {
@@ -89,7 +97,8 @@ class ProcessRuntime implements Runtime {
     await this.#records.open();
     await this.#ports.open();
     await this.#output.open(async (id) => (await this.#records.read(id)) !== undefined);
-    for (const record of await this.#mine()) this.#exits.adopt(await this.#resolve(record));
+    await this.#dispatchers.open();
+    if (this.#dispatchers.isEldest) await this.#adoptAll();
   }
 
   boot(spec: InstanceSpec, { signal, onPhase }: BootOptions): Promise<Address> {
@@ -120,7 +129,7 @@ class ProcessRuntime implements Runtime {
   async list(): Promise<FoundInstance[]> {
     const records = await Promise.all((await this.#mine()).map((record) => this.#resolve(record)));
     // What another dispatcher started since is watched from now on: it may die before its instances do.
-    for (const record of records) this.#exits.adopt(record);
+    if (this.#dispatchers.isEldest) for (const record of records) this.#exits.adopt(record);
     return records.map((record) => {
       const { id, app, revision, host, port } = record;
       return { id, app, revision, running: isAlive(record), address: { host, port } };
@@ -136,9 +145,19 @@ class ProcessRuntime implements Runtime {
   }
 
   async close(): Promise<void> {
+    this.#dispatchers.close();
     this.#exits.close();
     this.#output.close();
     await Promise.allSettled(this.#stopping.values());
+  }
+
+  /** Those of dispatchers that died, and those of living ones in case they do. */
+  async #adoptAll(): Promise<void> {
+    try {
+      for (const record of await this.#mine()) this.#exits.adopt(await this.#resolve(record));
+    } catch (error) {
+      this.#options.logger.warn({ err: error }, 'could not look for the instances of other dispatchers');
+    }
   }
 
   async #mine(): Promise<ProcessRecord[]> {
@@ -192,15 +211,18 @@ class ProcessRuntime implements Runtime {
     const boot = this.#booting.get(id);
     boot?.stop.abort(new Error(`instance ${id} was stopped while it booted`));
     await boot?.done;
-    const record = await this.#records.read(id);
-    if (record) await this.#remove(await this.#resolve(record), graceMs);
+    const found = await this.#records.read(id);
+    if (!found) return;
+    const record = await this.#resolve(found);
+    if (this.#isElsewhere(record)) await this.#records.write({ ...record, stopper: identify(process.pid) });
+    await this.#remove(record, graceMs);
   }
 
   /** The record goes last, so that what fails on the way can be tried again. */
   async #remove(record: ProcessRecord, graceMs: number): Promise<void> {
     const { id, port } = record;
     await end(record, { graceMs, clock: this.#options.clock });
-    await this.#output.remove(id);
+    await this.#output.remove(id, this.#isElsewhere(record) && !this.#output.isFollowed(id));
     await this.#ports.free(port, id);
     await this.#records.remove(id);
     this.#exits.forget(id);
@@ -209,6 +231,8 @@ class ProcessRuntime implements Runtime {
   /** An instance is its main process: what that left behind must not hold the port. A stop takes care of it itself. */
   async #killLeftovers(record: ProcessRecord): Promise<void> {
     if (this.#stopping.has(record.id)) return;
+    const known = await this.#records.read(record.id);
+    if (!known || (known.stopper && isRunning(known.stopper))) return;
     try {
       await end(record, { graceMs: 0, clock: this.#options.clock, trustGroup: true });
     } catch (error) {
@@ -229,10 +253,16 @@ class ProcessRuntime implements Runtime {
     return whole;
   }
 
+  /** Whether another dispatcher started it that runs: it is told of the death, and follows the output. */
+  #isElsewhere({ booter }: ProcessRecord): boolean {
+    return booter.pid !== process.pid && isRunning(booter);
+  }
+
   /** While the dispatcher that started it runs, that one writes its output to the log. */
-  #followOrphan({ id, app, booter }: ProcessRecord): void {
+  #followOrphan(record: ProcessRecord): void {
+    const { id, app } = record;
     if (this.#output.isFollowed(id)) return;
-    if (booter.pid === process.pid || !isRunning(booter)) this.#output.follow(id, app, true);
+    if (!this.#isElsewhere(record)) this.#output.follow(id, app, true);
   }
 
   #sayUnlimited({ name, limits }: App): void {

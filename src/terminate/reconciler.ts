@@ -29,13 +29,17 @@ export interface ReconcilerOptions {
 /** Grace of a container whose app is unknown. */
 const strayStopTimeoutMs = 10_000;
 
-/** Brings CMDB and runtimes together again: after a restart, a crash between two writes, a store that lost some. */
+/**
+ * Brings CMDB and runtimes together again: after a restart, a crash between two writes, a store that lost some. Of the
+ * nodes on a machine one does it at a time.
+ */
 export class Reconciler {
   readonly #options: ReconcilerOptions;
   #seen = new Set<string>();
   #timer: Timer | undefined;
   #passing: Promise<void> | undefined;
   #passes = 0;
+  #isPassing = false;
   #stopped = false;
 
   constructor(options: ReconcilerOptions) {
@@ -46,7 +50,11 @@ export class Reconciler {
     if (this.#stopped) return;
     const { clock, periodMs } = this.#options;
     this.#timer = clock.after(this.#passes < 2 ? periodMs / 10 : periodMs, () => {
-      this.#passing = this.pass().finally(() => this.start());
+      this.#isPassing = true;
+      this.#passing = this.pass().finally(() => {
+        this.#isPassing = false;
+        this.start();
+      });
     });
   }
 
@@ -54,6 +62,21 @@ export class Reconciler {
     this.#stopped = true;
     this.#timer?.cancel();
     await this.#passing;
+  }
+
+  /** A node of this machine died: what it left is settled at once, by the first of those that live. Never throws. */
+  async takeOver(): Promise<void> {
+    const { session, logger } = this.#options;
+    // Twice: the beat that is under way may have been sent before it died.
+    await session.beat();
+    await session.beat();
+    if (!session.leadsHost || session.outage !== undefined) return;
+    await this.recover().catch((error: unknown) => {
+      logger.warn({ err: error }, 'settling what a dead node left failed; trying again with the next comparison');
+    });
+    // What died with it, or just before, shows in the next two comparisons.
+    this.#passes = 0;
+    this.#restart();
   }
 
   /** Settles what dead sessions left in the CMDB (uses, claims, terminations), and boots what scale.min wants. Throws where the store is away. */
@@ -70,6 +93,7 @@ export class Reconciler {
   async pass(): Promise<void> {
     const { session, runtimes, logger } = this.#options;
     if (session.outage !== undefined || !session.mayJudge || !session.storeIsComplete) return;
+    if (!session.leadsHost) return this.#stepBack();
     try {
       await this.recover();
       const seen = new Set<string>();
@@ -79,6 +103,18 @@ export class Reconciler {
     } catch (error) {
       logger.warn({ err: error }, 'comparing the CMDB with the runtimes failed; trying again later');
     }
+  }
+
+  /** Another node of this machine compares; should it die, this one begins from the beginning. */
+  #stepBack(): void {
+    this.#seen = new Set();
+    this.#passes = 0;
+  }
+
+  #restart(): void {
+    if (!this.#timer || this.#isPassing) return;
+    this.#timer.cancel();
+    this.start();
   }
 
   async #compare(runtime: Runtime, seen: Set<string>): Promise<void> {

@@ -30,13 +30,13 @@ async function start(t: Test, overrides: Partial<AdminOptions> = {}): Promise<{ 
   const admin = createAdmin({
     listen: { host: '127.0.0.1', port: 0 },
     version: '1.2.3',
-    metrics: new Metrics(),
+    exposition: new Metrics().registry,
     logger: pino({ level: 'silent' }),
     readiness: () => ({ ready: true, checks: { cmdb: { ok: true } } }),
     apps: one,
     activeApps: one,
     app: async (name) => (name === 'shop' ? record : undefined),
-    localUse: () => ({ inflight: 7 }),
+    inflight: async () => new Map([[record.deployment.instances[0]?.id ?? '', 7]]),
     ...overrides,
   });
   t.teardown(() => admin.close());

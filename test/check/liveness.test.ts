@@ -58,3 +58,18 @@ t.test('one that no beat showed is unknown until a beat sent after the question 
   liveness.observe([session('new', 0)], 40, 30);
   t.equal(liveness.verdict('new', 41, true), 'alive');
 });
+
+t.test('the first live session of a machine leads it; one that is silent, gone or elsewhere does not', async (t) => {
+  const dead = new Set<string>();
+  const liveness = new Liveness(defaultSessionTiming, ({ incarnation }) => dead.has(incarnation));
+  const all = (beats: number) => ['c', 'b', 'a'].map((incarnation) => session(incarnation, beats));
+  liveness.observe([...all(1), { ...session('0', 1), host: 'elsewhere' }], 0, 0);
+  t.equal(liveness.firstOf('there', 0, true), 'a');
+  t.equal(liveness.firstOf('nowhere', 0, true), undefined);
+  liveness.observe([session('a', 1), session('b', 2), session('c', 2)], 12_001, 12_001);
+  t.equal(liveness.firstOf('there', 12_001, true), 'b', 'a is silent');
+  t.equal(liveness.firstOf('there', 12_001, false), 'a', 'but nobody may judge yet');
+  dead.add('b');
+  liveness.observe([session('b', 2), session('c', 3)], 13_000, 13_000);
+  t.equal(liveness.firstOf('there', 13_000, true), 'c', 'b is proved dead');
+});

@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -8,6 +8,7 @@ import { open as openRaw } from 'lmdb';
 import t, { type Test } from 'tap';
 import { openLmdbCmdb } from '../../src/cmdb/lmdb.js';
 import { testApp } from '../fixtures/app.js';
+import { until } from '../fixtures/daemon.js';
 import { eventually } from '../fixtures/eventually.js';
 import { collect } from './collect.js';
 import { cmdbConformance } from './conformance.js';
@@ -117,4 +118,36 @@ t.test('a store that another process holds ends a write by its limit, and nothin
   await ended;
   await eventually(async () => (await cmdb.update('shop', (current) => ({ ...current }))).version !== '');
   t.equal(await cmdb.find({ app: 'late' }), undefined);
+});
+
+t.test('a process stopped within a transaction holds up writes, not reads, and its death frees them', async (t) => {
+  const path = await directory(t);
+  const cmdb = openLmdbCmdb({ path, onUnreadable() {}, timeLimitMs: 60_000 });
+  t.teardown(() => cmdb.close());
+  await cmdb.apply({ put: [testApp()], remove: [] });
+  const code = `setInterval(() => {}, 1_000);
+  await cmdb.update('shop', (d) => { process.kill(process.pid, 'SIGSTOP'); return { ...d }; });`;
+  const stopped = spawn(process.execPath, ['--input-type=module', '-e', script(path, code)], { stdio: 'ignore' });
+  t.teardown(() => stopped.kill('SIGKILL'));
+  await until(async () => {
+    const stat = await readFile(`/proc/${stopped.pid}/stat`, 'utf8');
+    return / T /.test(stat.slice(stat.lastIndexOf(')'))) || undefined;
+  });
+  let written = false;
+  const writing = cmdb.update('shop', (current) => ({ ...current })).then(() => (written = true));
+  // A newcomer has to wait for the lock as well, and must not be lost either.
+  const newcomer = promisify(execFile)(process.execPath, [
+    '--input-type=module',
+    '-e',
+    script(path, `await cmdb.update('shop', (d) => ({ ...d }));`),
+  ]);
+  for (let round = 0; round < 20; round += 1) {
+    t.ok(await cmdb.find({ app: 'shop' }), 'reads go on');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  t.notOk(written);
+  stopped.kill('SIGKILL');
+  await writing;
+  await newcomer;
+  t.ok(written);
 });

@@ -102,16 +102,6 @@ const cases: [title: string, content: string, problems: string[]][] = [
     ['1 cmdb.caFile: has no use with an lmdb store'],
   ],
   [
-    'has several workers',
-    'workers: 4',
-    ['1 workers: 4 is not supported yet: this version runs one process; write 1 or leave it out'],
-  ],
-  [
-    'has a worker per core',
-    'workers: auto',
-    ['1 workers: auto is not supported yet: this version runs one process; write 1 or leave it out'],
-  ],
-  [
     'has workers of another kind',
     'workers: many',
     ['1 workers: must be a whole number from 1 to 1024, or auto, got "many"'],

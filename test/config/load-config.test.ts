@@ -69,7 +69,7 @@ listen: { http: [":80", "[::1]:8080", "localhost:0"] }
 admin: { listen: unix:run/admin.sock, token: 0123456789abcdef }
 cmdb: { url: rediss://u:p@h:1/2, name: staging, caFile: ca.pem }
 node: { host: web1, advertise: 10.0.0.5 }
-workers: 1
+workers: 3
 apps: [./one.yaml, ./more/**/*.yml]
 stateDir: /var/lib/fc
 runtimes:

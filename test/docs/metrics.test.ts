@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import t from 'tap';
 import { Metrics } from '../../src/telemetry/metrics.js';
+import { WorkerMetrics } from '../../src/telemetry/worker-metrics.js';
 
 t.test('docs/metrics.md names every metric with its type and labels', async (t) => {
   const text = await readFile('docs/metrics.md', 'utf8');
@@ -9,7 +10,9 @@ t.test('docs/metrics.md names every metric with its type and labels', async (t) 
     type,
     labels: [...labels.matchAll(/`(\w+)`/g)].map(([, label]) => label).toSorted(),
   }));
-  const registered = new Metrics().registry
+  const { registry } = new Metrics();
+  t.ok(new WorkerMetrics(registry));
+  const registered = registry
     .getMetricsAsArray()
     .filter(({ name }) => name.startsWith('fastcontainer_'))
     .map((metric) => {

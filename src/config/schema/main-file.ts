@@ -174,7 +174,9 @@ export const mainSchema = section(
       [wholeNumber({ minimum: 1, maximum: 1024, description: '', examples: [1] }), Type.Literal('auto')],
       {
         expects: 'a whole number from 1 to 1024, or auto',
-        description: 'Processes that share the port. This version supports 1 only.',
+        description:
+          'Processes that share the addresses of `listen`. `auto` is one for each processor core; more than 1 adds a ' +
+          'supervisor that replaces those that end or stand still.',
         default: 1,
         examples: [1],
       },

@@ -13,6 +13,8 @@ export interface ExitsOptions {
 
 /** How often processes that are not our children are looked at; the kernel tells of children alone. */
 const checkMs = 1_000;
+/** Deaths whose cause is remembered; the oldest are forgotten first. */
+const mostCauses = 1_000;
 
 /** Who has died, of what, and who wants to know. */
 export class Exits {
@@ -45,7 +47,7 @@ export class Exits {
     if (this.#closed) return;
     this.#children.delete(record.id);
     this.#adopted.delete(record.id);
-    this.#causes.set(record.id, cause);
+    this.#remember(record.id, cause);
     this.#options.onDeath(record);
     for (const watcher of [...this.#watchers]) watcher({ id: record.id, app: record.app, cause });
   }
@@ -79,6 +81,12 @@ export class Exits {
     this.#timer?.cancel();
     this.#watchers.clear();
     this.#adopted.clear();
+  }
+
+  #remember(id: string, cause: string): void {
+    // What another dispatcher stops is never forgotten by name here.
+    if (this.#causes.size >= mostCauses) this.#causes.delete(this.#causes.keys().next().value ?? '');
+    this.#causes.set(id, cause);
   }
 
   #check(): void {

@@ -13,6 +13,8 @@ export interface FollowerOptions {
   readonly offset: number | undefined;
   /** The kernel cannot watch the file; it is looked at every second instead. */
   readonly onUnwatchable: (error: unknown) => void;
+  /** There is no file any more; it is not followed any longer. */
+  readonly onGone: () => void;
 }
 
 /** However fast an app writes, its file is read this often and this much at a time at most. */
@@ -59,6 +61,12 @@ export class Follower {
     this.#options.lines.end();
   }
 
+  #end(): void {
+    this.stop();
+    this.#options.lines.end();
+    this.#options.onGone();
+  }
+
   #wake(): void {
     if (this.#stopped || this.#passing) return;
     this.#unwatch();
@@ -102,7 +110,9 @@ export class Follower {
   }
 
   async #readNew(): Promise<void> {
-    const file = await open(this.#options.path, 'r+').catch(() => undefined);
+    const file = await open(this.#options.path, 'r+').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT' && !this.#stopped) this.#end();
+    });
     if (!file) return;
     try {
       await this.#readFile(file);

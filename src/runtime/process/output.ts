@@ -15,6 +15,8 @@ export interface OutputOptions {
   readonly linesPerSecond: number;
 }
 
+const lastReadMs = 2_000;
+
 /**
  * Output of the instances: a file each, which the process writes to itself, so that it outlives the dispatcher. Here the
  * files are kept within their size and followed into the log.
@@ -52,7 +54,9 @@ export class Output {
     const lines = new LineLog({ logger: logger.child({ app, instance: id }), clock, linesPerSecond });
     const offset = fromEnd ? undefined : 0;
     const onUnwatchable = (error: unknown) => this.#warnOnce(error);
-    const follower = new Follower({ path: this.#path(id), lines, clock, maxBytes, offset, onUnwatchable });
+    // Another dispatcher has stopped the instance.
+    const onGone = () => void this.#followers.delete(id);
+    const follower = new Follower({ path: this.#path(id), lines, clock, maxBytes, offset, onUnwatchable, onGone });
     this.#followers.set(id, follower);
     follower.start();
   }
@@ -71,11 +75,14 @@ export class Output {
     }
   }
 
-  async remove(id: string): Promise<void> {
+  /** `isFollowedElsewhere`: another dispatcher may have to read the end of it yet, and is given a moment. */
+  async remove(id: string, isFollowedElsewhere = false): Promise<void> {
     const follower = this.#followers.get(id);
     this.#followers.delete(id);
     await follower?.finish();
-    if (isSafeId(id)) await rm(this.#path(id), { force: true });
+    if (!isSafeId(id)) return;
+    if (!isFollowedElsewhere) return rm(this.#path(id), { force: true });
+    this.#options.clock.after(lastReadMs, () => void rm(this.#path(id), { force: true }).catch(() => {}));
   }
 
   isFollowed(id: string): boolean {

@@ -16,6 +16,8 @@ export interface ProcessRecord {
   /** The dispatcher that started it. */
   readonly booter: ProcessIdentity;
   readonly process?: ProcessIdentity;
+  /** Another dispatcher than the booter that stops it: what the main process leaves has its grace, and is its business. */
+  readonly stopper?: ProcessIdentity;
 }
 
 /** Ids come from records and listings; as file names they must not lead elsewhere. */
@@ -95,7 +97,7 @@ function parse(text: string, id: string): ProcessRecord | undefined {
       [record.app, record.revision, record.cmdb, record.host].every((field) => typeof field === 'string') &&
       Number.isInteger(record.port) &&
       isIdentity(record.booter) &&
-      (record.process === undefined || isIdentity(record.process));
+      [record.process, record.stopper].every((identity) => identity === undefined || isIdentity(identity));
     return isWhole ? record : undefined;
   } catch {
     return undefined;

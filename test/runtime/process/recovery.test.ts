@@ -207,3 +207,41 @@ t.test('output without an instance is removed', async (t) => {
   await processes.open();
   t.same(await readdir(join(processes.stateDir, 'output')), [`${id}.log`]);
 });
+
+t.test('of several dispatchers one follows what a dead one started, and the next takes over from it', async (t) => {
+  const processes = await useProcesses(t);
+  const ticks = 'i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.05; done';
+  const { child, exited } = await dispatch(t, processes, testApp({ command: ['/bin/sh', '-c', ticks] }), true);
+  const eldest = await processes.open();
+  const next = await processes.open();
+  child.kill('SIGKILL');
+  await exited;
+  const seen = () => processes.log.flatMap(({ output }) => (typeof output === 'string' ? [output] : []));
+  await eventually(() => seen().length > 20);
+  await eldest.close();
+  const before = seen().length;
+  await eventually(() => seen().length > before + 20);
+  t.equal(new Set(seen()).size, seen().length, 'each line once');
+  const exits: unknown[] = [];
+  next.watch((exit) => void exits.push(exit));
+  process.kill((await readRecord(processes.stateDir, survivor)).process?.pid ?? 0, 'SIGKILL');
+  await eventually(() => exits.length > 0);
+  t.same(exits, [{ id: survivor, app: 'shop', cause: 'it ended' }]);
+  await next.stop(survivor, 100);
+});
+
+t.test('what another dispatcher stops has its whole grace, though its main process ends at once', async (t) => {
+  const processes = await useProcesses(t);
+  const saved = join(processes.stateDir, 'saved');
+  // The shell ends at SIGTERM; what it started ignores it and takes its time.
+  const worker = `trap "" TERM; while [ -d ${processes.stateDir} ]; do sleep 0.1; [ -e ${saved}.go ] && break; done; sleep 0.5; touch ${saved}`;
+  const script = `/bin/sh -c '${worker}' & wait`;
+  await dispatch(t, processes, testApp({ command: ['/bin/sh', '-c', script] }), true);
+  const runtime = await processes.open();
+  const { process: main } = await readRecord(processes.stateDir, survivor);
+  const stopping = runtime.stop(survivor, 20_000);
+  await eventually(() => main !== undefined && !isRunning(main));
+  await writeFile(`${saved}.go`, '');
+  await stopping;
+  t.ok((await readdir(processes.stateDir)).includes('saved'), 'it was let finish');
+});

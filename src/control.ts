@@ -1,0 +1,84 @@
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { type Admin, type AdminOptions, createAdmin, type Readiness } from './admin/admin.js';
+import type { Cmdb } from './cmdb/cmdb.js';
+import { AppSync } from './config/app-sync.js';
+import { createAppApplier } from './config/apply-apps.js';
+import type { Config } from './config/config.js';
+import type { ReadMemory } from './host-memory.js';
+import type { App } from './model/app.js';
+import type { Clock } from './model/clock.js';
+import type { Metrics } from './telemetry/metrics.js';
+
+/** What the control side asks of those who serve: the one process, or all workers. */
+export interface Serving {
+  /** The store's identity as of its last answer. */
+  readonly storeIdentity: () => string | undefined;
+  readonly checks: () => Readiness['checks'];
+  readonly inflight: AdminOptions['inflight'];
+}
+
+export interface ControlOptions {
+  readonly config: Config;
+  readonly version: string;
+  readonly cmdb: Cmdb;
+  readonly serving: Serving;
+  /** Gets the gauges of instances and memory, which are read once however many workers there are. */
+  readonly metrics: Metrics;
+  readonly exposition: AdminOptions['exposition'];
+  readonly readMemory: ReadMemory;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** What a daemon has once, however many processes serve: the apps of its files in the CMDB, and the admin side. */
+export class Control {
+  readonly #appSync: AppSync;
+  readonly #admin: Admin;
+  readonly #options: ControlOptions;
+
+  constructor(options: ControlOptions) {
+    const { config, cmdb, serving, metrics, clock, logger, version, exposition, readMemory } = options;
+    this.#options = options;
+    const applier = createAppApplier({ cmdb, manifestFile: join(config.stateDir, 'applied-apps.json'), logger });
+    this.#appSync = new AppSync({ applier, identity: serving.storeIdentity, clock, logger });
+    metrics.setInstanceSource(async function* () {
+      for await (const { deployment } of cmdb.list('active')) {
+        for (const { state } of deployment.instances) yield state;
+      }
+    });
+    metrics.setMemorySource(readMemory);
+    this.#admin = createAdmin({
+      ...config.admin,
+      version,
+      exposition,
+      logger,
+      readiness: () => this.#readiness(),
+      apps: () => cmdb.list('all'),
+      activeApps: () => cmdb.list('active'),
+      app: (name) => cmdb.find({ app: name }),
+      inflight: serving.inflight,
+    });
+  }
+
+  /** Brings the CMDB to these apps from now on; see AppSync. */
+  apply(apps: readonly App[], force = false): Promise<void> {
+    return this.#appSync.apply(apps, force);
+  }
+
+  /** Answers the admin side from now on; resolves to its address. */
+  listen(): Promise<string> {
+    return this.#admin.listen();
+  }
+
+  async close(): Promise<void> {
+    this.#appSync.stop();
+    await this.#admin.close();
+  }
+
+  #readiness(): Readiness {
+    const apps = this.#appSync.isApplied ? { ok: true } : { ok: false, detail: 'not yet written to the CMDB' };
+    const checks = { ...this.#options.serving.checks(), apps };
+    return { ready: Object.values(checks).every(({ ok }) => ok), checks };
+  }
+}

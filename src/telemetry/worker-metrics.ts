@@ -1,0 +1,33 @@
+import { Counter, Gauge, type Registry } from 'prom-client';
+
+export type ReplacementReason = 'died' | 'unresponsive' | 'start_timeout';
+
+/** What a supervisor counts of its workers. The names are documented in docs/metrics.md. */
+export class WorkerMetrics {
+  readonly #up: Gauge;
+  readonly #replaced: Counter;
+
+  constructor(registry: Registry) {
+    const registers = [registry];
+    this.#up = new Gauge({
+      name: 'fastcontainer_worker_up',
+      help: '1 for each worker that answered this scrape, 0 where it did not and its last counters stand in.',
+      labelNames: ['worker'],
+      registers,
+    });
+    this.#replaced = new Counter({
+      name: 'fastcontainer_worker_replacements_total',
+      help: 'Workers that ended by themselves or were ended and replaced, by reason.',
+      labelNames: ['reason'],
+      registers,
+    });
+  }
+
+  scraped(slot: number, answered: boolean): void {
+    this.#up.set({ worker: String(slot) }, answered ? 1 : 0);
+  }
+
+  replaced(reason: ReplacementReason): void {
+    this.#replaced.inc({ reason });
+  }
+}
