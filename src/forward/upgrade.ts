@@ -33,6 +33,9 @@ export class Upgrades {
   }
 }
 
+/** A timer that is set for longer fires at once. */
+const longestTimerMs = 2 ** 31 - 1;
+
 /** One attempt to switch protocols with an instance. */
 class Attempt {
   readonly #exchange: UpgradeExchange;
@@ -40,6 +43,7 @@ class Attempt {
   #proxyReq: ClientRequest | undefined;
   #settled = false;
   #connected = false;
+  #deadline: NodeJS.Timeout | undefined;
   readonly #onClientGone = () => {
     this.#proxyReq?.destroy();
     this.#settle(() => this.#exchange.onFinished(499, 'client_gone'));
@@ -64,7 +68,9 @@ class Attempt {
     proxyReq.on('socket', (socket) => socket.once('connect', () => (this.#connected = true)));
     // http-proxy joins the two in its own listener, which must find the connection free.
     proxyReq.prependListener('upgrade', () => unwatchEnd(this.#exchange.socket));
-    proxyReq.setTimeout(seat.app.requestTimeoutMs, () => proxyReq.destroy(new RequestError('upstream_timeout')));
+    // From the request on, not from the last byte: interim answers and a header that drips in would prolong it for ever.
+    const limitMs = Math.min(seat.app.requestTimeoutMs, longestTimerMs);
+    this.#deadline = setTimeout(() => proxyReq.destroy(new RequestError('upstream_timeout')), limitMs).unref();
   }
 
   begin(): void {
@@ -86,7 +92,7 @@ class Attempt {
     this.#settled = true;
     const { socket, seat, admitted } = this.#exchange;
     socket.off('close', this.#onClientGone);
-    this.#proxyReq?.setTimeout(0);
+    clearTimeout(this.#deadline);
     const isWebSocket = admitted.upgrade?.toLowerCase() === 'websocket';
     const onEnded = (outcome: 'complete' | 'upstream_gone') => this.#exchange.onFinished(101, outcome);
     new Connection({ client: socket, upstream, seat, isWebSocket, onEnded });
@@ -97,7 +103,7 @@ class Attempt {
     if (this.#settled) return void response.destroy();
     const { socket } = this.#exchange;
     socket.off('close', this.#onClientGone);
-    this.#proxyReq?.setTimeout(0);
+    clearTimeout(this.#deadline);
     const headers = responseHeaders(
       response.rawHeaders.map((text) => Buffer.from(text, 'latin1')),
       response.statusCode ?? 502,
@@ -125,6 +131,7 @@ class Attempt {
   #settle(report: () => void): void {
     if (this.#settled) return;
     this.#settled = true;
+    clearTimeout(this.#deadline);
     const { socket, seat } = this.#exchange;
     socket.off('close', this.#onClientGone);
     seat.occupant = undefined;

@@ -39,7 +39,7 @@ function hostOf(random: Random): string {
   ).join('');
 }
 
-t.test('100,000 random hosts cost one look-up each at most, and their memory is bounded', async (t) => {
+t.test('100,000 random hosts cost one look-up each at most', async (t) => {
   t.comment(`seed ${seed}`);
   const random = seeded(seed);
   let asked = 0;
@@ -64,14 +64,9 @@ t.test('100,000 random hosts cost one look-up each at most, and their memory is 
     await router.find(host).catch(() => {});
     if (asked !== before) return t.fail(`${JSON.stringify(host)} was looked up again at once`);
   }
-  t.ok(refused > 1_000 && asked > 10_000 && asked + refused <= 100_000, `${refused} were no host names, ${asked} look-ups`);
-});
-  }
-  t.ok(refused > 1_000 && asked.size > 10_000, `${refused} were no host names, ${asked.size} domains were asked for`);
-  t.same(
-    [...asked].filter(([domain, times]) => times > 1 && domain.length > 12),
-    [],
-    'none of them twice',
+  t.ok(
+    refused > 1_000 && asked > 10_000 && asked + refused <= 100_000,
+    `${refused} were no host names, ${asked} look-ups`,
   );
 });
 
