@@ -11,7 +11,7 @@ import { lmdbPath } from './config/cmdb-url.js';
 import type { Config } from './config/config.js';
 import { Forwarder } from './forward/forwarder.js';
 import { createListener, type Listener } from './forward/listener.js';
-import { type ReadMemory, readHostMemory } from './host-memory.js';
+import type { ReadMemory } from './host-memory.js';
 import { House } from './house.js';
 import { thisMachine } from './machine.js';
 import type { RuntimeName } from './model/app.js';
@@ -80,7 +80,9 @@ class Composition implements Daemon {
   #ending: Promise<void> | undefined;
 
   constructor(options: DaemonOptions) {
-    const { config, logger, readMemory = () => readHostMemory() } = options;
+    const { config, logger } = options;
+    const here = thisMachine(config.node.host);
+    const machine = { ...here, readMemory: options.readMemory ?? here.readMemory };
     this.#options = options;
     this.#config = config;
     const timing = { ...defaultTiming, ...options.timing };
@@ -92,12 +94,11 @@ class Composition implements Daemon {
       config,
       metrics: this.#metrics,
       clock: this.#clock,
-      machine: thisMachine(config.node.host),
+      machine,
       forwarder: new Forwarder({ ...config.http, trustedProxies: config.trustedProxies }),
       logger,
       sessionTiming: timing.session,
       reconcilePeriodMs: timing.reconcilePeriodMs,
-      readMemory,
       onStoreReplaced: () => void this.#appSync.apply(this.#config.apps, true),
     });
     const applier = createAppApplier({ cmdb, manifestFile: join(config.stateDir, 'applied-apps.json'), logger });
@@ -108,7 +109,7 @@ class Composition implements Daemon {
         for (const { state } of deployment.instances) yield state;
       }
     });
-    this.#metrics.setMemorySource(readMemory);
+    this.#metrics.setMemorySource(machine.readMemory);
     this.#admin = this.#createAdmin();
   }
 

@@ -19,7 +19,6 @@ import type { Machine } from './machine.js';
 import type { RuntimeName } from './model/app.js';
 import type { Clock } from './model/clock.js';
 import { findInstance } from './model/deployment.js';
-import type { ReadMemory } from './host-memory.js';
 import type { Runtime } from './runtime/runtime.js';
 import { LogLimit } from './telemetry/log-limit.js';
 import type { Metrics } from './telemetry/metrics.js';
@@ -41,7 +40,6 @@ export interface HouseOptions {
   readonly logger: Logger;
   readonly sessionTiming: SessionTiming;
   readonly reconcilePeriodMs: number;
-  readonly readMemory: ReadMemory;
   /** The store is another one than before: apps have to be applied again. */
   readonly onStoreReplaced: () => void;
 }
@@ -80,7 +78,7 @@ export class House {
       clock,
       randomBytes,
       logger,
-      onRenewed: (old) => void this.uses.renew(old),
+      onRenewed: () => this.uses.renew(),
       onStoreReplaced: options.onStoreReplaced,
     });
     this.apps = apps;
@@ -103,7 +101,7 @@ export class House {
       terminate: (app, id) => void terminator.terminate(app, id),
       onBoot: metrics.boot.bind(metrics),
     });
-    const memory = { floorBytes: config.memory.floorBytes, read: options.readMemory, clock, logger };
+    const memory = { floorBytes: config.memory.floorBytes, read: machine.readMemory, clock, logger };
     const { uses } = this;
     this.memoryRelief = new MemoryRelief({ ...memory, cmdb, apps, uses, session, terminator, host });
     const slots = new BootSlots(config.boot.concurrency);

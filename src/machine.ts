@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { connectionProbe, type Probe } from './boot/readiness.js';
 import { isProvedDead } from './check/process-proof.js';
 import type { Session } from './cmdb/cmdb.js';
+import { type ReadMemory, readHostMemory } from './host-memory.js';
 import type { RandomBytes } from './model/random-bytes.js';
 import { identify, pidNamespace } from './proc-fs.js';
 
@@ -13,6 +14,7 @@ export interface Machine {
   readonly isProvedDead: (session: Session) => boolean;
   readonly randomBytes: RandomBytes;
   readonly probe: Probe;
+  readonly readMemory: ReadMemory;
 }
 
 /** The machine this process runs on, `host` by its configured name. */
@@ -22,5 +24,6 @@ export function thisMachine(host: string): Machine {
     isProvedDead: (session) => isProvedDead(session, host),
     randomBytes,
     probe: connectionProbe,
+    readMemory: () => readHostMemory(),
   };
 }

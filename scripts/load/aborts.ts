@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hostOf } from './exchange.js';
@@ -26,7 +25,7 @@ export function aborts(): Load {
     async once({ port, nextApp, random }) {
       const socket = connect(port, '127.0.0.1');
       socket.on('error', () => {});
-      const closed = once(socket, 'close');
+      const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
       socket.resume();
       socket.write(pick(random, stages)(hostOf(nextApp())));
       await sleep(random() * 200);

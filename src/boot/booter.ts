@@ -49,7 +49,8 @@ export class Booter {
   }
 
   /** A seat at a ready instance, booted if need be. Rejects with the RequestError to answer, or the signal's reason. */
-  async seat(local: LocalApp, signal: AbortSignal): Promise<Seat> {
+  async seat(found: LocalApp, signal: AbortSignal): Promise<Seat> {
+    const local = this.#options.apps.keep(found);
     const free = local.takeSeat();
     if (free) return free;
     const work = this.#workOf(local);
@@ -221,6 +222,8 @@ export class Booter {
     work.underWay += 1;
     const outcome = await this.#options.boots.carryOut(work.local, claim).finally(() => (work.underWay -= 1));
     if (outcome.kind === 'ready') return work.room.serve();
+    // Those who wait are served by the next attempt.
+    if (outcome.kind === 'claim_gone') return;
     if (!this.#mayBeServed(work)) work.room.dismiss(outcome.error);
     await outcome.cleanedUp;
   }

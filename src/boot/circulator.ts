@@ -6,7 +6,7 @@ import type { Instance } from '../model/instance.js';
 import type { OutliveReason } from '../model/lifetime.js';
 import { claimUpkeep, type Upkeep } from '../model/upkeep.js';
 import type { BootSlots } from './boot-slots.js';
-import type { BootResult, Claim, ClaimedBoots } from './claimed-boots.js';
+import type { BootOutcome, BootResult, Claim, ClaimedBoots } from './claimed-boots.js';
 
 export interface CirculatorOptions {
   readonly apps: LocalApps;
@@ -82,11 +82,12 @@ export class Circulator {
     const fields = { app: local.name, instance: claim.id, replaces: replaces?.id, reason: replaces?.reason };
     if (replaces) logger.info(fields, 'replacing an instance');
     const outcome = await boots.carryOut(local, claim);
-    if (replaces) onReplacement(replaces.reason, outcome.kind === 'ready' ? 'ready' : outcome.result);
+    if (replaces) onReplacement(replaces.reason, resultOf(outcome));
     if (outcome.kind === 'ready') {
       if (replaces) logger.info(fields, 'replaced; the old instance drains');
       return;
     }
+    if (outcome.kind === 'claim_gone') return;
     await outcome.cleanedUp;
     const failed = local.deployment.failedReplacement;
     if (replaces && failed && outcome.result !== 'aborted') {
@@ -97,6 +98,11 @@ export class Circulator {
       );
     }
   }
+}
+
+function resultOf(outcome: BootOutcome): BootResult {
+  if (outcome.kind === 'failed') return outcome.result;
+  return outcome.kind === 'ready' ? 'ready' : 'aborted';
 }
 
 function purposeOf({ kind }: Upkeep): 'minimum' | 'replacement' {

@@ -4,7 +4,7 @@ import type { App } from '../model/app.js';
 import type { Deployment } from '../model/deployment.js';
 
 /** Version of the records' format; a record of another one is not read. */
-const format = 1;
+export const format = 1;
 
 const positive = Type.Number({ minimum: 0 });
 const epochMs = Type.Number();
@@ -119,7 +119,8 @@ export function decodeDeployment(text: string): StoredDeployment {
   return record as unknown as StoredDeployment;
 }
 
-function problemOf(errors: readonly { instancePath: string; message: string }[], record: unknown): string {
+/** What is wrong with a record of the wrong shape or version, in words. */
+export function problemOf(errors: readonly { instancePath: string; message: string }[], record: unknown): string {
   const version: unknown = typeof record === 'object' && record !== null && 'v' in record ? record.v : undefined;
   if (version !== format) return `its format version is ${JSON.stringify(version)}, this program reads ${format}`;
   const [first] = errors;

@@ -22,6 +22,8 @@ export class RequestBody extends Readable {
     super({ highWaterMark: 64 * 1024 });
     this.#req = req;
     this.#options = options;
+    // A client may break off when nobody listens any more, or not yet: `errored` tells whoever asks.
+    this.on('error', () => {});
   }
 
   override _construct(callback: () => void): void {

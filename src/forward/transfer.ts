@@ -192,7 +192,8 @@ export class Transfer implements Occupant {
       res.destroy();
       this.#finish('upstream_gone');
     } else {
-      const replayable = reason === 'instance_gone' && admitted.idempotent && !admitted.hasBody;
+      const unsent = this.#abort === undefined;
+      const replayable = reason === 'instance_gone' && (unsent || (admitted.idempotent && !admitted.hasBody));
       this.#fail(
         new RequestError('upstream_reset', 'The instance was ended while it answered.', { cause: reason }),
         replayable,
@@ -248,6 +249,8 @@ export class Transfer implements Occupant {
     const { seat } = this.#exchange;
     const res: Carrying = this.#exchange.res;
     res[kTransfer] = undefined;
+    // Another attempt reads the request through a body of its own.
+    this.#body?.destroy();
     this.#headers = undefined;
     this.#pool.give(this.#client);
     seat.occupant = undefined;

@@ -119,6 +119,8 @@ export interface ReadyReport {
   readonly boot: Readonly<Record<string, number>>;
   /** Session that booted it; becomes its first user. */
   readonly user: string;
+  /** Session under which it was claimed, where the node's session was renewed since. */
+  readonly claimedBy?: string;
 }
 
 /**
@@ -127,7 +129,7 @@ export interface ReadyReport {
  */
 export function bootSucceeded(deployment: Deployment, id: string, report: ReadyReport, now: number): Deployment {
   const instance = findInstance(deployment, id);
-  if (instance?.state !== 'booting' || instance.owner !== report.user) return deployment;
+  if (instance?.state !== 'booting' || instance.owner !== (report.claimedBy ?? report.user)) return deployment;
   const {
     breaker: _reset,
     failedReplacement: _resetToo,
@@ -157,11 +159,12 @@ export function bootFailed(
   deployment: Deployment,
   id: string,
   failure: BootFailure,
-  termination: Termination,
+  termination: Termination & { readonly claimedBy?: string },
   now: number,
 ): Deployment {
   const instance = findInstance(deployment, id);
-  if (instance?.state !== 'booting' || instance.owner !== termination.owner) return deployment;
+  if (instance?.state !== 'booting' || instance.owner !== (termination.claimedBy ?? termination.owner))
+    return deployment;
   return withFailure(startTerminate(deployment, id, termination, now), instance, failure, now);
 }
 

@@ -173,7 +173,7 @@ export class Metrics {
   #labelOf(app: string): string {
     if (this.#requests.has(app)) return app;
     if (this.#requests.size >= this.#maxApps) return otherApp;
-    this.#requests.add(app);
+    this.#requests.open(app);
     return app;
   }
 

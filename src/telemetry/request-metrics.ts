@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http';
 import type { Metric, MetricObject, MetricValue, Registry } from 'prom-client';
 
 export type Temperature = 'warm' | 'cold';
@@ -55,16 +56,16 @@ export class RequestMetrics {
     return this.#apps.has(app);
   }
 
-  /** From now on the app is one of those counted. */
-  add(app: string): void {
-    this.#apps.set(app, emptyCounts());
+  /** Gives the app a place among those that are told apart, before its first request is counted. */
+  open(app: string): void {
+    if (!this.#apps.has(app)) this.#apps.set(app, emptyCounts());
   }
 
   count(app: string, code: number, temperature: Temperature, durationMs: number, outcome: RequestOutcome): void {
     let counts = this.#apps.get(app);
     if (counts === undefined) this.#apps.set(app, (counts = emptyCounts()));
     const warmth = temperature === 'warm' ? 0 : 1;
-    const key = code * combinations + warmth * outcomes.length + outcomes.indexOf(outcome);
+    const key = shown(code) * combinations + warmth * outcomes.length + outcomes.indexOf(outcome);
     const known = counts.requests.get(key);
     if (known === undefined) counts.requests.set(key, { count: 1 });
     else known.count += 1;
@@ -75,6 +76,15 @@ export class RequestMetrics {
     (durations.buckets[bucket] as number) += 1;
     durations.sum += seconds;
   }
+}
+
+/** An app that makes up codes of its own cannot grow the memory: they are counted by their class. 499 is ours: the client went. */
+function shown(code: number): number {
+  return code === 499 || STATUS_CODES[code] !== undefined ? code : Math.floor(code / 100);
+}
+
+function labelOf(shownCode: number): string {
+  return shownCode < 100 ? `${shownCode}xx` : String(shownCode);
 }
 
 function emptyCounts(): AppCounts {
@@ -101,7 +111,7 @@ function requestValues(app: string, { requests }: AppCounts): MetricValue<string
     value: count,
     labels: {
       app,
-      code: String(Math.floor(key / combinations)),
+      code: labelOf(Math.floor(key / combinations)),
       temperature: temperatures[Math.floor((key % combinations) / outcomes.length)] as string,
       outcome: outcomes[key % outcomes.length] as string,
     },
