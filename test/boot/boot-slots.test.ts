@@ -90,3 +90,15 @@ t.test('never more slots are held than there are, and every asker gets one', asy
     }),
   );
 });
+
+t.test('boots that a request waits for come before those that nobody asked for', async (t) => {
+  const { order, ask, done } = line(new BootSlots(1));
+  ask('busy', 'first');
+  ask('old', 'replacement');
+  ask('kept', 'minimum');
+  ask('growing', 'scale_out');
+  ask('sleeping', 'first');
+  await settle();
+  for (const name of ['busy', 'sleeping', 'growing', 'kept', 'old']) await done(name);
+  t.same(order, ['busy', 'sleeping', 'growing', 'kept', 'old']);
+});
