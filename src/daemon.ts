@@ -58,21 +58,10 @@ export function createDaemon(options: DaemonOptions): Daemon {
 }
 
 /** One of several dispatcher processes of a daemon; the control side is its supervisor's. */
-export type WorkerNode = Pick<
-  Composition,
-  'start' | 'reload' | 'close' | 'destroy' | 'checks' | 'inflight' | 'metrics' | 'peerDied'
->;
+export type WorkerNode = Omit<Composition, 'cmdb' | 'storeIdentity'>;
 
 export function createWorkerNode(options: DaemonOptions): WorkerNode {
   return new Composition(options);
-}
-
-/** Ends the instances of this machine, for a daemon whose workers have all ended. */
-export async function endApps(options: DaemonOptions): Promise<void> {
-  const composition = new Composition({ ...options, stopApps: true });
-  await composition.open();
-  await composition.recover();
-  await composition.close();
 }
 
 const defaultTiming: DaemonTiming = { session: defaultSessionTiming, reconcilePeriodMs: 60_000 };

@@ -16,7 +16,7 @@ export interface Lifetime {
   /** Settles once with the exit code when the process should end. Never rejects. */
   readonly ended: Promise<0 | 1>;
   /** What was running cannot go on: destroys it (1). */
-  fail(error: Error): void;
+  readonly fail: (error: Error) => void;
   /** Stops listening to signals. */
   release(): void;
 }

@@ -6,7 +6,7 @@ import { configLoader } from '../config/load-config.js';
 import { ConfigError, formatProblem } from '../config/problem.js';
 import { type ConfigWatch, watchConfig } from '../config/watch-config.js';
 import type { createDaemon, Daemon, DaemonOptions } from '../daemon.js';
-import { type Lifetime, superviseLifetime } from './lifetime.js';
+import { superviseLifetime } from './lifetime.js';
 import { createLogger } from './logger.js';
 import { version } from './version.js';
 import { explainStartError } from './start-error.js';
@@ -26,22 +26,21 @@ export async function start(options: StartOptions, create?: typeof createDaemon)
   const construct = create ?? (await constructorFor(config, terminal));
   const { stopApps } = options;
   let daemon: Daemon;
-  let lifetime: Lifetime | undefined;
-  try {
-    const onFatal = (error: Error) => lifetime?.fail(error);
-    daemon = construct({ config, logger, stopApps, version: version(), onFatal });
-  } catch (err) {
-    logger.fatal({ err }, explainStartError(err, config));
-    return 1;
-  }
   let watching: ConfigWatch | undefined;
-  lifetime = superviseLifetime({
+  const lifetime = superviseLifetime({
     source: process,
     logger,
     close: () => daemon.close(),
     destroy: () => daemon.destroy(),
     reload: () => void reload(watching, logger),
   });
+  try {
+    daemon = construct({ config, logger, stopApps, version: version(), onFatal: lifetime.fail });
+  } catch (err) {
+    lifetime.release();
+    logger.fatal({ err }, explainStartError(err, config));
+    return 1;
+  }
   const { ended } = lifetime;
   const started = daemon.start().then(
     (addresses) => {

@@ -7,7 +7,7 @@ import { StoreWatch } from '../check/store-watch.js';
 import type { Cmdb } from '../cmdb/cmdb.js';
 import type { Config } from '../config/config.js';
 import { Control } from '../control.js';
-import { type Daemon, type DaemonOptions, endApps } from '../daemon.js';
+import { createWorkerNode, type Daemon, type DaemonOptions } from '../daemon.js';
 import { longestDrainMs } from '../drain-time.js';
 import { readHostMemory } from '../host-memory.js';
 import { keepAlive } from '../keep-alive.js';
@@ -127,8 +127,13 @@ class Supervisor implements Daemon {
     await Promise.all([this.#control.close(), this.#store.stop()]);
     const { outage } = this.#store;
     await this.#cmdb.close();
-    const told = { config: this.#config, logger: this.#logger, version, ...(timing && { timing }) };
-    if (stopApps && outage === undefined) await endApps(told);
+    if (!stopApps || outage !== undefined) return;
+    // All workers have ended: one more node, which serves nobody, ends what they left running.
+    const told = { config: this.#config, logger: this.#logger, version, stopApps, ...(timing && { timing }) };
+    const node = createWorkerNode(told);
+    await node.open();
+    await node.recover();
+    await node.close();
   }
 
   #createPool(): WorkerPool {
