@@ -1,7 +1,8 @@
 #!/bin/sh
-# Installs what the tests need beside npm's packages: a Redis server, Docker Engine and a few small tools.
+# Installs what the tests need beside npm's packages: a Redis server, Docker Engine and a few small tools; with the word
+# `bench`, instead, the programs that the bench compares with and the one it loads them with.
 # On Debian and its kin as root; elsewhere it says what is missing and how to get it. It starts no service, touches no
-# running one, and never fails: tests that lack something skip and say so.
+# running one, and never fails: what lacks something skips it and says so.
 set -u
 
 PATH="$PATH:/usr/sbin:/sbin"
@@ -26,6 +27,29 @@ curl:curl
 docker:docker.io
 docker-compose:docker-compose
 '
+lacking='Some tests will be skipped'
+purpose='the tests'
+
+case "${1:-}" in
+'') ;;
+bench)
+  needs='
+wrk:wrk
+nginx:nginx-light
+haproxy:haproxy
+caddy:caddy
+redis-server:redis-server
+busybox:busybox-static
+taskset:util-linux
+'
+  lacking='The bench will leave something out'
+  purpose='the bench'
+  ;;
+*)
+  echo "usage: $0 [bench]" >&2
+  exit 2
+  ;;
+esac
 
 missing_programs() {
   for need in $needs; do
@@ -62,20 +86,20 @@ programs=$(missing_programs)
 
 packages=$(missing_packages)
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-  echo "Some tests will be skipped. Missing programs: $programs" >&2
+  echo "$lacking. Missing programs: $programs" >&2
   echo "On Debian or Ubuntu: sudo apt-get install --no-install-recommends $packages" >&2
-  echo "Elsewhere: install the packages that hold these programs (on macOS, run the tests in a Linux machine)." >&2
+  echo "Elsewhere: install the packages that hold these programs (on macOS, work in a Linux machine)." >&2
   exit 0
 fi
 
 log=$(mktemp)
 trap clean_up EXIT
 trap 'exit 1' INT TERM
-echo "Installing for the tests: $packages" >&2
+echo "Installing for $purpose: $packages" >&2
 install_quietly "$packages" || tail -n 20 "$log" >&2
 
 programs=$(missing_programs)
 if [ -n "$programs" ]; then
-  echo "Some tests will be skipped, because these programs could not be installed: $programs" >&2
+  echo "$lacking, because these programs could not be installed: $programs" >&2
 fi
 exit 0

@@ -175,11 +175,13 @@ class Composition implements Daemon {
 
   async #endOnce(): Promise<void> {
     const { stopApps, config } = this.#options;
-    const { apps, session, booter, reaper, reconciler, exits, terminator, follower, forwarder } = this.#house;
+    const { apps, session, booter, circulator, reaper, reconciler, exits, terminator, follower, forwarder } =
+      this.#house;
     const { memoryRelief } = this.#house;
     this.#appSync.stop();
     exits.stop();
-    await Promise.all([booter.stop(), memoryRelief.stop(), reaper.stop(), reconciler.stop(), this.#admin.close()]);
+    await Promise.all([booter.stop(), circulator.stop(), memoryRelief.stop()]);
+    await Promise.all([reaper.stop(), reconciler.stop(), this.#admin.close()]);
     await terminator.settled();
     if (stopApps && session.outage === undefined) {
       const { host } = config.node;

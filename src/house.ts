@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { Booter } from './boot/booter.js';
 import { BootSlots } from './boot/boot-slots.js';
+import { Circulator } from './boot/circulator.js';
 import { ClaimedBoots } from './boot/claimed-boots.js';
 import { MemoryGate } from './boot/memory-gate.js';
 import { InstanceCheck } from './boot/instance-check.js';
@@ -53,6 +54,7 @@ export class House {
   readonly router: Router;
   readonly uses: Uses;
   readonly booter: Booter;
+  readonly circulator: Circulator;
   readonly forwarder: ForwardRoom;
   readonly terminator: Terminator;
   readonly reaper: Reaper;
@@ -102,18 +104,21 @@ export class House {
     const memory = { floorBytes: config.memory.floorBytes, read: machine.readMemory, clock, logger };
     const { uses } = this;
     this.memoryRelief = new MemoryRelief({ ...memory, cmdb, apps, uses, session, terminator, host });
+    const slots = new BootSlots(config.boot.concurrency);
+    const onReplacement = metrics.replacement.bind(metrics);
+    this.circulator = new Circulator({ apps, slots, boots, logger, onReplacement });
     this.booter = new Booter({
-      ...{ apps, uses, session, boots, clock, logger },
+      ...{ apps, uses, session, slots, boots, clock, logger },
       memory: new MemoryGate({
         ...memory,
         relieve: (bytes) => this.memoryRelief.relieve(bytes),
         onWait: metrics.memoryWait.bind(metrics),
       }),
-      slots: new BootSlots(config.boot.concurrency),
       maxWaiting: config.boot.maxWaiting,
       onQueue: metrics.queueChanged.bind(metrics),
     });
-    this.reaper = new Reaper({ cmdb, apps, session, terminator, host, clock, logger });
+    const onUpkeep = this.circulator.boot.bind(this.circulator);
+    this.reaper = new Reaper({ cmdb, apps, session, terminator, host, clock, logger, onUpkeep });
     const periodMs = options.reconcilePeriodMs;
     this.reconciler = new Reconciler({
       ...{ cmdb, apps, session, runtimes, terminator, host },

@@ -1,8 +1,10 @@
 import type { FastifyInstance } from 'fastify';
 import type { AppRecord } from '../cmdb/cmdb.js';
 import { revisionOf } from '../model/app.js';
+import type { Breaker } from '../model/breaker.js';
+import type { FailedReplacement } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
-import { expiresAt } from '../model/schedule.js';
+import { expiresAt } from '../model/lifetime.js';
 import { problem } from './problem.js';
 
 /** Where the admin side reads from. */
@@ -48,7 +50,7 @@ export function registerApps(server: FastifyInstance, source: AdminSource): void
 function appView({ app, removed, deployment }: AppRecord): unknown {
   const byState: Record<string, number> = {};
   for (const { state } of deployment.instances) byState[state] = (byState[state] ?? 0) + 1;
-  const { breaker } = deployment;
+  const { breaker, failedReplacement } = deployment;
   return {
     name: app.name,
     domains: app.domains,
@@ -57,11 +59,13 @@ function appView({ app, removed, deployment }: AppRecord): unknown {
     removed,
     scale: app.scale,
     instances: byState,
-    ...(breaker ? { breaker: { ...breaker, retryAt: time(breaker.retryAt) } } : {}),
+    ...(breaker ? { breaker: failureView(breaker) } : {}),
+    ...(failedReplacement ? { failedReplacement: failureView(failedReplacement) } : {}),
   };
 }
 
 function instanceViews({ app, deployment }: AppRecord, source: AdminSource): unknown[] {
+  const failed = deployment.failedReplacement;
   return deployment.instances.map((instance) => ({
     id: instance.id,
     app: app.name,
@@ -77,7 +81,14 @@ function instanceViews({ app, deployment }: AppRecord, source: AdminSource): unk
     users: usersOf(instance),
     inflight: source.localUse(instance.id)?.inflight ?? 0,
     boot: instance.boot,
+    ...(instance.replaces ? { replaces: instance.replaces } : {}),
+    ...(instance.end ? { end: { reason: instance.end.reason, since: time(instance.end.since) } } : {}),
+    ...(failed?.replaces === instance.id ? { failedReplacement: failureView(failed) } : {}),
   }));
+}
+
+function failureView(failure: Breaker | FailedReplacement): unknown {
+  return { ...failure, retryAt: time(failure.retryAt) };
 }
 
 function usersOf({ users }: Instance): unknown[] {

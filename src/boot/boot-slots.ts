@@ -1,18 +1,29 @@
-/** What a boot is for: the first instance of an app that has none, or one more beside others. */
-export type BootPurpose = 'first' | 'scale_out';
+/**
+ * What a boot is for: the first instance of an app that has none, one more beside others, one that scale.min wants though
+ * nobody asks, or one that replaces another.
+ */
+export type BootPurpose = 'first' | 'scale_out' | 'minimum' | 'replacement';
+
+/** In the order in which free slots are handed out. */
+const purposes: readonly BootPurpose[] = ['first', 'scale_out', 'minimum', 'replacement'];
 
 type Waiter = () => void;
 
 /**
- * Bounds how many boots run at once on this node. An app's first instance goes before any further one, and where there
- * is more than one slot, further ones never take the last free one: however many instances one app wants, and however long
- * they take, another's first boot finds a slot. Among each kind, apps take turns.
+ * Bounds how many boots run at once on this node. An app's first instance goes before any other boot, and where there is
+ * more than one slot, others never take the last free one: however many instances one app wants, and however long they
+ * take, another's first boot finds a slot. Among each kind, apps take turns.
  */
 export class BootSlots {
   readonly #max: number;
   #held = 0;
   /** Who waits, by app; the app that is next comes first. */
-  readonly #waiting = { first: new Map<string, Waiter[]>(), scale_out: new Map<string, Waiter[]>() };
+  readonly #waiting: Readonly<Record<BootPurpose, Map<string, Waiter[]>>> = {
+    first: new Map(),
+    scale_out: new Map(),
+    minimum: new Map(),
+    replacement: new Map(),
+  };
 
   constructor(max: number) {
     this.#max = Math.max(1, max);
@@ -27,8 +38,7 @@ export class BootSlots {
       if (!held) return;
       held = false;
       this.#held -= 1;
-      this.#serve('first');
-      this.#serve('scale_out');
+      for (const each of purposes) this.#serve(each);
     };
   }
 

@@ -222,6 +222,8 @@ export class Booter {
     work.underWay += 1;
     const outcome = await this.#options.boots.carryOut(work.local, claim).finally(() => (work.underWay -= 1));
     if (outcome.kind === 'ready') return work.room.serve();
+    // Those who wait are served by the next attempt.
+    if (outcome.kind === 'claim_gone') return;
     if (!this.#mayBeServed(work)) work.room.dismiss(outcome.error);
     await outcome.cleanedUp;
   }

@@ -48,12 +48,30 @@ export interface Claim {
   readonly id: string;
   readonly app: App;
   readonly purpose: BootPurpose;
+  /** This node's session then; it may have been renewed since. */
+  readonly owner: string;
 }
 
-/** `cleanedUp` resolves when what the boot left has been written; rejects where the store could not be reached. */
+/** How the claim is written; returns the deployment as it is where the boot is not allowed. */
+export type ClaimChange = typeof claimBoot;
+
+/**
+ * `claim_gone`: the container runs, but its claim was taken away meanwhile; reconcile adopts or ends it.
+ * `cleanedUp` resolves when what the boot left has been written; rejects where the store could not be reached.
+ */
 export type BootOutcome =
   | { readonly kind: 'ready' }
-  | { readonly kind: 'failed'; readonly error: RequestError; readonly cleanedUp: Promise<void> };
+  | { readonly kind: 'claim_gone' }
+  | {
+      readonly kind: 'failed';
+      readonly result: Exclude<BootResult, 'ready'>;
+      readonly error: RequestError;
+      readonly cleanedUp: Promise<void>;
+    };
+
+class ClaimGone extends Error {
+  override readonly name = 'ClaimGone';
+}
 
 /** Pause between attempts to write a boot's success while the store cannot be reached. */
 const rewriteMs = 500;
@@ -69,7 +87,7 @@ export class ClaimedBoots {
   }
 
   /** Writes the claim before the runtime is called. Undefined where the app may have no more: another node was first. */
-  async claim(local: LocalApp, purpose: BootPurpose): Promise<Claim | undefined> {
+  async claim(local: LocalApp, purpose: BootPurpose, change: ClaimChange = claimBoot): Promise<Claim | undefined> {
     const { apps, session, host, clock, randomBytes } = this.#options;
     const owner = await session.ensureRegistered();
     const id = `${local.name}-${randomBytes(6).toString('hex')}`;
@@ -77,9 +95,9 @@ export class ClaimedBoots {
     const deployment = await apps.update(local.name, (current, stored) => {
       if (!stored) return current;
       app = stored;
-      return claimBoot(current, app, { id, revision: revisionOf(app), host, owner }, clock.now());
+      return change(current, app, { id, revision: revisionOf(app), host, owner }, clock.now());
     });
-    return findInstance(deployment, id)?.owner === owner ? { id, app, purpose } : undefined;
+    return findInstance(deployment, id)?.owner === owner ? { id, app, purpose, owner } : undefined;
   }
 
   /** Never throws. */
@@ -96,13 +114,16 @@ export class ClaimedBoots {
         clock,
         signal: this.#stop.signal,
       });
-      await this.#succeed(local, id, booted, clock.now() + app.bootTimeoutMs);
+      await this.#succeed(local, claim, booted, clock.now() + app.bootTimeoutMs);
       const ms = Math.round(clock.monotonic() - from);
       logger.info({ app: app.name, instance: id, address: booted.address, ms, phases: booted.phases }, 'ready');
       onBoot(app.runtime, purpose, 'ready', booted.phases);
       return { kind: 'ready' };
     } catch (error) {
-      return this.#fail(local, claim, error);
+      if (!(error instanceof ClaimGone)) return this.#fail(local, claim, error);
+      logger.warn({ app: app.name, instance: id }, 'the claim of a boot was taken away while it ran');
+      onBoot(app.runtime, purpose, 'aborted', {});
+      return { kind: 'claim_gone' };
     }
   }
 
@@ -120,11 +141,11 @@ export class ClaimedBoots {
   }
 
   /** The container runs: whatever the store says at the moment, this is written until it stands or the claim runs out. */
-  async #succeed(local: LocalApp, id: string, booted: BootedInstance, deadlineAt: number): Promise<void> {
+  async #succeed(local: LocalApp, { id, owner }: Claim, booted: BootedInstance, deadlineAt: number): Promise<void> {
     const { apps, uses, session, clock } = this.#options;
     for (;;) {
       try {
-        const report = { address: booted.address, boot: booted.phases, user: session.incarnation };
+        const report = { address: booted.address, boot: booted.phases, user: session.incarnation, claimedBy: owner };
         await apps.update(local.name, (current) => bootSucceeded(current, id, report, clock.now()));
         break;
       } catch (error) {
@@ -132,22 +153,24 @@ export class ClaimedBoots {
         await new Promise<void>((resolve) => clock.after(rewriteMs, resolve));
       }
     }
-    if (!uses.takeUp(local, id)) throw new BootError('boot_failed', 'the claim of this boot was taken away meanwhile');
+    if (!uses.takeUp(local, id)) throw new ClaimGone();
   }
 
-  #fail(local: LocalApp, { app, id, purpose }: Claim, error: unknown): BootOutcome {
+  #fail(local: LocalApp, claim: Claim, error: unknown): BootOutcome {
+    const { app, purpose } = claim;
     const failure =
       error instanceof BootError ? error : new BootError('boot_failed', error instanceof Error ? error.message : '');
     const result = this.#stop.signal.aborted ? 'aborted' : failure.code === 'boot_timeout' ? 'timeout' : 'failed';
     this.#options.onBoot(app.runtime, purpose, result, {});
     return {
       kind: 'failed',
+      result,
       error: error instanceof RequestError ? error : new RequestError(failure.code, undefined, { cause: failure }),
-      cleanedUp: this.#cleanUp(local, app, id, failure),
+      cleanedUp: this.#cleanUp(local, claim, failure),
     };
   }
 
-  async #cleanUp(local: LocalApp, app: App, id: string, failure: BootError): Promise<void> {
+  async #cleanUp(local: LocalApp, { app, id, owner }: Claim, failure: BootError): Promise<void> {
     const { apps, session, clock, logger, terminate } = this.#options;
     const aborted = this.#stop.signal.aborted;
     if (!aborted) {
@@ -161,6 +184,7 @@ export class ClaimedBoots {
     }
     const termination = {
       owner: session.incarnation,
+      claimedBy: owner,
       reason: aborted ? ('stopped' as const) : ('boot_failed' as const),
       stopTimeoutMs: app.stopTimeoutMs,
     };

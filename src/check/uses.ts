@@ -1,8 +1,9 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../model/clock.js';
-import { findInstance, quietUser, registerUser, releaseUser } from '../model/deployment.js';
+import { findInstance } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
 import { renewUser } from '../model/renew-user.js';
+import { quietUser, registerUser, releaseUser } from '../model/users.js';
 import { fairShare } from './fair-share.js';
 import type { LocalApp } from './local-app.js';
 import type { LocalApps } from './local-apps.js';
@@ -30,6 +31,7 @@ export class Uses implements UseOwner {
   readonly #options: UsesOptions;
   readonly #opening = new Map<string, Promise<Use | undefined>>();
   readonly #draining = new Set<Use>();
+  readonly #handingOver = new Set<Use>();
   #stopped = false;
   /** The last write about each instance; the next one waits for it, so that they land in the order they were meant. */
   readonly #writes = new Map<string, Promise<unknown>>();
@@ -176,14 +178,14 @@ export class Uses implements UseOwner {
 
   /** What the deployment says now: an instance that drains is drained here, one that is gone is let go. */
   #followRecord(local: LocalApp): void {
-    for (const use of local.uses.values()) {
+    for (const use of [...local.uses.values()]) {
       const instance = findInstance(local.deployment, use.instanceId);
       if (!instance || instance.state === 'terminating') {
         this.#end(use, 'instance_gone');
         continue;
       }
       this.#share(use, instance);
-      if (instance.state === 'draining') void this.#drain(use, local.app.drainTimeoutMs);
+      if (instance.state === 'draining') void this.#handOver(use);
       else if (use.watchedLimitMs !== idleLimitMs(use)) this.#watchIdle(use);
     }
   }
@@ -193,6 +195,31 @@ export class Uses implements UseOwner {
     const { max } = use;
     Object.assign(use, fairShare(use.local.app.concurrency, instance.users, this.#me));
     if (use.max > max) this.seatFreed(use);
+  }
+
+  /**
+   * The instance drains. Where another one is ready already, this node's use of it stands before this one is closed, so that
+   * no request waits for it; while the store is away, what is known goes on to be used.
+   */
+  async #handOver(use: Use): Promise<void> {
+    if (this.#handingOver.has(use)) return;
+    this.#handingOver.add(use);
+    for (;;) {
+      const next = use.closed || this.#stopped ? undefined : unusedInstance(use.local);
+      if (next === undefined || (await this.#takeUpOrOpen(use.local, next))) break;
+      await new Promise<void>((resolve) => this.#options.clock.after(retryWriteMs, resolve));
+    }
+    this.#handingOver.delete(use);
+    await this.#drain(use, use.local.app.drainTimeoutMs);
+  }
+
+  /** False where the store could not be reached. */
+  async #takeUpOrOpen(local: LocalApp, instanceId: string): Promise<boolean> {
+    if (this.takeUp(local, instanceId)) return true;
+    return this.open(local, instanceId).then(
+      () => true,
+      () => false,
+    );
   }
 
   /** Lets what is under way finish, except connections that are silent for the idle TTL, and then releases. */
@@ -303,6 +330,13 @@ export class Uses implements UseOwner {
 
 function isCurrent(use: Use): boolean {
   return use.local.uses.get(use.instanceId) === use;
+}
+
+/** The youngest ready instance that this node does not use. */
+function unusedInstance({ deployment, uses }: LocalApp): string | undefined {
+  return deployment.instances
+    .filter(({ id, state }) => state === 'ready' && !uses.has(id))
+    .toSorted((a, b) => (b.readyAt ?? 0) - (a.readyAt ?? 0))[0]?.id;
 }
 
 function idleLimitMs(use: Use): number {

@@ -81,7 +81,7 @@ export interface Cmdb {
   /** By exact domain, else by the wildcard one label up, else undefined; or by the app's name, removed ones included. */
   find(query: { readonly domain: string } | { readonly app: string }): Promise<AppRecord | undefined>;
 
-  /** All apps, or only those that have instances. In no order; what changes meanwhile may be seen either way. */
+  /** All apps, or only those that have instances or should have them by scale.min. In no order; what changes meanwhile may be seen either way. */
   list(which: 'all' | 'active'): AsyncIterable<AppRecord>;
 
   /**

@@ -1,8 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { type Database, open, type RootDatabase } from 'lmdb';
-import { emptyDeployment } from '../model/deployment.js';
-import { RequestError } from '../model/errors.js';
 import { nextDueAt } from '../model/schedule.js';
 import type {
   AppRecord,
@@ -15,17 +13,18 @@ import type {
   Session,
   UnreadableReport,
 } from './cmdb.js';
+import { isActive } from './active.js';
+import { checkAppKeys, checkKey } from './key-limits.js';
+import { applyApps } from './lmdb/apply.js';
 import { Bell } from './lmdb/bell.js';
 import { ChangeTable } from './lmdb/change-log.js';
+import { Records } from './lmdb/records.js';
 import { Schedule } from './lmdb/schedule.js';
-import {
-  decodeApp,
-  decodeDeployment,
-  encodeApp,
-  encodeDeployment,
-  type StoredApp,
-  type StoredDeployment,
-} from './record-format.js';
+import { Transactions } from './lmdb/transactions.js';
+import { normalChange } from './normal-change.js';
+import type { StoredApp, StoredDeployment } from './record-format.js';
+import { decodeSession, encodeSession } from './session-format.js';
+import { tombstone } from './tombstone.js';
 
 export interface LmdbCmdbOptions {
   /** Directory of the store; made where it is missing. */
@@ -35,14 +34,15 @@ export interface LmdbCmdbOptions {
   readonly logLength?: number;
   /** Longest wait of `changes`, in milliseconds. */
   readonly changesWaitMs?: number;
+  /** 2 s unless told. */
+  readonly timeLimitMs?: number;
 }
 
 const postponeMs = 5_000;
-const longestDomain = 255;
 
 /**
  * Opens the embedded store for the processes of one machine. Every write is one LMDB transaction, so there is no
- * unknown outcome. Throws an Error that names the path where it cannot be opened.
+ * unknown outcome; a large `apply` is several of them. Throws an Error that names the path where it cannot be opened.
  */
 export function openLmdbCmdb(options: LmdbCmdbOptions): Cmdb {
   try {
@@ -60,9 +60,8 @@ export function openLmdbCmdb(options: LmdbCmdbOptions): Cmdb {
 class LmdbCmdb implements Cmdb {
   readonly #options: LmdbCmdbOptions;
   readonly #root: RootDatabase<string, string>;
-  readonly #apps: Database<string, string>;
-  readonly #deployments: Database<string, string>;
-  readonly #domains: Database<string, string>;
+  readonly #transactions: Transactions;
+  readonly #records: Records;
   readonly #schedule: Schedule;
   readonly #log: ChangeTable;
   readonly #sessions: Database<string, string>;
@@ -74,51 +73,52 @@ class LmdbCmdb implements Cmdb {
   constructor(root: RootDatabase<string, string>, options: LmdbCmdbOptions) {
     this.#options = options;
     this.#root = root;
-    const table = (name: string) => root.openDB<string, string>({ name, encoding: 'string' });
-    this.#apps = table('apps');
-    this.#deployments = table('deployments');
-    this.#domains = table('domains');
+    this.#transactions = new Transactions(root, options.timeLimitMs ?? 2_000);
+    this.#records = new Records(root, options.onUnreadable);
     this.#schedule = new Schedule(root);
     this.#log = new ChangeTable(root, options.logLength ?? 10_000);
-    this.#sessions = table('sessions');
+    this.#sessions = root.openDB<string, string>({ name: 'sessions', encoding: 'string' });
     this.#bell = new Bell(options.path);
   }
 
-  async apply({ put, remove }: Parameters<Cmdb['apply']>[0]): Promise<DomainConflict[]> {
-    return this.#write(() => {
-      // Removed first: what they give up may be wanted by the others.
-      for (const name of remove) this.#removeApp(name);
-      return put.flatMap((app) => this.#putApp({ app, removed: false }));
+  async apply(change: Parameters<Cmdb['apply']>[0]): Promise<DomainConflict[]> {
+    const { put, remove } = normalChange(change);
+    for (const app of put) checkAppKeys(app);
+    return applyApps(put, remove, {
+      records: this.#records,
+      schedule: this.#schedule,
+      append: (entry) => this.#append(entry),
+      read: (run) => this.#read(run),
+      write: (run) => this.#write(run),
     });
   }
 
   async find(query: Parameters<Cmdb['find']>[0]): Promise<AppRecord | undefined> {
     return this.#read(() => {
-      if ('app' in query) return this.#record(query.app);
-      return this.#owner(query.domain, query.domain) ?? this.#owner(query.domain.replace(/^[^.]*/, '*'), query.domain);
+      if ('app' in query) return this.#records.record(query.app);
+      const { domain } = query;
+      const claim = this.#leadsNowhere(domain)
+        ? domain
+        : [domain, wildcardOf(domain)].find((name) => this.#owner(name));
+      const owner = claim === undefined ? undefined : this.#owner(claim);
+      return owner && { ...owner, ...this.#records.deployment(owner.app.name) };
     });
   }
 
-  /** A claim that its owner does not list any more leads nowhere, least of all to somebody else's container. */
-  #owner(claim: string, domain: string): AppRecord | undefined {
-    const name = domain.length > longestDomain ? undefined : this.#domains.get(claim);
-    const record = name === undefined ? undefined : this.#record(name);
-    return record && !record.removed && record.app.domains.includes(claim) ? record : undefined;
-  }
-
   async *list(which: 'all' | 'active'): AsyncIterable<AppRecord> {
-    const names = this.#read(() => (which === 'all' ? [...this.#apps.getKeys()] : this.#schedule.apps()));
+    const names = this.#read(() => (which === 'all' ? this.#records.names() : this.#schedule.apps()));
     for (const name of names) {
-      const record = this.#read(() => this.#record(name));
-      if (record) yield record;
+      const record = this.#read(() => this.#records.record(name));
+      if (record && (which === 'all' || isActive(record))) yield record;
     }
   }
 
   async update(app: string, change: DeploymentChange): Promise<StoredDeployment> {
+    checkKey('app', app);
     let fault: { readonly error: unknown } | undefined;
     const written = await this.#write(() => {
-      const current = this.#deployment(app);
-      const stored = this.#app(app);
+      const current = this.#records.deployment(app);
+      const stored = this.#records.app(app);
       let deployment = current.deployment;
       try {
         deployment = change(deployment, stored?.app);
@@ -128,12 +128,7 @@ class LmdbCmdb implements Cmdb {
       }
       if (deployment === current.deployment) return current;
       const next = { deployment, version: randomToken() };
-      // A record that cannot be read, of a newer version perhaps, is not this program's to delete.
-      const isGone = stored ? stored.removed : this.#apps.get(app) === undefined;
-      if (deployment.instances.length === 0 && isGone) this.#drop(app);
-      else void this.#deployments.put(app, encodeDeployment(next));
-      this.#schedule.set(app, nextDueAt(deployment, stored?.app));
-      this.#append({ app, version: next.version });
+      this.#put(app, stored, next);
       return next;
     });
     if (fault) throw fault.error;
@@ -146,9 +141,10 @@ class LmdbCmdb implements Cmdb {
       this.#closing.signal,
       AbortSignal.timeout(this.#options.changesWaitMs ?? 5_000),
     ]);
+    const store = this.#read(() => this.#root.get('identity')) ?? (await this.#write(() => this.#identity()));
     for (;;) {
       const ring = this.#bell.next(until);
-      const batch = this.#read(() => this.#log.after(position));
+      const batch = this.#read(() => this.#log.after(position, store));
       if (position === undefined || batch.lost || batch.changes.length > 0 || until.aborted) {
         ring.cancel();
         return batch;
@@ -167,11 +163,15 @@ class LmdbCmdb implements Cmdb {
   }
 
   async beat(session: Session, revoke: readonly string[] = []): Promise<Beat> {
+    for (const incarnation of [session.incarnation, ...revoke]) checkKey('session', incarnation);
     return this.#write(() => {
       const revoked = session.beats > 0 && this.#sessions.get(session.incarnation) === undefined;
-      if (!revoked) void this.#sessions.put(session.incarnation, JSON.stringify(session));
+      if (!revoked) void this.#sessions.put(session.incarnation, encodeSession(session));
       for (const incarnation of revoke) void this.#sessions.remove(incarnation);
-      const sessions = [...this.#sessions.getRange()].flatMap(({ key, value }) => this.#session(key, value));
+      const sessions = [...this.#sessions.getRange()].flatMap(({ key, value }) => {
+        const found = this.#records.decode(`session ${key}`, () => decodeSession(key, value));
+        return found ? [found] : [];
+      });
       return { identity: this.#identity(), sessions, revoked };
     });
   }
@@ -180,82 +180,33 @@ class LmdbCmdb implements Cmdb {
     if (this.#closing.signal.aborted) return;
     this.#closing.abort();
     this.#bell.close();
-    await this.#root.close();
+    await this.#transactions.close();
   }
 
-  #putApp(stored: StoredApp): DomainConflict[] {
-    const { app } = stored;
-    const text = encodeApp(stored);
-    if (this.#apps.get(app.name) === text) return [];
-    const conflicts = app.domains.flatMap((domain) => this.#conflict(domain, app.name));
-    if (conflicts.length > 0) return conflicts;
-    for (const domain of this.#app(app.name)?.app.domains ?? []) this.#unclaim(domain, app.name);
-    for (const domain of app.domains) void this.#domains.put(domain, app.name);
-    void this.#apps.put(app.name, text);
-    this.#schedule.set(app.name, nextDueAt(this.#deployment(app.name).deployment, app));
-    this.#append({ app: app.name });
-    return [];
+  #owner(claim: string): StoredApp | undefined {
+    return this.#records.owner(claim);
   }
 
-  /** A claim counts only while its owner lives and still lists the domain. */
-  #conflict(domain: string, wantedBy: string): DomainConflict[] {
-    const ownedBy = this.#domains.get(domain);
-    if (ownedBy === undefined || ownedBy === wantedBy) return [];
-    const owner = this.#app(ownedBy);
-    return owner && !owner.removed && owner.app.domains.includes(domain) ? [{ domain, wantedBy, ownedBy }] : [];
+  /** A domain of an app that cannot be read leads nowhere, least of all to the app of a wildcard above it. */
+  #leadsNowhere(domain: string): boolean {
+    const name = this.#records.claimant(domain);
+    return name !== undefined && this.#records.appText(name) !== undefined && this.#records.app(name) === undefined;
   }
 
-  #removeApp(name: string): void {
-    const stored = this.#app(name);
-    if (!stored) return;
-    for (const domain of stored.app.domains) this.#unclaim(domain, name);
-    if (this.#deployment(name).deployment.instances.length === 0) {
-      this.#drop(name);
-      this.#schedule.set(name, undefined);
-    } else {
-      void this.#apps.put(name, encodeApp({ app: stored.app, removed: true }));
-      this.#schedule.set(name, 0);
+  #put(app: string, stored: StoredApp | undefined, next: StoredDeployment): void {
+    const { deployment, version } = next;
+    // A record that cannot be read, of a newer version perhaps, is not this program's to delete.
+    const isGone = stored ? stored.removed : this.#records.appText(app) === undefined;
+    const isDropped = deployment.instances.length === 0 && isGone;
+    if (isDropped) this.#records.drop(app);
+    else {
+      this.#records.putDeployment(app, next);
+      if (isGone && !stored) this.#records.putApp(app, tombstone(app, deployment));
     }
-    this.#append({ app: name });
-  }
-
-  #unclaim(domain: string, owner: string): void {
-    if (this.#domains.get(domain) === owner) void this.#domains.remove(domain);
-  }
-
-  #drop(name: string): void {
-    void this.#apps.remove(name);
-    void this.#deployments.remove(name);
-  }
-
-  #record(name: string): AppRecord | undefined {
-    const stored = this.#app(name);
-    return stored && { ...stored, ...this.#deployment(name) };
-  }
-
-  #app(name: string): StoredApp | undefined {
-    const text = this.#apps.get(name);
-    return text === undefined ? undefined : this.#decode(`app ${name}`, () => decodeApp(text));
-  }
-
-  #deployment(name: string): StoredDeployment {
-    const text = this.#deployments.get(name);
-    const stored = text === undefined ? undefined : this.#decode(`deployment ${name}`, () => decodeDeployment(text));
-    return stored ?? { deployment: emptyDeployment(name), version: '' };
-  }
-
-  #decode<T>(record: string, decode: () => T): T | undefined {
-    try {
-      return decode();
-    } catch (error) {
-      this.#options.onUnreadable(record, error instanceof Error ? error.message : String(error));
-      return undefined;
-    }
-  }
-
-  #session(incarnation: string, text: string): Session[] {
-    const session = this.#decode(`session ${incarnation}`, () => JSON.parse(text) as Session);
-    return session && session.incarnation === incarnation ? [session] : [];
+    const at = isDropped ? undefined : nextDueAt(deployment, stored?.app);
+    // What is left of a removed app is looked at soon, whatever its own times are.
+    this.#schedule.set(app, isGone && at !== undefined ? Math.min(at, this.#schedule.dueAt(app) ?? 0) : at);
+    this.#append({ app, version });
   }
 
   #append(change: Change): void {
@@ -272,40 +223,28 @@ class LmdbCmdb implements Cmdb {
   }
 
   #read<T>(run: () => T): T {
-    this.#throwIfClosed();
-    try {
-      // A read transaction is kept for a while; what another process has committed since is to be seen.
-      this.#root.resetReadTxn();
-      return run();
-    } catch (error) {
-      throw unavailable(error);
-    }
+    return this.#transactions.read(run);
   }
 
   async #write<T>(run: () => T): Promise<T> {
-    this.#throwIfClosed();
     let appended = false;
     try {
-      const result = await this.#root.transaction(() => {
+      return await this.#transactions.write(() => {
         this.#appended = false;
-        const value = run();
-        appended = this.#appended;
-        return value;
+        try {
+          return run();
+        } finally {
+          appended = this.#appended;
+        }
       });
+    } finally {
       if (appended) this.#bell.ring();
-      return result;
-    } catch (error) {
-      throw unavailable(error);
     }
-  }
-
-  #throwIfClosed(): void {
-    if (this.#closing.signal.aborted) throw new RequestError('cmdb_unavailable', 'The configuration store is closed.');
   }
 }
 
-function unavailable(error: unknown): RequestError {
-  return new RequestError('cmdb_unavailable', 'The configuration store cannot be used.', { cause: error });
+function wildcardOf(domain: string): string {
+  return domain.replace(/^[^.]*/, '*');
 }
 
 function randomToken(): string {

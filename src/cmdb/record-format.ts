@@ -4,7 +4,7 @@ import type { App } from '../model/app.js';
 import type { Deployment } from '../model/deployment.js';
 
 /** Version of the records' format; a record of another one is not read. */
-const format = 1;
+export const format = 1;
 
 const positive = Type.Number({ minimum: 0 });
 const epochMs = Type.Number();
@@ -30,6 +30,7 @@ const appShape = Type.Object({
     pids: Type.Optional(positive),
   }),
   readiness: Type.Union([Type.Object({ http: Type.String() }), Type.Object({ tcp: Type.Literal(true) })]),
+  overlap: Type.Optional(Type.Boolean()),
   scale: Type.Object({ min: positive, max: positive }),
   concurrency: Type.Object({ target: positive, max: positive }),
   queue: Type.Object({ max: positive, timeoutMs: positive }),
@@ -59,21 +60,23 @@ const instanceShape = Type.Object({
   users: Type.Record(Type.String(), Type.Object({ since: epochMs, quietSince: Type.Optional(epochMs) })),
   boot: Type.Record(Type.String(), Type.Number()),
   end: Type.Optional(Type.Object({ reason: Type.String(), since: epochMs })),
+  replaces: Type.Optional(Type.Object({ id: Type.String(), reason: Type.String() })),
   failuresBefore: Type.Optional(positive),
 });
 
-const breakerShape = Type.Object({
+const breakerKeys = {
   failures: positive,
   retryAt: epochMs,
   code: Type.Union([Type.Literal('boot_failed'), Type.Literal('boot_timeout')]),
   message: Type.String(),
   scaleOut: Type.Optional(Type.Boolean()),
-});
+};
 
 const deploymentShape = Type.Object({
   app: Type.String(),
   instances: Type.Array(instanceShape),
-  breaker: Type.Optional(breakerShape),
+  breaker: Type.Optional(Type.Object(breakerKeys)),
+  failedReplacement: Type.Optional(Type.Object({ ...breakerKeys, revision: Type.String(), replaces: Type.String() })),
 });
 
 const appRecord = Compile(Type.Object({ v: Type.Literal(format), app: appShape, removed: Type.Boolean() }));
@@ -104,7 +107,9 @@ export function encodeDeployment({ version, deployment }: StoredDeployment): str
 export function decodeApp(text: string): StoredApp {
   const record: unknown = JSON.parse(text);
   if (!appRecord.Check(record)) throw new Error(problemOf(appRecord.Errors(record), record));
-  return record as StoredApp;
+  const { app, removed } = record as StoredApp;
+  // Records from before the key existed: their instances did overlap.
+  return { app: { ...app, overlap: app.overlap ?? true }, removed };
 }
 
 /** Reads a stored deployment; throws an Error that says what is wrong with it. */
@@ -114,7 +119,8 @@ export function decodeDeployment(text: string): StoredDeployment {
   return record as unknown as StoredDeployment;
 }
 
-function problemOf(errors: readonly { instancePath: string; message: string }[], record: unknown): string {
+/** What is wrong with a record of the wrong shape or version, in words. */
+export function problemOf(errors: readonly { instancePath: string; message: string }[], record: unknown): string {
   const version: unknown = typeof record === 'object' && record !== null && 'v' in record ? record.v : undefined;
   if (version !== format) return `its format version is ${JSON.stringify(version)}, this program reads ${format}`;
   const [first] = errors;

@@ -79,7 +79,10 @@ function checkRuntime(written: AppFile, runtime: RuntimeName | undefined, fail: 
 }
 
 function checkFigures(shared: Filled<typeof sharedSchema>, fail: Report): void {
-  const { scale, concurrency } = shared;
+  const { scale, concurrency, overlap } = shared;
+  if (!overlap && scale.max > 1) {
+    fail(['overlap'], `false means one instance at a time, but scale.max is ${scale.max}; set scale.max to 1`);
+  }
   if (scale.min > scale.max)
     fail(['scale', 'min'], `must not be above scale.max, got min ${scale.min} and max ${scale.max}`);
   if (concurrency.target > concurrency.max) {
@@ -116,6 +119,7 @@ function build(written: AppFile, shared: Filled<typeof sharedSchema>, runtime: R
     publish: shared.publish,
     limits: limitsOf(shared.limits),
     readiness: shared.readiness as App['readiness'],
+    overlap: shared.overlap,
     scale: shared.scale,
     concurrency: shared.concurrency,
     queue: { max: shared.queue.max, timeoutMs: parseDuration(shared.queue.timeout)! },

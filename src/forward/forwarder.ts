@@ -6,6 +6,9 @@ import { Transfer } from './transfer.js';
 import { Upgrades } from './upgrade.js';
 import { Upstreams } from './upstreams.js';
 
+/** Methods whose bodies every server reads. */
+const expectsBody = new Set(['POST', 'PUT', 'PATCH']);
+
 export interface ForwarderOptions {
   /** IP addresses and CIDR ranges whose X-Forwarded headers count. */
   readonly trustedProxies: readonly string[];
@@ -46,6 +49,8 @@ export class Forwarder {
         headers: this.#headersOf(exchange),
         body: body ?? null,
         headersTimeout: app.requestTimeoutMs,
+        // An app that overlooks such a body takes it for the next request: its answer must not wait here for another client.
+        reset: body !== undefined && !expectsBody.has(admitted.method) ? true : (null as never),
       });
     } catch (error) {
       transfer.refuse(new RequestError('bad_request', 'The request cannot be passed on.', { cause: error }));

@@ -44,6 +44,8 @@ export interface App {
   readonly publish: boolean;
   readonly limits: Limits;
   readonly readiness: Readiness;
+  /** Whether an instance may run beside the one that it replaces; else the old one ends first and requests wait. */
+  readonly overlap: boolean;
   readonly scale: { readonly min: number; readonly max: number };
   readonly concurrency: { readonly target: number; readonly max: number };
   readonly queue: { readonly max: number; readonly timeoutMs: number };

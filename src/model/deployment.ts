@@ -3,12 +3,22 @@ import type { Address, EndReason, Instance, InstanceState } from './instance.js'
 import { transitions } from './instance.js';
 import { type Breaker, nextBreaker } from './breaker.js';
 
-/** The CMDB document that holds all instances of one app. Immutable; every change is a function in this file. */
+/** The CMDB document that holds all instances of one app. Immutable; every change is a function in this folder. */
 export interface Deployment {
   readonly app: string;
   readonly instances: readonly Instance[];
   /** Present after a failed boot until one succeeds. */
   readonly breaker?: Breaker;
+  /** Present after a replacement did not become ready, until a boot succeeds. It refuses no request: the old instance stays. */
+  readonly failedReplacement?: FailedReplacement;
+}
+
+/** Until when the next try to replace an instance is put off, and what the last one came to. */
+export interface FailedReplacement extends Breaker {
+  /** Of the instance that did not become ready; another revision is tried at once. */
+  readonly revision: string;
+  /** Id of the instance that was to be replaced and stays. */
+  readonly replaces: string;
 }
 
 /** An instance that dies this soon after it became ready counts as a failed boot, so that a crash loop backs off. */
@@ -22,9 +32,19 @@ export function findInstance(deployment: Deployment, id: string): Instance | und
   return deployment.instances.find((instance) => instance.id === id);
 }
 
-/** Instances that count against scale.max: all but those on their way out. */
+/**
+ * Instances that count against scale.max: all but those on their way out, and one that boots to replace another,
+ * whose place it will take.
+ */
 export function standing(deployment: Deployment): readonly Instance[] {
-  return deployment.instances.filter(({ state }) => state !== 'draining' && state !== 'terminating');
+  return deployment.instances.filter(
+    (instance) => instance.state !== 'draining' && instance.state !== 'terminating' && !takesOver(deployment, instance),
+  );
+}
+
+/** Whether an instance boots to replace one that is still ready. */
+export function takesOver(deployment: Deployment, { state, replaces }: Instance): boolean {
+  return state === 'booting' && replaces !== undefined && findInstance(deployment, replaces.id)?.state === 'ready';
 }
 
 export interface BootClaim {
@@ -35,17 +55,41 @@ export interface BootClaim {
 }
 
 /**
- * How many more instances the app may have: never more than `scale.max` that stand, and at most one beyond it while others
- * are on their way out.
+ * How many more instances the app may have: never more than `scale.max` that stand, and at most one beyond it, be it for one
+ * on its way out or for one being replaced. An app that must not overlap has one at a time, those on their way out included.
  */
 export function vacancies(deployment: Deployment, app: App, now: number): number {
-  const counted = deployment.instances.filter((instance) => counts(instance, app, now)).length;
+  const { instances } = deployment;
+  if (!app.overlap) return instances.length === 0 ? 1 : 0;
+  const counted = instances.filter((instance) => now < countsUntil(instance, app)).length;
   return Math.max(0, Math.min(app.scale.max - standing(deployment).length, app.scale.max + 1 - counted));
+}
+
+/**
+ * When one more instance fits beside those that are there, should nothing else happen before, in epoch milliseconds;
+ * Infinity where another has to go first. Says nothing of how many stand.
+ */
+export function fitsAt({ instances }: Deployment, app: App): number {
+  if (!app.overlap) return instances.length === 0 ? 0 : Infinity;
+  const beyond = instances.length - app.scale.max;
+  if (beyond <= 0) return 0;
+  const until = instances.map((instance) => countsUntil(instance, app)).toSorted((a, b) => a - b);
+  return until[beyond - 1] ?? Infinity;
 }
 
 /** Claims the boot of one more instance, or returns the deployment as it is where the app may have no more. */
 export function claimBoot(deployment: Deployment, app: App, claim: BootClaim, now: number): Deployment {
-  if (findInstance(deployment, claim.id) || vacancies(deployment, app, now) === 0) return deployment;
+  return vacancies(deployment, app, now) > 0 ? withClaim(deployment, app, claim, now) : deployment;
+}
+
+/** Adds a claim that the caller has found to be allowed. */
+export function withClaim(
+  deployment: Deployment,
+  app: App,
+  claim: BootClaim & Pick<Instance, 'replaces'>,
+  now: number,
+): Deployment {
+  if (findInstance(deployment, claim.id)) return deployment;
   const instance: Instance = {
     ...claim,
     runtime: app.runtime,
@@ -60,14 +104,14 @@ export function claimBoot(deployment: Deployment, app: App, claim: BootClaim, no
   return { ...deployment, instances: [...deployment.instances, instance] };
 }
 
+/** Past drainTimeout and twice stopTimeout an instance on its way out no longer counts against scale.max. */
+function countsUntil({ end }: Instance, app: App): number {
+  return end ? end.since + app.drainTimeoutMs + 2 * app.stopTimeoutMs : Infinity;
+}
+
 /** How long a claim stands: the boot's own limit and the time to clean up after it. */
 export function bootDeadlineMs(app: App): number {
   return app.bootTimeoutMs + 2 * app.stopTimeoutMs;
-}
-
-/** Past drainTimeout and twice stopTimeout an instance on its way out no longer counts against scale.max. */
-function counts(instance: Instance, app: App, now: number): boolean {
-  return instance.end === undefined || now < instance.end.since + app.drainTimeoutMs + 2 * app.stopTimeoutMs;
 }
 
 export interface ReadyReport {
@@ -75,13 +119,22 @@ export interface ReadyReport {
   readonly boot: Readonly<Record<string, number>>;
   /** Session that booted it; becomes its first user. */
   readonly user: string;
+  /** Session under which it was claimed, where the node's session was renewed since. */
+  readonly claimedBy?: string;
 }
 
-/** A claimed boot succeeded. Unchanged where the claim is gone: its booter came late and must terminate what it started. */
+/**
+ * A claimed boot succeeded. The instance that it replaces drains from the same moment on, so that there is always one to
+ * send to. Unchanged where the claim is gone: its booter came late and must terminate what it started.
+ */
 export function bootSucceeded(deployment: Deployment, id: string, report: ReadyReport, now: number): Deployment {
   const instance = findInstance(deployment, id);
-  if (instance?.state !== 'booting' || instance.owner !== report.user) return deployment;
-  const { breaker: _reset, ...rest } = replace(deployment, id, (booting) => ({
+  if (instance?.state !== 'booting' || instance.owner !== (report.claimedBy ?? report.user)) return deployment;
+  const {
+    breaker: _reset,
+    failedReplacement: _resetToo,
+    ...rest
+  } = withInstance(deployment, id, (booting) => ({
     ...disown(move(booting, 'ready')),
     address: report.address,
     boot: report.boot,
@@ -89,7 +142,8 @@ export function bootSucceeded(deployment: Deployment, id: string, report: ReadyR
     lastActiveAt: now,
     users: { [report.user]: { since: now } },
   }));
-  return rest;
+  const { replaces } = instance;
+  return replaces ? startDrain(rest, replaces.id, replaces.reason, now) : rest;
 }
 
 export interface BootFailure {
@@ -98,19 +152,20 @@ export interface BootFailure {
 }
 
 /**
- * A claimed boot failed: opens the breaker and writes the doom of whatever was started. Unchanged where the claim is
+ * A claimed boot failed: notes the failure and writes the doom of whatever was started. Unchanged where the claim is
  * gone or not the terminator's: then somebody else has seen to it.
  */
 export function bootFailed(
   deployment: Deployment,
   id: string,
   failure: BootFailure,
-  termination: Termination,
+  termination: Termination & { readonly claimedBy?: string },
   now: number,
 ): Deployment {
   const instance = findInstance(deployment, id);
-  if (instance?.state !== 'booting' || instance.owner !== termination.owner) return deployment;
-  return openBreaker(startTerminate(deployment, id, termination, now), instance, failure, now);
+  if (instance?.state !== 'booting' || instance.owner !== (termination.claimedBy ?? termination.owner))
+    return deployment;
+  return withFailure(startTerminate(deployment, id, termination, now), instance, failure, now);
 }
 
 /** A container that runs but is in no document joins as ready. Unchanged where the id is known. */
@@ -119,56 +174,11 @@ export function adopt(deployment: Deployment, instance: Instance): Deployment {
   return { ...deployment, instances: [...deployment.instances, instance] };
 }
 
-/** Registers a session as user of a ready instance. Unchanged where the instance is not ready or not there. */
-export function registerUser(deployment: Deployment, id: string, user: string, now: number): Deployment {
-  const instance = findInstance(deployment, id);
-  if (instance?.state !== 'ready') return deployment;
-  const known = instance.users[user];
-  if (known && known.quietSince === undefined) return deployment;
-  return replace(deployment, id, (ready) => ({
-    ...ready,
-    users: { ...ready.users, [user]: { since: known?.since ?? now } },
-  }));
-}
-
-/** A user reports that only silent WebSockets hold the instance since `lastActiveAt`. */
-export function quietUser(deployment: Deployment, id: string, user: string, lastActiveAt: number): Deployment {
-  const instance = findInstance(deployment, id);
-  const known = instance?.users[user];
-  if (!instance || !known) return deployment;
-  return replace(deployment, id, (used) => ({
-    ...used,
-    lastActiveAt: Math.max(used.lastActiveAt, lastActiveAt),
-    users: { ...used.users, [user]: { ...known, quietSince: lastActiveAt } },
-  }));
-}
-
-/** A user will send nothing more; `lastActiveAt` is the true time of its last activity. */
-export function releaseUser(deployment: Deployment, id: string, user: string, lastActiveAt: number): Deployment {
-  const instance = findInstance(deployment, id);
-  if (!instance?.users[user]) return deployment;
-  return replace(deployment, id, (used) => {
-    const { [user]: _released, ...users } = used.users;
-    return { ...used, users, lastActiveAt: Math.max(used.lastActiveAt, lastActiveAt) };
-  });
-}
-
-/** Users whose sessions are gone are dropped; when they last sent something is unknown, so now counts as activity. */
-export function dropUsers(deployment: Deployment, gone: (user: string) => boolean, now: number): Deployment {
-  return deployment.instances.reduce(
-    (result, instance) =>
-      Object.keys(instance.users)
-        .filter(gone)
-        .reduce((dropped, user) => releaseUser(dropped, instance.id, user, now), result),
-    deployment,
-  );
-}
-
 /** Ready → draining: users send nothing new, finish, and release. A paused or never-ready instance has nothing to drain. */
 export function startDrain(deployment: Deployment, id: string, reason: EndReason, now: number): Deployment {
   const instance = findInstance(deployment, id);
   if (instance?.state !== 'ready') return deployment;
-  return replace(deployment, id, (ready) => ({ ...move(ready, 'draining'), end: { reason, since: now } }));
+  return withInstance(deployment, id, (ready) => ({ ...move(ready, 'draining'), end: { reason, since: now } }));
 }
 
 export interface Termination {
@@ -185,7 +195,7 @@ export function startTerminate(deployment: Deployment, id: string, termination: 
   const instance = findInstance(deployment, id);
   if (!instance || instance.state === 'ready') return deployment;
   if (instance.state === 'draining' && Object.keys(instance.users).length > 0) return deployment;
-  return replace(deployment, id, (doomed) => ({
+  return withInstance(deployment, id, (doomed) => ({
     ...(doomed.state === 'terminating' ? doomed : move(doomed, 'terminating')),
     owner: termination.owner,
     deadlineAt: now + 2 * termination.stopTimeoutMs + 10_000,
@@ -198,11 +208,11 @@ export function confirmGone(deployment: Deployment, id: string): Deployment {
   return without(deployment, id);
 }
 
-/** A claimed boot was refused by the runtime, which left nothing: frees the claim and opens the breaker. */
+/** A claimed boot was refused by the runtime, which left nothing: frees the claim and notes the failure. */
 export function bootRefused(deployment: Deployment, id: string, failure: BootFailure, now: number): Deployment {
   const instance = findInstance(deployment, id);
   if (instance?.state !== 'booting') return deployment;
-  return openBreaker(without(deployment, id), instance, failure, now);
+  return withFailure(without(deployment, id), instance, failure, now);
 }
 
 /**
@@ -219,6 +229,15 @@ export function instanceDied(deployment: Deployment, id: string, message: string
   return failed.breaker.failures === 1 ? { ...failed, breaker: { ...failed.breaker, retryAt: now } } : failed;
 }
 
+/** Opens the breaker; where the instance was to replace one that serves on, only the next such try is put off. */
+function withFailure(rest: Deployment, failed: Instance, failure: BootFailure, now: number): Deployment {
+  const { revision, replaces } = failed;
+  if (!replaces || !takesOver(rest, failed)) return openBreaker(rest, failed, failure, now);
+  const before = rest.failedReplacement;
+  const failures = before?.revision === revision ? before.failures : 0;
+  return { ...rest, failedReplacement: { ...nextBreaker(failures, failure, now), revision, replaces: replaces.id } };
+}
+
 function openBreaker(rest: Deployment, failed: Instance, failure: BootFailure, now: number) {
   const breaker = nextBreaker(failed.failuresBefore ?? 0, failure, now);
   const others = rest.instances.some(({ state }) => state === 'ready');
@@ -230,7 +249,8 @@ function without(deployment: Deployment, id: string): Deployment {
   return { ...deployment, instances: deployment.instances.filter((instance) => instance.id !== id) };
 }
 
-function replace(deployment: Deployment, id: string, change: (instance: Instance) => Instance): Deployment {
+/** Changes one instance. */
+export function withInstance(deployment: Deployment, id: string, change: (instance: Instance) => Instance): Deployment {
   return {
     ...deployment,
     instances: deployment.instances.map((instance) => (instance.id === id ? change(instance) : instance)),
@@ -245,6 +265,6 @@ function move(instance: Instance, state: InstanceState): Instance {
 }
 
 function disown(instance: Instance): Instance {
-  const { owner: _owner, deadlineAt: _deadlineAt, ...rest } = instance;
+  const { owner: _owner, deadlineAt: _deadlineAt, replaces: _replaces, ...rest } = instance;
   return rest;
 }

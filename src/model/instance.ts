@@ -1,4 +1,5 @@
 import type { RuntimeName } from './app.js';
+import type { OutliveReason } from './lifetime.js';
 
 /** Life of an instance. The table of moves is `transitions`; the diagram is in docs/architecture.md. */
 export type InstanceState = 'booting' | 'ready' | 'pausing' | 'paused' | 'resuming' | 'draining' | 'terminating';
@@ -15,7 +16,7 @@ export const transitions: Readonly<Record<InstanceState, readonly (InstanceState
 };
 
 /** Why an instance ends. */
-export type EndReason = 'idle' | 'lifetime' | 'app_removed' | 'boot_failed' | 'stopped' | 'orphaned' | 'memory';
+export type EndReason = OutliveReason | 'idle' | 'app_removed' | 'boot_failed' | 'stopped' | 'orphaned' | 'memory';
 
 /** Where a container accepts connections, reachable by every node. */
 export interface Address {
@@ -51,6 +52,8 @@ export interface Instance {
   readonly boot: Readonly<Record<string, number>>;
   /** Set from `draining` on. */
   readonly end?: { readonly reason: EndReason; readonly since: number };
+  /** While it boots: the instance that drains as soon as this one is ready, and why. */
+  readonly replaces?: { readonly id: string; readonly reason: OutliveReason };
   /** Failed boots in a row before this one; an instance that dies young continues the count. */
   readonly failuresBefore?: number;
 }

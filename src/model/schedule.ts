@@ -1,39 +1,30 @@
 import type { App } from './app.js';
 import type { Deployment } from './deployment.js';
 import type { Instance } from './instance.js';
+import { idleAt, outlivedAt } from './lifetime.js';
+import { needsSuccessor, upkeepDueAt } from './upkeep.js';
 
 /**
- * When the reaper must look at this deployment next, in epoch milliseconds; undefined where it has no instances.
- * `app` is undefined where its record is gone or unreadable: then it is due at once.
+ * When the reaper must look at this deployment next, in epoch milliseconds; undefined where it has no instances and needs
+ * none. `app` is undefined where its record is gone or unreadable: then what instances there are is due at once.
  */
 export function nextDueAt(deployment: Deployment, app: App | undefined): number | undefined {
-  if (deployment.instances.length === 0) return undefined;
-  if (!app) return 0;
-  const deadlines = deployment.instances.map((instance) => instanceDueAt(instance, app));
-  const surplus = deployment.instances.filter(({ state }) => state === 'ready').length > app.scale.min;
-  const idle = surplus ? deployment.instances.map((instance) => idleAt(instance, app)) : [];
-  return Math.min(...deadlines, ...idle);
+  const { instances } = deployment;
+  if (!app) return instances.length === 0 ? undefined : 0;
+  if (instances.length === 0 && app.scale.min === 0) return undefined;
+  const surplus = instances.filter(({ state }) => state === 'ready').length > app.scale.min;
+  const idle = surplus ? instances.map((instance) => idleAt(instance, app)) : [];
+  const deadlines = instances.map((instance) => instanceDueAt(deployment, instance, app));
+  return Math.min(...deadlines, ...idle, upkeepDueAt(deployment, app));
 }
 
-/** When an instance that nobody uses has been idle for its TTL; Infinity while it is used. */
-export function idleAt(instance: Instance, app: App): number {
-  if (instance.state !== 'ready') return Infinity;
-  const users = Object.values(instance.users);
-  if (users.some((user) => user.quietSince === undefined)) return Infinity;
-  const lastActiveAt = Math.max(instance.lastActiveAt, ...users.map((user) => user.quietSince ?? 0));
-  return lastActiveAt + app.idleTtlMs;
-}
-
-/** When an instance has lived its maximum lifetime. */
-export function expiresAt(instance: Instance, app: App): number {
-  return (instance.readyAt ?? instance.bootedAt) + app.maxLifetimeMs;
-}
-
-function instanceDueAt(instance: Instance, app: App): number {
+function instanceDueAt(deployment: Deployment, instance: Instance, app: App): number {
   switch (instance.state) {
     case 'ready':
+      // One that needs a successor is due when that one may be booted.
+      return needsSuccessor(deployment, instance, app) ? Infinity : outlivedAt(instance, app);
     case 'paused':
-      return expiresAt(instance, app);
+      return outlivedAt(instance, app);
     case 'draining':
       return Object.keys(instance.users).length === 0 ? 0 : (instance.end?.since ?? 0) + app.drainTimeoutMs;
     case 'booting':

@@ -3,6 +3,7 @@ import type { RuntimeName } from '../model/app.js';
 import type { ErrorCode } from '../model/errors.js';
 import type { HostMemory } from '../host-memory.js';
 import type { EndReason, InstanceState } from '../model/instance.js';
+import type { OutliveReason } from '../model/lifetime.js';
 import { RequestMetrics, type RequestOutcome, type Temperature } from './request-metrics.js';
 
 export interface MetricsOptions {
@@ -64,6 +65,11 @@ export class Metrics {
     'fastcontainer_scale_outs_total',
     'Boots of further instances of an app, by runtime and result; they are among the boots as well.',
     ['runtime', 'result'],
+  );
+  readonly #replacements = this.#counter(
+    'fastcontainer_replacements_total',
+    'Boots of instances to replace others, by reason and result; they are among the boots as well.',
+    ['reason', 'result'],
   );
   readonly #memoryWaits = this.#counter(
     'fastcontainer_memory_waits_total',
@@ -135,13 +141,17 @@ export class Metrics {
 
   boot(
     runtime: RuntimeName,
-    purpose: 'first' | 'scale_out',
+    purpose: 'first' | 'scale_out' | 'minimum' | 'replacement',
     result: 'ready' | 'failed' | 'timeout' | 'aborted',
     phases: Readonly<Record<string, number>>,
   ): void {
     this.#boots.inc({ runtime, result });
     if (purpose === 'scale_out') this.#scaleOuts.inc({ runtime, result });
     for (const [phase, ms] of Object.entries(phases)) this.#phases.observe({ runtime, phase }, ms / 1_000);
+  }
+
+  replacement(reason: OutliveReason, result: 'ready' | 'failed' | 'timeout' | 'aborted'): void {
+    this.#replacements.inc({ reason, result });
   }
 
   terminated(runtime: RuntimeName, reason: EndReason): void {
@@ -163,7 +173,7 @@ export class Metrics {
   #labelOf(app: string): string {
     if (this.#requests.has(app)) return app;
     if (this.#requests.size >= this.#maxApps) return otherApp;
-    this.#requests.open(app);
+    this.#requests.add(app);
     return app;
   }
 

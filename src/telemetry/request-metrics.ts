@@ -56,9 +56,9 @@ export class RequestMetrics {
     return this.#apps.has(app);
   }
 
-  /** Gives the app a place among those that are told apart, before its first request is counted. */
-  open(app: string): void {
-    if (!this.#apps.has(app)) this.#apps.set(app, emptyCounts());
+  /** From now on the app is one of those counted. */
+  add(app: string): void {
+    this.#apps.set(app, emptyCounts());
   }
 
   count(app: string, code: number, temperature: Temperature, durationMs: number, outcome: RequestOutcome): void {

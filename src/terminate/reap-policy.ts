@@ -1,8 +1,10 @@
 import type { Verdict } from '../check/liveness.js';
 import type { App } from '../model/app.js';
-import { dropUsers, findInstance, startDrain, startTerminate, type Deployment } from '../model/deployment.js';
+import { findInstance, startDrain, startTerminate, type Deployment } from '../model/deployment.js';
+import { dropUsers } from '../model/users.js';
 import type { EndReason, Instance } from '../model/instance.js';
-import { expiresAt, idleAt } from '../model/schedule.js';
+import { idleAt, outlived } from '../model/lifetime.js';
+import { needsSuccessor } from '../model/upkeep.js';
 
 export interface ReapContext {
   readonly now: number;
@@ -56,9 +58,10 @@ function endReason(
   { now, removed }: ReapContext,
 ): EndReason | undefined {
   if (removed || !app) return 'app_removed';
-  if (now >= expiresAt(instance, app)) return 'lifetime';
   const ready = deployment.instances.filter(({ state }) => state === 'ready').length;
-  return ready > app.scale.min && now >= idleAt(instance, app) ? 'idle' : undefined;
+  if (ready > app.scale.min && now >= idleAt(instance, app)) return 'idle';
+  const reason = outlived(instance, app, now);
+  return reason && !needsSuccessor(deployment, instance, app) ? reason : undefined;
 }
 
 /** Whether its container is to be stopped now, by whoever sees this first. */

@@ -2,9 +2,11 @@ import type { Logger } from 'pino';
 import type { LocalApp } from '../check/local-app.js';
 import type { LocalApps } from '../check/local-apps.js';
 import type { NodeSession } from '../check/session.js';
-import type { Cmdb } from '../cmdb/cmdb.js';
+import type { AppRecord, Cmdb } from '../cmdb/cmdb.js';
 import type { Clock, Timer } from '../model/clock.js';
-import type { Deployment } from '../model/deployment.js';
+import { type Deployment, findInstance } from '../model/deployment.js';
+import type { EndReason } from '../model/instance.js';
+import { nextUpkeep, type Upkeep } from '../model/upkeep.js';
 import { reap } from './reap-policy.js';
 import type { Terminator } from './terminator.js';
 
@@ -16,13 +18,18 @@ export interface ReaperOptions {
   readonly host: string;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** The app needs a boot that no request asks for. May be told again before it is begun. */
+  readonly onUpkeep: (app: string, upkeep: Upkeep) => void;
 }
 
 const tickMs = 500;
 /** Apps taken from the schedule at once. */
 const batch = 100;
 
-/** Asks the schedule what is due and carries out what the reap policy decides. Its cost is the number of due apps. */
+/**
+ * Asks the schedule what is due, carries out what the reap policy decides, and has booted what has to be there without
+ * being asked for. Its cost is the number of due apps.
+ */
 export class Reaper {
   readonly #options: ReaperOptions;
   #timer: Timer | undefined;
@@ -49,25 +56,42 @@ export class Reaper {
 
   /** Looks at one app now. Never throws: what fails is due again. */
   async look(app: string): Promise<void> {
-    const { cmdb, apps, session, host, clock, logger, terminator } = this.#options;
+    const { cmdb, logger } = this.#options;
     try {
       const record = await cmdb.find({ app });
-      if (!record || record.deployment.instances.length === 0) return;
-      const { removed } = record;
-      const deployment = await apps.update(app, (current, stored) =>
-        reap(current, stored, {
-          now: clock.now(),
-          me: session.incarnation,
-          host,
-          verdict: (user) => session.verdict(user),
-          mayEnd: session.mayJudge,
-          removed,
-        }),
-      );
-      for (const id of mineToEnd(deployment, session.incarnation)) void terminator.terminate(app, id);
+      if (!record) return;
+      const isEmpty = record.deployment.instances.length === 0;
+      this.#keepUp(record, isEmpty ? record.deployment : await this.#reap(record));
     } catch (error) {
       logger.debug({ err: error, app }, 'looking for what has to end failed; the app is due again');
     }
+  }
+
+  async #reap({ app: { name }, removed, deployment: before }: AppRecord): Promise<Deployment> {
+    const { apps, session, host, clock, logger, terminator } = this.#options;
+    const deployment = await apps.update(name, (current, stored) =>
+      reap(current, stored, {
+        now: clock.now(),
+        me: session.incarnation,
+        host,
+        verdict: (user) => session.verdict(user),
+        mayEnd: session.mayJudge,
+        removed,
+      }),
+    );
+    for (const { id, reason } of newlyEnding(before, deployment)) {
+      logger.info({ app: name, instance: id, reason }, 'the instance has to go');
+    }
+    for (const id of mineToEnd(deployment, session.incarnation)) void terminator.terminate(name, id);
+    return deployment;
+  }
+
+  /** What lacks is booted as soon as the store is known to be whole; nothing is replaced before its end might be judged. */
+  #keepUp({ app, removed }: AppRecord, deployment: Deployment): void {
+    const { session, clock, onUpkeep } = this.#options;
+    if (removed || this.#stopped || session.outage !== undefined || !session.storeIsComplete) return;
+    const upkeep = nextUpkeep(deployment, app, clock.now());
+    if (upkeep && (upkeep.kind === 'fill' || session.mayJudge)) onUpkeep(app.name, upkeep);
   }
 
   async #tick(): Promise<void> {
@@ -77,14 +101,22 @@ export class Reaper {
     await Promise.all(due.map((app) => this.look(app)));
   }
 
-  /** The last user of a draining instance has released it: no need to wait for the schedule. */
-  #followRecord(local: LocalApp): void {
-    const waits = local.deployment.instances.some(
+  /** The last user of a draining instance has released it, or one that scale.min wants is gone: no need to wait for the schedule. */
+  #followRecord({ name, app, removed, deployment }: LocalApp): void {
+    if (this.#stopped) return;
+    const isReleased = deployment.instances.some(
       ({ state, users, host }) =>
         state === 'draining' && host === this.#options.host && Object.keys(users).length === 0,
     );
-    if (waits && !this.#stopped) void this.look(local.name);
+    const lacks = () => !removed && nextUpkeep(deployment, app, this.#options.clock.now())?.kind === 'fill';
+    if (isReleased || (app.scale.min > 0 && lacks())) void this.look(name);
   }
+}
+
+function newlyEnding(before: Deployment, after: Deployment): { id: string; reason: EndReason }[] {
+  return after.instances.flatMap(({ id, end }) =>
+    end && findInstance(before, id)?.state === 'ready' ? [{ id, reason: end.reason }] : [],
+  );
 }
 
 function mineToEnd(deployment: Deployment, me: string): string[] {

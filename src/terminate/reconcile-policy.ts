@@ -58,6 +58,7 @@ export function adoptable(
   if (!record || record.removed || !found.running || !found.address) return undefined;
   const { app, deployment } = record;
   if (found.revision !== revisionOf(app) || standing(deployment).length >= app.scale.max) return undefined;
+  if (!app.overlap && deployment.instances.length > 0) return undefined;
   return {
     id: found.id,
     revision: found.revision,

@@ -6,6 +6,7 @@ import type { RuntimeName } from '../model/app.js';
 import type { Clock, Timer } from '../model/clock.js';
 import { adopt, instanceDied, startTerminate } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
+import { nextUpkeep } from '../model/upkeep.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { adoptable, differences, type Difference } from './reconcile-policy.js';
 import type { Reaper } from './reaper.js';
@@ -55,12 +56,13 @@ export class Reconciler {
     await this.#passing;
   }
 
-  /** Settles what dead sessions left in the CMDB: their uses, claims and terminations. Throws where the store is away. */
+  /** Settles what dead sessions left in the CMDB (uses, claims, terminations), and boots what scale.min wants. Throws where the store is away. */
   async recover(): Promise<void> {
-    const { cmdb, session, reaper } = this.#options;
+    const { cmdb, session, reaper, clock } = this.#options;
     for await (const record of cmdb.list('active')) {
-      if (record.deployment.instances.some((instance) => leftBehind(instance, session)))
-        await reaper.look(record.app.name);
+      const { app, removed, deployment } = record;
+      const lacks = !removed && nextUpkeep(deployment, app, clock.now())?.kind === 'fill';
+      if (lacks || deployment.instances.some((instance) => leftBehind(instance, session))) await reaper.look(app.name);
     }
   }
 

@@ -2,7 +2,8 @@ import type { LocalApps } from '../check/local-apps.js';
 import type { Cmdb } from '../cmdb/cmdb.js';
 import type { App } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
-import { type Deployment, findInstance, releaseUser, startDrain, startTerminate } from '../model/deployment.js';
+import { type Deployment, findInstance, startDrain, startTerminate } from '../model/deployment.js';
+import { releaseUser } from '../model/users.js';
 import type { Terminator } from './terminator.js';
 
 export interface StopAllOptions {

@@ -9,7 +9,7 @@ import type { AppRecord } from '../../src/cmdb/cmdb.js';
 import { RequestError } from '../../src/model/errors.js';
 import { Metrics } from '../../src/telemetry/metrics.js';
 import { testApp } from '../fixtures/app.js';
-import { testDeployment } from '../fixtures/deployment.js';
+import { testDeployment, testRevision } from '../fixtures/deployment.js';
 import { ask } from '../fixtures/request.js';
 
 const record: AppRecord = {
@@ -73,14 +73,14 @@ t.test('apps and instances are told without secrets', async (t) => {
     {
       id: 'shop-1',
       app: 'shop',
-      revision: 'r1',
+      revision: testRevision,
       state: 'ready',
       runtime: 'process',
       host: 'here',
       address: '127.0.0.1:20001',
       bootedAt: '1970-01-01T00:00:00.000Z',
       readyAt: '1970-01-01T00:00:00.000Z',
-      expiresAt: '1970-01-01T00:00:01.000Z',
+      expiresAt: '1970-01-01T00:00:00.999Z',
       lastActiveAt: '1970-01-01T00:00:00.000Z',
       users: [{ session: 'me', since: '1970-01-01T00:00:00.000Z' }],
       inflight: 7,
@@ -88,6 +88,32 @@ t.test('apps and instances are told without secrets', async (t) => {
     },
   ]);
   t.equal(JSON.parse((await ask(port, 'localhost', '/v1/instances')).body).length, 1);
+});
+
+t.test('a replacement under way and one that failed are told with the instances', async (t) => {
+  const failedReplacement = {
+    failures: 2,
+    retryAt: 0,
+    code: 'boot_timeout',
+    message: 'not ready',
+    revision: 'r2',
+  } as const;
+  const rolling: AppRecord = {
+    ...record,
+    deployment: {
+      ...testDeployment(
+        {},
+        { id: 'shop-2', state: 'booting', replaces: { id: 'shop-1', reason: 'revision' } },
+        { id: 'shop-0', state: 'draining', end: { reason: 'lifetime', since: 0 } },
+      ),
+      failedReplacement: { ...failedReplacement, replaces: 'shop-1' },
+    },
+  };
+  const { port } = await start(t, { app: async () => rolling });
+  const [old, next, drained] = JSON.parse((await ask(port, 'localhost', '/v1/instances?app=shop')).body);
+  t.match(old, { failedReplacement: { ...failedReplacement, retryAt: '1970-01-01T00:00:00.000Z' } });
+  t.match(next, { replaces: { id: 'shop-1', reason: 'revision' }, failedReplacement: undefined });
+  t.match(drained, { end: { reason: 'lifetime', since: '1970-01-01T00:00:00.000Z' } });
 });
 
 t.test('what cannot be answered is a problem with its status', async (t) => {

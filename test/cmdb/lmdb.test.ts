@@ -1,4 +1,5 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -7,7 +8,10 @@ import { open as openRaw } from 'lmdb';
 import t, { type Test } from 'tap';
 import { openLmdbCmdb } from '../../src/cmdb/lmdb.js';
 import { testApp } from '../fixtures/app.js';
-import { cmdbConformance, type CmdbUnderTest } from './conformance.js';
+import { eventually } from '../fixtures/eventually.js';
+import { collect } from './collect.js';
+import { cmdbConformance } from './conformance.js';
+import type { CmdbUnderTest } from './conformance/store.js';
 
 // The store's own handles do not keep a process alive; in the daemon its server does.
 const alive = setInterval(() => {}, 1_000);
@@ -33,8 +37,16 @@ async function fresh(t: Test): Promise<CmdbUnderTest> {
     },
     async spoil(kind, name, text) {
       const root = openRaw({ path, maxDbs: 16, encoding: 'string' });
-      await root.openDB({ name: kind === 'app' ? 'apps' : 'deployments', encoding: 'string' }).put(name, text);
+      const table = root.openDB({ name: `${kind}s`, encoding: 'string' });
+      await (text === undefined ? table.remove(name) : table.put(name, text));
       await root.close();
+    },
+    async remnants() {
+      const root = openRaw({ path, maxDbs: 16, encoding: 'string' });
+      const tables = ['apps', 'deployments', 'domains', 'sessions', 'schedule', 'scheduled-at'];
+      const left = tables.flatMap((name) => [...root.openDB({ name, encoding: 'string' }).getKeys()].map(String));
+      await root.close();
+      return left;
     },
   };
 }
@@ -53,10 +65,10 @@ t.test('another process wakes whoever follows the log', async (t) => {
   t.teardown(() => cmdb.close());
   await cmdb.apply({ put: [testApp()], remove: [] });
   const { position } = await cmdb.changes(undefined, AbortSignal.timeout(1_000));
-  const waiting = cmdb.changes(position, AbortSignal.timeout(20_000));
+  const waiting = collect(cmdb, position, 1);
   const code = `await cmdb.update('shop', (current) => ({ ...current }));`;
   await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script(path, code)]);
-  t.match((await waiting).changes, [{ app: 'shop' }]);
+  t.match(await waiting, [{ app: 'shop' }]);
 });
 
 t.test('updates of several processes lose nothing', async (t) => {
@@ -79,4 +91,30 @@ t.test('a path that cannot be used is named, with what to do', async (t) => {
   t.throws(() => openLmdbCmdb({ path: join(file, 'cmdb'), onUnreadable() {} }), {
     message: /cannot open the CMDB in .*file\/cmdb: .*; make the directory writable or change cmdb/,
   });
+});
+
+t.test('a store that another process holds ends a write by its limit, and nothing is written later', async (t) => {
+  const path = await directory(t);
+  const cmdb = openLmdbCmdb({ path, onUnreadable() {}, timeLimitMs: 300 });
+  t.teardown(() => cmdb.close());
+  await cmdb.apply({ put: [testApp()], remove: [] });
+  const holding = `
+    import { open } from 'lmdb';
+    const root = open({ path: ${JSON.stringify(path)}, maxDbs: 16, encoding: 'string' });
+    root.transactionSync(() => { process.stdout.write('held'); process.kill(process.pid, 'SIGSTOP'); });
+    await root.close();`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', holding], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.teardown(() => child.kill('SIGKILL'));
+  await once(child.stdout, 'data');
+  await t.rejects(cmdb.apply({ put: [testApp({ name: 'late', domains: [] })], remove: [] }), {
+    code: 'cmdb_unavailable',
+  });
+  t.equal((await cmdb.find({ app: 'shop' }))?.app.name, 'shop', 'reading goes on');
+  const ended = once(child, 'exit');
+  child.kill('SIGCONT');
+  await ended;
+  await eventually(async () => (await cmdb.update('shop', (current) => ({ ...current }))).version !== '');
+  t.equal(await cmdb.find({ app: 'late' }), undefined);
 });

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { connect as connectTcp, createServer, type Socket } from 'node:net';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
@@ -7,9 +6,10 @@ import type { Cmdb } from '../../src/cmdb/cmdb.js';
 import { openRedisCmdb, type RedisCmdbOptions } from '../../src/cmdb/redis.js';
 import { testApp } from '../fixtures/app.js';
 import { eventually } from '../fixtures/eventually.js';
-import { listen } from '../fixtures/raw.js';
+import { startLossyProxy } from '../fixtures/lossy-proxy.js';
 import { startRedis, type TestRedis } from '../fixtures/redis.js';
-import { cmdbConformance, type CmdbUnderTest } from './conformance.js';
+import { cmdbConformance } from './conformance.js';
+import type { CmdbUnderTest } from './conformance/store.js';
 
 const logger = pino({ level: 'silent' });
 
@@ -28,14 +28,26 @@ function freshOn(redis: TestRedis) {
       unreadable,
       logLength,
       open: () => openOn(t, redis.url, { name, logLength, onUnreadable: (record) => void unreadable.push(record) }),
-      async spoil(kind, app, text) {
+      async spoil(kind, key, text) {
         const client = new Redis(redis.url);
-        if (kind === 'app') await client.set(`${name}:app:{${app}}`, text);
-        else await client.hset(`${name}:deployment:{${app}}`, 'record', text);
+        if (kind === 'session') await client.hset(`${name}:sessions`, key, text ?? '');
+        else if (kind === 'deployment') await client.hset(`${name}:deployment:{${key}}`, 'record', text ?? '');
+        else await spoilText(client, kind === 'app' ? `${name}:app:{${key}}` : `${name}:domain:${key}`, text);
         client.disconnect();
+      },
+      async remnants() {
+        const client = new Redis(redis.url);
+        const keys = await client.keys(`${name}:*`);
+        client.disconnect();
+        return keys.filter((key) => ![`${name}:changes`, `${name}:nonce`].includes(key));
       },
     };
   };
+}
+
+async function spoilText(client: Redis, key: string, text: string | undefined): Promise<void> {
+  if (text === undefined) await client.del(key);
+  else await client.set(key, text);
 }
 
 t.test('the port, on a real server', async (t) => {
@@ -82,43 +94,19 @@ t.test('a server that comes back empty is another store', async (t) => {
 t.test('a write whose reply is lost is carried out once, and known', async (t) => {
   const redis = await startRedis(t);
   if (!redis) return;
-  let dropReplies = false;
-  const sockets = new Set<Socket>();
-  // Between client and server: passes everything, until it is told to swallow a reply and break off.
-  const proxy = createServer((client) => {
-    const server = connectTcp(redis.port, '127.0.0.1');
-    for (const socket of [client, server]) {
-      sockets.add(socket);
-      socket.on('error', () => {});
-      socket.on('close', () => sockets.delete(socket));
-    }
-    let swallow = false;
-    client.on('data', (chunk) => {
-      if (dropReplies && /\beval/i.test(chunk.toString('latin1'))) swallow = true;
-      server.write(chunk);
-    });
-    server.on('data', (chunk) => {
-      if (!swallow) return void client.write(chunk);
-      dropReplies = false;
-      client.destroy();
-      server.destroy();
-    });
-    client.on('close', () => server.destroy());
-    server.on('close', () => client.destroy());
-  });
-  const port = await listen(t, proxy, sockets);
-  const cmdb = openOn(t, `redis://127.0.0.1:${port}`, { timeLimitMs: 1_000 });
+  const proxy = await startLossyProxy(t, redis.port);
+  const cmdb = openOn(t, `redis://127.0.0.1:${proxy.port}`, { timeLimitMs: 1_000 });
   await cmdb.apply({ put: [testApp()], remove: [] });
   const breaker = { failures: 0, retryAt: 0, code: 'boot_failed', message: '' } as const;
   await cmdb.update('shop', (current) => ({ ...current, breaker }));
   for (let round = 1; round <= 5; round += 1) {
-    dropReplies = true;
+    proxy.dropAnswerTo(/\beval/i);
     const { deployment } = await cmdb.update('shop', (current) => ({
       ...current,
       breaker: { ...breaker, failures: (current.breaker?.failures ?? 0) + 1 },
     }));
     t.equal(deployment.breaker?.failures, round);
-    t.equal(dropReplies, false, 'a reply was lost');
+    t.equal(proxy.isArmed, false, 'a reply was lost');
   }
   t.equal((await cmdb.find({ app: 'shop' }))?.deployment.breaker?.failures, 5);
 });

@@ -82,6 +82,11 @@ const badLines: [title: string, lines: string, problems: string[]][] = [
     ['7 mounts[1].target: /d is mounted twice'],
   ],
   [
+    'several instances of an app that must not overlap',
+    'overlap: false\nscale: { max: 2 }',
+    ['5 overlap: false means one instance at a time, but scale.max is 2; set scale.max to 1'],
+  ],
+  [
     'a minimum above the maximum',
     'scale: { min: 4, max: 3 }',
     ['5 scale.min: must not be above scale.max, got min 4 and max 3'],

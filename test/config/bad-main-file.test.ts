@@ -58,7 +58,7 @@ const cases: [title: string, content: string, problems: string[]][] = [
     'has an unknown store',
     'cmdb: mysql://u:hunter2@h/',
     [
-      '1 cmdb: must begin with lmdb:PATH, redis://, rediss://, redis-sentinel:// or redis-cluster://, got another value (not shown)',
+      '1 cmdb: must begin with lmdb:PATH, redis://, rediss://, redis+unix://, redis-sentinel:// or redis-cluster://, got another value (not shown)',
     ],
   ],
   [

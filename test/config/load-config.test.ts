@@ -47,6 +47,7 @@ t.test('an app of few lines has the built-in figures of the original service', a
       publish: false,
       limits: {},
       readiness: { tcp: true },
+      overlap: true,
       scale: { min: 0, max: 1 },
       concurrency: { target: 50, max: 100 },
       queue: { max: 1000, timeoutMs: 45_000 },
@@ -140,6 +141,7 @@ env: { VERSION: 1.10, DEBUG: true, EMPTY: "", HEX: 0x10, TEXT: a: b }
 mounts: [{ source: data, target: /data }, { source: /x, target: /x, readOnly: true }]
 limits: { memory: 128m, cpus: 0.25, pids: 256 }
 readiness: { http: /healthz?full=1 }
+overlap: true
 scale: { min: 1, max: 3 }
 concurrency: { target: 5, max: 10 }
 queue: { max: 0, timeout: 1s }
@@ -170,6 +172,7 @@ maxRequestBody: 1k
     publish: true,
     limits: { memoryBytes: 134_217_728, cpus: 0.25, pids: 256 },
     readiness: { http: '/healthz?full=1' },
+    overlap: true,
     scale: { min: 1, max: 3 },
     concurrency: { target: 5, max: 10 },
     queue: { max: 0, timeoutMs: 1000 },

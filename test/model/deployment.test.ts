@@ -6,15 +6,12 @@ import {
   bootSucceeded,
   claimBoot,
   confirmGone,
-  dropUsers,
   emptyDeployment,
   instanceDied,
-  quietUser,
-  registerUser,
-  releaseUser,
   startDrain,
   startTerminate,
 } from '../../src/model/deployment.js';
+import { dropUsers, quietUser, registerUser, releaseUser } from '../../src/model/users.js';
 import { transitions } from '../../src/model/instance.js';
 import { testApp } from '../fixtures/app.js';
 import { testDeployment, testInstance } from '../fixtures/deployment.js';
@@ -153,4 +150,19 @@ t.test('an adopted instance joins once', async (t) => {
 t.test('every state can end, and none comes back from terminating', async (t) => {
   for (const [state, next] of Object.entries(transitions)) t.ok(next.includes('removed'), state);
   t.same(transitions.terminating, ['removed']);
+});
+
+t.test("a boot is its node's own also after the session was renewed", async (t) => {
+  const claimed = claimBoot(emptyDeployment('shop'), app, claim, 100);
+  const renewed = { ...report, user: 'renewed', claimedBy: report.user };
+  t.match(bootSucceeded(claimed, 'shop-1', renewed, 200).instances, [{ state: 'ready', users: { renewed: {} } }]);
+  const failure = { code: 'boot_failed', message: 'no' } as const;
+  const doomed = bootFailed(
+    claimed,
+    'shop-1',
+    failure,
+    { ...termination, owner: 'renewed', claimedBy: report.user },
+    200,
+  );
+  t.match(doomed, { breaker: failure, instances: [{ state: 'terminating', owner: 'renewed' }] });
 });

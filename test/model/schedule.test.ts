@@ -1,8 +1,9 @@
 import t from 'tap';
-import { quietUser, registerUser } from '../../src/model/deployment.js';
+import { quietUser, registerUser } from '../../src/model/users.js';
+import { expiresAt } from '../../src/model/lifetime.js';
 import { nextDueAt } from '../../src/model/schedule.js';
 import { testApp } from '../fixtures/app.js';
-import { testDeployment } from '../fixtures/deployment.js';
+import { testDeployment, testInstance } from '../fixtures/deployment.js';
 
 const app = testApp({ idleTtlMs: 1_000, maxLifetimeMs: 50_000, drainTimeoutMs: 7_000, scale: { min: 0, max: 3 } });
 
@@ -15,7 +16,10 @@ t.test('an unused instance is due when its idle TTL has passed', async (t) => {
 });
 
 t.test('a used instance is due when its lifetime ends', async (t) => {
-  t.equal(nextDueAt(registerUser(testDeployment({ readyAt: 100 }), 'shop-1', 'me', 200), app), 50_100);
+  t.equal(
+    nextDueAt(registerUser(testDeployment({ readyAt: 100 }), 'shop-1', 'me', 200), app),
+    expiresAt(testInstance({ readyAt: 100 }), app),
+  );
 });
 
 t.test('an instance held by a quiet user only is due after the idle TTL', async (t) => {
@@ -25,7 +29,7 @@ t.test('an instance held by a quiet user only is due after the idle TTL', async 
 
 t.test('an instance that scale.min keeps is not due for idleness', async (t) => {
   const kept = { ...app, scale: { min: 1, max: 3 } };
-  t.equal(nextDueAt(testDeployment({}), kept), 50_000);
+  t.equal(nextDueAt(testDeployment({}), kept), expiresAt(testInstance(), kept));
 });
 
 t.test('a draining instance is due at once without users, at drainTimeout with them', async (t) => {

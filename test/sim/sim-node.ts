@@ -53,7 +53,7 @@ export class SimNode {
     this.house = new House({
       cmdb,
       runtimes: new Map([['process', runtime]]),
-      config: { node: { host }, boot: { concurrency: options.bootSlots, maxWaiting: 10_000 }, memory: {} } as Config,
+      config: { node: { host }, boot: { concurrency: options.bootSlots, maxWaiting: 100_000 }, memory: {} } as Config,
       metrics: silentMetrics,
       clock,
       machine: {
@@ -95,12 +95,13 @@ export class SimNode {
 
   /** Ends when the listeners have drained, as the daemon does it on SIGTERM. */
   async close(): Promise<void> {
-    const { dispatcher, uses, apps, session, booter, reaper, reconciler, exits, terminator, follower } = this.house;
+    const { dispatcher, uses, apps, session, booter, circulator, reaper, reconciler, exits, terminator, follower } =
+      this.house;
     dispatcher.close();
     await uses.releaseAll(0);
     this.#appSync.stop();
     exits.stop();
-    await Promise.all([booter.stop(), reaper.stop(), reconciler.stop()]);
+    await Promise.all([booter.stop(), circulator.stop(), reaper.stop(), reconciler.stop()]);
     await terminator.settled();
     await follower.stop();
     await session.leave();

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { registerUser } from '../../src/model/deployment.js';
+import { registerUser } from '../../src/model/users.js';
 import { endForMemory, idleInstances, type IdleView } from '../../src/terminate/memory-policy.js';
 import { testApp } from '../fixtures/app.js';
 import { testDeployment } from '../fixtures/deployment.js';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { quietUser, registerUser } from '../../src/model/deployment.js';
+import { quietUser, registerUser } from '../../src/model/users.js';
 import { reap, type ReapContext } from '../../src/terminate/reap-policy.js';
 import { testApp } from '../fixtures/app.js';
 import { testDeployment } from '../fixtures/deployment.js';
@@ -37,10 +37,41 @@ t.test('the users of a dead session are dropped, which counts as activity now', 
   t.match(reap(used, app, at(5_000)).instances[0], { state: 'ready', users: {}, lastActiveAt: 5_000 });
 });
 
-t.test('a used instance that reached its lifetime drains, an unused one ends', async (t) => {
+t.test('an unused instance that reached its lifetime ends, a used one stays until another is ready', async (t) => {
   const used = registerUser(testDeployment({}), 'shop-1', 'alive', 0);
-  t.match(reap(used, app, at(50_000)).instances[0], { state: 'draining', end: { reason: 'lifetime' } });
+  t.equal(reap(used, app, at(50_000)), used);
   t.match(reap(testDeployment({ lastActiveAt: 49_900 }), app, at(50_000)).instances[0], { state: 'terminating' });
+});
+
+t.test('a used instance of an app that must not overlap drains at once when it has to go', async (t) => {
+  const used = registerUser(testDeployment({}), 'shop-1', 'alive', 0);
+  const alone = { ...app, overlap: false, scale: { min: 0, max: 1 } };
+  t.match(reap(used, alone, at(50_000)).instances[0], { state: 'draining', end: { reason: 'lifetime' } });
+  const next = { ...alone, env: { GREETING: 'new' } };
+  t.match(reap(used, next, at(1)).instances[0], { state: 'draining', end: { reason: 'revision' } });
+});
+
+t.test('an unused instance of another revision ends at once, a used one stays until another is ready', async (t) => {
+  const next = { ...app, env: { GREETING: 'new' } };
+  t.match(reap(testDeployment({}), next, at(1)).instances[0], { state: 'terminating', end: { reason: 'revision' } });
+  const used = registerUser(testDeployment({}), 'shop-1', 'alive', 0);
+  t.equal(reap(used, next, at(1)), used);
+});
+
+t.test('an instance that scale.min keeps stays until another is ready, used or not', async (t) => {
+  const kept = { ...app, scale: { min: 1, max: 3 } };
+  const idle = testDeployment({});
+  t.equal(reap(idle, kept, at(60_000)), idle);
+});
+
+t.test('of more instances than scale.max, one that has to go is not replaced', async (t) => {
+  const smaller = { ...app, scale: { min: 0, max: 1 } };
+  const two = registerUser(testDeployment({}, { id: 'shop-2', readyAt: 40_000 }), 'shop-1', 'alive', 0);
+  const used = registerUser(two, 'shop-2', 'alive', 0);
+  t.same(
+    reap(used, smaller, at(50_000)).instances.map(({ state }) => state),
+    ['draining', 'ready'],
+  );
 });
 
 t.test('scale.min instances are kept when idle', async (t) => {

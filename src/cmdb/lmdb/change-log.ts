@@ -21,22 +21,26 @@ export class ChangeTable {
     if (oldest > 0) void this.#entries.remove(oldest);
   }
 
-  /** See Cmdb.changes; does not wait. */
-  after(position: string | undefined): ChangeBatch {
+  /** See Cmdb.changes; does not wait. A position belongs to the life of a store that gave it. */
+  after(position: string | undefined, store: string): ChangeBatch {
     const last = this.#last();
-    if (position === undefined) return { position: String(last), changes: [], lost: false };
-    const from = Number(position);
+    const at = (sequence: number) => `${store}:${sequence}`;
+    if (position === undefined) return { position: at(last), changes: [], lost: false };
+    const from = sequenceOf(position, store);
     const [first = 1] = this.#entries.getKeys({ limit: 1 });
-    if (!Number.isSafeInteger(from) || from < first - 1 || from > last) {
-      return { position: String(last), changes: [], lost: true };
-    }
+    if (from === undefined || from < first - 1 || from > last) return { position: at(last), changes: [], lost: true };
     const entries = [...this.#entries.getRange({ start: from + 1, limit: batch })];
     const changes = entries.map(({ value }) => JSON.parse(value) as Change);
-    return { position: String(entries.at(-1)?.key ?? from), changes, lost: false };
+    return { position: at(entries.at(-1)?.key ?? from), changes, lost: false };
   }
 
   #last(): number {
     const [last = 0] = this.#entries.getKeys({ reverse: true, limit: 1 });
     return last;
   }
+}
+
+function sequenceOf(position: string, store: string): number | undefined {
+  const [, life, sequence] = /^([\w-]+):(\d{1,15})$/.exec(position) ?? [];
+  return life === store ? Number(sequence) : undefined;
 }

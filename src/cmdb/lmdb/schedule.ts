@@ -14,14 +14,20 @@ export class Schedule {
 
   /** Moves the app's entry; undefined takes it out. */
   set(app: string, at: number | undefined): void {
-    const before = this.#dueAt.get(app);
-    if (before !== undefined) void this.#order.remove([Number(before), app]);
+    const before = this.dueAt(app);
+    if (before === at) return;
+    if (before !== undefined) void this.#order.remove([before, app]);
     if (at === undefined) {
       void this.#dueAt.remove(app);
       return;
     }
     void this.#dueAt.put(app, String(at));
     void this.#order.put([at, app], '');
+  }
+
+  dueAt(app: string): number | undefined {
+    const at = this.#dueAt.get(app);
+    return at === undefined ? undefined : Number(at);
   }
 
   /** The first ones whose deadline has passed at `now`. */

@@ -1,116 +1,77 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { App } from '../../model/app.js';
-import { nextDueAt } from '../../model/schedule.js';
-import type { Cmdb, DomainConflict } from '../cmdb.js';
+import type { DomainConflict } from '../cmdb.js';
 import { encodeApp } from '../record-format.js';
+import { batches } from './batches.js';
+import { claimantOf } from './claim.js';
 import type { Keys } from './keys.js';
 import type { Command, Link } from './link.js';
-import type { Stored } from './stored.js';
+import { putChanged, type Wanted } from './put.js';
+import type { Records } from './records.js';
+import { removeAll } from './remove.js';
+import { UnknownOutcome } from './unknown-outcome.js';
 
 export interface ApplyContext {
   readonly link: Link;
   readonly keys: Keys;
-  readonly read: (names: readonly string[]) => Promise<Stored[]>;
+  readonly records: Records;
   /** The command that tells of a change of an app's own record. */
   readonly append: (app: string) => Command;
+  /** Apps that were written, and of which it is not known yet that all that belongs to it was done. */
+  readonly touched: Set<string>;
 }
 
-const batch = 250;
+/** Apps looked at in one round trip. */
+const batch = 500;
 
-/** Stores and removes apps, some hundred at a time. Domains are claimed before an app that wants them is written. */
+/**
+ * See Cmdb.apply. Records are written before domains are claimed: whoever sees a claim sees that its owner lists the
+ * domain, so that of two who want one domain at once only one can have it. What fails on the way is looked at again
+ * until it is known.
+ */
 export async function applyApps(
-  change: Parameters<Cmdb['apply']>[0],
+  put: readonly App[],
+  remove: readonly string[],
   context: ApplyContext,
 ): Promise<DomainConflict[]> {
-  const conflicts: DomainConflict[] = [];
   // Removed first: what they give up may be wanted by the others.
-  for (const names of batches(change.remove)) await removeAll(names, context);
-  for (const apps of batches(change.put)) conflicts.push(...(await putAll(apps, context)));
+  for (const names of batches(remove, batch)) await persistently(context, () => removeAll(names, context));
+  const conflicts: DomainConflict[] = [];
+  for (let open = put; open.length > 0;) {
+    const round = await persistently(context, async () => putChanged(await changedOf(open, context), context));
+    conflicts.push(...round.conflicts);
+    open = round.raced;
+    // Two dispatchers that want the same must not get into each other's way for ever.
+    if (open.length > 0) await sleep(5 + Math.random() * 45);
+  }
   return conflicts;
 }
 
-async function putAll(apps: readonly App[], context: ApplyContext): Promise<DomainConflict[]> {
-  const { link, keys, read, append } = context;
-  const before = await read(apps.map(({ name }) => name));
-  const changed = apps
-    .map((app, index) => ({ app, text: encodeApp({ app, removed: false }), before: before[index] as Stored }))
-    .filter(({ text, before: { appText } }) => text !== appText);
-  const conflicts = await claimAll(
-    changed.map(({ app }) => app),
-    context,
-  );
-  const refused = new Set(conflicts.map(({ wantedBy }) => wantedBy));
-  const commands = changed.flatMap(({ app, text, before: stored }): Command[] => {
-    const had = stored.app?.app.domains ?? [];
-    if (refused.has(app.name))
-      return unclaim(
-        app.name,
-        app.domains.filter((domain) => !had.includes(domain)),
-        keys,
-      );
-    const at = nextDueAt(stored.deployment.deployment, app);
-    return [
-      ['set', keys.app(app.name), text],
-      ['sadd', keys.names, app.name],
-      ...(at === undefined ? [] : [['zadd', keys.schedule, 'LT', at, app.name]]),
-      ...unclaim(
-        app.name,
-        had.filter((domain) => !app.domains.includes(domain)),
-        keys,
-      ),
-      append(app.name),
-    ];
-  });
-  await link.all(commands);
-  return conflicts;
-}
-
-async function removeAll(names: readonly string[], { link, keys, read, append }: ApplyContext): Promise<void> {
-  const stored = await read(names);
-  const commands = names.flatMap((name, index): Command[] => {
-    const { app, appText, deployment } = stored[index] as Stored;
-    if (!app || app.removed) return [];
-    const freed = unclaim(name, app.app.domains, keys);
-    if (deployment.deployment.instances.length === 0) {
-      return [
-        ...freed,
-        ['fcDrop', keys.deployment(name), keys.app(name), deployment.version, appText ?? ''],
-        ['srem', keys.names, name],
-        append(name),
-      ];
+async function persistently<T>({ link, touched }: ApplyContext, run: () => Promise<T>): Promise<T> {
+  const outcome = new UnknownOutcome();
+  for (;;) {
+    try {
+      return await run();
+    } catch (error) {
+      await outcome.lookAgain(error, touched.size > 0 && !link.isClosed);
     }
-    const text = encodeApp({ app: app.app, removed: true });
-    return [...freed, ['set', keys.app(name), text], ['zadd', keys.schedule, 'LT', 0, name], append(name)];
-  });
-  await link.all(commands);
+  }
 }
 
-/** Claims every domain; one that somebody else has is looked at: a claim counts only while its owner lists the domain. */
-async function claimAll(apps: readonly App[], { link, keys, read }: ApplyContext): Promise<DomainConflict[]> {
-  const wanted = apps.flatMap(({ name, domains }) => domains.map((domain) => ({ domain, wantedBy: name })));
-  const owners = await link.all(wanted.map(({ domain, wantedBy }) => ['fcClaim', keys.domain(domain), wantedBy, '']));
-  const taken = wanted
-    .map((claim, index) => ({ ...claim, ownedBy: owners[index] as string }))
-    .filter(({ ownedBy, wantedBy }) => ownedBy !== wantedBy);
-  if (taken.length === 0) return [];
-  const records = await read(taken.map(({ ownedBy }) => ownedBy));
-  // An app of this very change has no record yet, and its claim counts all the same: the first one has the domain.
-  const newcomers = new Map(apps.map(({ name, domains }) => [name, domains]));
-  const isStale = ({ domain, ownedBy }: DomainConflict, { app }: Stored) =>
-    newcomers.get(ownedBy)?.includes(domain) !== true && (!app || app.removed || !app.app.domains.includes(domain));
-  const stale = taken.filter((conflict, index) => isStale(conflict, records[index] as Stored));
-  const now = await link.all(
-    stale.map(({ domain, wantedBy, ownedBy }) => ['fcClaim', keys.domain(domain), wantedBy, ownedBy]),
-  );
-  const stillTaken = stale
-    .map((claim, index) => ({ ...claim, ownedBy: now[index] as string }))
-    .filter(({ ownedBy, wantedBy }) => ownedBy !== wantedBy);
-  return [...taken.filter((conflict) => !stale.includes(conflict)), ...stillTaken];
-}
-
-function unclaim(app: string, domains: readonly string[], keys: Keys): Command[] {
-  return domains.map((domain) => ['fcUnclaim', keys.domain(domain), app]);
-}
-
-function* batches<T>(items: readonly T[]): Iterable<readonly T[]> {
-  for (let from = 0; from < items.length; from += batch) yield items.slice(from, from + batch);
+/** Those that are not stored as they are with all their claims. */
+async function changedOf(apps: readonly App[], { records, touched }: ApplyContext): Promise<Wanted[]> {
+  const changed: Wanted[] = [];
+  for (const some of batches(apps, batch)) {
+    const domains = some.flatMap((app) => app.domains);
+    const [texts, claims] = await Promise.all([records.texts(some.map(({ name }) => name)), records.claims(domains)]);
+    let next = 0;
+    for (const [index, app] of some.entries()) {
+      const own = claims.slice(next, (next += app.domains.length));
+      const before = texts[index];
+      const isCurrent = before === encodeApp({ app, removed: false });
+      if (isCurrent && !touched.has(app.name) && own.every((claim) => claimantOf(claim) === app.name)) continue;
+      changed.push({ app, before, claims: new Map(app.domains.map((domain, at) => [domain, own[at]])) });
+    }
+  }
+  return changed;
 }

@@ -1,14 +1,19 @@
 import type { Change, ChangeBatch } from '../cmdb.js';
+import { newNonce } from './nonce.js';
 import type { RedisClient } from './connect.js';
 import { type Command, type Link, unavailable } from './link.js';
 
 export interface ChangeLogOptions {
   readonly link: Link;
   readonly key: string;
+  /** Names this life of the store; positions belong to it. */
+  readonly nonceKey: string;
   /** Entries kept, about. */
   readonly length: number;
   /** Longest wait for a change, in milliseconds. */
   readonly waitMs: number;
+  /** Of everything that does not wait for a change, in milliseconds. */
+  readonly timeLimitMs: number;
   /** A connection of its own: a command that waits holds up all behind it. */
   readonly connect: () => RedisClient;
 }
@@ -45,21 +50,25 @@ export class ChangeLog {
   }
 
   async after(position: string | undefined, signal: AbortSignal): Promise<ChangeBatch> {
-    const { link, key, length } = this.#options;
-    const [oldest, newest, count] = (await link.all([
-      ['xrange', key, '-', '+', 'COUNT', 1],
+    const { link, key, nonceKey, length } = this.#options;
+    const from = position === undefined ? undefined : parse(position);
+    const id = from?.id ?? beginning;
+    const [, nonce, newest, there, count] = (await link.all([
+      ['set', nonceKey, newNonce(), 'NX'],
+      ['get', nonceKey],
       ['xrevrange', key, '+', '-', 'COUNT', 1],
+      ['xrange', key, id, id],
       ['xlen', key],
-    ])) as [Entry[], Entry[], number];
+    ])) as [unknown, string, Entry[], Entry[], number];
     const last = newest[0]?.[0] ?? beginning;
-    if (position === undefined) return { position: last, changes: [], lost: false };
-    const first = oldest[0]?.[0];
-    const wasTrimmed = position !== beginning || count >= length;
-    const fellOff = first === undefined ? position !== beginning : compare(position, first) < 0 && wasTrimmed;
-    if (fellOff || compare(position, last) > 0) return { position: last, changes: [], lost: true };
-    if (position === last) await this.#wait(position, signal);
-    const entries = (await link.one(['xrange', key, `(${position}`, '+', 'COUNT', batch])) as Entry[];
-    return { position: entries.at(-1)?.[0] ?? position, changes: entries.map(changeOf), lost: false };
+    const at = (entry: string) => `${nonce}:${entry}`;
+    if (position === undefined) return { position: at(last), changes: [], lost: false };
+    // Whoever stands at an entry has seen all before it; where that entry is gone, nobody knows what came after it.
+    const stands = id === beginning ? count < length : there.length === 1;
+    if (from?.nonce !== nonce || !stands) return { position: at(last), changes: [], lost: true };
+    if (id === last) await this.#wait(id, signal);
+    const entries = (await link.one(['xrange', key, `(${id}`, '+', 'COUNT', batch])) as Entry[];
+    return { position: at(entries.at(-1)?.[0] ?? id), changes: entries.map(changeOf), lost: false };
   }
 
   close(): void {
@@ -70,41 +79,22 @@ export class ChangeLog {
   /** Until there is something after `position`, the time is up, or the signal aborts. */
   async #wait(position: string, signal: AbortSignal): Promise<void> {
     if (signal.aborted || this.#closed) return;
-    const reader = await this.#connected();
-    const stop = () => this.#drop(reader);
-    signal.addEventListener('abort', stop, { once: true });
+    const { waitMs, timeLimitMs, key } = this.#options;
+    const reader = (this.#reader ??= this.#open());
+    const ended = new Promise<'aborted'>((resolve) => {
+      // The read cannot be called back; its connection goes with it. A silent server is not waited for.
+      signal.addEventListener('abort', () => resolve('aborted'), { once: true });
+    });
     try {
-      await reader.call(
-        'XREAD',
-        'COUNT',
-        '1',
-        'BLOCK',
-        String(this.#options.waitMs),
-        'STREAMS',
-        this.#options.key,
-        position,
-      );
+      await within(timeLimitMs, 'no connection for the change log', ready(reader), ended);
+      if (signal.aborted) return this.#drop(reader);
+      const read = reader.call('XREAD', 'COUNT', '1', 'BLOCK', String(waitMs), 'STREAMS', key, position);
+      await within(waitMs + timeLimitMs, 'no answer from the change log', read, ended);
+      if (signal.aborted) this.#drop(reader);
     } catch (error) {
       this.#drop(reader);
       if (!signal.aborted && !this.#closed) throw unavailable(error);
-    } finally {
-      signal.removeEventListener('abort', stop);
     }
-  }
-
-  async #connected(): Promise<RedisClient> {
-    this.#reader ??= this.#open();
-    const reader = this.#reader;
-    if (reader.status !== 'ready') {
-      await new Promise<void>((resolve, reject) => {
-        reader.once('ready', resolve);
-        reader.once('close', () => reject(unavailable(new Error('no connection for the change log'))));
-      }).catch((error: unknown) => {
-        this.#drop(reader);
-        throw error;
-      });
-    }
-    return reader;
   }
 
   #open(): RedisClient {
@@ -120,14 +110,40 @@ export class ChangeLog {
   }
 }
 
+async function ready(reader: RedisClient): Promise<void> {
+  if (reader.status === 'ready') return;
+  await new Promise<void>((resolve, reject) => {
+    reader.once('ready', resolve);
+    reader.once('close', () => reject(new Error('no connection for the change log')));
+  });
+}
+
+/** Resolves with the work or when it was called off; rejects with the work, or after the limit. */
+async function within(
+  limitMs: number,
+  complaint: string,
+  work: Promise<unknown>,
+  off: Promise<unknown>,
+): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`${complaint} within ${limitMs} ms`)), limitMs);
+  });
+  // What is left behind fails with its connection.
+  work.catch(() => {});
+  try {
+    await Promise.race([work, off, limit]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 function changeOf([, fields]: Entry): Change {
   const [, app = '', , version] = fields;
   return version === undefined ? { app } : { app, version };
 }
 
-/** Ids are two numbers, of which the first may exceed what a double holds exactly only in a few hundred thousand years. */
-function compare(a: string, b: string): number {
-  const [aTime = 0, aNumber = 0] = a.split('-').map(Number);
-  const [bTime = 0, bNumber = 0] = b.split('-').map(Number);
-  return aTime - bTime || aNumber - bNumber;
+function parse(position: string): { readonly nonce: string; readonly id: string } | undefined {
+  const [, nonce, id] = /^([\w-]+):(\d{1,19}-\d{1,19})$/.exec(position) ?? [];
+  return nonce === undefined || id === undefined ? undefined : { nonce, id };
 }

@@ -54,6 +54,14 @@ export function connect(options: ConnectOptions, overrides: ClientOptions = {}):
       : {}),
     commandTimeout: options.timeLimitMs,
     connectTimeout: options.timeLimitMs,
+    // A peer that fell silent, frozen or behind a dropped route, never closes: the connection is replaced.
+    socketTimeout: options.timeLimitMs,
+    disconnectTimeout: options.timeLimitMs,
+    // After a failover the old master refuses writes: the name is to be resolved again.
+    reconnectOnError: (error) => error.message.includes('READONLY'),
+    // Both need commands that a user with few rights may lack; a server that still loads says so itself.
+    enableReadyCheck: false,
+    disableClientInfo: true,
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
@@ -71,7 +79,13 @@ export function connect(options: ConnectOptions, overrides: ClientOptions = {}):
   }
   if (target.scheme.endsWith('-sentinel')) {
     const [name = 'mymaster', db = '0'] = target.path;
-    return new Redis({ ...common, sentinels: [...target.nodes], name, db: Number(db) });
+    return new Redis({
+      ...common,
+      sentinels: [...target.nodes],
+      name,
+      db: Number(db),
+      sentinelCommandTimeout: options.timeLimitMs,
+    });
   }
   const [node] = target.nodes;
   return new Redis({

@@ -52,6 +52,15 @@ export class Link {
     }
   }
 
+  /** The values of keys that may lie anywhere. */
+  async values(keys: readonly string[]): Promise<(string | undefined)[]> {
+    if (keys.length === 0) return [];
+    const found = this.isCluster
+      ? await Promise.all(keys.map((key) => this.one(['get', key])))
+      : await this.one(['mget', ...keys]);
+    return (found as (string | null)[]).map((value) => value ?? undefined);
+  }
+
   close(): void {
     this.isClosed = true;
     this.#client.disconnect();

@@ -7,13 +7,17 @@ interface Script {
 
 /** Each touches the keys of one slot only, and can be run twice with the same outcome. */
 const scripts = {
-  /** deployment; expected version, new version, record → 1 written, 0 another version stands. */
+  /**
+   * deployment, app; expected version, new version, record, expected app record ('' none), app record to write ('' none)
+   * → 1 written, 0 something changed.
+   */
   fcSwap: {
-    numberOfKeys: 1,
+    numberOfKeys: 2,
     lua: `local version = redis.call('HGET', KEYS[1], 'version') or ''
 if version == ARGV[2] then return 1 end
-if version ~= ARGV[1] then return 0 end
+if version ~= ARGV[1] or (redis.call('GET', KEYS[2]) or '') ~= ARGV[4] then return 0 end
 redis.call('HSET', KEYS[1], 'version', ARGV[2], 'record', ARGV[3])
+if ARGV[5] ~= '' then redis.call('SET', KEYS[2], ARGV[5]) end
 return 1`,
   },
   /** deployment, app; expected version, expected app record → 1 gone, 0 something changed. */
@@ -26,16 +30,16 @@ if version ~= ARGV[1] or app ~= ARGV[2] then return 0 end
 redis.call('DEL', KEYS[1], KEYS[2])
 return 1`,
   },
-  /** domain; wanted owner, owner that has lost it ('' none) → the owner that stands. */
-  fcClaim: {
+  /** app or domain; expected value ('' none), new value → the value that stands. */
+  fcReplace: {
     numberOfKeys: 1,
-    lua: `local owner = redis.call('GET', KEYS[1])
-if owner and owner ~= ARGV[2] then return owner end
-redis.call('SET', KEYS[1], ARGV[1])
-return ARGV[1]`,
+    lua: `local value = redis.call('GET', KEYS[1]) or ''
+if value ~= ARGV[1] then return value end
+redis.call('SET', KEYS[1], ARGV[2])
+return ARGV[2]`,
   },
-  /** domain; owner → gives it up where it is still that owner's. */
-  fcUnclaim: {
+  /** domain; claim → gives it up where it is still that very claim. */
+  fcRelease: {
     numberOfKeys: 1,
     lua: `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0`,

@@ -104,13 +104,19 @@ export const sharedKeys = {
   }),
   limits,
   readiness,
+  overlap: flag({
+    description:
+      'Whether an instance may run beside the one that it replaces. With `false`, for an app that must never run twice (one writer on a volume), the old one ends first and requests wait; `scale.max` is then 1.',
+    default: true,
+    examples: [false],
+  }),
   scale: section(
     {},
     {
       min: wholeNumber({
         minimum: 0,
         maximum: 1000,
-        description: 'Instances kept running when idle.',
+        description: 'Instances kept ready always, also when nobody asks for them.',
         default: 0,
         examples: [1],
       }),
@@ -168,7 +174,8 @@ export const sharedKeys = {
   maxLifetime: duration({
     from: '1ms',
     to: '24d',
-    description: 'An instance this old is drained and ended; the next request boots a fresh one.',
+    description:
+      'An instance this old, or up to a tenth younger, gives way: one in use to a fresh one that is booted first (see `overlap`), an idle one to nobody.',
     default: '24h',
     examples: ['12h'],
   }),

@@ -1,0 +1,75 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { stringify } from 'yaml';
+import type { Processes } from './processes.js';
+
+export interface DaemonOptions {
+  readonly processes: Processes;
+  /** Of its files; kept between two daemons that share a store. */
+  readonly dir: string;
+  /** Documents of app files; each its own file where `files` says so. */
+  readonly apps: readonly Readonly<Record<string, unknown>>[];
+  /** `lmdb:` in `dir` unless told. */
+  readonly cmdb?: string;
+  /** Keys of the main file beside those of the bench. */
+  readonly main?: Readonly<Record<string, unknown>>;
+  /** Words that put it on a core. */
+  readonly pinned?: readonly string[];
+}
+
+/** A dispatcher in a process of its own, which ends its apps when it is stopped. */
+export interface BenchDaemon {
+  readonly pid: number;
+  readonly port: number;
+  readonly admin: string;
+  /** From its start to its line `listening`, in milliseconds. */
+  readonly startMs: number;
+  stop(): Promise<void>;
+}
+
+/** Under which the bench's containers and keys go. */
+export const cmdbName = `bench-${process.pid}`;
+
+/** Ports of processes: below those that the system gives out itself, apart from those of tests and of an installation. */
+const ports = '31000-32700';
+
+/** Writes the files of a dispatcher, starts it, and waits until it listens. Rejects where it ends before. */
+export async function startDaemon(options: DaemonOptions): Promise<BenchDaemon> {
+  const config = writeConfig(options);
+  const program = [process.execPath, resolve('dist/src/main.js'), 'start', '--stop-apps', '--config', config];
+  const from = performance.now();
+  const started = options.processes.start('fastcontainer', [...(options.pinned ?? []), ...program], { NO_COLOR: '1' });
+  const said = new Promise<{ http: string[]; admin: string }>((found) => {
+    started.lines.on('line', (line) => {
+      if (line.includes('"msg":"listening"')) found(JSON.parse(line) as { http: string[]; admin: string });
+    });
+  });
+  const { http, admin } = await Promise.race([said, started.ended]);
+  return {
+    pid: started.pid,
+    port: Number(http[0]?.split(':').at(-1)),
+    admin: `http://${admin}`,
+    startMs: performance.now() - from,
+    stop: () => started.stop(),
+  };
+}
+
+function writeConfig({ dir, apps, cmdb = `lmdb:${join(dir, 'cmdb')}`, main }: DaemonOptions): string {
+  mkdirSync(join(dir, 'apps'), { recursive: true });
+  for (const app of apps) writeFileSync(join(dir, 'apps', `${String(app['name'])}.yaml`), stringify(app));
+  const file = join(dir, 'fastcontainer.yaml');
+  writeFileSync(
+    file,
+    stringify({
+      listen: { http: '127.0.0.1:0' },
+      admin: { listen: '127.0.0.1:0' },
+      log: { level: 'info' },
+      cmdb: { url: cmdb, name: cmdbName },
+      stateDir: join(dir, 'state'),
+      apps: './apps/*.yaml',
+      runtimes: { process: { ports } },
+      ...main,
+    }),
+  );
+  return file;
+}

@@ -1,0 +1,54 @@
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { allProcesses } from '../src/proc-fs.js';
+
+const ticksPerSecond = Number(spawnSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }).stdout || 100);
+
+/** User and system time of these processes so far, in seconds. Source: proc(5), fields 14 and 15 of /proc/PID/stat. */
+export function cpuSeconds(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return sum + (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+  }, 0);
+}
+
+/** A program with its workers; the containers that a dispatcher started are not it. */
+export async function workersOf(pid: number): Promise<number[]> {
+  const all = await allProcesses();
+  const found = [pid];
+  for (let index = 0; index < found.length; index += 1) {
+    const children = all.filter(({ parent }) => parent === found[index]).map((child) => child.pid);
+    found.push(...children.filter((child) => !isContainer(child)));
+  }
+  return found;
+}
+
+function isContainer(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'latin1').includes('FASTCONTAINER_INSTANCE=');
+  } catch {
+    return false;
+  }
+}
+
+/** Memory of a process that is in RAM, in bytes: all of it, and what of it no file holds. Source: proc(5), status. */
+export function memoryOf(pid: number): { readonly resident: number; readonly anonymous: number } {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const bytes = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 0) * 1024;
+  return { resident: bytes('VmRSS'), anonymous: bytes('RssAnon') };
+}
+
+/** How many sockets a process holds open. */
+export function socketsOf(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).filter((fd) => isSocket(`/proc/${pid}/fd/${fd}`)).length;
+}
+
+function isSocket(path: string): boolean {
+  try {
+    return readlinkSync(path).startsWith('socket:');
+  } catch {
+    // It has been closed since the directory was read.
+    return false;
+  }
+}

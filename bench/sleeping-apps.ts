@@ -1,0 +1,58 @@
+import { pino } from 'pino';
+import type { Cmdb } from '../src/cmdb/cmdb.js';
+import { openLmdbCmdb } from '../src/cmdb/lmdb.js';
+import { openRedisCmdb } from '../src/cmdb/redis.js';
+import { lmdbPath } from '../src/config/cmdb-url.js';
+import type { App } from '../src/model/app.js';
+import { cmdbName } from './daemon.js';
+
+const batch = 500;
+
+/** Opens the store of a dispatcher from outside, under the name that the bench gives it. */
+export function openStore(url: string): Cmdb {
+  const onUnreadable = (record: string, problem: string) => {
+    throw new Error(`${record}: ${problem}`);
+  };
+  const path = lmdbPath(url);
+  if (path !== undefined) return openLmdbCmdb({ path, onUnreadable });
+  return openRedisCmdb({ url, name: cmdbName, logger: pino({ level: 'silent' }), onUnreadable });
+}
+
+/** Writes this many apps of one domain each, none of which runs. */
+export async function putSleepingApps(cmdb: Cmdb, count: number): Promise<void> {
+  for (let from = 0; from < count; from += batch) {
+    const put = Array.from({ length: Math.min(batch, count - from) }, (_, index) => sleepingApp(from + index));
+    const [conflict] = await cmdb.apply({ put, remove: [] });
+    if (conflict) throw new Error(`${conflict.domain} is owned by ${conflict.ownedBy}`);
+  }
+}
+
+export function sleepingDomain(index: number): string {
+  return `customer-${index}.example`;
+}
+
+function sleepingApp(index: number): App {
+  return {
+    name: `customer-${index}`,
+    domains: [sleepingDomain(index)],
+    runtime: 'process',
+    command: ['node', `/srv/customer-${index}/server.js`],
+    overlap: true,
+    env: { NODE_ENV: 'production' },
+    mounts: [],
+    readOnly: false,
+    publish: false,
+    limits: { memoryBytes: 128 * 1024 ** 2, cpus: 0.25, pids: 256 },
+    readiness: { tcp: true },
+    scale: { min: 0, max: 1 },
+    concurrency: { target: 50, max: 100 },
+    queue: { max: 1_000, timeoutMs: 45_000 },
+    idleTtlMs: 1_200_000,
+    maxLifetimeMs: 86_400_000,
+    bootTimeoutMs: 30_000,
+    drainTimeoutMs: 30_000,
+    stopTimeoutMs: 10_000,
+    requestTimeoutMs: 300_000,
+    maxRequestBodyBytes: 1024 ** 3,
+  };
+}

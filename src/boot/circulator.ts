@@ -1,0 +1,110 @@
+import type { Logger } from 'pino';
+import type { LocalApp } from '../check/local-app.js';
+import type { LocalApps } from '../check/local-apps.js';
+import { findInstance } from '../model/deployment.js';
+import type { Instance } from '../model/instance.js';
+import type { OutliveReason } from '../model/lifetime.js';
+import { claimUpkeep, type Upkeep } from '../model/upkeep.js';
+import type { BootSlots } from './boot-slots.js';
+import type { BootOutcome, BootResult, Claim, ClaimedBoots } from './claimed-boots.js';
+
+export interface CirculatorOptions {
+  readonly apps: LocalApps;
+  readonly slots: BootSlots;
+  readonly boots: ClaimedBoots;
+  readonly logger: Logger;
+  readonly onReplacement: (reason: OutliveReason, result: BootResult) => void;
+}
+
+/** Carries out the boots that no request asks for: those that scale.min wants, and replacements. */
+export class Circulator {
+  readonly #options: CirculatorOptions;
+  /** Apps whose next claim is not written yet; what is asked for them meanwhile is asked for again by the schedule. */
+  readonly #claiming = new Set<string>();
+  readonly #boots = new Set<Promise<void>>();
+  #stopped = false;
+
+  constructor(options: CirculatorOptions) {
+    this.#options = options;
+  }
+
+  /** Boots in the background. What fails is noted in the deployment, and due again when its back-off is over. */
+  boot(app: string, upkeep: Upkeep): void {
+    if (this.#stopped || this.#claiming.has(app)) return;
+    const { logger } = this.#options;
+    const boot = this.#boot(app, upkeep)
+      .catch((error: unknown) => logger.debug({ err: error, app }, 'an unasked boot was not begun; it is due again'))
+      .finally(() => this.#boots.delete(boot));
+    this.#boots.add(boot);
+  }
+
+  /** Begins nothing more; resolves when what was under way has ended. Abort the claimed boots before. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await Promise.all(this.#boots);
+  }
+
+  async #boot(name: string, upkeep: Upkeep): Promise<void> {
+    const { apps, slots } = this.#options;
+    this.#claiming.add(name);
+    const giveBack = await slots.take(name, purposeOf(upkeep));
+    let local: LocalApp | undefined;
+    try {
+      local = this.#stopped ? undefined : await apps.load(name);
+      if (!local) return;
+      local.pins += 1;
+      const claimed = await this.#claim(local, upkeep);
+      this.#claiming.delete(name);
+      if (claimed) await this.#carryOut(local, claimed.claim, claimed.replaces);
+    } finally {
+      this.#claiming.delete(name);
+      giveBack();
+      if (local) {
+        local.pins -= 1;
+        apps.letGo(local);
+      }
+    }
+  }
+
+  /** Undefined where another node was first, or there is no need any more. */
+  async #claim(local: LocalApp, upkeep: Upkeep): Promise<{ claim: Claim; replaces: Instance['replaces'] } | undefined> {
+    let replaces: Instance['replaces'];
+    const claim = await this.#options.boots.claim(local, purposeOf(upkeep), (current, app, asked, now) => {
+      const claimed = claimUpkeep(current, app, upkeep, asked, now);
+      replaces = findInstance(claimed, asked.id)?.replaces;
+      return claimed;
+    });
+    return claim && { claim, replaces };
+  }
+
+  async #carryOut(local: LocalApp, claim: Claim, replaces: Instance['replaces']): Promise<void> {
+    const { boots, logger, onReplacement } = this.#options;
+    const fields = { app: local.name, instance: claim.id, replaces: replaces?.id, reason: replaces?.reason };
+    if (replaces) logger.info(fields, 'replacing an instance');
+    const outcome = await boots.carryOut(local, claim);
+    if (replaces) onReplacement(replaces.reason, resultOf(outcome));
+    if (outcome.kind === 'ready') {
+      if (replaces) logger.info(fields, 'replaced; the old instance drains');
+      return;
+    }
+    if (outcome.kind === 'claim_gone') return;
+    await outcome.cleanedUp;
+    const failed = local.deployment.failedReplacement;
+    if (replaces && failed && outcome.result !== 'aborted') {
+      const retryAt = new Date(failed.retryAt).toISOString();
+      logger.error(
+        { ...fields, cause: failed.message, failures: failed.failures, retryAt },
+        'the replacement did not become ready; the old instance stays and it is tried again',
+      );
+    }
+  }
+}
+
+function resultOf(outcome: BootOutcome): BootResult {
+  if (outcome.kind === 'failed') return outcome.result;
+  return outcome.kind === 'ready' ? 'ready' : 'aborted';
+}
+
+function purposeOf({ kind }: Upkeep): 'minimum' | 'replacement' {
+  return kind === 'fill' ? 'minimum' : 'replacement';
+}

@@ -1,0 +1,174 @@
+import type { App } from '../../model/app.js';
+import { nextDueAt } from '../../model/schedule.js';
+import { resolveClaims } from '../claims.js';
+import type { DomainConflict } from '../cmdb.js';
+import { encodeApp } from '../record-format.js';
+import type { ApplyContext } from './apply.js';
+import { batches } from './batches.js';
+import { claimantOf, newClaim } from './claim.js';
+import type { Command } from './link.js';
+import { listedBy, type Stored } from './records.js';
+import { removeAll } from './remove.js';
+import { settle } from './settle.js';
+
+/** An app to store, the text of its record as it stands, and the claims of its domains as they stand. */
+export interface Wanted {
+  readonly app: App;
+  readonly before: string | undefined;
+  readonly claims: ReadonlyMap<string, string | undefined>;
+}
+
+export interface Round {
+  readonly conflicts: readonly DomainConflict[];
+  /** Somebody else wrote at the same time: to be looked at anew. */
+  readonly raced: readonly App[];
+}
+
+const batch = 250;
+
+/** Stores those that get all their domains: all records, then all claims, then what was given up. */
+export async function putChanged(changed: readonly Wanted[], context: ApplyContext): Promise<Round> {
+  const listings = await listingsOf(changed, context);
+  const claims = new Map(changed.flatMap((wanted) => [...wanted.claims]));
+  const owns = (name: string, domain: string) => listings.get(name)?.includes(domain) === true;
+  const given = givenUp(changed, listings);
+  const givenClaims = await context.records.claims(given.map(({ domain }) => domain));
+  for (const [index, { domain }] of given.entries()) claims.set(domain, givenClaims[index]);
+  const { accepted, conflicts } = resolveClaims(
+    changed.map(({ app }) => app),
+    {
+      ownerOf: (domain) => {
+        const owner = claimantOf(claims.get(domain));
+        return owner !== undefined && owns(owner, domain) ? owner : undefined;
+      },
+      domainsOf: (name) => (listings.get(name) ?? []).filter((domain) => claimantOf(claims.get(domain)) === name),
+    },
+  );
+  const isAccepted = new Set(accepted.map(({ name }) => name));
+  const wanted = changed.filter(({ app }) => isAccepted.has(app.name));
+  const written = await inBatches(wanted, (some) => writeRecords(some, context));
+  const names = new Set(written.map(({ app }) => app.name));
+  const failed = new Set(wanted.filter(({ app }) => !names.has(app.name)).map(({ app }) => app.name));
+  const claimed = await inBatches(written, (some) => claimDomains(some, { owns, failed, context }));
+  const stands = new Set(claimed.map(({ app }) => app.name));
+  await undo(
+    written.filter(({ app }) => !stands.has(app.name)),
+    context,
+  );
+  const releases = given.flatMap(({ name, domain }): Command[] => {
+    const claim = claims.get(domain);
+    const isOwn = stands.has(name) && claim !== undefined && claimantOf(claim) === name;
+    return isOwn ? [['fcRelease', context.keys.domain(domain), claim]] : [];
+  });
+  for (const some of batches(releases, batch)) await context.link.all(some);
+  for (const name of stands) context.touched.delete(name);
+  return { conflicts, raced: wanted.map(({ app }) => app).filter(({ name }) => !stands.has(name)) };
+}
+
+/** The domains listed at present by these apps and by those that hold what they want. */
+async function listingsOf(
+  changed: readonly Wanted[],
+  { records }: ApplyContext,
+): Promise<Map<string, readonly string[]>> {
+  const texts = new Map(changed.map(({ app, before }) => [app.name, before]));
+  const owners = new Set(changed.flatMap(({ claims }) => [...claims.values()].map(claimantOf)));
+  const others = [...owners].filter((name) => name !== undefined).filter((name) => !texts.has(name));
+  for (const names of batches(others, batch))
+    for (const [index, text] of (await records.texts(names)).entries()) texts.set(names[index] as string, text);
+  return new Map([...texts].map(([name, text]) => [name, listedBy(records.app(name, text))]));
+}
+
+function givenUp(changed: readonly Wanted[], listings: ReadonlyMap<string, readonly string[]>) {
+  return changed.flatMap(({ app: { name, domains } }) =>
+    (listings.get(name) ?? []).filter((domain) => !domains.includes(domain)).map((domain) => ({ name, domain })),
+  );
+}
+
+async function writeRecords(some: readonly Wanted[], { link, keys, append, touched }: ApplyContext): Promise<Wanted[]> {
+  for (const { app } of some) touched.add(app.name);
+  const texts = some.map(({ app }) => encodeApp({ app, removed: false }));
+  const replace = some.map(({ app, before = '' }, index) => [
+    'fcReplace',
+    keys.app(app.name),
+    before,
+    texts[index] as string,
+  ]);
+  // A new one is told of when it has its domains.
+  const known = some.filter(({ before }) => before !== undefined);
+  const names = some.map(({ app }) => app.name);
+  const answers = await link.all([
+    ...replace,
+    ['sadd', keys.names, ...names],
+    ...known.map(({ app }) => append(app.name)),
+  ]);
+  return some.filter((_wanted, index) => answers[index] === texts[index]);
+}
+
+interface ClaimContext {
+  /** Whether an app listed a domain before this change. */
+  readonly owns: (name: string, domain: string) => boolean;
+  /** Apps of this change that keep what they had after all. */
+  readonly failed: ReadonlySet<string>;
+  readonly context: ApplyContext;
+}
+
+/**
+ * Claims what the apps did not list before, and what was lost. Those that got all of it. A claim that is taken over must
+ * still be the very one that was judged: its owner may have been stored since.
+ */
+async function claimDomains(some: readonly Wanted[], { owns, failed, context }: ClaimContext): Promise<Wanted[]> {
+  const { link, keys, records, append } = context;
+  const missing = some.map(({ app: { name, domains }, claims }) =>
+    [...new Set(domains)]
+      .filter((domain) => claimantOf(claims.get(domain)) !== name || !owns(name, domain))
+      .map((domain) => ({ domain, expected: claims.get(domain) ?? '', claim: newClaim(name) })),
+  );
+  const isBlocked = ({ domain, expected }: { domain: string; expected: string }) => {
+    const owner = claimantOf(expected) ?? '';
+    return failed.has(owner) && owns(owner, domain);
+  };
+  const possible = missing.map((claims) => (claims.some(isBlocked) ? [] : claims));
+  const answers = await link.all(
+    possible.flat().map(({ domain, expected, claim }) => ['fcReplace', keys.domain(domain), expected, claim]),
+  );
+  const got = new Set(possible.flat().filter(({ claim }, index) => answers[index] === claim));
+  const stored = await records.all(some.map(({ app }) => app.name));
+  const done = some.filter((_wanted, index) => missing[index]?.every((claim) => got.has(claim)) === true);
+  // Told after the claims stand: who looks up a domain because of it is not to find it without an owner.
+  const toTell = some.flatMap(({ app }, index): Command[] => {
+    const at = nextDueAt((stored[index] as Stored).deployment.deployment, app);
+    return [
+      ...(at === undefined ? [] : [['zadd', keys.schedule, 'LT', at, app.name]]),
+      ...(missing[index]?.length === 0 ? [] : [append(app.name)]),
+    ];
+  });
+  await link.all(toTell);
+  const isGone = (_wanted: Wanted, index: number) => stored[index]?.appText === undefined;
+  await settle(
+    some.filter(isGone).map(({ app }) => app.name),
+    link,
+    keys,
+    records,
+  );
+  return done;
+}
+
+/** Puts back what was stored before. The claims that were got are void without a record that lists them. */
+async function undo(some: readonly Wanted[], context: ApplyContext): Promise<void> {
+  const { link, keys, append } = context;
+  const known = some.filter(({ before }) => before !== undefined);
+  await link.all(
+    known.flatMap(({ app, before = '' }): Command[] => [
+      ['fcReplace', keys.app(app.name), encodeApp({ app, removed: false }), before],
+      append(app.name),
+    ]),
+  );
+  const fresh = some.filter(({ before }) => before === undefined).map(({ app }) => app.name);
+  for (const names of batches(fresh, batch)) await removeAll(names, context);
+}
+
+async function inBatches<T>(items: readonly T[], run: (some: readonly T[]) => Promise<readonly T[]>): Promise<T[]> {
+  const results: T[] = [];
+  for (const some of batches(items, batch)) results.push(...(await run(some)));
+  return results;
+}

@@ -1,0 +1,81 @@
+import { type App, revisionOf } from './app.js';
+import { backoffLeftMs, type Breaker } from './breaker.js';
+import { type BootClaim, claimBoot, type Deployment, fitsAt, standing, withClaim } from './deployment.js';
+import type { Instance } from './instance.js';
+import { outlived, outlivedAt, type OutliveReason } from './lifetime.js';
+
+/** A boot that no request asks for: one that scale.min wants, or one to replace an instance that has to go. */
+export type Upkeep =
+  | { readonly kind: 'fill' }
+  | { readonly kind: 'replace'; readonly id: string; readonly reason: OutliveReason };
+
+/** What to boot next without being asked; undefined where nothing is to be done, or not yet. */
+export function nextUpkeep(deployment: Deployment, app: App, now: number): Upkeep | undefined {
+  if (lacks(deployment, app) && now >= fitsAt(deployment, app) && backoffLeftMs(holdBack(deployment), now) === 0) {
+    return { kind: 'fill' };
+  }
+  if (now < replaceableAt(deployment, app)) return undefined;
+  for (const instance of deployment.instances) {
+    const reason = needsSuccessor(deployment, instance, app) ? outlived(instance, app, now) : undefined;
+    if (reason) return { kind: 'replace', id: instance.id, reason };
+  }
+  return undefined;
+}
+
+/** When `nextUpkeep` has something to do, should nothing else happen before, in epoch milliseconds; Infinity: never. */
+export function upkeepDueAt(deployment: Deployment, app: App): number {
+  const fillAt = lacks(deployment, app)
+    ? Math.max(holdBack(deployment)?.retryAt ?? 0, fitsAt(deployment, app))
+    : Infinity;
+  const outlivedAts = deployment.instances
+    .filter((instance) => needsSuccessor(deployment, instance, app))
+    .map((instance) => outlivedAt(instance, app));
+  if (outlivedAts.length === 0) return fillAt;
+  return Math.min(fillAt, Math.max(replaceableAt(deployment, app), Math.min(...outlivedAts)));
+}
+
+/** Claims the boot that `upkeep` asks for, or returns the deployment as it is where it is not called for any more. */
+export function claimUpkeep(
+  deployment: Deployment,
+  app: App,
+  upkeep: Upkeep,
+  claim: BootClaim,
+  now: number,
+): Deployment {
+  const next = nextUpkeep(deployment, app, now);
+  if (next?.kind !== upkeep.kind) return deployment;
+  if (next.kind === 'fill') return claimBoot(deployment, app, claim, now);
+  const { id, reason } = next;
+  return withClaim(deployment, app, { ...claim, replaces: { id, reason } }, now);
+}
+
+/**
+ * Whether an instance that has to go is to stay until another is ready: because it is used, scale.min keeps it, or the
+ * other boots already. Otherwise it simply ends: nobody uses it, more stand than scale.max allows, or its app must not
+ * overlap.
+ */
+export function needsSuccessor(deployment: Deployment, instance: Instance, app: App): boolean {
+  if (instance.state !== 'ready' || !app.overlap) return false;
+  if (deployment.instances.some(({ state, replaces }) => state === 'booting' && replaces?.id === instance.id))
+    return true;
+  if (standing(deployment).length > app.scale.max) return false;
+  const isUsed = Object.keys(instance.users).length > 0;
+  return isUsed || deployment.instances.filter(({ state }) => state === 'ready').length <= app.scale.min;
+}
+
+function lacks(deployment: Deployment, app: App): boolean {
+  return standing(deployment).length < app.scale.min;
+}
+
+/** The failure that a boot for scale.min backs off from. One beside an instance that served holds back only further ones. */
+function holdBack({ breaker, instances }: Deployment): Breaker | undefined {
+  return breaker?.scaleOut && !instances.some(({ state }) => state === 'ready') ? undefined : breaker;
+}
+
+/** When an instance may be replaced: one at a time, where one more fits, and not while a failed try is backed off from. */
+function replaceableAt(deployment: Deployment, app: App): number {
+  if (deployment.instances.some(({ state, replaces }) => state === 'booting' && replaces)) return Infinity;
+  const failed = deployment.failedReplacement;
+  const retryAt = failed && failed.revision === revisionOf(app) ? failed.retryAt : 0;
+  return Math.max(fitsAt(deployment, app), retryAt);
+}

@@ -1,0 +1,46 @@
+import { type Deployment, findInstance, withInstance } from './deployment.js';
+
+/** Registers a session as user of a ready instance. Unchanged where the instance is not ready or not there. */
+export function registerUser(deployment: Deployment, id: string, user: string, now: number): Deployment {
+  const instance = findInstance(deployment, id);
+  if (instance?.state !== 'ready') return deployment;
+  const known = instance.users[user];
+  if (known && known.quietSince === undefined) return deployment;
+  return withInstance(deployment, id, (ready) => ({
+    ...ready,
+    users: { ...ready.users, [user]: { since: known?.since ?? now } },
+  }));
+}
+
+/** A user reports that only silent WebSockets hold the instance since `lastActiveAt`. */
+export function quietUser(deployment: Deployment, id: string, user: string, lastActiveAt: number): Deployment {
+  const instance = findInstance(deployment, id);
+  const known = instance?.users[user];
+  if (!instance || !known) return deployment;
+  return withInstance(deployment, id, (used) => ({
+    ...used,
+    lastActiveAt: Math.max(used.lastActiveAt, lastActiveAt),
+    users: { ...used.users, [user]: { ...known, quietSince: lastActiveAt } },
+  }));
+}
+
+/** A user will send nothing more; `lastActiveAt` is the true time of its last activity. */
+export function releaseUser(deployment: Deployment, id: string, user: string, lastActiveAt: number): Deployment {
+  const instance = findInstance(deployment, id);
+  if (!instance?.users[user]) return deployment;
+  return withInstance(deployment, id, (used) => {
+    const { [user]: _released, ...users } = used.users;
+    return { ...used, users, lastActiveAt: Math.max(used.lastActiveAt, lastActiveAt) };
+  });
+}
+
+/** Users whose sessions are gone are dropped; when they last sent something is unknown, so now counts as activity. */
+export function dropUsers(deployment: Deployment, gone: (user: string) => boolean, now: number): Deployment {
+  return deployment.instances.reduce(
+    (result, instance) =>
+      Object.keys(instance.users)
+        .filter(gone)
+        .reduce((dropped, user) => releaseUser(dropped, instance.id, user, now), result),
+    deployment,
+  );
+}

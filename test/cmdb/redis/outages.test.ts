@@ -1,0 +1,125 @@
+import { Redis } from 'ioredis';
+import { pino } from 'pino';
+import t, { type Test } from 'tap';
+import { openRedisCmdb, type RedisCmdbOptions } from '../../../src/cmdb/redis.js';
+import { adopt, confirmGone } from '../../../src/model/deployment.js';
+import { testApp } from '../../fixtures/app.js';
+import { testInstance } from '../../fixtures/deployment.js';
+import { eventually } from '../../fixtures/eventually.js';
+import { startLossyProxy } from '../../fixtures/lossy-proxy.js';
+import { startRedis } from '../../fixtures/redis.js';
+import { collect } from '../collect.js';
+import { session } from '../conformance/store.js';
+
+function open(t: Test, url: string, options: Partial<RedisCmdbOptions> = {}) {
+  const cmdb = openRedisCmdb({ url, name: 'test', logger: pino({ level: 'silent' }), onUnreadable() {}, ...options });
+  t.teardown(() => cmdb.close());
+  return cmdb;
+}
+
+t.test('an apply whose answers are lost on the way is carried out whole', async (t) => {
+  const redis = await startRedis(t);
+  if (!redis) return;
+  const proxy = await startLossyProxy(t, redis.port);
+  const cmdb = open(t, `redis://127.0.0.1:${proxy.port}`);
+  const direct = open(t, redis.url);
+  await cmdb.apply({ put: [testApp({ name: 'first', domains: [] })], remove: [] });
+  const writes = [/evalsha[^]*app:\{/i, /evalsha[^]*domain:/i, /xadd/i, /zadd/i];
+  for (const [round, pattern] of writes.entries()) {
+    const { position } = await direct.changes(undefined, AbortSignal.timeout(5_000));
+    await direct.update('shop', (current) => adopt(current, testInstance({ lastActiveAt: 0 })));
+    proxy.dropAnswerTo(pattern);
+    const app = testApp({ domains: ['shop.example', `${round}.example`], idleTtlMs: 1_000 + round });
+    t.same(await cmdb.apply({ put: [app], remove: [] }), []);
+    t.equal(proxy.isArmed, false, 'an answer was lost');
+    t.same((await direct.find({ domain: `${round}.example` }))?.app, app);
+    t.equal(await direct.find({ domain: `${round - 1}.example` }), undefined);
+    t.ok((await collect(direct, position, 2)).some(({ app, version }) => app === 'shop' && version === undefined));
+    t.same(await direct.due(2_000, 10), ['shop']);
+    proxy.dropAnswerTo(round % 2 === 0 ? /evalsha[^]*app:\{/i : /zadd|srem/i);
+    await cmdb.apply({ put: [], remove: ['shop'] });
+    t.equal(proxy.isArmed, false, 'an answer was lost');
+    t.match(await direct.find({ app: 'shop' }), { removed: true });
+    proxy.dropAnswerTo(/evalsha[^]*deployment:\{/i);
+    await cmdb.update('shop', (current) => confirmGone(current, 'shop-1'));
+    t.equal(await direct.find({ app: 'shop' }), undefined);
+  }
+});
+
+t.test('a route that drops packets ends calls by their limit, and the connections are replaced', async (t) => {
+  const redis = await startRedis(t);
+  if (!redis) return;
+  const proxy = await startLossyProxy(t, redis.port);
+  const cmdb = open(t, `redis://127.0.0.1:${proxy.port}`, { timeLimitMs: 400, changesWaitMs: 300 });
+  await cmdb.apply({ put: [testApp()], remove: [] });
+  const { position } = await cmdb.changes(undefined, AbortSignal.timeout(5_000));
+  const waiting = cmdb.changes(position, new AbortController().signal);
+  await eventually(() => proxy.connections === 2);
+  proxy.silence();
+  await t.rejects(cmdb.find({ app: 'shop' }), { code: 'cmdb_unavailable' });
+  await waiting.catch((error: unknown) => t.match(error, { code: 'cmdb_unavailable' }));
+  await eventually(async () => (await cmdb.find({ app: 'shop' }))?.app.name === 'shop');
+  await open(t, redis.url).update('shop', (current) => ({ ...current }));
+  t.match(await eventually(() => collect(cmdb, position, 1)), [{ app: 'shop' }]);
+});
+
+t.test('waiting for changes ends at once with the signal, also where the server is frozen', async (t) => {
+  const redis = await startRedis(t);
+  if (!redis) return;
+  const cmdb = open(t, redis.url, { timeLimitMs: 60_000, changesWaitMs: 60_000 });
+  await cmdb.apply({ put: [testApp()], remove: [] });
+  const { position } = await cmdb.changes(undefined, AbortSignal.timeout(5_000));
+  const admin = new Redis(redis.url);
+  const stop = new AbortController();
+  const waiting = cmdb.changes(position, stop.signal);
+  await eventually(async () => /blocked_clients:1/.test(await admin.info('clients')));
+  admin.disconnect();
+  redis.process.kill('SIGSTOP');
+  stop.abort();
+  // What comes after the wait is answered by no one: the connection is closed to end it.
+  const closed = cmdb.close();
+  await waiting.catch((error: unknown) => t.match(error, { code: 'cmdb_unavailable' }));
+  await closed;
+  redis.process.kill('SIGCONT');
+});
+
+t.test('a server that became a replica is left for the one that the name leads to now', async (t) => {
+  const redis = await startRedis(t);
+  if (!redis) return;
+  const cmdb = open(t, redis.url);
+  await cmdb.apply({ put: [testApp()], remove: [] });
+  const admin = new Redis(redis.url);
+  t.teardown(() => admin.disconnect());
+  const connections = async () => Number(/total_connections_received:(\d+)/.exec(await admin.info('stats'))?.[1]);
+  const before = await connections();
+  await admin.replicaof('127.0.0.1', '1');
+  await t.rejects(cmdb.beat(session('a')), { code: 'cmdb_unavailable' });
+  await eventually(async () => (await connections()) > before);
+  await admin.replicaof('NO', 'ONE');
+  await eventually(async () => (await cmdb.beat(session('a'))).sessions.length === 1);
+});
+
+t.test('a user with the documented rights only can do everything', async (t) => {
+  const redis = await startRedis(t);
+  if (!redis) return;
+  const admin = new Redis(redis.url);
+  const commands =
+    '+get +mget +set +del +hget +hset +hmget +hgetall +hexists +hdel +zadd +zrem +zrange +zrangebyscore +zscore +sadd +srem ' +
+    '+smembers +xadd +xlen +xrange +xrevrange +xread +eval +evalsha';
+  await admin.call('ACL', 'SETUSER', 'limited', 'on', '>pw', '~test:*', ...commands.split(' '));
+  admin.disconnect();
+  const cmdb = open(t, `redis://limited:pw@127.0.0.1:${redis.port}/0`, { changesWaitMs: 50 });
+  t.same(await cmdb.apply({ put: [testApp()], remove: [] }), []);
+  await cmdb.update('shop', (current) => adopt(current, testInstance()));
+  t.same(await cmdb.due(1e12, 10), ['shop']);
+  const first = await cmdb.beat(session('a'));
+  t.match(first, { revoked: false, sessions: [session('a')] });
+  t.equal((await cmdb.beat(session('a', 1))).identity, first.identity);
+  const { position } = await cmdb.changes(undefined, AbortSignal.timeout(5_000));
+  t.match(await cmdb.changes(position, AbortSignal.timeout(5_000)), { changes: [], lost: false });
+  for await (const { app } of cmdb.list('all')) t.equal(app.name, 'shop');
+  await cmdb.apply({ put: [], remove: ['shop'] });
+  await cmdb.update('shop', (current) => confirmGone(current, 'shop-1'));
+  t.equal(await cmdb.find({ app: 'shop' }), undefined);
+  await cmdb.beat(session('a', 2), ['a']);
+});
