@@ -58,7 +58,7 @@ function peak(loads: readonly number[], from: number, to: number): number {
   return Math.max(0, ...loads.slice(Math.max(0, from), to + 1));
 }
 
-const check = (run: (given: Setting, loads: number[]) => void, numRuns = 500) =>
+const check = (run: (given: Setting, loads: number[]) => void, numRuns = 200) =>
   fc.assert(
     fc.property(setting, (given) => run(given, loadOf(given.segments))),
     { numRuns },
