@@ -80,7 +80,7 @@ export class House {
       clock,
       randomBytes,
       logger,
-      onRenewed: (old) => void this.uses.renew(old),
+      onRenewed: () => this.uses.renew(),
       onStoreReplaced: options.onStoreReplaced,
     });
     this.apps = apps;

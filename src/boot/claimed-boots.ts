@@ -89,9 +89,8 @@ export class ClaimedBoots {
   /** Writes the claim before the runtime is called. Undefined where the app may have no more: another node was first. */
   async claim(local: LocalApp, purpose: BootPurpose, change: ClaimChange = claimBoot): Promise<Claim | undefined> {
     const { apps, session, host, clock, randomBytes } = this.#options;
-    await session.ensureRegistered();
+    const owner = await session.ensureRegistered();
     const id = `${local.name}-${randomBytes(6).toString('hex')}`;
-    const owner = session.incarnation;
     let app = local.app;
     const deployment = await apps.update(local.name, (current, stored) => {
       if (!stored) return current;

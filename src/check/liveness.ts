@@ -23,7 +23,7 @@ export class Liveness {
   #observed = new Map<string, Observed>();
   /** Incarnations asked about that no beat has shown; since when. */
   readonly #asked = new Map<string, number>();
-  /** Proved dead, or absent from the store: incarnations are never used twice, so that these stay gone. */
+  /** Proved dead, or absent from the store after somebody asked. */
   readonly #gone = new Set<string>();
   readonly #revoke = new Set<string>();
 
@@ -43,7 +43,8 @@ export class Liveness {
       if (this.#isProvedDead(session)) {
         this.#revoke.add(session.incarnation);
         this.#remember(session.incarnation);
-      }
+        // Its first beat may have come later than its first trace.
+      } else this.#gone.delete(session.incarnation);
     }
     for (const revoked of this.#revoke) if (!next.has(revoked)) this.#revoke.delete(revoked);
     for (const [incarnation, since] of this.#asked) {

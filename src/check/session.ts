@@ -17,7 +17,7 @@ export interface NodeSessionOptions {
   readonly randomBytes: RandomBytes;
   readonly logger: Logger;
   /** The incarnation changed: uses registered under the old one must be registered anew before anything is sent. */
-  readonly onRenewed: (oldIncarnation: string) => void;
+  readonly onRenewed: () => Promise<void>;
   /** The store is another one than before: it came back empty, or a replica took over. */
   readonly onStoreReplaced: () => void;
 }
@@ -30,6 +30,10 @@ export class NodeSession {
   readonly #options: NodeSessionOptions;
   readonly #liveness: Liveness;
   #incarnation: string;
+  /** Names this process had before. */
+  readonly #former = new Set<string>();
+  /** Renewals whose uses are not all registered anew. */
+  #renewing = 0;
   #beats = 0;
   #lastTickAt: number;
   #identity: string | undefined;
@@ -88,6 +92,8 @@ export class NodeSession {
   /** What is known of a user found in a deployment. 'unknown' asks again after the next beat, which is brought forward. */
   verdict(incarnation: string): Verdict {
     if (incarnation === this.#incarnation) return 'alive';
+    // What is still in use here is registered under the present name, once a renewal is through.
+    if (this.isFormer(incarnation)) return this.#renewing > 0 ? 'alive' : 'gone';
     const verdict = this.#liveness.verdict(incarnation, this.#options.clock.monotonic(), this.mayJudge);
     if (verdict === 'unknown' && !this.#stopped) void this.beat();
     return verdict;
@@ -99,14 +105,23 @@ export class NodeSession {
     this.#schedule();
   }
 
-  /** Others must see this session before they see its first use or claim. Throws `cmdb_unavailable`. */
-  async ensureRegistered(): Promise<void> {
+  /** Whether this process had this name before its session lapsed. */
+  isFormer(incarnation: string): boolean {
+    return this.#former.has(incarnation);
+  }
+
+  /**
+   * Others must see this session before they see its first use or claim: resolves to the incarnation to write, which is
+   * in the store. Throws `cmdb_unavailable`.
+   */
+  async ensureRegistered(): Promise<string> {
     if (this.#beats === 0) await this.beat();
     // The beat that was under way may have been the old incarnation's.
     if (this.#beats === 0 && this.#outage === undefined) await this.beat();
     if (this.#beats === 0) {
       throw new RequestError('cmdb_unavailable', 'The configuration store cannot be reached.', { cause: this.#outage });
     }
+    return this.#incarnation;
   }
 
   /** One beat; concurrent callers share it. Never throws. */
@@ -188,11 +203,15 @@ export class NodeSession {
     const old = this.#incarnation;
     this.#options.logger.warn({ why }, 'this session lapsed; registering anew');
     this.#incarnation = this.#newIncarnation();
+    this.#former.add(old);
     this.#liveness.revoke(old);
     this.#beats = 0;
     this.#lastTickAt = this.#options.clock.monotonic();
     void this.beat();
-    this.#options.onRenewed(old);
+    this.#renewing += 1;
+    void this.#options.onRenewed().finally(() => {
+      this.#renewing -= 1;
+    });
   }
 
   #session(): Session {

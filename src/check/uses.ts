@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Clock } from '../model/clock.js';
 import { findInstance } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
-import { quietUser, registerUser, releaseUser } from '../model/users.js';
+import { quietUser, registerUser, releaseUser, renewUser } from '../model/users.js';
 import { fairShare } from './fair-share.js';
 import type { LocalApp } from './local-app.js';
 import type { LocalApps } from './local-apps.js';
@@ -68,12 +68,15 @@ export class Uses implements UseOwner {
     if (use) this.#end(use, reason);
   }
 
-  /** Registers all uses under the session's new incarnation, those in flight first; until then nothing new is sent. */
-  async renew(oldIncarnation: string): Promise<void> {
-    const uses = this.#all().filter((use) => !use.closed);
+  /**
+   * Registers all uses under the session's new incarnation, those in flight first; until then nothing new is sent.
+   * Resolves when none stands under an old one any more. Never throws.
+   */
+  async renew(): Promise<void> {
+    const uses = this.#all();
     for (const use of uses) use.closed = true;
     uses.sort((a, b) => b.inflight - a.inflight);
-    await Promise.all(uses.map((use) => this.#renewOne(use, oldIncarnation)));
+    await Promise.all(uses.map((use) => this.#renewOne(use)));
   }
 
   /** Releases everything once nothing is under way; past `deadlineMs` it is broken off. */
@@ -130,9 +133,9 @@ export class Uses implements UseOwner {
     const { apps, clock, session } = this.#options;
     local.pins += 1;
     try {
-      await session.ensureRegistered();
       return await this.#inOrder(instanceId, async () => {
-        await apps.update(local.name, (deployment) => registerUser(deployment, instanceId, this.#me, clock.now()));
+        const me = await session.ensureRegistered();
+        await apps.update(local.name, (deployment) => registerUser(deployment, instanceId, me, clock.now()));
         return this.takeUp(local, instanceId);
       });
     } finally {
@@ -140,17 +143,14 @@ export class Uses implements UseOwner {
     }
   }
 
-  async #renewOne(use: Use, old: string): Promise<void> {
-    const { apps, clock, logger, session } = this.#options;
+  async #renewOne(use: Use): Promise<void> {
+    const { logger } = this.#options;
     try {
-      await session.ensureRegistered();
-      const deployment = await this.#inOrder(use.instanceId, () =>
-        apps.update(use.local.name, (current) => {
-          const released = releaseUser(current, use.instanceId, old, use.lastActiveAt);
-          return registerUser(released, use.instanceId, this.#me, clock.now());
-        }),
-      );
-      if (!findInstance(deployment, use.instanceId)?.users[this.#me]) return this.#end(use, 'instance_gone');
+      const instance = await this.#inOrder(use.instanceId, () => this.#renewUser(use));
+      // Renewed once more meanwhile: that renewal goes on with it.
+      if (!isCurrent(use) || instance === 'renewed again') return;
+      if (!instance) return this.#end(use, 'instance_gone');
+      if (instance.state !== 'ready' || this.#draining.has(use)) return;
       use.closed = false;
       this.seatFreed(use);
     } catch (error) {
@@ -160,6 +160,19 @@ export class Uses implements UseOwner {
       );
       this.#end(use, 'instance_gone');
     }
+  }
+
+  /** The instance as it stands with this session's present name as its user; undefined where it cannot be used any more. */
+  async #renewUser(use: Use): Promise<Instance | 'renewed again' | undefined> {
+    const { apps, clock, session } = this.#options;
+    const { local, instanceId } = use;
+    const me = await session.ensureRegistered();
+    const deployment = await apps.update(local.name, (current) =>
+      isCurrent(use) ? renewUser(current, instanceId, (user) => session.isFormer(user), me, clock.now()) : current,
+    );
+    if (me !== this.#me) return 'renewed again';
+    const instance = findInstance(deployment, instanceId);
+    return instance?.users[me] ? instance : undefined;
   }
 
   /** What the deployment says now: an instance that drains is drained here, one that is gone is let go. */
@@ -223,13 +236,22 @@ export class Uses implements UseOwner {
 
   async #release(use: Use): Promise<void> {
     if (!this.#forget(use)) return;
-    const me = this.#me;
     await this.#write(use, (deployment) => {
       // Opened again since: the use that stands now is another one, under the same name.
       if (use.local.uses.has(use.instanceId)) return deployment;
-      return releaseUser(deployment, use.instanceId, me, use.lastActiveAt);
+      return this.#myNames(deployment, use.instanceId).reduce(
+        (next, name) => releaseUser(next, use.instanceId, name, use.lastActiveAt),
+        deployment,
+      );
     });
     this.#options.apps.letGo(use.local);
+  }
+
+  /** The names under which this process is among an instance's users: its present one, and former ones not renewed yet. */
+  #myNames(deployment: LocalApp['deployment'], instanceId: string): string[] {
+    const { session } = this.#options;
+    const users = Object.keys(findInstance(deployment, instanceId)?.users ?? {});
+    return users.filter((user) => user === this.#me || session.isFormer(user));
   }
 
   #end(use: Use, reason: CutReason): void {
