@@ -49,7 +49,8 @@ export class Booter {
   }
 
   /** A seat at a ready instance, booted if need be. Rejects with the RequestError to answer, or the signal's reason. */
-  async seat(local: LocalApp, signal: AbortSignal): Promise<Seat> {
+  async seat(found: LocalApp, signal: AbortSignal): Promise<Seat> {
+    const local = this.#options.apps.keep(found);
     const free = local.takeSeat();
     if (free) return free;
     const work = this.#workOf(local);

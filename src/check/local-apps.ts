@@ -45,6 +45,16 @@ export class LocalApps {
     return local;
   }
 
+  /** The one object of an app that rooms begin to work on: it was perhaps let go since it was looked up. */
+  keep(found: LocalApp): LocalApp {
+    const known = this.#apps.get(found.name);
+    if (known) return known;
+    this.#apps.set(found.name, found);
+    // Nobody has told it of changes meanwhile.
+    void this.refresh(found.name).catch(() => {});
+    return found;
+  }
+
   /** The app by name, read from the store where it is not known; undefined where there is none. */
   async load(name: string): Promise<LocalApp | undefined> {
     const known = this.#apps.get(name);
