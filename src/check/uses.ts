@@ -238,7 +238,7 @@ export class Uses implements UseOwner {
     if (!this.#forget(use)) return;
     await this.#write(use, (deployment) => {
       // Opened again since: the use that stands now is another one, under the same name.
-      if (use.local.uses.has(use.instanceId)) return deployment;
+      if (this.#options.apps.get(use.local.name)?.uses.has(use.instanceId)) return deployment;
       return this.#myNames(deployment, use.instanceId).reduce(
         (next, name) => releaseUser(next, use.instanceId, name, use.lastActiveAt),
         deployment,
