@@ -2,8 +2,7 @@ import type { Logger } from 'pino';
 import type { Clock } from '../model/clock.js';
 import { findInstance } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
-import { renewUser } from '../model/renew-user.js';
-import { quietUser, registerUser, releaseUser } from '../model/users.js';
+import { quietUser, registerUser, releaseUser, renewUser } from '../model/users.js';
 import { fairShare } from './fair-share.js';
 import type { LocalApp } from './local-app.js';
 import type { LocalApps } from './local-apps.js';
@@ -238,7 +237,7 @@ export class Uses implements UseOwner {
     if (!this.#forget(use)) return;
     await this.#write(use, (deployment) => {
       // Opened again since: the use that stands now is another one, under the same name.
-      if (use.local.uses.has(use.instanceId)) return deployment;
+      if (this.#options.apps.get(use.local.name)?.uses.has(use.instanceId)) return deployment;
       return this.#myNames(deployment, use.instanceId).reduce(
         (next, name) => releaseUser(next, use.instanceId, name, use.lastActiveAt),
         deployment,

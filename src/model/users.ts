@@ -34,6 +34,27 @@ export function releaseUser(deployment: Deployment, id: string, user: string, la
   });
 }
 
+/**
+ * A session lapsed and goes on under a new name, which takes the place of `former` ones among the users of an instance:
+ * of a ready one in any case, of a draining one where nobody has dropped them yet. Unchanged where nothing is to be done.
+ */
+export function renewUser(
+  deployment: Deployment,
+  id: string,
+  former: (user: string) => boolean,
+  user: string,
+  now: number,
+): Deployment {
+  const instance = findInstance(deployment, id);
+  if (!instance) return deployment;
+  const held = Object.keys(instance.users).filter(former);
+  const mayUse = instance.state === 'ready' || (instance.state === 'draining' && held.length > 0);
+  if (held.length === 0 && (!mayUse || instance.users[user])) return deployment;
+  const users = Object.fromEntries(Object.entries(instance.users).filter(([name]) => !former(name)));
+  const renewed = mayUse ? { ...users, [user]: { since: now } } : users;
+  return withInstance(deployment, id, (used) => ({ ...used, users: renewed }));
+}
+
 /** Users whose sessions are gone are dropped; when they last sent something is unknown, so now counts as activity. */
 export function dropUsers(deployment: Deployment, gone: (user: string) => boolean, now: number): Deployment {
   return deployment.instances.reduce(

@@ -28,6 +28,8 @@ export interface Container {
 
 export interface ContainersOptions {
   readonly host: string;
+  /** A freed address rests for this long; the runtime port asks for 60 s. */
+  readonly addressRestMs: number;
   readonly timeline: Timeline;
   readonly random: Random;
   /** A container is about to end on purpose, with what is under way to it. */
@@ -35,8 +37,6 @@ export interface ContainersOptions {
   readonly onReused: (id: string) => void;
 }
 
-/** A freed address rests for this long, as the runtime port asks. */
-const addressRestMs = 60_000;
 const ports = 40;
 
 /** The containers of one machine. They know nothing of dispatchers and outlive them. */
@@ -129,8 +129,8 @@ export class Containers {
 
   /** The address that was freed first, if it has rested. */
   #lease(): number {
-    const { timeline } = this.#options;
-    const [oldest] = [...this.#freedAt].toSorted(([, a], [, b]) => a - b);
+    const { timeline, addressRestMs } = this.#options;
+    const [oldest] = [...this.#freedAt].toSorted(([, a], [, b]) => (addressRestMs > 0 ? a - b : b - a));
     if (!oldest || timeline.now - oldest[1] < addressRestMs) throw new Error('no address is free');
     this.#freedAt.delete(oldest[0]);
     return oldest[0];

@@ -14,9 +14,10 @@ export async function explore(
   first: number,
   count: number,
   options: HistoryOptions = {},
+  scriptOf: (seed: string) => Script = generate,
 ): Promise<Finding | undefined> {
   for (let seed = first; seed < first + count; seed += 1) {
-    const script = generate(String(seed));
+    const script = scriptOf(String(seed));
     const result = await runHistory(script, options);
     if (result.violations.length > 0) return { seed: String(seed), script, result };
   }

@@ -29,7 +29,7 @@ function appPlan(random: Random): AppPlan {
     max: random.pick([1, 1, 1, 2, 3]),
     concurrency: random.pick([1, 2, 100]),
     idleTtlMs: random.pick([2_000, 6_000, 20_000]),
-    maxLifetimeMs: random.pick([8_000, 30_000, 600_000]),
+    maxLifetimeMs: random.pick([12_000, 30_000, 600_000]),
   };
 }
 
@@ -80,7 +80,7 @@ function appChange(random: Random): Partial<AppPlan> {
     { max: random.between(1, 3) },
     { concurrency: random.pick([1, 5]) },
     { idleTtlMs: random.pick([1_000, 10_000]) },
-    { maxLifetimeMs: random.pick([5_000, 60_000]) },
+    { maxLifetimeMs: random.pick([12_000, 60_000]) },
   ]);
 }
 

@@ -51,11 +51,11 @@ export class ModelRequest {
   /** Response or socket, as the dispatcher takes it. */
   get stream(): ServerResponse {
     const status = { of: 0, code: '' };
-    const request = this;
+    const isDestroyed = () => this.destroyed;
     return {
       model: this,
       get destroyed() {
-        return request.destroyed;
+        return isDestroyed();
       },
       writable: true,
       headersSent: false,

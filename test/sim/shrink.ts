@@ -39,12 +39,13 @@ export async function shrink(
     }
     return false;
   };
-  for (let before = ''; before !== JSON.stringify(best.script) && runs < maxRuns;) {
+  let before: string;
+  do {
     before = JSON.stringify(best.script);
     await withoutActions(() => best.script, fails);
     await withoutNodesAndApps(() => best.script, fails);
     await simpler(() => best.script, fails);
-  }
+  } while (before !== JSON.stringify(best.script));
   return best;
 }
 

@@ -20,6 +20,7 @@ import { Timeline } from './timeline.js';
 export interface Plant {
   readonly passesOldWrites?: boolean;
   readonly confirmsTooEarly?: boolean;
+  readonly addressRestMs?: number;
   readonly disguise?: (cmdb: SimCmdb) => SimCmdb;
   readonly prepare?: (node: SimNode) => void;
 }
@@ -261,6 +262,7 @@ export class World {
   #buildEngine(host: string): void {
     const containers = new Containers({
       host,
+      addressRestMs: this.#options.plant.addressRestMs ?? 60_000,
       timeline: this.timeline,
       random: this.random.fork(`engine ${host}`),
       onStop: (container) => {

@@ -1,0 +1,21 @@
+import t from 'tap';
+import { explore, report } from './explore.js';
+
+/** Random histories per test file; there are four files. */
+const defaultHistories = 2_500;
+
+/**
+ * One share of the random histories as a test. SIM_HISTORIES runs so many over all shares, SIM_FIRST begins at another
+ * seed, SIM_SEED runs one history only (in the first share).
+ */
+export function testHistories(share: number, shares: number): void {
+  const { SIM_HISTORIES, SIM_FIRST, SIM_SEED } = process.env;
+  const count = SIM_HISTORIES ? Math.ceil(Number(SIM_HISTORIES) / shares) : defaultHistories;
+  const first = Number(SIM_FIRST ?? 1) + share * count;
+  const [from, number] = SIM_SEED ? [Number(SIM_SEED), share === 0 ? 1 : 0] : [first, count];
+  t.test(`the guarantees hold in ${number} random histories from seed ${from} on`, { timeout: 0 }, async (t) => {
+    const finding = await explore(from, number);
+    if (finding) t.fail(await report(finding));
+    else t.pass('every guarantee held');
+  });
+}
