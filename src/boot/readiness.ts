@@ -4,8 +4,11 @@ import type { Readiness } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
 import type { Address } from '../model/instance.js';
 
-/** Whether what listens at the address answers as `readiness` asks; one attempt, false where it fails or is aborted. */
-export type Probe = (target: ProbeTarget, signal: AbortSignal) => Promise<boolean>;
+/**
+ * Whether what listens at the address answers as `readiness` asks; one attempt, false where it fails or is aborted.
+ * `onAccepted` is called as soon as something is known to listen there.
+ */
+export type Probe = (target: ProbeTarget, signal: AbortSignal, onAccepted: () => void) => Promise<boolean>;
 
 export interface ProbeTarget {
   readonly address: Address;
@@ -16,34 +19,48 @@ export interface ProbeTarget {
 
 export interface ReadinessOptions extends ProbeTarget {
   readonly probe: Probe;
-  /** Whether the instance's own process listens there; asked after a check succeeded. Undefined: cannot tell. */
+  /** Whether the instance's own process listens there; asked once something does. Undefined: cannot tell. */
   readonly isListening: () => Promise<boolean | undefined>;
   readonly clock: Clock;
   readonly signal: AbortSignal;
 }
 
-const firstPauseMs = 2;
+const shortestPauseMs = 2;
 const longestPauseMs = 50;
+/** An app is found ready late by no more than this part of the time it took, and a slow one costs few attempts. */
+const pausePart = 0.06;
 const attemptLimitMs = 1_000;
 /** A proxy in front of a port that nobody listens on (a published Docker port) accepts and closes within this time. */
 const staysOpenMs = 3;
 
 /** Resolves when the instance can serve. Checks again with millisecond back-off; rejects with the signal's reason. */
 export async function awaitReady(options: ReadinessOptions): Promise<void> {
-  const { signal, probe } = options;
-  let pauseMs = firstPauseMs;
+  const { signal, clock } = options;
+  const from = clock.monotonic();
   for (;;) {
     signal.throwIfAborted();
-    if ((await probe(options, signal)) && (await options.isListening()) !== false) return;
-    await pause(options, pauseMs);
-    pauseMs = Math.min(longestPauseMs, pauseMs * 1.3);
+    if (await isReady(options)) return;
+    const passedMs = clock.monotonic() - from;
+    await pause(options, Math.min(longestPauseMs, Math.max(shortestPauseMs, passedMs * pausePart)));
   }
 }
 
+/** Whose socket it is, is looked up while the probe still waits for what its connection is worth. */
+async function isReady(options: ReadinessOptions): Promise<boolean> {
+  const { probe, signal, isListening } = options;
+  let looking: Promise<boolean | undefined> | undefined;
+  const answers = await probe(options, signal, () => {
+    looking = isListening();
+    // Its failure counts only where the probe did not fail anyway.
+    looking.catch(() => {});
+  });
+  return answers && (await (looking ?? isListening())) !== false;
+}
+
 /** A probe over the network. */
-export const connectionProbe: Probe = (target, signal) => {
+export const connectionProbe: Probe = (target, signal, onAccepted) => {
   const { address, readiness } = target;
-  return 'http' in readiness ? answersHttp(target, readiness.http, signal) : staysOpen(address, signal);
+  return 'http' in readiness ? answersHttp(target, readiness.http, signal) : staysOpen(address, signal, onAccepted);
 };
 
 function pause({ clock, signal }: ReadinessOptions, delayMs: number): Promise<void> {
@@ -61,7 +78,7 @@ function pause({ clock, signal }: ReadinessOptions, delayMs: number): Promise<vo
 }
 
 /** Whether a connection is accepted and not closed at once. */
-function staysOpen({ host, port }: Address, signal: AbortSignal): Promise<boolean> {
+function staysOpen({ host, port }: Address, signal: AbortSignal, onAccepted: () => void): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ host, port, timeout: attemptLimitMs });
     const close = () => end(false);
@@ -76,6 +93,7 @@ function staysOpen({ host, port }: Address, signal: AbortSignal): Promise<boolea
       stay = setTimeout(end, staysOpenMs, true);
       // Reading is what notices that the other side closed.
       socket.resume();
+      onAccepted();
     });
     for (const event of ['error', 'end', 'close', 'timeout']) socket.on(event, close);
     signal.addEventListener('abort', close, { once: true });

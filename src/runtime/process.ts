@@ -181,7 +181,7 @@ class ProcessRuntime implements Runtime {
       onPhase('create', createdAt - from);
       signal.throwIfAborted();
       record = { ...record, process: await this.#start(spec, record) };
-      if (!(await this.#records.read(id))) throw new Error(`instance ${id} was stopped while it booted`);
+      if (!(await this.#records.has(id))) throw new Error(`instance ${id} was stopped while it booted`);
       await this.#records.write(record);
       this.#output.follow(id, app.name, false);
       onPhase('start', clock.monotonic() - createdAt);

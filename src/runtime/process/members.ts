@@ -19,11 +19,14 @@ import type { ProcessRecord } from './records.js';
  */
 export async function membersOf(record: ProcessRecord, trustGroup = false): Promise<ProcessStat[]> {
   const all = (await allProcesses()).filter(({ pid }) => pid !== process.pid && pid > 1);
+  // Reading an environment is dear, and nothing that an instance started is older than its main process.
+  const born = Number(record.process?.startTime ?? 0);
+  const young = all.filter(({ startTime }) => Number(startTime) >= born);
   const marked = await forEachProcess(
-    all.map(({ pid }) => pid),
+    young.map(({ pid }) => pid),
     (pid) => hasInEnvironment(pid, marker(record.id)),
   );
-  const members = new Map(all.filter((_, index) => marked[index]).map((stat) => [stat.pid, stat]));
+  const members = new Map(young.filter((_, index) => marked[index]).map((stat) => [stat.pid, stat]));
   const group = ownGroup(record, trustGroup);
   for (const stat of all) if (stat.group === group) members.set(stat.pid, stat);
   addDescendants(all, members);

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ProcessIdentity } from '../../proc-fs.js';
 
@@ -60,6 +60,14 @@ export class ProcessRecords {
     const record = parse(text, id);
     if (!record) this.#onUnreadable(this.#path(id));
     return record;
+  }
+
+  /** Whether there is one, readable or not. */
+  has(id: string): Promise<boolean> {
+    return access(this.#path(id)).then(
+      () => true,
+      () => false,
+    );
   }
 
   async remove(id: string): Promise<void> {
