@@ -69,16 +69,24 @@ export type UnreadableReport = (record: string, problem: string) => void;
 /**
  * The store that dispatchers share: versioned documents with compare-and-set, a resumable change log, a schedule and
  * sessions. Every call has a time limit of 2 s; what cannot be carried out throws a RequestError `cmdb_unavailable`, and a
- * write whose outcome is unknown is read back until it is known before the call returns.
+ * write whose outcome is unknown is read back until it is known before the call returns, for 10 s at most.
+ *
+ * Names, domains and incarnations are keys of 1 to 255 bytes without control characters: what writes another one throws a
+ * RangeError and changes nothing, what looks for one finds nothing. A record that cannot be read is reported and skipped.
  */
 export interface Cmdb {
   /**
-   * Stores apps and claims their domains, and removes apps by name. An app whose domain another app owns is not
-   * stored, and nothing of what it had changes; the others are. Apps that are already stored as they are cost no write.
+   * Stores apps and claims their domains, and removes apps by name, readable or not. An app whose domain another app owns is
+   * not stored, and nothing of what it had changes; the others are. What one app of the change gives up another may take, also
+   * in a ring; a domain on its way leads to its old owner, its new one, or nowhere. Of two that want one free domain the
+   * first has it. Apps that are already stored as they are, with all their claims, cost no write.
    */
   apply(change: { readonly put: readonly App[]; readonly remove: readonly string[] }): Promise<DomainConflict[]>;
 
-  /** By exact domain, else by the wildcard one label up, else undefined; or by the app's name, removed ones included. */
+  /**
+   * By exact domain, else by the wildcard one label up, else undefined; or by the app's name, removed ones included. A
+   * domain whose exact owner cannot be read leads nowhere.
+   */
   find(query: { readonly domain: string } | { readonly app: string }): Promise<AppRecord | undefined>;
 
   /** All apps, or only those that have instances or should have them by scale.min. In no order; what changes meanwhile may be seen either way. */
@@ -87,17 +95,19 @@ export interface Cmdb {
   /**
    * Applies `change` to the app's deployment with compare-and-set and retries until it stands; resolves to the record
    * as it stands then. Keeps the schedule at or before model/schedule.ts nextDueAt, and appends to the change log.
-   * A removed app whose deployment is empty goes with it.
+   * A removed app whose deployment is empty goes with it; an app that cannot be read stays. Where there is no app, what
+   * has instances gets a removed one of that name, so that it drains.
    */
   update(app: string, change: DeploymentChange): Promise<{ deployment: Deployment; version: string }>;
 
   /**
    * Changes after `position` (undefined: from now on, at once with an empty batch). Waits until there is at least one,
-   * the signal aborts (an empty batch) or some seconds passed (an empty batch). Entries may repeat.
+   * the signal aborts (an empty batch) or some seconds passed (an empty batch). Entries may repeat. A position that this
+   * store did not give is a lost one.
    */
   changes(position: string | undefined, signal: AbortSignal): Promise<ChangeBatch>;
 
-  /** Apps whose deadline has passed at `now`, each handed to one caller and postponed by 5 s. */
+  /** Apps whose deadline has passed at `now`, each handed to one caller and postponed by 5 s; removed ones at once, until they are gone. */
   due(now: number, limit: number): Promise<string[]>;
 
   /** Writes this node's session, removes those in `revoke` (its own: the node leaves), and returns all that stand. */

@@ -2,24 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { App } from '../../model/app.js';
 import type { DomainConflict } from '../cmdb.js';
 import { encodeApp } from '../record-format.js';
+import type { ApplyContext } from './apply-context.js';
 import { batches } from './batches.js';
 import { claimantOf } from './claim.js';
-import type { Keys } from './keys.js';
-import type { Command, Link } from './link.js';
 import { putChanged, type Wanted } from './put.js';
-import type { Records } from './records.js';
 import { removeAll } from './remove.js';
 import { UnknownOutcome } from './unknown-outcome.js';
-
-export interface ApplyContext {
-  readonly link: Link;
-  readonly keys: Keys;
-  readonly records: Records;
-  /** The command that tells of a change of an app's own record. */
-  readonly append: (app: string) => Command;
-  /** Apps that were written, and of which it is not known yet that all that belongs to it was done. */
-  readonly touched: Set<string>;
-}
 
 /** Apps looked at in one round trip. */
 const batch = 500;

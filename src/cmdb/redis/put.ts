@@ -3,7 +3,7 @@ import { nextDueAt } from '../../model/schedule.js';
 import { resolveClaims } from '../claims.js';
 import type { DomainConflict } from '../cmdb.js';
 import { encodeApp } from '../record-format.js';
-import type { ApplyContext } from './apply.js';
+import type { ApplyContext } from './apply-context.js';
 import { batches } from './batches.js';
 import { claimantOf, newClaim } from './claim.js';
 import type { Command } from './link.js';

@@ -1,6 +1,6 @@
 import { encodeApp } from '../record-format.js';
 import { tombstone } from '../tombstone.js';
-import type { ApplyContext } from './apply.js';
+import type { ApplyContext } from './apply-context.js';
 import { claimantOf } from './claim.js';
 import type { Command } from './link.js';
 import type { Stored } from './records.js';

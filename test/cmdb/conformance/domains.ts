@@ -49,9 +49,9 @@ export function domainsConformance(test: StoreTest): void {
     const moved = ring.map((one) => ({ ...one, domains: [`${moves[one.name]}.example`] }));
     const allowed = (domain: string) => [domain, ...Object.keys(moves).filter((name) => moves[name] === domain)];
     const other = store.open();
-    let isDone = false;
+    const done = new AbortController();
     const watching = (async () => {
-      while (!isDone) {
+      while (!done.signal.aborted) {
         await turn();
         for (const domain of Object.keys(moves)) {
           const found = await ownerOf(other, `${domain}.example`);
@@ -60,7 +60,7 @@ export function domainsConformance(test: StoreTest): void {
       }
     })();
     t.same(await cmdb.apply({ put: moved, remove: [] }), []);
-    isDone = true;
+    done.abort();
     await watching;
     for (const [name, domain] of Object.entries(moves)) t.equal(await ownerOf(cmdb, `${domain}.example`), name);
   });
@@ -112,9 +112,9 @@ export function domainsConformance(test: StoreTest): void {
     const owners = ['left', 'right'].map((name) => testApp({ name, domains: ['x.example'] }));
     await cmdb.apply({ put: [wild, owners[0]!, { ...owners[1]!, domains: ['y.example'] }], remove: [] });
     const seen = new Set<string | undefined>();
-    let isDone = false;
+    const done = new AbortController();
     const watching = (async () => {
-      while (!isDone) {
+      while (!done.signal.aborted) {
         await turn();
         seen.add(await ownerOf(other, 'x.example'));
       }
@@ -123,7 +123,7 @@ export function domainsConformance(test: StoreTest): void {
       const [from, to] = round % 2 === 0 ? owners : owners.toReversed();
       await cmdb.apply({ put: [{ ...from!, domains: ['y.example'] }, to!], remove: [] });
     }
-    isDone = true;
+    done.abort();
     await watching;
     t.equal(seen.has('wild'), false);
   });
