@@ -8,8 +8,9 @@ import { batches } from './batches.js';
 import { claimantOf, newClaim } from './claim.js';
 import type { Command } from './link.js';
 import { listedBy, type Stored } from './records.js';
-import { removeAll } from './remove.js';
+import { releaseVoid } from './release-void.js';
 import { settle } from './settle.js';
+import { undo } from './undo.js';
 
 /** An app to store, the text of its record as it stands, and the claims of its domains as they stand. */
 export interface Wanted {
@@ -51,16 +52,11 @@ export async function putChanged(changed: readonly Wanted[], context: ApplyConte
   const failed = new Set(wanted.filter(({ app }) => !names.has(app.name)).map(({ app }) => app.name));
   const claimed = await inBatches(written, (some) => claimDomains(some, { owns, failed, context }));
   const stands = new Set(claimed.map(({ app }) => app.name));
-  await undo(
-    written.filter(({ app }) => !stands.has(app.name)),
+  for (const { app, before } of written) if (!stands.has(app.name)) await undo(app, before, context);
+  await releaseVoid(
+    given.filter(({ name }) => stands.has(name)).map(({ domain }) => domain),
     context,
   );
-  const releases = given.flatMap(({ name, domain }): Command[] => {
-    const claim = claims.get(domain);
-    const isOwn = stands.has(name) && claim !== undefined && claimantOf(claim) === name;
-    return isOwn ? [['fcRelease', context.keys.domain(domain), claim]] : [];
-  });
-  for (const some of batches(releases, batch)) await context.link.all(some);
   for (const name of stands) context.touched.delete(name);
   return { conflicts, raced: wanted.map(({ app }) => app).filter(({ name }) => !stands.has(name)) };
 }
@@ -143,28 +139,19 @@ async function claimDomains(some: readonly Wanted[], { owns, failed, context }: 
     ];
   });
   await link.all(toTell);
-  const isGone = (_wanted: Wanted, index: number) => stored[index]?.appText === undefined;
+  // Somebody stored or removed the app meanwhile, and may have looked for its claims before they were made.
+  const changed = some.filter(({ app }, index) => stored[index]?.appText !== encodeApp({ app, removed: false }));
+  await releaseVoid(
+    changed.flatMap(({ app }) => app.domains),
+    context,
+  );
   await settle(
-    some.filter(isGone).map(({ app }) => app.name),
+    changed.map(({ app }) => app.name),
     link,
     keys,
     records,
   );
   return done;
-}
-
-/** Puts back what was stored before. The claims that were got are void without a record that lists them. */
-async function undo(some: readonly Wanted[], context: ApplyContext): Promise<void> {
-  const { link, keys, append } = context;
-  const known = some.filter(({ before }) => before !== undefined);
-  await link.all(
-    known.flatMap(({ app, before = '' }): Command[] => [
-      ['fcReplace', keys.app(app.name), encodeApp({ app, removed: false }), before],
-      append(app.name),
-    ]),
-  );
-  const fresh = some.filter(({ before }) => before === undefined).map(({ app }) => app.name);
-  for (const names of batches(fresh, batch)) await removeAll(names, context);
 }
 
 async function inBatches<T>(items: readonly T[], run: (some: readonly T[]) => Promise<readonly T[]>): Promise<T[]> {

@@ -1,9 +1,9 @@
 import { encodeApp } from '../record-format.js';
 import { tombstone } from '../tombstone.js';
 import type { ApplyContext } from './apply-context.js';
-import { claimantOf } from './claim.js';
 import type { Command } from './link.js';
 import type { Stored } from './records.js';
+import { releaseVoid } from './release-void.js';
 import { settle } from './settle.js';
 
 /**
@@ -22,18 +22,14 @@ async function removeOnce(names: readonly string[], context: ApplyContext): Prom
     const stored = found[index] as Stored;
     return isThere(stored) || touched.has(name) ? [{ name, stored, ...stepOf(name, stored, context) }] : [];
   });
-  const domains = there.flatMap(({ stored: { app } }) => app?.app.domains ?? []);
-  const claims = new Map((await records.claims(domains)).map((claim, index) => [domains[index] as string, claim]));
   for (const { name } of there) touched.add(name);
   const answers = await link.all(there.map(({ command }) => command));
   const done = there.filter(({ success }, index) => answers[index] === success);
-  const releases = done.flatMap(({ name, stored: { app } }) =>
-    (app?.app.domains ?? []).flatMap((domain): Command[] => {
-      const claim = claims.get(domain);
-      return claim !== undefined && claimantOf(claim) === name ? [['fcRelease', keys.domain(domain), claim]] : [];
-    }),
+  await link.all(done.map(({ name }) => append(name)));
+  await releaseVoid(
+    done.flatMap(({ stored: { app } }) => app?.app.domains ?? []),
+    context,
   );
-  await link.all([...releases, ...done.map(({ name }) => append(name))]);
   const doneNames = done.map(({ name }) => name);
   await settle(doneNames, link, keys, records);
   for (const name of doneNames) touched.delete(name);
