@@ -12,7 +12,7 @@ export function randomConformance(test: StoreTest): void {
         await follow(run, handles);
         await empty(store, handles[0]!);
       }),
-      { numRuns: 60 },
+      { numRuns: 120 },
     );
     t.same(await store.remnants(), []);
   });
@@ -31,7 +31,7 @@ export function randomConformance(test: StoreTest): void {
         await checkWhole(handles[0]!);
         await empty(store, handles[1]!);
       }),
-      { numRuns: 60 },
+      { numRuns: 120 },
     );
     t.same(await store.remnants(), []);
   });
