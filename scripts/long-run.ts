@@ -146,7 +146,8 @@ function verdict(): void {
   console.log(`exchanges: ${[...tally.counts].map(([kind, count]) => `${count} ${kind}`).join(', ')}`);
   for (const [message, count] of tally.failures) complaints.push(`${count} × ${message}`);
   if (tally.counts.size === 0) complaints.push('no exchange succeeded');
-  const comparisons = compareThirds(rows);
+  // In a few minutes a neighbour on the machine outweighs what a leak would show.
+  const comparisons = minutes < 5 ? [] : compareThirds(rows);
   for (const { what, first, last, limit, isFlat } of comparisons) {
     const line = `${what}: first third ${first.toFixed(1)}, last third ${last.toFixed(1)}, limit ${limit.toFixed(1)}`;
     console.log(line);
