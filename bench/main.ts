@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, totalmem, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArguments, UsageError, type BenchArguments } from './arguments.js';
+import { killLeftovers } from './leftovers.js';
 import type { Part, PartResult } from './part.js';
 import { parts } from './parts/all.js';
 import { Processes } from './processes.js';
@@ -48,7 +49,11 @@ async function runPart({ name, run }: Part, { smoke, rounds, seconds }: BenchArg
   const dir = mkdtempSync(join(tmpdir(), `fastcontainer-bench-${name}-`));
   const processes = new Processes();
   // Whoever interrupts the bench leaves nothing behind either.
-  const interrupted = () => void processes.stopAll().then(() => process.exit(130));
+  const interrupted = () =>
+    void processes
+      .stopAll()
+      .then(killLeftovers)
+      .then(() => process.exit(130));
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
   try {
     const result = await run({ smoke, rounds, seconds, dir, processes, say });
@@ -59,6 +64,8 @@ async function runPart({ name, run }: Part, { smoke, rounds, seconds }: BenchArg
     return { tables: [], verdicts: [], broken: [`${name}: ${error instanceof Error ? error.message : String(error)}`] };
   } finally {
     await processes.stopAll();
+    const killed = await killLeftovers();
+    if (killed > 0) say(`${killed} apps had to be killed: the dispatcher did not end them in time`);
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupted);
     rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
   }

@@ -11,11 +11,12 @@ export interface StartedProcess {
   readonly complaints: readonly string[];
   /** Rejects, naming the process and the end of what it wrote to stderr, when it ends before `stop`. Never resolves. */
   readonly ended: Promise<never>;
-  /** SIGTERM, and SIGKILL when that does not help within 30 s. Re-entrant. */
+  /** SIGTERM, and SIGKILL when that does not help within two minutes. Re-entrant. */
   stop(): Promise<void>;
 }
 
-const stopLimitMs = 30_000;
+/** A dispatcher ends its apps first, on a busy machine hundreds of them. */
+const stopLimitMs = 120_000;
 const keptErrorBytes = 2_000;
 const keptComplaints = 5;
 /** The beginning of such a line as the dispatcher writes it. */
