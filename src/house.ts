@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { Booter } from './boot/booter.js';
+import { BootPlaces } from './boot/boot-places.js';
 import { BootSlots } from './boot/boot-slots.js';
 import { Circulator } from './boot/circulator.js';
 import { ClaimedBoots } from './boot/claimed-boots.js';
@@ -104,16 +105,16 @@ export class House {
     const memory = { floorBytes: config.memory.floorBytes, read: machine.readMemory, clock, logger };
     const { uses } = this;
     this.memoryRelief = new MemoryRelief({ ...memory, cmdb, apps, uses, session, terminator, host });
-    const slots = new BootSlots(config.boot.concurrency);
+    const gate = new MemoryGate({
+      ...memory,
+      relieve: (bytes) => this.memoryRelief.relieve(bytes),
+      onWait: metrics.memoryWait.bind(metrics),
+    });
+    const places = new BootPlaces(new BootSlots(config.boot.concurrency), gate);
     const onReplacement = metrics.replacement.bind(metrics);
-    this.circulator = new Circulator({ apps, slots, boots, logger, onReplacement });
+    this.circulator = new Circulator({ apps, places, boots, logger, onReplacement });
     this.booter = new Booter({
-      ...{ apps, uses, session, slots, boots, clock, logger },
-      memory: new MemoryGate({
-        ...memory,
-        relieve: (bytes) => this.memoryRelief.relieve(bytes),
-        onWait: metrics.memoryWait.bind(metrics),
-      }),
+      ...{ apps, uses, session, places, boots, clock, logger },
       maxWaiting: config.boot.maxWaiting,
       onQueue: metrics.queueChanged.bind(metrics),
     });

@@ -7,9 +7,9 @@ import type { Uses } from '../check/uses.js';
 import type { Clock } from '../model/clock.js';
 import { asRequestError, RequestError } from '../model/errors.js';
 import { AppWork } from './app-work.js';
-import type { BootPurpose, BootSlots } from './boot-slots.js';
+import type { BootPlaces } from './boot-places.js';
+import type { BootPurpose } from './boot-slots.js';
 import type { Claim, ClaimedBoots } from './claimed-boots.js';
-import type { MemoryGate } from './memory-gate.js';
 import { nextStep, type NextStep } from './next-step.js';
 import { mayQueue } from './queue-policy.js';
 
@@ -17,8 +17,7 @@ export interface BooterOptions {
   readonly apps: LocalApps;
   readonly uses: Uses;
   readonly session: NodeSession;
-  readonly slots: BootSlots;
-  readonly memory: MemoryGate;
+  readonly places: BootPlaces;
   readonly boots: ClaimedBoots;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -184,7 +183,9 @@ export class Booter {
   async #begin(work: AppWork, purpose: BootPurpose): Promise<{ claim: Claim | undefined; giveBack: () => void }> {
     let giveBack = () => {};
     try {
-      const place = await this.#place(work, purpose);
+      // Those who needed it may have gone, or been served, while there was no place.
+      const isWanted = () => !this.#stopped && this.#nextStep(work.local, work.unclaimed - 1).kind === 'boot';
+      const place = await this.#options.places.take(work.local, purpose, isWanted);
       if (!place) return { claim: undefined, giveBack };
       giveBack = place;
       const claim = await this.#options.boots.claim(work.local, purpose);
@@ -195,26 +196,6 @@ export class Booter {
       throw error;
     } finally {
       work.unclaimed -= 1;
-    }
-  }
-
-  /** Resolves to what gives slot and memory back. A boot that waits for memory holds no slot meanwhile. */
-  async #place(work: AppWork, purpose: BootPurpose): Promise<(() => void) | undefined> {
-    const { slots, memory } = this.#options;
-    const { local } = work;
-    // Those who needed it may have gone, or been served, while there was no place.
-    const isWanted = () => !this.#stopped && this.#nextStep(local, work.unclaimed - 1).kind === 'boot';
-    for (;;) {
-      const giveBack = await slots.take(local.name, purpose);
-      const giveMemoryBack = isWanted() ? memory.reserve(local.app) : undefined;
-      if (giveMemoryBack) {
-        return () => {
-          giveMemoryBack();
-          giveBack();
-        };
-      }
-      giveBack();
-      if (!isWanted() || !(await memory.wait(local.app, isWanted))) return undefined;
     }
   }
 

@@ -5,12 +5,12 @@ import { findInstance } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
 import type { OutliveReason } from '../model/lifetime.js';
 import { claimUpkeep, type Upkeep } from '../model/upkeep.js';
-import type { BootSlots } from './boot-slots.js';
+import type { BootPlaces } from './boot-places.js';
 import type { BootOutcome, BootResult, Claim, ClaimedBoots } from './claimed-boots.js';
 
 export interface CirculatorOptions {
   readonly apps: LocalApps;
-  readonly slots: BootSlots;
+  readonly places: BootPlaces;
   readonly boots: ClaimedBoots;
   readonly logger: Logger;
   readonly onReplacement: (reason: OutliveReason, result: BootResult) => void;
@@ -45,24 +45,32 @@ export class Circulator {
   }
 
   async #boot(name: string, upkeep: Upkeep): Promise<void> {
-    const { apps, slots } = this.#options;
+    const { apps } = this.#options;
     this.#claiming.add(name);
-    const giveBack = await slots.take(name, purposeOf(upkeep));
     let local: LocalApp | undefined;
     try {
-      local = this.#stopped ? undefined : await apps.load(name);
+      local = await apps.load(name);
       if (!local) return;
       local.pins += 1;
-      const claimed = await this.#claim(local, upkeep);
-      this.#claiming.delete(name);
-      if (claimed) await this.#carryOut(local, claimed.claim, claimed.replaces);
+      await this.#bootAt(local, upkeep);
     } finally {
       this.#claiming.delete(name);
-      giveBack();
       if (local) {
         local.pins -= 1;
         apps.letGo(local);
       }
+    }
+  }
+
+  async #bootAt(local: LocalApp, upkeep: Upkeep): Promise<void> {
+    const giveBack = await this.#options.places.take(local, purposeOf(upkeep), () => !this.#stopped);
+    if (!giveBack) return;
+    try {
+      const claimed = await this.#claim(local, upkeep);
+      this.#claiming.delete(local.name);
+      if (claimed) await this.#carryOut(local, claimed.claim, claimed.replaces);
+    } finally {
+      giveBack();
     }
   }
 

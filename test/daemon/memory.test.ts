@@ -86,3 +86,13 @@ t.test('an app that is larger than the machine is refused at once and takes nobo
   t.match(await ask(host.port, 'huge.localhost'), { status: 503, headers: { 'x-fastcontainer-error': 'boot_failed' } });
   t.equal(await host.count('a'), 1);
 });
+
+t.test('boots that no request asks for leave the floor as well', async (t) => {
+  const kept = { ...app, scale: { min: 1, max: 1 }, bootTimeout: '1s', limits: { memory: '300m' } };
+  const host = await startHost(t, { a: kept, b: kept, c: kept, d: kept });
+  const refusals = () =>
+    host.log.filter(({ msg, floorBytes }) => floorBytes !== undefined && /not enough memory/.test(String(msg)));
+  await until(() => refusals()[0]);
+  const counts = await Promise.all(['a', 'b', 'c', 'd'].map((name) => host.count(name)));
+  t.same(counts.toSorted(), [0, 0, 1, 1]);
+});
