@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { endConnection } from './end-connection.js';
 import { errorTable, type RequestError } from '../model/errors.js';
 
 interface Answer {
@@ -32,7 +33,7 @@ export function answerErrorRaw(socket: Duplex, error: RequestError, accept?: str
   }
   const { status, headers, body } = answerOf(error, accept);
   const head = Object.entries({ ...headers, Connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`);
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${head.join('')}\r\n${body}`);
+  endConnection(socket, `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${head.join('')}\r\n${body}`);
 }
 
 function answerOf(error: RequestError, accept: string | undefined): Answer {

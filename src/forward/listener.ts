@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, ServerResponse } from 
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { RequestError } from '../model/errors.js';
+import { endConnection } from './end-connection.js';
 import { watchEnd } from './end-watch.js';
 import { answerErrorRaw } from './error-answer.js';
 
@@ -49,9 +50,11 @@ export function createListener(options: ListenerOptions): Listener {
   server.on('checkContinue', options.onRequest);
   server.on('checkExpectation', options.onRequest);
   server.on('upgrade', (req, socket, head) => onUpgrade(req, socket, head, options));
-  server.on('connect', (_req, socket) =>
-    refuse(socket, new RequestError('bad_request', 'CONNECT is not for this server.'), options),
-  );
+  server.on('connect', (_req, socket) => {
+    if (!isBusy(socket, options)) {
+      refuse(socket, new RequestError('bad_request', 'CONNECT is not for this server.'), options);
+    }
+  });
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => onClientError(error, socket, options));
   return {
     listen: (address) => listen(server, address),
@@ -98,6 +101,7 @@ function close(server: Server): Promise<void> {
 
 /** Only a GET for a WebSocket or another real upgrade leaves HTTP; an offer of HTTP/2 may be ignored, and is. */
 function onUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer, options: ListenerOptions): void {
+  if (isBusy(socket, options)) return;
   socket.on('error', () => socket.destroy());
   if (req.method === 'GET' && !/^\s*h2c\b/i.test(req.headers.upgrade ?? '')) {
     watchEnd(socket);
@@ -110,9 +114,10 @@ function onUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer, options: 
   const res = new ServerResponse(req);
   res.shouldKeepAlive = false;
   res.assignSocket(socket as never);
+  watchEnd(socket);
   res.on('finish', () => {
     res.detachSocket(socket as never);
-    socket.end();
+    endConnection(socket);
   });
   options.onRequest(req, res);
 }
@@ -126,9 +131,26 @@ function onClientError(error: NodeJS.ErrnoException, socket: Duplex, options: Li
   refuse(socket, parserError(error), options);
 }
 
+/**
+ * Whether an answer to an earlier request is still under way where node has let go of the connection: a client that sends
+ * such a request behind another one. Both would write to it, and nothing drains it any more; so it is closed.
+ */
+function isBusy(socket: Duplex & { _httpMessage?: ServerResponse | null }, { onRefused }: ListenerOptions): boolean {
+  if (!socket._httpMessage) return false;
+  socket.on('error', () => {});
+  socket.destroy();
+  const detail = 'A request that takes over its connection came before the answer to the one before it.';
+  onRefused(new RequestError('bad_request', detail), remoteOf(socket));
+  return true;
+}
+
 function refuse(socket: Duplex, error: RequestError, { onRefused }: ListenerOptions): void {
   answerErrorRaw(socket, error);
-  onRefused(error, 'remoteAddress' in socket ? String(socket.remoteAddress) : undefined);
+  onRefused(error, remoteOf(socket));
+}
+
+function remoteOf(socket: Duplex): string | undefined {
+  return 'remoteAddress' in socket ? String(socket.remoteAddress) : undefined;
 }
 
 /** Node keeps the response under way on the socket; writing beside it would corrupt it. */

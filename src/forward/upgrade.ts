@@ -4,6 +4,7 @@ import httpProxy from 'http-proxy';
 import { RequestError } from '../model/errors.js';
 import { Connection } from './connection.js';
 import type { UpgradeExchange } from './exchange.js';
+import { endConnection } from './end-connection.js';
 import { unwatchEnd } from './end-watch.js';
 import { responseHeaders } from './response-headers.js';
 import { upstreamError } from './upstream-error.js';
@@ -111,7 +112,8 @@ class Attempt {
     const lines = [`HTTP/1.1 ${response.statusCode} ${response.statusMessage ?? ''}`];
     for (let index = 0; index < headers.length; index += 2) lines.push(`${headers[index]}: ${headers[index + 1]}`);
     socket.write(`${lines.join('\r\n')}\r\nConnection: close\r\n\r\n`, 'latin1');
-    response.pipe(socket);
+    response.pipe(socket, { end: false });
+    response.on('end', () => endConnection(socket));
     response.on('error', () => socket.destroy());
     socket.on('close', () => {
       response.destroy();

@@ -19,7 +19,7 @@ t.test('whatever bytes clients send, the daemon goes on, every connection ends, 
   t.comment(`seed ${seed}, ${seconds} s`);
   const command = [process.execPath, resolve('dist/scripts/load/app.js'), 'fuzz'];
   const installation = await install(t, { http: { headersTimeout: '2s' } }, { fuzz: { command } });
-  const { child, port, admin } = await spawnDaemon(t, installation, '--stop-apps');
+  const { child, port, admin, log } = await spawnDaemon(t, installation, '--stop-apps');
   const pid = child.pid as number;
   t.equal((await ask(port, 'fuzz.localhost')).status, 200);
   const sockets = socketsOf(pid);
@@ -31,7 +31,10 @@ t.test('whatever bytes clients send, the daemon goes on, every connection ends, 
     const payloads = Array.from({ length: perBatch }, () => mutatedRequests(random));
     const unended = (await Promise.all(payloads.map((payload) => fuzz(port, payload, random)))).filter(Boolean);
     if (unended.length > 0) return t.fail(`a connection did not end; it had sent ${JSON.stringify(unended[0])}`);
-    const probe = await ask(port, 'fuzz.localhost', '/echo?nonce=probe');
+    const probe = await ask(port, 'fuzz.localhost', '/echo?nonce=probe').catch((error: unknown) => {
+      const fatal = log.find(({ level }) => level === 'fatal');
+      throw new Error(`after batch ${batches} nobody answers: ${JSON.stringify(fatal)}`, { cause: error });
+    });
     if (probe.status !== 200 || JSON.parse(probe.body).nonce !== 'probe') {
       return t.fail(`after batch ${batches} the probe was answered with ${probe.status} ${probe.body}`);
     }
