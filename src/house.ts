@@ -128,7 +128,7 @@ export class House {
       logger,
       periodMs,
     });
-    this.exits = new Exits({ apps, clock, logger });
+    this.exits = new Exits({ apps, uses: this.uses, clock, logger });
     this.follower = new Follower({ cmdb, clock, logger, onChanges: (changes) => this.#follow(changes) });
     this.dispatcher = this.#dispatcher(options);
   }

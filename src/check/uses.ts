@@ -25,6 +25,8 @@ export interface UsesOptions {
 const releaseAfterMs = 60_000;
 const retryWriteMs = 3_000;
 
+type UseChange = (deployment: LocalApp['deployment'], now: number) => LocalApp['deployment'];
+
 /** This node's uses of instances: registered with one update, released lazily with the true time of last activity. */
 export class Uses implements UseOwner {
   readonly #options: UsesOptions;
@@ -113,7 +115,7 @@ export class Uses implements UseOwner {
   }
 
   wokeUp(use: Use): void {
-    void this.#write(use, (deployment, now) => {
+    void this.#write(use.local.name, use.instanceId, (deployment, now) => {
       // Tried again after an outage, it may come after what made it void: the use quiet again, or released.
       if (use.quiet || !isCurrent(use)) return deployment;
       return registerUser(deployment, use.instanceId, this.#me, now);
@@ -135,11 +137,19 @@ export class Uses implements UseOwner {
       return await this.#inOrder(instanceId, async () => {
         const me = await session.ensureRegistered();
         await apps.update(local.name, (deployment) => registerUser(deployment, instanceId, me, clock.now()));
-        return this.takeUp(local, instanceId);
+        return this.takeUp(local, instanceId) ?? this.#disown(local.name, instanceId);
       });
+    } catch (error) {
+      this.#disown(local.name, instanceId);
+      throw error;
     } finally {
       local.pins -= 1;
     }
+  }
+
+  /** An attempt whose outcome is unknown may have registered this node all the same: what it does not use it does not hold. */
+  #disown(app: string, instanceId: string): undefined {
+    void this.#write(app, instanceId, this.#withoutMe(app, instanceId, 0));
   }
 
   async #renewOne(use: Use): Promise<void> {
@@ -235,15 +245,20 @@ export class Uses implements UseOwner {
 
   async #release(use: Use): Promise<void> {
     if (!this.#forget(use)) return;
-    await this.#write(use, (deployment) => {
+    const { local, instanceId, lastActiveAt } = use;
+    await this.#write(local.name, instanceId, this.#withoutMe(local.name, instanceId, lastActiveAt));
+    this.#options.apps.letGo(local);
+  }
+
+  #withoutMe(app: string, instanceId: string, lastActiveAt: number): UseChange {
+    return (deployment) => {
       // Opened again since: the use that stands now is another one, under the same name.
-      if (this.#options.apps.get(use.local.name)?.uses.has(use.instanceId)) return deployment;
-      return this.#myNames(deployment, use.instanceId).reduce(
-        (next, name) => releaseUser(next, use.instanceId, name, use.lastActiveAt),
+      if (this.#options.apps.get(app)?.uses.has(instanceId)) return deployment;
+      return this.#myNames(deployment, instanceId).reduce(
+        (next, name) => releaseUser(next, instanceId, name, lastActiveAt),
         deployment,
       );
-    });
-    this.#options.apps.letGo(use.local);
+    };
   }
 
   /** The names under which this process is among an instance's users: its present one, and former ones not renewed yet. */
@@ -292,25 +307,20 @@ export class Uses implements UseOwner {
     }
     if (use.quiet) return;
     use.quiet = true;
-    void this.#write(use, (deployment) => {
+    void this.#write(use.local.name, use.instanceId, (deployment) => {
       if (!use.quiet || !isCurrent(use)) return deployment;
       return quietUser(deployment, use.instanceId, this.#me, use.lastActiveAt);
     });
   }
 
   /** Writes in the order of the calls, and again until it is written: a use left behind would keep its instance for ever. */
-  async #write(
-    use: Use,
-    change: (deployment: LocalApp['deployment'], now: number) => LocalApp['deployment'],
-  ): Promise<void> {
+  async #write(app: string, instanceId: string, change: UseChange): Promise<void> {
     const { apps, clock, logger } = this.#options;
     try {
-      await this.#inOrder(use.instanceId, () =>
-        apps.update(use.local.name, (deployment) => change(deployment, clock.now())),
-      );
+      await this.#inOrder(instanceId, () => apps.update(app, (deployment) => change(deployment, clock.now())));
     } catch (error) {
-      logger.debug({ err: error, app: use.local.name }, 'could not write the use of an instance; trying again');
-      if (!this.#stopped) clock.after(retryWriteMs, () => void this.#write(use, change));
+      logger.debug({ err: error, app }, 'could not write the use of an instance; trying again');
+      if (!this.#stopped) clock.after(retryWriteMs, () => void this.#write(app, instanceId, change));
     }
   }
 

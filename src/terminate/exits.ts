@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { Uses } from '../check/uses.js';
 import type { LocalApps } from '../check/local-apps.js';
 import type { Clock } from '../model/clock.js';
 import { findInstance, instanceDied } from '../model/deployment.js';
@@ -7,6 +8,7 @@ import type { Exit, Runtime } from '../runtime/runtime.js';
 
 export interface ExitsOptions {
   readonly apps: LocalApps;
+  readonly uses: Uses;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -35,7 +37,7 @@ export class Exits {
 
   /** Removes the dead instance. One that boots is its booter's business, one that is being terminated is expected. */
   async report(runtime: Runtime, exit: Exit): Promise<void> {
-    const { apps, clock, logger } = this.#options;
+    const { apps, uses, clock, logger } = this.#options;
     let died: Instance | undefined;
     try {
       await apps.update(exit.app, (deployment) => {
@@ -44,6 +46,9 @@ export class Exits {
       });
     } catch (error) {
       logger.debug({ err: error, instance: exit.id }, 'could not write that an instance died; trying again');
+      // While the store is away its address may be given to another app: nothing more is sent there.
+      const local = apps.get(exit.app);
+      if (local) uses.end(local, exit.id, 'instance_gone');
       if (!this.#stopped) clock.after(retryMs, () => void this.report(runtime, exit));
       return;
     }

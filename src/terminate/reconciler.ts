@@ -152,7 +152,10 @@ export class Reconciler {
     const { app, id, found } = difference;
     if (!found.running) return runtime.stop(id, 0);
     const record = await cmdb.find({ app });
-    const instance = adoptable(found, record, host, clock.now());
+    // One that does not listen would be asked by every request and serve none. Undefined: the runtime cannot tell.
+    const inspection = await runtime.inspect(id);
+    const isDeaf = inspection.state !== 'running' || inspection.listening === false;
+    const instance = isDeaf ? undefined : adoptable(found, record, host, clock.now());
     if (instance) {
       logger.warn({ app, instance: id }, 'found a running container that the CMDB did not know; it is used again');
       await apps.update(app, (deployment) => adopt(deployment, instance));

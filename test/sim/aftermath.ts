@@ -8,7 +8,7 @@ const answerLimitMs = 60_000;
 /** Longest back-off after failed boots, and a boot. */
 const serveLimitMs = 90_000;
 /** Longest idle TTL, the lazy release before it, the drain and the stop. */
-const emptyLimitMs = 120_000;
+const emptyLimitMs = 120_000 + reconcileLimitMs;
 const lookEveryMs = 500;
 
 /** Mends everything and waits: what the guarantees promise for the end has to come true in its time. */

@@ -37,7 +37,7 @@ export interface ContainersOptions {
   readonly onReused: (id: string) => void;
 }
 
-const ports = 40;
+const ports = 12;
 
 /** The containers of one machine. They know nothing of dispatchers and outlive them. */
 export class Containers {

@@ -7,7 +7,7 @@ const beginMs = 500;
 /** Carries the script's actions out at their times; every fault ends by itself, or in the aftermath. */
 export async function play(world: World, { actions }: Script): Promise<void> {
   for (const action of actions) world.timeline.after(beginMs + action.at, undefined, () => act(world, action));
-  await world.timeline.run(beginMs + (actions.at(-1)?.at ?? 0) + 1);
+  await world.timeline.run(beginMs + Math.max(0, ...actions.map(({ at }) => at)) + 1);
 }
 
 function act(world: World, action: Action): void {

@@ -5,7 +5,6 @@ export interface Script {
   readonly seed: string;
   readonly nodes: readonly NodePlan[];
   readonly apps: readonly AppPlan[];
-  /** In the order of their times. */
   readonly actions: readonly Action[];
 }
 
