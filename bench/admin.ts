@@ -5,6 +5,12 @@ export interface InstanceView {
   readonly state: string;
   readonly address: string;
   readonly inflight: number;
+  readonly revision: string;
+  /** Times as ISO 8601; null: not yet. */
+  readonly bootedAt: string;
+  readonly readyAt: string | null;
+  /** Milliseconds per phase. */
+  readonly boot: Readonly<Record<string, number>>;
 }
 
 /** What the admin side says of the instances of an app. */

@@ -1,6 +1,7 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { stringify } from 'yaml';
+import type { DaemonTiming } from '../src/daemon.js';
 import type { Processes } from './processes.js';
 
 export interface DaemonOptions {
@@ -15,6 +16,8 @@ export interface DaemonOptions {
   readonly main?: Readonly<Record<string, unknown>>;
   /** Words that put it on a core. */
   readonly pinned?: readonly string[];
+  /** Times that operators cannot set, where a part needs others. */
+  readonly timing?: Partial<DaemonTiming>;
 }
 
 /** A dispatcher in a process of its own, which ends its apps when it is stopped. */
@@ -36,7 +39,7 @@ const ports = '31000-32700';
 /** Writes the files of a dispatcher, starts it, and waits until it listens. Rejects where it ends before. */
 export async function startDaemon(options: DaemonOptions): Promise<BenchDaemon> {
   const config = writeConfig(options);
-  const program = [process.execPath, resolve('dist/src/main.js'), 'start', '--stop-apps', '--config', config];
+  const program = [process.execPath, ...programOf(options.timing, config)];
   const from = performance.now();
   const started = options.processes.start('fastcontainer', [...(options.pinned ?? []), ...program], { NO_COLOR: '1' });
   const said = new Promise<{ http: string[]; admin: string }>((found) => {
@@ -54,9 +57,21 @@ export async function startDaemon(options: DaemonOptions): Promise<BenchDaemon> 
   };
 }
 
+function programOf(timing: Partial<DaemonTiming> | undefined, config: string): string[] {
+  if (timing) return [resolve('dist/bench/programs/timed-daemon.js'), JSON.stringify(timing), config];
+  return [resolve('dist/src/main.js'), 'start', '--stop-apps', '--config', config];
+}
+
+/** Writes an app's file anew, whole at every moment: the dispatcher takes it over by itself. */
+export function writeApp(dir: string, app: Readonly<Record<string, unknown>>): void {
+  const file = join(dir, 'apps', `${String(app['name'])}.yaml`);
+  writeFileSync(`${file}.new`, stringify(app));
+  renameSync(`${file}.new`, file);
+}
+
 function writeConfig({ dir, apps, cmdb = `lmdb:${join(dir, 'cmdb')}`, main }: DaemonOptions): string {
   mkdirSync(join(dir, 'apps'), { recursive: true });
-  for (const app of apps) writeFileSync(join(dir, 'apps', `${String(app['name'])}.yaml`), stringify(app));
+  for (const app of apps) writeApp(dir, app);
   const file = join(dir, 'fastcontainer.yaml');
   writeFileSync(
     file,

@@ -31,7 +31,8 @@ export function sleepingDomain(index: number): string {
   return `customer-${index}.example`;
 }
 
-function sleepingApp(index: number): App {
+/** One of them. */
+export function sleepingApp(index: number): App {
   return {
     name: `customer-${index}`,
     domains: [sleepingDomain(index)],

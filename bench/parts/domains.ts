@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { metric } from '../admin.js';
@@ -8,9 +7,9 @@ import { count, mib, ms, percent, times } from '../figures.js';
 import { nodeApp } from '../light-app.js';
 import type { Bench, Part, PartResult } from '../part.js';
 import { cpuSeconds, memoryOf } from '../process-usage.js';
-import { startRedis } from '../redis.js';
 import { openStore, putSleepingApps, sleepingDomain } from '../sleeping-apps.js';
 import { median } from '../statistics.js';
+import { startStores, type Store } from '../stores.js';
 import type { Table } from '../table.js';
 import { atMost, type Verdict } from '../verdict.js';
 
@@ -20,12 +19,6 @@ export const domains: Part = { name: 'domains', about: '100,000 domains in the C
 const few = 10;
 const files = 1_000;
 const budget = { startMs: 2_000, lookup: 2, bytes: 100 * 1024 ** 2, filesMs: 1_000, idle: 0.005 };
-
-interface Store {
-  readonly name: string;
-  readonly url: string;
-  readonly dir: string;
-}
 
 /** What a dispatcher over a store with that many domains was seen to need. */
 interface Seen {
@@ -44,14 +37,8 @@ async function run(bench: Bench): Promise<PartResult> {
   const many = bench.smoke ? 10_000 : 100_000;
   const tables: Table[] = [];
   const verdicts: Verdict[] = [];
-  const missing: string[] = [];
-  const lmdb = join(bench.dir, 'lmdb');
-  const redis = await startRedis(bench.processes, bench.dir);
-  if (redis === undefined) missing.push('domains: Redis; apt-get install redis-server');
-  for (const store of [
-    { name: 'LMDB', url: `lmdb:${lmdb}/cmdb`, dir: lmdb },
-    ...(redis === undefined ? [] : [{ name: 'Redis', url: redis, dir: join(bench.dir, 'redis') }]),
-  ]) {
+  const { stores, missing } = await startStores(bench, 'domains');
+  for (const store of stores) {
     const [small, large] = [await measure(bench, store, few), await measure(bench, store, many)];
     tables.push(domainsTable(store.name, many, small, large));
     verdicts.push(...judge(store.name, many, small, large));
@@ -61,7 +48,6 @@ async function run(bench: Bench): Promise<PartResult> {
 }
 
 async function measure({ processes, smoke, say }: Bench, store: Store, size: number): Promise<Seen> {
-  mkdirSync(store.dir, { recursive: true });
   const cmdb = openStore(store.url);
   say(`${store.name}: ${count(size)} domains are written`);
   await putSleepingApps(cmdb, size);
