@@ -82,7 +82,10 @@ function staysOpen({ host, port }: Address, signal: AbortSignal, onAccepted: () 
   return new Promise((resolve) => {
     const socket = connect({ host, port, timeout: attemptLimitMs });
     const close = () => end(false);
+    let ended = false;
     const end = (open: boolean) => {
+      if (ended) return;
+      ended = true;
       clearTimeout(stay);
       signal.removeEventListener('abort', close);
       socket.destroy();
@@ -90,7 +93,7 @@ function staysOpen({ host, port }: Address, signal: AbortSignal, onAccepted: () 
     };
     let stay: NodeJS.Timeout | undefined;
     socket.on('connect', () => {
-      stay = setTimeout(end, staysOpenMs, true);
+      stay = setTimeout(afterWhatCame, staysOpenMs, () => end(true));
       // Reading is what notices that the other side closed.
       socket.resume();
       onAccepted();
@@ -98,6 +101,11 @@ function staysOpen({ host, port }: Address, signal: AbortSignal, onAccepted: () 
     for (const event of ['error', 'end', 'close', 'timeout']) socket.on(event, close);
     signal.addEventListener('abort', close, { once: true });
   });
+}
+
+/** On a busy event loop a timer comes before what the network brought meanwhile: that is heard first. */
+function afterWhatCame(run: () => void): void {
+  setImmediate(() => setImmediate(run));
 }
 
 function answersHttp({ address, domain }: ProbeTarget, path: string, signal: AbortSignal): Promise<boolean> {
