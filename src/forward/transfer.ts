@@ -138,12 +138,20 @@ export class Transfer implements Occupant {
     this.#first = undefined;
   }
 
-  /** Header and body in one piece; as strings of bytes they share one write. */
+  /**
+   * Header and body in one piece: as strings of bytes they share one write. What is written before the end, and flushed, leaves
+   * the end nothing to write; otherwise it would add an empty piece to it.
+   */
   #sendWhole(): void {
     const { res } = this.#exchange;
+    const body = this.#first;
     this.#writeHead();
-    if (this.#first === undefined) res.end();
-    else res.end(this.#first.toString('latin1'), 'latin1');
+    if (body !== undefined) {
+      res.socket?.cork();
+      res.write(body.toString('latin1'), 'latin1');
+      res.socket?.uncork();
+    }
+    res.end();
   }
 
   /** Throws where node cannot write what the app sent. */
