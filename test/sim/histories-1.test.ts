@@ -1,3 +1,3 @@
 import { testHistories } from './histories.js';
 
-testHistories(0, 4);
+testHistories(0, 8);

@@ -1,3 +1,3 @@
 import { testHistories } from './histories.js';
 
-testHistories(2, 4);
+testHistories(2, 8);

@@ -1,3 +1,3 @@
 import { testHistories } from './histories.js';
 
-testHistories(3, 4);
+testHistories(3, 8);

@@ -1,8 +1,8 @@
 import t from 'tap';
 import { explore, report } from './explore.js';
 
-/** Random histories per test file; there are four files. */
-const defaultHistories = 2_500;
+/** Random histories per test file; there are eight files. */
+const defaultHistories = 1_250;
 
 /**
  * One share of the random histories as a test. SIM_HISTORIES runs so many over all shares, SIM_FIRST begins at another

@@ -39,8 +39,8 @@ const plants: readonly {
     found: /^G[46]/,
   },
   {
-    bug: 'a machine that gives a freed address away at once',
-    plant: { addressRestMs: 0 },
+    bug: 'a node that goes on with a dead instance, on a machine that gives a freed address away at once',
+    plant: { addressRestMs: 0, prepare: ({ house }) => void (house.uses.end = () => {}) },
     found: /^G8/,
     scriptOf: crashBehindPartition,
   },

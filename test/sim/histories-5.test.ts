@@ -1,0 +1,3 @@
+import { testHistories } from './histories.js';
+
+testHistories(4, 8);
