@@ -80,7 +80,10 @@ async function measure({ processes, smoke, rounds, seconds, say }: Bench, store:
     share,
     operations: of(without, ({ store: { operations } }) => operations),
     commands,
-    passMs: Math.max(0, perPass((seen) => (seen.share - share) * seen.seconds * 1_000)),
+    passMs: Math.max(
+      0,
+      perPass((seen) => (seen.share - share) * seen.seconds * 1_000),
+    ),
     passCommands: commands === undefined ? undefined : perPass((seen) => (commandsOf(seen) - commands) * seen.seconds),
   };
 }

@@ -5,6 +5,7 @@ import { RequestError } from '../model/errors.js';
 import { endConnection } from './end-connection.js';
 import { watchEnd } from './end-watch.js';
 import { answerErrorRaw } from './error-answer.js';
+import { watchQueued } from './queued-answers.js';
 
 export interface ListenerOptions {
   readonly maxHeaderSizeBytes: number;
@@ -46,9 +47,13 @@ export function createListener(options: ListenerOptions): Listener {
     insecureHTTPParser: false,
   });
   boundConnections(server, options.maxConnections);
-  server.on('request', options.onRequest);
-  server.on('checkContinue', options.onRequest);
-  server.on('checkExpectation', options.onRequest);
+  const onRequest = (req: IncomingMessage, res: ServerResponse) => {
+    watchQueued(req, res);
+    options.onRequest(req, res);
+  };
+  server.on('request', onRequest);
+  server.on('checkContinue', onRequest);
+  server.on('checkExpectation', onRequest);
   server.on('upgrade', (req, socket, head) => onUpgrade(req, socket, head, options));
   server.on('connect', (_req, socket) => {
     if (!isBusy(socket, options)) {
@@ -103,12 +108,13 @@ function close(server: Server): Promise<void> {
 function onUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer, options: ListenerOptions): void {
   if (isBusy(socket, options)) return;
   socket.on('error', () => socket.destroy());
+  // It would be forwarded with a length and without a body, and the app would wait for it.
+  if (Number(req.headers['content-length'] ?? 0) > 0 || req.headers['transfer-encoding'] !== undefined) {
+    return refuse(socket, new RequestError('bad_request', 'A request with a body cannot ask for an upgrade.'), options);
+  }
   if (req.method === 'GET' && !/^\s*h2c\b/i.test(req.headers.upgrade ?? '')) {
     watchEnd(socket);
     return options.onUpgrade(req, socket, head);
-  }
-  if (Number(req.headers['content-length'] ?? 0) > 0 || req.headers['transfer-encoding'] !== undefined) {
-    return refuse(socket, new RequestError('bad_request', 'A request with a body cannot ask for an upgrade.'), options);
   }
   // Node has let go of the connection; it ends with this one answer.
   const res = new ServerResponse(req);

@@ -26,14 +26,14 @@ export class RequestBody extends Readable {
     this.on('error', () => {});
   }
 
-  override _construct(callback: () => void): void {
+  override _construct(callback: (error?: Error | null) => void): void {
     this.#req.on('data', this.#onData);
     this.#req.pause();
     this.#req.on('end', this.#onEnd);
     this.#req.on('close', this.#onClose);
     // Heard on the request, it keeps node from cutting the connection before it was answered.
     this.#req.on('timeout', this.#onIdle);
-    callback();
+    callback(this.#req.destroyed && !this.#req.complete ? brokenOff() : null);
   }
 
   override _read(): void {
@@ -70,7 +70,7 @@ export class RequestBody extends Readable {
   };
 
   readonly #onClose = (): void => {
-    if (!this.#req.complete) this.destroy(new Error('the client broke off its request'));
+    if (!this.#req.complete) this.destroy(brokenOff());
   };
 
   readonly #onIdle = (): void => {
@@ -79,4 +79,8 @@ export class RequestBody extends Readable {
       new RequestError('bad_request', `The client sent nothing of its body for ${this.#options.idleTimeoutMs} ms.`),
     );
   };
+}
+
+function brokenOff(): Error {
+  return new Error('the client broke off its request');
 }

@@ -71,6 +71,12 @@ const refusals: [string, string, number, string][] = [
     400,
     'bad_request',
   ],
+  [
+    'an upgrade by GET with a body',
+    'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nhi',
+    400,
+    'bad_request',
+  ],
   ['large headers', `GET / HTTP/1.1\r\nHost: a\r\nX: ${'y'.repeat(20_000)}\r\n\r\n`, 431, 'headers_too_large'],
   [
     'large chunk extensions',
