@@ -17,7 +17,7 @@ import { instancesOf, processesOf } from './long-run/vital-signs.js';
 import { soakApps, writeApps } from './soak/apps.js';
 import { census, overfull } from './soak/census.js';
 import { SoakDaemon } from './soak/daemon.js';
-import { strike } from './soak/faults.js';
+import { faults as allFaults, strike } from './soak/faults.js';
 import { carriersOf, complaintsIn } from './soak/journals.js';
 import { judge } from './soak/judge.js';
 import type { Kill } from './soak/kills.js';
@@ -28,18 +28,21 @@ import { Report } from './soak/report.js';
 
 // Two daemons of two workers each over one Redis, in front of apps with short lives, under constant mixed load, while
 // containers, workers, daemons and Redis are killed at random. Whatever was lost that nothing killed had carried fails the
-// run, and whatever is left at the end. `--minutes N` or SOAK_MINUTES; `--seed N` repeats a run's choices.
+// run, and whatever is left at the end. `--minutes N` or SOAK_MINUTES; `--seed N` repeats a run's choices; `--faults` takes
+// some of container,worker,daemon,redis,redis-emptied; `--fault-every` seconds; `--keep` leaves logs and data.
 
 const { values: flags } = parseArgs({
   options: {
     minutes: { type: 'string' },
     seed: { type: 'string' },
     'fault-every': { type: 'string', default: '6' },
+    faults: { type: 'string', default: allFaults.join(',') },
     keep: { type: 'boolean', default: false },
   },
 });
 const minutes = Number(flags.minutes ?? process.env['SOAK_MINUTES'] ?? 30);
 const seed = Number(flags.seed ?? process.env['SOAK_SEED'] ?? Math.floor(Math.random() * 2 ** 32));
+const faults = allFaults.filter((fault) => flags.faults.split(',').includes(fault));
 const totalMs = minutes * 60_000;
 const intervalMs = Math.min(30_000, Math.max(5_000, totalMs / 20));
 /** Longer than anything may wait by the apps' own settings. */
@@ -67,9 +70,9 @@ const daemons = await Promise.all(
     const [port, adminPort] = ports.slice(2 * index) as [number, number];
     const config = {
       ...{ listen: { http: `127.0.0.1:${port}` }, admin: { listen: `127.0.0.1:${adminPort}` } },
-      ...{ cmdb: redis.url, stateDir: join(dir, 'state'), apps: './apps/*.yaml', workers: 2 },
-      // A freed port rests for a minute: there have to be as many as boots in that time.
-      runtimes: { process: { ports: '27000-28999' } },
+      ...{ cmdb: redis.url, stateDir: join(dir, name), apps: './apps/*.yaml', workers: 2 },
+      // Both run the processes of one machine. A freed port rests for a minute: there have to be as many as boots in that time.
+      runtimes: { process: { stateDir: join(dir, 'processes'), ports: '27000-28999' } },
     };
     await writeFile(configFile, stringify(config));
     const onFault = (what: string) => report.finding(what);
@@ -106,7 +109,8 @@ async function underFaults(): Promise<void> {
   const everyMs = Number(flags['fault-every']) * 1_000;
   const onKill = (kill: Kill) => void kills.push(kill);
   // A stream of its own, so that a seed repeats the faults however the load goes.
-  const striking = strike({ random: seeded(seed + 1), daemons, redis, run, everyMs, onKill, say }, stop.signal);
+  const told = { faults, random: seeded(seed + 1), daemons, redis, run, everyMs, onKill, say };
+  const striking = strike(told, stop.signal);
   const plain = requests();
   const driving = load(plain, from, stop.signal);
   const counting = setInterval(() => count(), 500);

@@ -5,7 +5,11 @@ import type { SoakDaemon } from './daemon.js';
 import type { Kill } from './kills.js';
 import type { SoakRedis } from './redis.js';
 
+export const faults = ['container', 'worker', 'daemon', 'redis', 'redis-emptied'] as const;
+export type Fault = (typeof faults)[number];
+
 export interface FaultsOptions {
+  readonly faults: readonly Fault[];
   readonly random: Random;
   readonly daemons: readonly SoakDaemon[];
   readonly redis: SoakRedis;
@@ -17,19 +21,15 @@ export interface FaultsOptions {
   readonly say: (what: string) => void;
 }
 
-type Fault = 'container' | 'worker' | 'daemon' | 'redis' | 'redis emptied';
-
-/** What each round holds, in an order of its own: whatever the seed, each kind comes, the mild ones more often. */
-const round: readonly Fault[] = [
-  ...['container', 'container', 'container', 'container', 'worker', 'worker'],
-  ...['daemon', 'redis', 'redis emptied'],
-] as Fault[];
+/** What a round holds of each, in an order of its own: whatever the seed, each kind comes, the mild ones more often. */
+const perRound: Record<Fault, number> = { container: 4, worker: 2, daemon: 1, redis: 1, 'redis-emptied': 1 };
 const longestOutageMs = 6_000;
 
 /** Kills at random moments until the signal comes. What it killed stands again, or is about to, when it resolves. */
 export async function strike(options: FaultsOptions, signal: AbortSignal): Promise<void> {
   const { random, everyMs } = options;
   const underWay = new Set<Promise<void>>();
+  const round = options.faults.flatMap((fault) => Array.from({ length: perRound[fault] }, () => fault));
   let bag: Fault[] = [];
   while (!signal.aborted) {
     await sleep((0.3 + 1.4 * random()) * everyMs, undefined, { signal }).catch(() => {});
@@ -44,7 +44,7 @@ export async function strike(options: FaultsOptions, signal: AbortSignal): Promi
 
 async function one(fault: Fault, options: FaultsOptions): Promise<void> {
   const { random, daemons, onKill, say } = options;
-  if (fault === 'redis' || fault === 'redis emptied') return killRedis(fault === 'redis emptied', options);
+  if (fault === 'redis' || fault === 'redis-emptied') return killRedis(fault === 'redis-emptied', options);
   if (fault === 'container') return killContainer(options);
   const up = daemons.filter(({ isUp }) => isUp);
   // Clients have somewhere to go as long as one of them stands.

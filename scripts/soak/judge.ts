@@ -18,7 +18,7 @@ export interface Evidence {
 
 export type Verdict =
   | { readonly excuse: 'daemon killed' | 'worker killed' | 'container killed' | 'boot killed' | 'store away' }
-  | { readonly finding: string };
+  | { readonly finding: string; readonly detail: string };
 
 /** A kept connection may be found dead only by the request that is sent on it. */
 const keptMs = 2_000;
@@ -82,7 +82,8 @@ function isStoreAway({ trace, endedAt, outages }: Evidence): boolean {
 
 function finding({ trace, error, carriers }: Evidence): Verdict {
   const message = error instanceof Error ? error.message || String(error) : String(error);
-  const { kind, app, id } = trace;
+  const { kind, app, id, port } = trace;
   const progress = trace.answered ? 'while it was answered' : 'before it was answered';
-  return { finding: `${kind} to ${app} ${progress}: ${message} (${id}, by ${carriers.join(', ') || 'nobody'})` };
+  const detail = `trace ${id} to port ${port}, reached ${carriers.join(', ') || 'no instance'}`;
+  return { finding: `${kind} to ${app} ${progress}: ${message}`, detail };
 }

@@ -25,16 +25,16 @@ export class Report {
   }
 
   judged(kind: string, verdict: Verdict): void {
-    if ('finding' in verdict) return this.finding(verdict.finding);
+    if ('finding' in verdict) return this.finding(verdict.finding, verdict.detail);
     const what = `${kind}: ${verdict.excuse}`;
     this.#excused.set(what, (this.#excused.get(what) ?? 0) + 1);
     this.#allExcused += 1;
   }
 
-  finding(what: string): void {
-    const count = this.#findings.get(what) ?? 0;
-    this.#findings.set(what, count + 1);
-    if (count === 0) this.onFinding(what);
+  /** `detail`: what differs each time. */
+  finding(what: string, detail = ''): void {
+    this.#findings.set(what, (this.#findings.get(what) ?? 0) + 1);
+    this.onFinding(`${what}${detail && ` (${detail})`}`);
   }
 
   header(): void {
@@ -54,7 +54,7 @@ export class Report {
       [kills, 7],
       [living, 7],
       [this.#allExcused, 18],
-      [this.#findings.size, 9],
+      [[...this.#findings.values()].reduce((sum, count) => sum + count, 0), 9],
     ];
     console.log(columns.map(([value, width]) => value.toFixed(0).padStart(width)).join(' '));
   }
