@@ -1,13 +1,37 @@
 import { createHash } from 'node:crypto';
-import { createServer } from 'node:http';
+import { appendFileSync } from 'node:fs';
+import { createServer, type IncomingMessage } from 'node:http';
+import { createServer as createLock } from 'node:net';
+import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 
 // The app under load: echoes numbers, bodies and WebSocket frames, and streams events. Started as `app.js RUN`, where RUN
-// names the run, so that what a run left behind can be found.
+// names the run, so that what a run left behind can be found. With JOURNAL, a directory, it notes there which requests
+// reached it; with ALONE, a name, it notes there as well if another process of that name runs at the same time.
 
-const { HOST, PORT, FASTCONTAINER_INSTANCE } = process.env;
+const { HOST, PORT, JOURNAL, ALONE, FASTCONTAINER_APP = '', FASTCONTAINER_INSTANCE = '' } = process.env;
+
+function note(line: string): void {
+  if (JOURNAL !== undefined) appendFileSync(join(JOURNAL, FASTCONTAINER_INSTANCE), `${line}\n`);
+}
+
+/** Before anything is done for it, so that what a killed app leaves shows all that it had taken. */
+function noteRequest({ method, headers }: IncomingMessage): void {
+  const { host = '', 'x-trace': trace } = headers;
+  if (trace !== undefined) note(`${method} ${String(trace)}`);
+  if (host.split('.')[0] !== FASTCONTAINER_APP) note(`! a request for ${host} reached ${FASTCONTAINER_INSTANCE}`);
+}
+
+if (ALONE !== undefined) {
+  // A name that the kernel gives to one process at a time and takes back however it ends, which no file does.
+  const lock = createLock().unref();
+  lock.on('error', () => note(`! ${FASTCONTAINER_INSTANCE} runs beside another instance`));
+  lock.listen({ path: `\0fastcontainer-alone-${ALONE}` });
+}
 
 const server = createServer((req, res) => {
+  noteRequest(req);
+  res.setHeader('x-instance', FASTCONTAINER_INSTANCE);
   const url = new URL(req.url ?? '/', 'http://app');
   if (url.pathname === '/mirror') return void req.pipe(res);
   if (url.pathname !== '/events') {
@@ -30,11 +54,13 @@ const server = createServer((req, res) => {
 });
 
 server.on('upgrade', (req, socket: Duplex) => {
+  noteRequest(req);
   const key = `${req.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`;
   const accept = createHash('sha1').update(key).digest('base64');
   socket.on('error', () => socket.destroy());
   socket.write(
-    `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
+    `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n` +
+      `X-Instance: ${FASTCONTAINER_INSTANCE}\r\n\r\n`,
   );
   let buffer = Buffer.alloc(0);
   socket.on('data', (chunk: Buffer) => {

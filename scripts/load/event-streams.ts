@@ -1,4 +1,5 @@
-import { exchange, expectOk } from './exchange.js';
+import { exchange } from './exchange.js';
+import { WrongAnswer } from './failure.js';
 import type { Load } from './load.js';
 import { int } from './random.js';
 
@@ -6,12 +7,12 @@ import { int } from './random.js';
 export function eventStreams(): Load {
   return {
     kind: 'events',
-    async once({ port, nextApp, random }) {
+    async once({ port, nextApp, random }, trace) {
       const count = 1 + int(random, 10);
-      const answer = await exchange({ port, app: nextApp(), path: `/events?count=${count}&ms=${int(random, 400)}` });
-      expectOk(answer);
+      const path = `/events?count=${count}&ms=${int(random, 400)}`;
+      const answer = await exchange({ port, app: nextApp(), path, trace });
       const seen = answer.body.toString().split('\n\n').length - 1;
-      if (seen !== count) throw new Error(`${seen} of ${count} events arrived`);
+      if (seen !== count) throw new WrongAnswer(`${seen} of ${count} events arrived`);
       return { kind: 'events', cold: answer.cold, ms: answer.ms };
     },
   };

@@ -1,5 +1,6 @@
 import { Agent } from 'node:http';
-import { exchange, expectOk } from './exchange.js';
+import { exchange } from './exchange.js';
+import { expectFrom, WrongAnswer } from './failure.js';
 import type { Load } from './load.js';
 
 /**
@@ -11,15 +12,15 @@ export function requests(): Load & { close(): void } {
   return {
     kind: 'request',
     close: () => agent.destroy(),
-    async once({ port, nextApp, random }) {
+    async once({ port, nextApp, random }, trace) {
       const app = nextApp();
       const nonce = String(random()).slice(2);
       const keeps = random() < 0.8;
-      const answer = await exchange({ port, app, path: `/echo?nonce=${nonce}`, ...(keeps ? { agent } : {}) });
-      expectOk(answer);
+      const path = `/echo?nonce=${nonce}`;
+      const answer = await exchange({ port, app, path, trace, ...(keeps ? { agent } : {}) });
       const said = JSON.parse(answer.body.toString()) as { nonce: string; instance: string };
-      if (said.nonce !== nonce) throw new Error(`the answer of another request: ${said.nonce}`);
-      if (!said.instance.startsWith(`${app}-`)) throw new Error(`the answer of another app: ${said.instance}`);
+      if (said.nonce !== nonce) throw new WrongAnswer(`the answer of another request: ${said.nonce}`);
+      expectFrom(app, said.instance);
       return { kind: 'request', cold: answer.cold, ms: answer.ms };
     },
   };

@@ -3,16 +3,18 @@ import { type IncomingMessage, request } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hostOf } from './exchange.js';
+import { expectFrom, Refused, WrongAnswer } from './failure.js';
 import type { Load } from './load.js';
 import { int } from './random.js';
+import { noteConnection, type Trace } from './trace.js';
 
 /** Talks that last some seconds: what is said is echoed, in order, until the client hangs up. */
 export function webSockets(): Load {
   return {
     kind: 'websocket',
-    async once({ port, nextApp, random }) {
+    async once({ port, nextApp, random }, trace) {
       const from = performance.now();
-      const { socket, head, cold } = await open(port, nextApp());
+      const { socket, head, cold } = await open(port, nextApp(), trace);
       const ms = performance.now() - from;
       try {
         const echoes = new Echoes(socket, head);
@@ -21,7 +23,7 @@ export function webSockets(): Load {
           const text = `${round} ${random()}`;
           socket.write(textFrame(text));
           const echo = await echoes.next();
-          if (echo !== text) throw new Error(`'${text}' was echoed as '${echo}'`);
+          if (echo !== text) throw new WrongAnswer(`'${text}' was echoed as '${echo}'`);
           await sleep(random() * 300);
         }
       } finally {
@@ -32,21 +34,26 @@ export function webSockets(): Load {
   };
 }
 
-async function open(port: number, app: string): Promise<{ socket: Socket; head: Buffer; cold: boolean }> {
+async function open(port: number, app: string, trace: Trace): Promise<{ socket: Socket; head: Buffer; cold: boolean }> {
+  Object.assign(trace, { app, port });
   const req = request({
     ...{ host: '127.0.0.1', port, path: '/talk', agent: false },
     headers: {
       host: hostOf(app),
+      'x-trace': trace.id,
       connection: 'Upgrade',
       upgrade: 'websocket',
       'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
       'sec-websocket-version': '13',
     },
   });
+  noteConnection(trace, req);
   req.end();
   const refused = once(req, 'response').then(([res]) => {
+    const { statusCode: status = 0, headers } = res as IncomingMessage;
     req.destroy();
-    throw new Error(`the upgrade was answered with ${(res as IncomingMessage).statusCode}`);
+    const fastcontainerError = headers['x-fastcontainer-error'] as string | undefined;
+    throw new Refused({ status, fastcontainerError, retryAfter: headers['retry-after'] });
   });
   refused.catch(() => {});
   const [res, socket, head] = (await Promise.race([once(req, 'upgrade'), refused])) as [
@@ -55,6 +62,8 @@ async function open(port: number, app: string): Promise<{ socket: Socket; head: 
     Buffer,
   ];
   socket.on('error', () => {});
+  trace.answered = true;
+  expectFrom(app, res.headers['x-instance']);
   return { socket, head, cold: res.headers['server-timing'] !== undefined };
 }
 

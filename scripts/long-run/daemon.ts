@@ -1,11 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createWriteStream } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
 import { stringify } from 'yaml';
+import { runDaemon } from '../load/daemon-command.js';
 
 export interface DaemonUnderLoad {
   readonly child: ChildProcess;
@@ -61,18 +60,11 @@ export async function startDaemon({ apps, idleTtl, maxLifetime, cmdb }: DaemonSe
       runtimes: { process: { ports: '17000-18999' } },
     }),
   );
-  const main = resolve(import.meta.dirname, '../../src/main.js');
-  const child = spawn(process.execPath, [main, 'start', '--stop-apps', '--config', file], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  process.once('exit', () => child.kill());
   const logFile = join(dir, 'log');
-  child.stdout.pipe(createWriteStream(logFile));
-  const { http, admin } = await listening(child);
+  const { child, listening } = runDaemon(file, logFile);
+  const { port, admin } = await listening;
   return {
-    ...{ child, run, apps: names, logFile },
-    port: Number(http.split(':').at(-1)),
-    admin: `http://${admin}`,
+    ...{ child, run, apps: names, logFile, port, admin },
     async stop() {
       if (child.exitCode === null && child.signalCode === null) {
         const exited = once(child, 'exit');
@@ -83,15 +75,4 @@ export async function startDaemon({ apps, idleTtl, maxLifetime, cmdb }: DaemonSe
     },
     remove: () => rm(dir, { recursive: true, force: true, maxRetries: 5 }),
   };
-}
-
-function listening(child: ChildProcess): Promise<{ http: string; admin: string }> {
-  return new Promise((found, failed) => {
-    child.once('exit', (code) => failed(new Error(`the daemon ended with code ${code} before it listened`)));
-    createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => {
-      if (!line.includes('"listening"')) return;
-      const { http, admin } = JSON.parse(line) as { http: string[]; admin: string };
-      found({ http: http[0] ?? '', admin });
-    });
-  });
 }

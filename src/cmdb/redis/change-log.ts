@@ -81,10 +81,10 @@ export class ChangeLog {
     if (signal.aborted || this.#closed) return;
     const { waitMs, timeLimitMs, key } = this.#options;
     const reader = (this.#reader ??= this.#open());
-    const ended = new Promise<'aborted'>((resolve) => {
-      // The read cannot be called back; its connection goes with it. A silent server is not waited for.
-      signal.addEventListener('abort', () => resolve('aborted'), { once: true });
-    });
+    let onAbort = () => {};
+    const ended = new Promise<void>((resolve) => (onAbort = resolve));
+    // The read cannot be called back; its connection goes with it. A silent server is not waited for.
+    signal.addEventListener('abort', onAbort, { once: true });
     try {
       await within(timeLimitMs, 'no connection for the change log', ready(reader), ended);
       if (signal.aborted) return this.#drop(reader);
@@ -94,6 +94,9 @@ export class ChangeLog {
     } catch (error) {
       this.#drop(reader);
       if (!signal.aborted && !this.#closed) throw unavailable(error);
+    } finally {
+      // The signal lives as long as the node does: what is left on it would be kept for every change ever seen.
+      signal.removeEventListener('abort', onAbort);
     }
   }
 

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { adopt } from '../../../src/model/deployment.js';
 import { testInstance } from '../../fixtures/deployment.js';
 import { collect } from '../collect.js';
@@ -24,6 +25,17 @@ export function changeLogConformance(test: StoreTest): void {
     t.match(await waiting, { changes: [], lost: false });
     await cmdb.apply({ put: [app], remove: [] });
     t.same(await collect(cmdb, position, 1), [{ app: 'shop' }], 'nothing was missed');
+  });
+
+  test('waiting again and again leaves nothing on the signal', async (t, cmdb) => {
+    let { position } = await cmdb.changes(undefined, AbortSignal.timeout(5_000));
+    const { signal } = new AbortController();
+    for (let round = 0; round < 3; round += 1) {
+      const waiting = cmdb.changes(position, signal);
+      await cmdb.apply({ put: [{ ...app, idleTtlMs: round + 1 }], remove: [] });
+      ({ position } = await waiting);
+    }
+    t.equal(getEventListeners(signal, 'abort').length, 0);
   });
 
   test('whoever fell off the end of the log is told so', async (t, cmdb, store) => {
