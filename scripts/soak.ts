@@ -119,7 +119,11 @@ async function underFaults(): Promise<void> {
     await sleep(Math.min(intervalMs, totalMs - (performance.now() - from)), undefined, { signal: stop.signal }).catch(
       () => {},
     );
-    report.row((performance.now() - from) / 1_000, { boots: log.boots, kills: kills.length, living: census(run).length });
+    report.row((performance.now() - from) / 1_000, {
+      boots: log.boots,
+      kills: kills.length,
+      living: census(run).length,
+    });
   }
   stop.abort();
   say('the load ends');

@@ -43,7 +43,12 @@ export class SoakRedis {
     process.once('exit', () => this.#child?.pid === pid && this.#child?.kill('SIGKILL'));
     const ended = once(this.#child, 'exit').then(() => Promise.reject(new Error('redis-server ended')));
     ended.catch(() => {});
-    const probe = new Redis({ port: this.port, host: '127.0.0.1', retryStrategy: () => 20, maxRetriesPerRequest: null });
+    const probe = new Redis({
+      port: this.port,
+      host: '127.0.0.1',
+      retryStrategy: () => 20,
+      maxRetriesPerRequest: null,
+    });
     probe.on('error', () => {});
     try {
       await Promise.race([probe.ping(), ended]);

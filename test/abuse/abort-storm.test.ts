@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { aborts } from '../../scripts/load/aborts.js';
 import { pick, seeded } from '../../scripts/load/random.js';
+import { newTrace } from '../../scripts/load/trace.js';
 import { install, spawnDaemon, until } from '../fixtures/daemon.js';
 import { ask, type InstanceView } from '../fixtures/request.js';
 import { metric, socketsOf } from '../fixtures/vital-signs.js';
@@ -37,7 +38,7 @@ t.test(
     const storm = aborts();
     let left = clients;
     const one = async () => {
-      while (left-- > 0) await storm.once(target);
+      while (left-- > 0) await storm.once(target, newTrace(storm.kind));
     };
     await Promise.all(Array.from({ length: atOnce }, one));
     t.equal(child.exitCode ?? child.signalCode, null, JSON.stringify(log.slice(-3)));

@@ -59,7 +59,7 @@ export class ModelRequest {
       },
       writable: true,
       headersSent: false,
-      writeHead: (code: number, headers: Record<string, string>) => {
+      writeHead: (code: number, _reason: string, headers: Record<string, string>) => {
         status.of = code;
         status.code = headers['x-fastcontainer-error'] ?? '';
       },
@@ -67,7 +67,9 @@ export class ModelRequest {
         const line = /^HTTP\/1\.1 (\d+)[^]*?x-fastcontainer-error: (\w+)/i.exec(text ?? '');
         this.end(line ? Number(line[1]) : status.of, line?.[2] ?? status.code);
       },
-      once: (_event: 'close', run: () => void) => void this.#onClose.push(run),
+      on: () => undefined,
+      once: (event: string, run: () => void) => void (event === 'close' && this.#onClose.push(run)),
+      resume: () => undefined,
       destroy: () => {
         if (!this.destroyed) this.end(0, 'cut');
       },
