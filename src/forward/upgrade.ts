@@ -28,8 +28,14 @@ export class Upgrades {
     this.#pending.set(req, attempt);
     // http-proxy only takes WebSockets; what the client really asked for is put back in onRequest.
     req.headers.upgrade = 'websocket';
-    this.#proxy.ws(req, socket, head, { target: { host: seat.address.host, port: seat.address.port } as never });
-    this.#pending.delete(req);
+    try {
+      this.#proxy.ws(req, socket, head, { target: { host: seat.address.host, port: seat.address.port } as never });
+    } catch (error) {
+      // Node refuses to write some headers, such as Trailer without chunks, after the connection was begun.
+      return attempt.refuse(new RequestError('bad_request', 'The request cannot be passed on.', { cause: error }));
+    } finally {
+      this.#pending.delete(req);
+    }
     attempt.begin();
   }
 }
@@ -86,6 +92,13 @@ class Attempt {
     this.#proxyReq.on('upgrade', (_res, upstream: Duplex) => this.#onUpgrade(upstream));
     socket.on('close', this.#onClientGone);
     seat.occupant = { cut: () => this.#proxyReq?.destroy(new RequestError('upstream_reset')) };
+    if (socket.destroyed) this.#onClientGone();
+  }
+
+  /** It cannot be handed to the instance. */
+  refuse(error: RequestError): void {
+    this.#proxyReq?.on('error', () => {}).destroy();
+    this.#settle(() => this.#exchange.onFailed(error, false));
   }
 
   #onUpgrade(upstream: Duplex): void {

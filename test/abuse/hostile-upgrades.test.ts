@@ -53,3 +53,14 @@ for (const [name, misdeed, seen] of cases) {
     t.match(await ask(relay.port, 'a', '/good'), { status: 200, body: 'good' });
   });
 }
+
+t.test('an upgrade with headers that cannot be passed on is refused, and holds no place', async (t) => {
+  const upstream = await hostileUpstream(t, says(switched));
+  const relay = await startRelay(t, { upstreamPort: upstream.port });
+  for (const header of ['Trailer: X', 'Expect: 100-continue']) {
+    const answer = await sendRaw(relay.port, handshake.replace('Host: a', `Host: a\r\n${header}`), 4_000);
+    t.match(answer, /^HTTP\/1\.1 400 .*bad_request/is, header);
+  }
+  await eventually(() => relay.seats.open.size === 0 && upstream.sockets.size === 0);
+  t.match(await ask(relay.port, 'a', '/good'), { status: 200, body: 'good' });
+});
