@@ -43,7 +43,7 @@ export function startSteadyLoad(load: SteadyLoad): RunningLoad {
   const from = performance.now();
   let seen = new Observed();
   let sent = 0;
-  const stop = new AbortController();
+  const stopping = new AbortController();
   const send = () => {
     const host = load.hosts[sent % load.hosts.length] ?? '';
     const path = load.path?.(sent) ?? '/';
@@ -55,7 +55,7 @@ export function startSteadyLoad(load: SteadyLoad): RunningLoad {
     underWay.add(answer);
   };
   const running = (async () => {
-    while (!stop.signal.aborted) {
+    while (!stopping.signal.aborted) {
       const due = Math.floor(((performance.now() - from) / 1_000) * load.perSecond);
       for (; sent < due; sent += 1) {
         if (underWay.size < mostUnderWay) send();
@@ -73,7 +73,7 @@ export function startSteadyLoad(load: SteadyLoad): RunningLoad {
       return result;
     },
     async stop() {
-      stop.abort();
+      stopping.abort();
       await running;
     },
   };
