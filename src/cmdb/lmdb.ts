@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
+import { setImmediate as turn } from 'node:timers/promises';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { nextDueAt } from '../model/schedule.js';
 import type {
@@ -14,6 +15,7 @@ import type {
   UnreadableReport,
 } from './cmdb.js';
 import { isActive } from './active.js';
+import { batches } from './batches.js';
 import { checkAppKeys, checkKey } from './key-limits.js';
 import { applyApps } from './lmdb/apply.js';
 import { Bell } from './lmdb/bell.js';
@@ -39,6 +41,8 @@ export interface LmdbCmdbOptions {
 }
 
 const postponeMs = 5_000;
+/** Records of a list that are read in one turn of the event loop: reads of this store do not wait for anything. */
+const listBatch = 50;
 
 /**
  * Opens the embedded store for the processes of one machine. Every write is one LMDB transaction, so there is no
@@ -107,9 +111,13 @@ class LmdbCmdb implements Cmdb {
 
   async *list(which: 'all' | 'active'): AsyncIterable<AppRecord> {
     const names = this.#read(() => (which === 'all' ? this.#records.names() : this.#schedule.apps()));
-    for (const name of names) {
-      const record = this.#read(() => this.#records.record(name));
-      if (record && (which === 'all' || isActive(record))) yield record;
+    for (const some of batches(names, listBatch)) {
+      for (const name of some) {
+        const record = this.#read(() => this.#records.record(name));
+        if (record && (which === 'all' || isActive(record))) yield record;
+      }
+      // Requests go on while thousands of apps are walked.
+      await turn();
     }
   }
 

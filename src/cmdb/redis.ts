@@ -11,11 +11,11 @@ import type {
   UnreadableReport,
 } from './cmdb.js';
 import { isActive } from './active.js';
+import { batches } from './batches.js';
 import { checkAppKeys, checkKey, isKey } from './key-limits.js';
 import { normalChange } from './normal-change.js';
 import type { StoredDeployment } from './record-format.js';
 import { applyApps } from './redis/apply.js';
-import { batches } from './redis/batches.js';
 import { ChangeLog } from './redis/change-log.js';
 import { claimantOf } from './redis/claim.js';
 import { connect, type ConnectOptions } from './redis/connect.js';

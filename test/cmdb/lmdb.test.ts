@@ -151,3 +151,25 @@ t.test('a process stopped within a transaction holds up writes, not reads, and i
   await newcomer;
   t.ok(written);
 });
+
+t.test('other work of the process goes on while thousands of apps are walked', async (t) => {
+  const cmdb = openLmdbCmdb({ path: await directory(t), onUnreadable() {} });
+  t.teardown(() => cmdb.close());
+  const names = Array.from({ length: 1_000 }, (_, index) => `app-${index}`);
+  const put = names.map((name) => testApp({ name, domains: [`${name}.example`], scale: { min: 1, max: 1 } }));
+  await cmdb.apply({ put, remove: [] });
+  for (const which of ['all', 'active'] as const) {
+    let turns = 0;
+    let walking = true;
+    const count = () => {
+      turns += 1;
+      if (walking) setImmediate(count);
+    };
+    setImmediate(count);
+    const seen: string[] = [];
+    for await (const { app } of cmdb.list(which)) seen.push(app.name);
+    walking = false;
+    t.same(seen.toSorted(), names.toSorted());
+    t.ok(turns >= 10, `the event loop turned ${turns} times`);
+  }
+});

@@ -3,7 +3,7 @@ import type { App } from '../../model/app.js';
 import type { DomainConflict } from '../cmdb.js';
 import { encodeApp } from '../record-format.js';
 import type { ApplyContext } from './apply-context.js';
-import { batches } from './batches.js';
+import { batches } from '../batches.js';
 import { claimantOf } from './claim.js';
 import { putChanged, type Wanted } from './put.js';
 import { removeAll } from './remove.js';

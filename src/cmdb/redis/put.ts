@@ -4,7 +4,7 @@ import { resolveClaims } from '../claims.js';
 import type { DomainConflict } from '../cmdb.js';
 import { encodeApp } from '../record-format.js';
 import type { ApplyContext } from './apply-context.js';
-import { batches } from './batches.js';
+import { batches } from '../batches.js';
 import { claimantOf, newClaim } from './claim.js';
 import type { Command } from './link.js';
 import { listedBy, type Stored } from './records.js';

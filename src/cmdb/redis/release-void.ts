@@ -1,5 +1,5 @@
 import type { ApplyContext } from './apply-context.js';
-import { batches } from './batches.js';
+import { batches } from '../batches.js';
 import { claimantOf } from './claim.js';
 import { listedBy } from './records.js';
 
