@@ -73,7 +73,7 @@ async function measure(
   say(`${store.name}: ${count(apps)} active apps are written`);
   await putActiveApps(cmdb, apps, addresses);
   const leave = await beatForOtherHost(cmdb);
-  const daemon = await startDaemon({ processes, dir: store.dir, apps: [] });
+  const daemon = await startDaemon({ processes, dir: store.dir, cmdb: store.url, apps: [] });
   const hosts = Array.from({ length: apps }, (_, index) => sleepingDomain(index));
   await askEach(daemon.port, hosts);
   const load = startSteadyLoad({ port: daemon.port, hosts, perSecond: rate });
