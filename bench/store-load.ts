@@ -11,9 +11,12 @@ export interface StoreLoad {
   readonly commands: number | undefined;
 }
 
-export async function storeLoadOf(daemon: BenchDaemon, { url }: Store): Promise<StoreLoad> {
+/** A scrape walks all instances in the store: it must fall outside of what is measured, which begins or ends here. */
+export async function storeLoadOf(daemon: BenchDaemon, { url }: Store, edge: 'begin' | 'end'): Promise<StoreLoad> {
+  const commands = async () => (url.startsWith('redis:') ? commandsOf(url) : undefined);
+  const atEnd = edge === 'end' ? await commands() : undefined;
   const operations = await metric(daemon, 'fastcontainer_cmdb_operation_seconds_count');
-  return { operations, commands: url.startsWith('redis:') ? await commandsOf(url) : undefined };
+  return { operations, commands: edge === 'end' ? atEnd : await commands() };
 }
 
 /** What came in between, per second. */

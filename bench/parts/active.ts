@@ -79,7 +79,8 @@ async function measure(
   const load = startSteadyLoad({ port: daemon.port, hosts, perSecond: rate });
   const windows: Window[] = [];
   try {
-    await sleep(smoke ? 500 : 3_000);
+    // A node looks for what is due only when it has followed its store for the life of a session.
+    await sleep(smoke ? 500 : 11_000);
     while (windows.length < (rounds ?? (smoke ? 1 : 5))) {
       windows.push(await look(daemon, store, load, 1_000 * (seconds ?? (smoke ? 1.5 : 5))));
     }
@@ -100,14 +101,14 @@ async function look(
   load: { take(): SteadyResult },
   windowMs: number,
 ): Promise<Window> {
-  const before = await storeLoadOf(daemon, store);
+  const before = await storeLoadOf(daemon, store, 'begin');
   load.take();
   const [cpu, from] = [cpuSeconds([daemon.pid]), performance.now()];
   await sleep(windowMs);
   const spent = cpuSeconds([daemon.pid]) - cpu;
   const result = load.take();
-  const after = await storeLoadOf(daemon, store);
   const lasted = (performance.now() - from) / 1_000;
+  const after = await storeLoadOf(daemon, store, 'end');
   return { ...result, store: loadPerSecond(before, after, lasted), cpuMicros: (spent / result.requests) * 1e6 };
 }
 

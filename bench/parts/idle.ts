@@ -90,11 +90,11 @@ async function measure({ processes, smoke, rounds, seconds, say }: Bench, store:
 
 async function look(daemon: BenchDaemon, store: Store, windowMs: number): Promise<Window> {
   const passesOf = () => metric(daemon, 'fastcontainer_runtime_operation_seconds_count', { operation: 'list' });
-  const [passes, load] = [await passesOf(), await storeLoadOf(daemon, store)];
+  const [passes, load] = [await passesOf(), await storeLoadOf(daemon, store, 'begin')];
   const [cpu, from] = [cpuSeconds([daemon.pid]), performance.now()];
   await sleep(windowMs);
   const [spent, seconds] = [cpuSeconds([daemon.pid]) - cpu, (performance.now() - from) / 1_000];
-  const after = await storeLoadOf(daemon, store);
+  const after = await storeLoadOf(daemon, store, 'end');
   return {
     share: spent / seconds,
     store: perSecond(load, after, seconds),
