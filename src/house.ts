@@ -129,7 +129,11 @@ export class House {
       periodMs,
     });
     this.exits = new Exits({ apps, uses: this.uses, clock, logger });
-    this.follower = new Follower({ cmdb, clock, logger, onChanges: (changes) => this.#follow(changes) });
+    this.follower = new Follower({
+      ...{ cmdb, clock, logger },
+      onChanges: (changes) => this.#follow(changes),
+      onInterrupted: () => void session.beat(),
+    });
     this.dispatcher = this.#dispatcher(options);
   }
 
