@@ -134,7 +134,7 @@ export class Dispatcher implements ExchangeOwner {
     const { seat } = exchange;
     exchange.attempts += 1;
     const isConnectionError = error.code === 'upstream_unreachable' || error.code === 'upstream_reset';
-    const alive = isConnectionError ? await instanceCheck.isAlive(seat) : true;
+    const alive = isConnectionError ? await instanceCheck.isAlive(seat, replayable) : true;
     if (!replayable || exchange.attempts >= maxAttempts) return this.#refuse(exchange, error);
     // It runs and refuses connections: its listener may be coming back.
     const pauseMs = alive && error.code === 'upstream_unreachable' ? firstPauseMs * 3 ** (exchange.attempts - 1) : 0;

@@ -6,6 +6,7 @@ import { Circulator } from './boot/circulator.js';
 import { ClaimedBoots } from './boot/claimed-boots.js';
 import { MemoryGate } from './boot/memory-gate.js';
 import { InstanceCheck } from './boot/instance-check.js';
+import { RemoteCheck } from './boot/remote-check.js';
 import { Follower } from './check/follower.js';
 import { LocalApps } from './check/local-apps.js';
 import { Router } from './check/router.js';
@@ -24,6 +25,7 @@ import type { Runtime } from './runtime/runtime.js';
 import { LogLimit } from './telemetry/log-limit.js';
 import type { Metrics } from './telemetry/metrics.js';
 import { Exits } from './terminate/exits.js';
+import { LostInstances } from './terminate/lost-instances.js';
 import { MemoryRelief } from './terminate/memory-relief.js';
 import { Reaper } from './terminate/reaper.js';
 import { Reconciler } from './terminate/reconciler.js';
@@ -64,6 +66,7 @@ export class House {
   readonly exits: Exits;
   readonly follower: Follower;
   readonly dispatcher: Dispatcher;
+  readonly #lost: LostInstances;
 
   constructor(options: HouseOptions) {
     const { cmdb, runtimes, config, metrics, clock, machine, logger } = options;
@@ -79,8 +82,9 @@ export class House {
       clock,
       randomBytes,
       logger,
-      onRenewed: () => this.uses.renew(),
+      onRenewed: (republish) => this.uses.renew(republish),
       onStoreReplaced: options.onStoreReplaced,
+      onHostsSilent: (hosts) => void this.#onHostsSilent(hosts, logger),
     });
     this.apps = apps;
     this.session = session;
@@ -118,8 +122,13 @@ export class House {
       maxWaiting: config.boot.maxWaiting,
       onQueue: metrics.queueChanged.bind(metrics),
     });
+    this.#lost = new LostInstances({
+      ...{ apps, uses, session, probe, clock, logger },
+      onLost: ({ runtime: name }) => metrics.lostInstance(name),
+    });
+    const lost = this.#lost;
     const onUpkeep = this.circulator.boot.bind(this.circulator);
-    this.reaper = new Reaper({ cmdb, apps, session, terminator, host, clock, logger, onUpkeep });
+    this.reaper = new Reaper({ cmdb, apps, session, terminator, lost, host, clock, logger, onUpkeep });
     const periodMs = options.reconcilePeriodMs;
     this.reconciler = new Reconciler({
       ...{ cmdb, apps, session, runtimes, terminator, host },
@@ -129,7 +138,11 @@ export class House {
       periodMs,
     });
     this.exits = new Exits({ apps, uses: this.uses, clock, logger });
-    this.follower = new Follower({ cmdb, clock, logger, onChanges: (changes) => this.#follow(changes) });
+    this.follower = new Follower({
+      ...{ cmdb, clock, logger },
+      onChanges: (changes) => this.#follow(changes),
+      onInterrupted: () => void session.beat(),
+    });
     this.dispatcher = this.#dispatcher(options);
   }
 
@@ -137,12 +150,28 @@ export class House {
   async #follow({ changes, lost }: ChangeBatch): Promise<void> {
     const appChanges = changes.filter(({ version }) => version === undefined);
     if (lost || appChanges.length > 0) this.router.forget();
-    if (lost) return this.apps.refreshAll();
+    if (lost) {
+      // A store that came back empty gets back what is used before anybody reads from it that nothing is there.
+      await this.session.beat();
+      await this.uses.renewed();
+      return this.apps.refreshAll();
+    }
     await Promise.all(changes.map(({ app, version }) => this.apps.refresh(app, version)));
     await Promise.all(appChanges.map(({ app }) => this.reaper.look(app)));
   }
 
-  #dispatcher({ runtimes, config, metrics, clock, logger }: HouseOptions): Dispatcher {
+  /** What scale.min wants of them, and what waits for their instances, does not wait for the next comparison. */
+  async #onHostsSilent(hosts: readonly string[], logger: Logger): Promise<void> {
+    logger.warn({ hosts }, 'no dispatcher of these hosts lives any more; their instances are used while they answer');
+    await this.reconciler.recover().catch((error: unknown) => {
+      logger.warn(
+        { err: error },
+        'looking for what was lost with a host failed; trying again with the next comparison',
+      );
+    });
+  }
+
+  #dispatcher({ runtimes, config, metrics, clock, logger, machine, sessionTiming }: HouseOptions): Dispatcher {
     const limit = new LogLimit({ clock, logger });
     const instanceCheck = new InstanceCheck({
       runtimeOf: ({ app, instanceId }) => {
@@ -151,6 +180,14 @@ export class House {
         return instance?.host === config.node.host ? runtimes.get(instance.runtime) : undefined;
       },
       onDead: (runtime, exit) => this.exits.report(runtime, exit),
+      remote: new RemoteCheck({
+        apps: this.apps,
+        session: this.session,
+        probe: machine.probe,
+        clock,
+        removeLost: (deployment) => this.#lost.remove(deployment),
+        limitMs: sessionTiming.ttlMs + 2_000 + 2 * sessionTiming.beatMs,
+      }),
     });
     return new Dispatcher({
       session: this.session,

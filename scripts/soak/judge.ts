@@ -28,8 +28,10 @@ const promptMs = 15_000;
 const reconnectMs = 5_000;
 /** And where it came back empty: a session's TTL, for which nothing is booted, until the nodes have seen it. */
 const emptyMs = 10_000 + 3_000 + reconnectMs;
-/** How long an app may be held back after a boot of it was killed. */
+/** How long an app may be held back after a boot of it was killed, or two of its instances in a row before they were old. */
 const backoffMs = 5_000;
+/** Two kills of an app within this time look like a crash loop: young deaths in a row, with a boot between them. */
+const crashLoopMs = 30_000;
 
 /** Whether what was killed explains a failure. Nothing else does. */
 export function judge(evidence: Evidence): Verdict {
@@ -63,15 +65,14 @@ function isCarriedByKilled({ trace, carriers }: Evidence, during: readonly Kill[
   return killed.some((kill) => kill.kind === 'container' && carriers.includes(kill.instance));
 }
 
+/** Before it was ready, or for the second time while it was young: that is a failed boot, and the next waits its time. */
 function isBootKilled({ trace, endedAt, kills, ready }: Evidence): boolean {
-  return kills.some(
-    (kill) =>
-      kill.kind === 'container' &&
-      kill.app === trace.app &&
-      !ready.has(kill.instance) &&
-      kill.at <= endedAt &&
-      endedAt - kill.at < backoffMs + promptMs,
-  );
+  const mine = kills.filter((kill) => kill.kind === 'container' && kill.app === trace.app && kill.at <= endedAt);
+  return mine.some((kill, index) => {
+    if (kill.kind !== 'container' || endedAt - kill.at >= backoffMs + promptMs) return false;
+    const before = mine[index - 1];
+    return !ready.has(kill.instance) || (before !== undefined && kill.at - before.at < crashLoopMs);
+  });
 }
 
 function isStoreAway({ trace, endedAt, outages }: Evidence): boolean {

@@ -133,9 +133,12 @@ export class Booter {
   /** Works until nothing can be done but wait for a change. Boots go on beside it. */
   async #loop(work: AppWork): Promise<void> {
     const { local, room } = work;
+    const { session } = this.#options;
     try {
       while (!this.#stopped) {
         room.serve();
+        // A store that came back empty does not know it yet: the apps are about to be applied again.
+        if (local.removed && !session.storeIsComplete) return;
         if (local.removed) return room.dismiss(new RequestError('unknown_domain'));
         const step = this.#nextStep(local, work.unclaimed);
         if (step.kind === 'wait') return;

@@ -17,6 +17,7 @@ import {
 import { RequestError } from '../model/errors.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { BootPurpose } from './boot-slots.js';
+import { unlessAborted } from '../unless-aborted.js';
 import { BootError, bootInstance, type BootedInstance } from './instance-boot.js';
 import type { Probe } from './readiness.js';
 
@@ -89,6 +90,7 @@ export class ClaimedBoots {
   /** Writes the claim before the runtime is called. Undefined where the app may have no more: another node was first. */
   async claim(local: LocalApp, purpose: BootPurpose, change: ClaimChange = claimBoot): Promise<Claim | undefined> {
     const { apps, session, host, clock, randomBytes } = this.#options;
+    await unlessAborted(session.complete(), this.#stop.signal);
     const owner = await session.ensureRegistered();
     const id = `${local.name}-${randomBytes(6).toString('hex')}`;
     let app = local.app;

@@ -6,6 +6,8 @@ export interface InstanceCheckOptions {
   readonly runtimeOf: (seat: Seat) => Runtime | undefined;
   /** Removes an instance that was found dead. */
   readonly onDead: (runtime: Runtime, exit: Exit) => Promise<void>;
+  /** Looks at an instance of another machine. */
+  readonly remote: { isAlive(seat: Seat): Promise<boolean> };
 }
 
 /** Asks the runtime about an instance that does not answer: a dead one is removed, so that the next step boots anew. */
@@ -17,20 +19,24 @@ export class InstanceCheck {
     this.#options = options;
   }
 
-  /** Whether its container still runs; true where the runtime cannot say. Concurrent callers share one look. */
-  isAlive(seat: Seat): Promise<boolean> {
+  /**
+   * Whether its container still runs; true where nobody can say. Concurrent callers share one look. The look at another
+   * machine takes until its fate is known; who cannot wait for it (`mayWait`) is told true.
+   */
+  isAlive(seat: Seat, mayWait = true): Promise<boolean> {
     const { instanceId } = seat;
     const checking =
       this.#checking.get(instanceId) ?? this.#look(seat).finally(() => this.#checking.delete(instanceId));
     this.#checking.set(instanceId, checking);
-    return checking;
+    return mayWait || this.#options.runtimeOf(seat) ? checking : Promise.resolve(true);
   }
 
   async #look(seat: Seat): Promise<boolean> {
     const { app, instanceId } = seat;
     const runtime = this.#options.runtimeOf(seat);
-    const inspection = await runtime?.inspect(instanceId).catch(() => undefined);
-    if (!runtime || !inspection || inspection.state === 'running') return true;
+    if (!runtime) return this.#options.remote.isAlive(seat).catch(() => true);
+    const inspection = await runtime.inspect(instanceId).catch(() => undefined);
+    if (!inspection || inspection.state === 'running') return true;
     const cause = inspection.state === 'exited' ? inspection.cause : 'the container is gone';
     await this.#options.onDead(runtime, { id: instanceId, app: app.name, cause });
     return false;

@@ -6,7 +6,10 @@ export interface FollowerOptions {
   readonly cmdb: Cmdb;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** What it throws is told again: entries may repeat. */
   readonly onChanges: (batch: ChangeBatch) => Promise<void>;
+  /** The store could not be reached: when it can be again, it may be another one. Called at each attempt. */
+  readonly onInterrupted: () => void;
 }
 
 const retryMs = 500;
@@ -31,7 +34,7 @@ export class Follower {
   }
 
   async #follow(): Promise<void> {
-    const { cmdb, logger, onChanges } = this.#options;
+    const { cmdb, logger, onChanges, onInterrupted } = this.#options;
     const { signal } = this.#stop;
     let position: string | undefined;
     while (!signal.aborted) {
@@ -39,11 +42,12 @@ export class Follower {
         const batch = await cmdb.changes(position, signal);
         // What was read before the log was followed may have changed since.
         const lost = batch.lost || position === undefined;
-        position = batch.position;
         if (lost || batch.changes.length > 0) await onChanges({ ...batch, lost });
+        position = batch.position;
       } catch (error) {
         if (signal.aborted) return;
         logger.debug({ err: error }, 'following the change log failed; trying again');
+        onInterrupted();
         await this.#pause(signal);
       }
     }

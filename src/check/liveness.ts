@@ -78,6 +78,20 @@ export class Liveness {
     return live.toSorted()[0];
   }
 
+  /** Machines of which a session lives; asked only where this node may judge. */
+  liveHosts(now: number): ReadonlySet<string> {
+    const live = [...this.#observed.values()].filter(
+      ({ session }) => this.verdict(session.incarnation, now, true) === 'alive',
+    );
+    return new Set(live.map(({ session }) => session.host));
+  }
+
+  /** When a beat of a machine was last seen, in monotonic milliseconds; -Infinity: never. */
+  lastBeatOf(host: string): number {
+    const ofHost = [...this.#observed.values()].filter(({ session }) => session.host === host);
+    return Math.max(-Infinity, ...ofHost.map(({ movedAt }) => movedAt));
+  }
+
   /** Takes a session out of the store with the next beat. */
   revoke(incarnation: string): void {
     this.#revoke.add(incarnation);

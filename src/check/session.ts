@@ -16,11 +16,19 @@ export interface NodeSessionOptions {
   readonly clock: Clock;
   readonly randomBytes: RandomBytes;
   readonly logger: Logger;
-  /** The incarnation changed: uses registered under the old one must be registered anew before anything is sent. */
-  readonly onRenewed: () => Promise<void>;
+  /**
+   * The incarnation changed: uses registered under the old one must be registered anew before anything is sent. `republish`:
+   * the store was replaced so soon after this node's last beat that what it uses can only be missing because it was lost.
+   */
+  readonly onRenewed: (republish: boolean) => Promise<void>;
   /** The store is another one than before: it came back empty, or a replica took over. */
   readonly onStoreReplaced: () => void;
+  /** No node of these machines lives any more, as far as this one can judge. */
+  readonly onHostsSilent: (hosts: readonly string[]) => void;
 }
+
+/** An address that was freed is not given to another app within a minute: what was used so recently is still itself. */
+const republishLimitMs = 55_000;
 
 /**
  * This node's liveness in the CMDB, and its judgement of the others. Beats in the background; an unreachable store is
@@ -37,10 +45,13 @@ export class NodeSession {
   #beats = 0;
   #lastTickAt: number;
   #identity: string | undefined;
+  /** Machines with a live session as of the last beat after which this node might judge; this one is always among them. */
+  #liveHosts: ReadonlySet<string> | undefined;
   /** Since when the same store has answered without a gap; undefined while it does not. */
   #steadySince: number | undefined;
   #outage: string | undefined = 'not yet reached';
   #replacedAt = -Infinity;
+  #answeredAt = -Infinity;
   #timer: Timer | undefined;
   #beating: Promise<void> | undefined;
   #stopped = false;
@@ -81,10 +92,30 @@ export class NodeSession {
     return this.#liveness.firstOf(host, clock.monotonic(), this.mayJudge) === this.#incarnation;
   }
 
+  /** Whether a node of that machine may live: false only where this one may judge and sees none. */
+  isHostLive(host: string): boolean {
+    if (host === this.#options.host || !this.mayJudge) return true;
+    return this.#liveness.liveHosts(this.#options.clock.monotonic()).has(host);
+  }
+
+  /** Whether a node of that machine was seen to beat after a moment, in monotonic milliseconds. */
+  hasHostBeatenSince(host: string, moment: number): boolean {
+    return this.#liveness.lastBeatOf(host) > moment;
+  }
+
   /** For one TTL after the store was replaced, what it does not know may still come: not a 404, not an orphan. */
   get storeIsComplete(): boolean {
     const { clock, timing } = this.#options;
     return clock.monotonic() - this.#replacedAt >= timing.ttlMs;
+  }
+
+  /** Resolves when the store is complete: nothing is booted before, for an instance may be there that is not written yet. */
+  async complete(): Promise<void> {
+    const { clock, timing } = this.#options;
+    while (!this.storeIsComplete) {
+      const leftMs = this.#replacedAt + timing.ttlMs - clock.monotonic();
+      await new Promise<void>((resolve) => clock.after(leftMs, resolve));
+    }
   }
 
   /**
@@ -198,17 +229,29 @@ export class NodeSession {
       this.#replacedAt = now;
       this.#liveness.forget();
     }
+    const gapMs = now - this.#answeredAt;
+    this.#answeredAt = now;
     this.#identity = beat.identity;
     this.#steadySince ??= now;
     this.#liveness.observe(beat.sessions, now, askedAt);
+    this.#watchHosts(now);
     if (beat.revoked && !replaced) this.#renew('another node revoked it');
     if (replaced) {
-      this.#renew('the store was replaced');
+      this.#renew('the store was replaced', gapMs < timing.outageGraceMs && gapMs < republishLimitMs);
       this.#options.onStoreReplaced();
     }
   }
 
-  #renew(why: string): void {
+  #watchHosts(now: number): void {
+    if (!this.mayJudge) return;
+    const { host, onHostsSilent } = this.#options;
+    const before = this.#liveHosts ?? new Set();
+    this.#liveHosts = this.#liveness.liveHosts(now);
+    const silent = [...before].filter((known) => known !== host && !this.#liveHosts?.has(known));
+    if (silent.length > 0) onHostsSilent(silent);
+  }
+
+  #renew(why: string, republish = false): void {
     const old = this.#incarnation;
     this.#options.logger.warn({ why }, 'this session lapsed; registering anew');
     this.#incarnation = this.#newIncarnation();
@@ -218,7 +261,7 @@ export class NodeSession {
     this.#lastTickAt = this.#options.clock.monotonic();
     void this.beat();
     this.#renewing += 1;
-    void this.#options.onRenewed().finally(() => {
+    void this.#options.onRenewed(republish).finally(() => {
       this.#renewing -= 1;
     });
   }

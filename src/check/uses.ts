@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../model/clock.js';
-import { findInstance } from '../model/deployment.js';
+import { adopt, findInstance } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
 import { quietUser, registerUser, releaseUser, renewUser } from '../model/users.js';
 import { fairShare } from './fair-share.js';
@@ -33,6 +33,7 @@ export class Uses implements UseOwner {
   readonly #opening = new Map<string, Promise<Use | undefined>>();
   readonly #draining = new Set<Use>();
   readonly #handingOver = new Set<Use>();
+  #renewing: Promise<unknown> = Promise.resolve();
   #stopped = false;
   /** The last write about each instance; the next one waits for it, so that they land in the order they were meant. */
   readonly #writes = new Map<string, Promise<unknown>>();
@@ -71,14 +72,21 @@ export class Uses implements UseOwner {
   }
 
   /**
-   * Registers all uses under the session's new incarnation, those in flight first; until then nothing new is sent.
-   * Resolves when none stands under an old one any more. Never throws.
+   * Registers all uses under the session's new incarnation, those in flight first; until then nothing new is sent. A store
+   * that lost the instances gets them back with `republish`, else a use whose instance is gone ends. Resolves when none
+   * stands under an old incarnation any more. Never throws.
    */
-  async renew(): Promise<void> {
+  async renew(republish = false): Promise<void> {
     const uses = this.#all();
     for (const use of uses) use.closed = true;
     uses.sort((a, b) => b.inflight - a.inflight);
-    await Promise.all(uses.map((use) => this.#renewOne(use)));
+    this.#renewing = Promise.all(uses.map((use) => this.#renewOne(use, republish)));
+    await this.#renewing;
+  }
+
+  /** Resolves when no use is being registered anew. */
+  async renewed(): Promise<void> {
+    await this.#renewing;
   }
 
   /** Releases everything once nothing is under way; past `deadlineMs` it is broken off. */
@@ -152,10 +160,11 @@ export class Uses implements UseOwner {
     void this.#write(app, instanceId, this.#withoutMe(app, instanceId, 0));
   }
 
-  async #renewOne(use: Use): Promise<void> {
+  async #renewOne(use: Use, republish: boolean): Promise<void> {
     const { logger } = this.#options;
+    const lost = republish ? findInstance(use.local.deployment, use.instanceId) : undefined;
     try {
-      const instance = await this.#inOrder(use.instanceId, () => this.#renewUser(use));
+      const instance = await this.#inOrder(use.instanceId, () => this.#renewUser(use, lost));
       // Renewed once more meanwhile: that renewal goes on with it.
       if (!isCurrent(use) || instance === 'renewed again') return;
       if (!instance) return this.#end(use, 'instance_gone');
@@ -172,13 +181,15 @@ export class Uses implements UseOwner {
   }
 
   /** The instance as it stands with this session's present name as its user; undefined where it cannot be used any more. */
-  async #renewUser(use: Use): Promise<Instance | 'renewed again' | undefined> {
+  async #renewUser(use: Use, lost: Instance | undefined): Promise<Instance | 'renewed again' | undefined> {
     const { apps, clock, session } = this.#options;
     const { local, instanceId } = use;
     const me = await session.ensureRegistered();
-    const deployment = await apps.update(local.name, (current) =>
-      isCurrent(use) ? renewUser(current, instanceId, (user) => session.isFormer(user), me, clock.now()) : current,
-    );
+    const deployment = await apps.update(local.name, (current) => {
+      if (!isCurrent(use)) return current;
+      const whole = lost?.state === 'ready' ? adopt(current, { ...lost, users: {} }) : current;
+      return renewUser(whole, instanceId, (user) => session.isFormer(user), me, clock.now());
+    });
     if (me !== this.#me) return 'renewed again';
     const instance = findInstance(deployment, instanceId);
     return instance?.users[me] ? instance : undefined;

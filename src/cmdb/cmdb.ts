@@ -69,7 +69,9 @@ export type UnreadableReport = (record: string, problem: string) => void;
 /**
  * The store that dispatchers share: versioned documents with compare-and-set, a resumable change log, a schedule and
  * sessions. Every call has a time limit of 2 s; what cannot be carried out throws a RequestError `cmdb_unavailable`, and a
- * write whose outcome is unknown is read back until it is known before the call returns, for 10 s at most.
+ * write whose outcome is unknown is read back until it is known before the call returns, for 10 s at most. After a
+ * connection was lost the store may be another one: once `beat` was called on this handle, everything but `beat` and
+ * `changes` waits for the next one, within the limit, so that its identity is known before anything is believed of it.
  *
  * Names, domains and incarnations are keys of 1 to 255 bytes without control characters: what writes another one throws a
  * RangeError and changes nothing, what looks for one finds nothing. A record that cannot be read is reported and skipped.

@@ -208,6 +208,11 @@ export function confirmGone(deployment: Deployment, id: string): Deployment {
   return without(deployment, id);
 }
 
+/** The machine that held it is lost, and the container with it, or out of everybody's reach. */
+export function lostWithHost(deployment: Deployment, id: string): Deployment {
+  return without(deployment, id);
+}
+
 /** A claimed boot was refused by the runtime, which left nothing: frees the claim and notes the failure. */
 export function bootRefused(deployment: Deployment, id: string, failure: BootFailure, now: number): Deployment {
   const instance = findInstance(deployment, id);

@@ -87,6 +87,11 @@ export class Metrics {
     'Instances ended, by runtime and reason.',
     ['runtime', 'reason'],
   );
+  readonly #lost = this.#counter(
+    'fastcontainer_lost_instances_total',
+    'Instances given up because their host has no live node and does not answer, by runtime.',
+    ['runtime'],
+  );
   readonly #queue = new Gauge({
     name: 'fastcontainer_queue_length',
     help: 'Requests that wait for a boot or a free place, by app.',
@@ -156,6 +161,11 @@ export class Metrics {
 
   terminated(runtime: RuntimeName, reason: EndReason): void {
     this.#terminations.inc({ runtime, reason });
+  }
+
+  /** An instance was given up with its host. */
+  lostInstance(runtime: RuntimeName): void {
+    this.#lost.inc({ runtime });
   }
 
   queueChanged(app: string, length: number): void {

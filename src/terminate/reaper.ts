@@ -7,6 +7,7 @@ import type { Clock, Timer } from '../model/clock.js';
 import { type Deployment, findInstance } from '../model/deployment.js';
 import type { EndReason } from '../model/instance.js';
 import { nextUpkeep, type Upkeep } from '../model/upkeep.js';
+import type { LostInstances } from './lost-instances.js';
 import { reap } from './reap-policy.js';
 import type { Terminator } from './terminator.js';
 
@@ -15,6 +16,7 @@ export interface ReaperOptions {
   readonly apps: LocalApps;
   readonly session: NodeSession;
   readonly terminator: Terminator;
+  readonly lost: Pick<LostInstances, 'remove'>;
   readonly host: string;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -60,6 +62,7 @@ export class Reaper {
     try {
       const record = await cmdb.find({ app });
       if (!record) return;
+      await this.#options.lost.remove(record.deployment);
       const isEmpty = record.deployment.instances.length === 0;
       this.#keepUp(record, isEmpty ? record.deployment : await this.#reap(record));
     } catch (error) {

@@ -29,6 +29,9 @@ export interface ReconcilerOptions {
 /** Grace of a container whose app is unknown. */
 const strayStopTimeoutMs = 10_000;
 
+/** Apps that are looked at beside each other. */
+const looksAtOnce = 50;
+
 /**
  * Brings CMDB and runtimes together again: after a restart, a crash between two writes, a store that lost some. Of the
  * nodes on a machine one does it at a time.
@@ -82,11 +85,17 @@ export class Reconciler {
   /** Settles what dead sessions left in the CMDB (uses, claims, terminations), and boots what scale.min wants. Throws where the store is away. */
   async recover(): Promise<void> {
     const { cmdb, session, reaper, clock } = this.#options;
+    const looking = new Set<Promise<void>>();
     for await (const record of cmdb.list('active')) {
       const { app, removed, deployment } = record;
       const lacks = !removed && nextUpkeep(deployment, app, clock.now())?.kind === 'fill';
-      if (lacks || deployment.instances.some((instance) => leftBehind(instance, session))) await reaper.look(app.name);
+      if (!lacks && !deployment.instances.some((instance) => leftBehind(instance, session))) continue;
+      // A machine that is lost lets each look wait for its attempt to connect.
+      const look = reaper.look(app.name).finally(() => looking.delete(look));
+      looking.add(look);
+      if (looking.size >= looksAtOnce) await Promise.race(looking);
     }
+    await Promise.all(looking);
   }
 
   /** One comparison of the CMDB with every runtime. Never throws; a failed listing changes nothing. */
@@ -182,6 +191,7 @@ export class Reconciler {
 }
 
 function leftBehind(instance: Instance, session: NodeSession): boolean {
+  if (!session.isHostLive(instance.host)) return true;
   const sessions = [...Object.keys(instance.users), ...(instance.owner === undefined ? [] : [instance.owner])];
   return sessions.some((incarnation) => session.verdict(incarnation) !== 'alive');
 }

@@ -33,6 +33,7 @@ function setUp() {
     randomBytes,
     logger: pino({ level: 'silent' }),
     onRenewed: async () => void renewed.push(session.incarnation),
+    onHostsSilent: () => {},
     onStoreReplaced: () => void (replaced += 1),
   });
   return { clock, store, session, renewed, replaced: () => replaced };

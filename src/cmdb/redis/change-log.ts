@@ -53,7 +53,7 @@ export class ChangeLog {
     const { link, key, nonceKey, length } = this.#options;
     const from = position === undefined ? undefined : parse(position);
     const id = from?.id ?? beginning;
-    const [, nonce, newest, there, count] = (await link.all([
+    const [, nonce, newest, there, count] = (await link.ofAnyStore([
       ['set', nonceKey, newNonce(), 'NX'],
       ['get', nonceKey],
       ['xrevrange', key, '+', '-', 'COUNT', 1],

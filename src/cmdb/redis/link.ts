@@ -2,6 +2,7 @@ import { Cluster } from 'ioredis';
 import type { Logger } from 'pino';
 import { RequestError } from '../../model/errors.js';
 import type { RedisClient } from './connect.js';
+import { IdentityGate } from './identity-gate.js';
 import { withScripts } from './scripts.js';
 
 /** A command by name with its arguments. */
@@ -14,6 +15,8 @@ export class Link {
   readonly #client: RedisClient;
   readonly #timeLimitMs: number;
   readonly isCluster: boolean;
+  /** Of a cluster, which no single connection stands for, it is always open. */
+  readonly identity = new IdentityGate();
   #lost = false;
   #lastError: Error | undefined;
   isClosed = false;
@@ -26,6 +29,7 @@ export class Link {
     // Without a listener an error event would end the process; the state is logged when it changes, not per attempt.
     client.on('error', (error: Error) => (this.#lastError = error));
     client.on('close', () => {
+      if (!this.isCluster) this.identity.lost();
       if (this.#lost || this.isClosed) return;
       this.#lost = true;
       logger.warn({ err: this.#lastError }, 'no connection to Redis; trying again');
@@ -41,15 +45,33 @@ export class Link {
     return (await this.all([command]))[0];
   }
 
-  /** In one round trip where the keys may lie in different slots only on a cluster: there one by one, in order. */
+  /**
+   * In one round trip where the keys may lie in different slots only on a cluster: there one by one, in order. Waits until
+   * it is known which store answers.
+   */
   async all(commands: readonly Command[]): Promise<unknown[]> {
     if (commands.length === 0) return [];
+    await this.#ready();
+    await this.identity.pass(this.#timeLimitMs).catch((error: unknown) => {
+      throw unavailable(error);
+    });
+    return this.ofAnyStore(commands);
+  }
+
+  /** Like `all`, for what tells stores apart. */
+  async ofAnyStore(commands: readonly Command[]): Promise<unknown[]> {
     await this.#ready();
     try {
       return this.isCluster ? await this.#oneByOne(commands) : await this.#pipeline(commands);
     } catch (error) {
       throw unavailable(error);
     }
+  }
+
+  /** Waits for a connection; names it. */
+  async connected(): Promise<number> {
+    await this.#ready();
+    return this.identity.connection;
   }
 
   /** The values of keys that may lie anywhere. */

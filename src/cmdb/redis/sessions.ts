@@ -28,12 +28,15 @@ export class Sessions {
   async beat(session: Session, revoke: readonly string[]): Promise<Beat> {
     const { link, keys, records } = this.#options;
     const first = session.beats === 0 ? '1' : '0';
+    const connection = await link.connected();
     const run = await this.#run();
-    const [, nonce, answer] = await link.all([
+    const [, nonce, answer] = await link.ofAnyStore([
       ['set', keys.nonce, newNonce(), 'NX'],
       ['get', keys.nonce],
       ['fcBeat', keys.sessions, session.incarnation, encodeSession(session), first, ...revoke],
     ]);
+    // Whoever waits for it goes on after the caller has seen it.
+    setImmediate(() => link.identity.told(connection));
     const [revoked, flat] = answer as [number, string[]];
     const sessions: Session[] = [];
     for (let index = 0; index < flat.length; index += 2) {
@@ -49,7 +52,7 @@ export class Sessions {
     if (!this.#mayAskServer) return '';
     const { link, logger } = this.#options;
     try {
-      return /run_id:(\w+)/.exec(String(await link.one(['info', 'server'])))?.[1] ?? '';
+      return /run_id:(\w+)/.exec(String((await link.ofAnyStore([['info', 'server']]))[0]))?.[1] ?? '';
     } catch (error) {
       if (!(error instanceof Error) || !/NOPERM|unknown command/i.test(String(error.cause))) throw error;
       this.#mayAskServer = false;

@@ -126,3 +126,43 @@ t.test('a user with the documented rights only can do everything', async (t) => 
   t.equal(await cmdb.find({ app: 'shop' }), undefined);
   await cmdb.beat(session('a', 2), ['a']);
 });
+
+t.test('nothing is believed of a store that came back before a beat has told which one it is', async (t) => {
+  const redis = await startRedis(t);
+  if (!redis) return;
+  const cmdb = open(t, redis.url);
+  await cmdb.apply({ put: [testApp()], remove: [] });
+  const before = await cmdb.beat(session('a'));
+  const { position } = await cmdb.changes(undefined, AbortSignal.timeout(5_000));
+  await redis.restart();
+  t.match(
+    await eventually(() => cmdb.changes(position, AbortSignal.timeout(5_000))),
+    { lost: true },
+    'is told at once',
+  );
+  const happened: string[] = [];
+  const found = cmdb.find({ app: 'shop' }).then((record) => {
+    happened.push('found');
+    return record;
+  });
+  // Held back as long as it may be: the beat comes after a read that has been answered.
+  await cmdb.changes(undefined, AbortSignal.timeout(5_000));
+  happened.push('about to beat');
+  const after = await cmdb.beat(session('a'));
+  happened.push('knows the store');
+  t.equal(await found, undefined);
+  t.same(happened, ['about to beat', 'knows the store', 'found']);
+  t.not(after.identity, before.identity);
+});
+
+t.test('a store of which no beat tells is refused after a connection was lost', async (t) => {
+  const redis = await startRedis(t);
+  if (!redis) return;
+  const cmdb = open(t, redis.url, { timeLimitMs: 200 });
+  await eventually(() => cmdb.beat(session('a')));
+  await redis.restart();
+  await eventually(() => cmdb.changes(undefined, AbortSignal.timeout(5_000)));
+  await t.rejects(cmdb.find({ app: 'shop' }), { code: 'cmdb_unavailable' });
+  await cmdb.beat(session('a'));
+  t.equal(await cmdb.find({ app: 'shop' }), undefined);
+});

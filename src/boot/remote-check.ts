@@ -1,0 +1,49 @@
+import type { LocalApps } from '../check/local-apps.js';
+import type { Seat } from '../check/seat.js';
+import type { NodeSession } from '../check/session.js';
+import type { Clock } from '../model/clock.js';
+import { type Deployment, findInstance } from '../model/deployment.js';
+import { takesConnection } from './connection-attempt.js';
+import type { Probe } from './readiness.js';
+
+export interface RemoteCheckOptions {
+  readonly apps: LocalApps;
+  readonly session: Pick<NodeSession, 'outage' | 'isHostLive' | 'hasHostBeatenSince'>;
+  readonly probe: Probe;
+  readonly clock: Clock;
+  /** Removes what is lost with its machine. */
+  readonly removeLost: (deployment: Deployment) => Promise<void>;
+  /** Longest time until a machine that is silent is known to be: the session's TTL, two seconds, and a beat. */
+  readonly limitMs: number;
+}
+
+const pauseMs = 100;
+
+/**
+ * What became of an instance of another machine that refused a connection. Its container cannot be looked at from here: its
+ * own nodes see it end and remove it. Where none of them lives it is lost with its machine, which takes as long to tell as
+ * a session lives; whoever can wait is served by the next instance then, and not refused.
+ */
+export class RemoteCheck {
+  readonly #options: RemoteCheckOptions;
+
+  constructor(options: RemoteCheckOptions) {
+    this.#options = options;
+  }
+
+  /** False where it is in the CMDB no more. True where it answers again, or its machine's nodes live and leave it there. */
+  async isAlive({ app, instanceId, address }: Seat): Promise<boolean> {
+    const { session, probe, clock, limitMs, removeLost } = this.#options;
+    const from = clock.monotonic();
+    while (clock.monotonic() - from < limitMs && session.outage === undefined) {
+      const deployment = this.#options.apps.get(app.name)?.deployment;
+      const instance = deployment && findInstance(deployment, instanceId);
+      if (!deployment || !instance) return false;
+      if (await takesConnection(address, probe, clock)) return true;
+      if (session.hasHostBeatenSince(instance.host, from)) return true;
+      if (!session.isHostLive(instance.host)) await removeLost(deployment);
+      await new Promise<void>((resolve) => clock.after(pauseMs, resolve));
+    }
+    return true;
+  }
+}

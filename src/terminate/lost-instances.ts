@@ -1,0 +1,79 @@
+import type { Logger } from 'pino';
+import { takesConnection } from '../boot/connection-attempt.js';
+import type { Probe } from '../boot/readiness.js';
+import type { LocalApps } from '../check/local-apps.js';
+import type { NodeSession } from '../check/session.js';
+import type { Uses } from '../check/uses.js';
+import type { Clock } from '../model/clock.js';
+import { type Deployment, findInstance } from '../model/deployment.js';
+import type { Instance } from '../model/instance.js';
+import { type LostView, maybeLost, removeLost } from './lost-policy.js';
+
+export interface LostInstancesOptions {
+  readonly apps: LocalApps;
+  readonly uses: Uses;
+  readonly session: NodeSession;
+  readonly probe: Probe;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly onLost: (instance: Instance) => void;
+}
+
+/**
+ * Removes the instances of a machine that is lost: without a live node, and not answering. So that the next request boots
+ * elsewhere. Should the machine come back with them, its nodes find them as containers that the CMDB does not know.
+ */
+export class LostInstances {
+  readonly #options: LostInstancesOptions;
+
+  constructor(options: LostInstancesOptions) {
+    this.#options = options;
+  }
+
+  /** Looks at one app. Costs nothing while every machine lives; throws where the store is away. */
+  async remove(deployment: Deployment): Promise<void> {
+    const { app } = deployment;
+    const suspects = maybeLost(deployment, this.#view);
+    if (suspects.length === 0) return;
+    const answers = await Promise.all(suspects.map((instance) => this.#answers(instance)));
+    const silent = suspects.filter((_, index) => answers[index] === false);
+    if (silent.length > 0) await this.#remove(app, new Set(silent.map(({ id }) => id)));
+  }
+
+  get #view(): LostView {
+    const { session, clock } = this.#options;
+    return {
+      now: clock.now(),
+      me: session.incarnation,
+      verdict: (user) => session.verdict(user),
+      isHostLive: (host) => session.isHostLive(host),
+    };
+  }
+
+  async #remove(app: string, ids: ReadonlySet<string>): Promise<void> {
+    const { apps, uses, logger, onLost } = this.#options;
+    const local = apps.get(app);
+    // What this node has under way there waits for nobody.
+    for (const id of ids) if (local) uses.end(local, id, 'instance_gone');
+    let before: Deployment | undefined;
+    const after = await apps.update(app, (current) => {
+      before = current;
+      return removeLost(current, ids, this.#view);
+    });
+    for (const id of ids) {
+      const lost = before && findInstance(before, id);
+      if (!lost || findInstance(after, id)) continue;
+      logger.warn(
+        { app, instance: id, host: lost.host, address: lost.address, state: lost.state },
+        'the host of the instance has no live node and does not answer: the instance is given up, the next request boots elsewhere',
+      );
+      onLost(lost);
+    }
+  }
+
+  /** A claim has no address to ask at: nobody carries it out any more. */
+  async #answers({ address }: Instance): Promise<boolean> {
+    const { probe, clock } = this.#options;
+    return address !== undefined && takesConnection(address, probe, clock);
+  }
+}

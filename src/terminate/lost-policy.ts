@@ -1,0 +1,38 @@
+import type { Verdict } from '../check/liveness.js';
+import { type Deployment, findInstance, lostWithHost } from '../model/deployment.js';
+import type { Instance } from '../model/instance.js';
+import { releaseUser } from '../model/users.js';
+
+export interface LostView {
+  readonly now: number;
+  /** This node's session. */
+  readonly me: string;
+  readonly verdict: (session: string) => Verdict;
+  /** False where no node of that machine lives. */
+  readonly isHostLive: (host: string) => boolean;
+}
+
+/**
+ * Instances that are lost should they not answer a connection attempt of this node: no node of their machine lives, so that
+ * nobody can ask its runtime, and no live node but this one uses them.
+ */
+export function maybeLost({ instances }: Deployment, view: LostView): readonly Instance[] {
+  return instances.filter((instance) => isOutOfReach(instance, view));
+}
+
+/** Removes those that did not answer, unless a live node took one up meanwhile; this node's own use of it goes in any case. */
+export function removeLost(deployment: Deployment, ids: ReadonlySet<string>, view: LostView): Deployment {
+  return [...ids].reduce((next, id) => {
+    const instance = findInstance(next, id);
+    if (!instance) return next;
+    if (isOutOfReach(instance, view)) return lostWithHost(next, id);
+    return releaseUser(next, id, view.me, view.now);
+  }, deployment);
+}
+
+function isOutOfReach({ host, users, owner }: Instance, { me, verdict, isHostLive }: LostView): boolean {
+  if (isHostLive(host)) return false;
+  const others = [...Object.keys(users), ...(owner === undefined ? [] : [owner])].filter((session) => session !== me);
+  // One that nobody has seen yet may have registered just now.
+  return others.every((session) => verdict(session) === 'silent' || verdict(session) === 'gone');
+}
