@@ -53,6 +53,11 @@ export class Use {
     return this.#seats.size;
   }
 
+  /** Whether it stands: an ended or released one may have been followed by another of the same instance. */
+  get isCurrent(): boolean {
+    return this.local.uses.get(this.instanceId) === this;
+  }
+
   /** Whether only connections hold it on which nothing has to flow. */
   get onlyTraffic(): boolean {
     return this.#seats.size === this.#trafficOnly;

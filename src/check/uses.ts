@@ -4,11 +4,13 @@ import { adopt, findInstance } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
 import { quietUser, registerUser, releaseUser, renewUser } from '../model/users.js';
 import { fairShare } from './fair-share.js';
+import { idleLimitMs, watchIdle } from './idle-watch.js';
 import type { LocalApp } from './local-app.js';
 import type { LocalApps } from './local-apps.js';
 import type { CutReason } from './seat.js';
 import type { NodeSession } from './session.js';
 import { Use, type UseOwner } from './use.js';
+import { type UseChange, UseWrites } from './use-writes.js';
 
 export interface UsesOptions {
   readonly apps: LocalApps;
@@ -21,11 +23,8 @@ export interface UsesOptions {
   readonly onEnded: (instanceId: string) => void;
 }
 
-/** A use that sent nothing for this long, or for half the idle TTL where that is shorter, is released. */
-const releaseAfterMs = 60_000;
-const retryWriteMs = 3_000;
-
-type UseChange = (deployment: LocalApp['deployment'], now: number) => LocalApp['deployment'];
+/** While the store is away, a hand-over is tried again this often. */
+const retryHandOverMs = 3_000;
 
 /** This node's uses of instances: registered with one update, released lazily with the true time of last activity. */
 export class Uses implements UseOwner {
@@ -35,11 +34,11 @@ export class Uses implements UseOwner {
   readonly #handingOver = new Set<Use>();
   #renewing: Promise<unknown> = Promise.resolve();
   #stopped = false;
-  /** The last write about each instance; the next one waits for it, so that they land in the order they were meant. */
-  readonly #writes = new Map<string, Promise<unknown>>();
+  readonly #writes: UseWrites;
 
   constructor(options: UsesOptions) {
     this.#options = options;
+    this.#writes = new UseWrites(options);
     options.apps.onRecord((local) => this.#followRecord(local));
   }
 
@@ -92,9 +91,10 @@ export class Uses implements UseOwner {
   /** Releases everything once nothing is under way; past `deadlineMs` it is broken off. */
   async releaseAll(deadlineMs: number): Promise<void> {
     this.#stopped = true;
+    this.#writes.stop();
     await Promise.all(this.#all().map((use) => this.#drain(use, deadlineMs)));
     // A release that was under way already is of no use any more, but it has to be written as well.
-    await Promise.allSettled(this.#writes.values());
+    await this.#writes.settled();
   }
 
   /** What is under way here to each instance that this node uses, by instance id. */
@@ -123,9 +123,9 @@ export class Uses implements UseOwner {
   }
 
   wokeUp(use: Use): void {
-    void this.#write(use.local.name, use.instanceId, (deployment, now) => {
+    void this.#writes.write(use.local.name, use.instanceId, (deployment, now) => {
       // Tried again after an outage, it may come after what made it void: the use quiet again, or released.
-      if (use.quiet || !isCurrent(use)) return deployment;
+      if (use.quiet || !use.isCurrent) return deployment;
       return registerUser(deployment, use.instanceId, this.#me, now);
     });
   }
@@ -142,7 +142,7 @@ export class Uses implements UseOwner {
     const { apps, clock, session } = this.#options;
     local.pins += 1;
     try {
-      return await this.#inOrder(instanceId, async () => {
+      return await this.#writes.inOrder(instanceId, async () => {
         const me = await session.ensureRegistered();
         await apps.update(local.name, (deployment) => registerUser(deployment, instanceId, me, clock.now()));
         return this.takeUp(local, instanceId) ?? this.#disown(local.name, instanceId);
@@ -157,16 +157,16 @@ export class Uses implements UseOwner {
 
   /** An attempt whose outcome is unknown may have registered this node all the same: what it does not use it does not hold. */
   #disown(app: string, instanceId: string): undefined {
-    void this.#write(app, instanceId, this.#withoutMe(app, instanceId, 0));
+    void this.#writes.write(app, instanceId, this.#withoutMe(app, instanceId, 0));
   }
 
   async #renewOne(use: Use, republish: boolean): Promise<void> {
     const { logger } = this.#options;
     const lost = republish ? findInstance(use.local.deployment, use.instanceId) : undefined;
     try {
-      const instance = await this.#inOrder(use.instanceId, () => this.#renewUser(use, lost));
+      const instance = await this.#writes.inOrder(use.instanceId, () => this.#renewUser(use, lost));
       // Renewed once more meanwhile: that renewal goes on with it.
-      if (!isCurrent(use) || instance === 'renewed again') return;
+      if (!use.isCurrent || instance === 'renewed again') return;
       if (!instance) return this.#end(use, 'instance_gone');
       if (instance.state !== 'ready' || this.#draining.has(use)) return;
       use.closed = false;
@@ -186,7 +186,7 @@ export class Uses implements UseOwner {
     const { local, instanceId } = use;
     const me = await session.ensureRegistered();
     const deployment = await apps.update(local.name, (current) => {
-      if (!isCurrent(use)) return current;
+      if (!use.isCurrent) return current;
       const whole = lost?.state === 'ready' ? adopt(current, { ...lost, users: {} }) : current;
       return renewUser(whole, instanceId, (user) => session.isFormer(user), me, clock.now());
     });
@@ -226,7 +226,7 @@ export class Uses implements UseOwner {
     for (;;) {
       const next = use.closed || this.#stopped ? undefined : unusedInstance(use.local);
       if (next === undefined || (await this.#takeUpOrOpen(use.local, next))) break;
-      await new Promise<void>((resolve) => this.#options.clock.after(retryWriteMs, resolve));
+      await new Promise<void>((resolve) => this.#options.clock.after(retryHandOverMs, resolve));
     }
     this.#handingOver.delete(use);
     await this.#drain(use, use.local.app.drainTimeoutMs);
@@ -257,7 +257,7 @@ export class Uses implements UseOwner {
   async #release(use: Use): Promise<void> {
     if (!this.#forget(use)) return;
     const { local, instanceId, lastActiveAt } = use;
-    await this.#write(local.name, instanceId, this.#withoutMe(local.name, instanceId, lastActiveAt));
+    await this.#writes.write(local.name, instanceId, this.#withoutMe(local.name, instanceId, lastActiveAt));
     this.#options.apps.letGo(local);
   }
 
@@ -294,20 +294,8 @@ export class Uses implements UseOwner {
     return true;
   }
 
-  /** One timer per use, armed again only when it fires or the idle TTL changed: activity itself costs nothing. */
   #watchIdle(use: Use): void {
-    const { clock } = this.#options;
-    const limitMs = idleLimitMs(use);
-    const isBusy = !use.onlyTraffic;
-    const leftMs = isBusy ? limitMs : limitMs - (clock.now() - use.lastActiveAt);
-    use.watch(
-      limitMs,
-      clock.after(Math.min(limitMs, Math.max(10, leftMs)), () => {
-        if (use.local.uses.get(use.instanceId) !== use) return;
-        if (!use.closed && use.onlyTraffic && clock.now() - use.lastActiveAt >= limitMs) this.#fallQuiet(use);
-        if (use.local.uses.get(use.instanceId) === use) this.#watchIdle(use);
-      }),
-    );
+    watchIdle(use, this.#options.clock, (quiet) => this.#fallQuiet(quiet));
   }
 
   #fallQuiet(use: Use): void {
@@ -318,37 +306,11 @@ export class Uses implements UseOwner {
     }
     if (use.quiet) return;
     use.quiet = true;
-    void this.#write(use.local.name, use.instanceId, (deployment) => {
-      if (!use.quiet || !isCurrent(use)) return deployment;
+    void this.#writes.write(use.local.name, use.instanceId, (deployment) => {
+      if (!use.quiet || !use.isCurrent) return deployment;
       return quietUser(deployment, use.instanceId, this.#me, use.lastActiveAt);
     });
   }
-
-  /** Writes in the order of the calls, and again until it is written: a use left behind would keep its instance for ever. */
-  async #write(app: string, instanceId: string, change: UseChange): Promise<void> {
-    const { apps, clock, logger } = this.#options;
-    try {
-      await this.#inOrder(instanceId, () => apps.update(app, (deployment) => change(deployment, clock.now())));
-    } catch (error) {
-      logger.debug({ err: error, app }, 'could not write the use of an instance; trying again');
-      if (!this.#stopped) clock.after(retryWriteMs, () => void this.#write(app, instanceId, change));
-    }
-  }
-
-  #inOrder<T>(instanceId: string, run: () => Promise<T>): Promise<T> {
-    const before = this.#writes.get(instanceId) ?? Promise.resolve();
-    const next = before.then(run, run);
-    this.#writes.set(instanceId, next);
-    const settled = () => {
-      if (this.#writes.get(instanceId) === next) this.#writes.delete(instanceId);
-    };
-    next.then(settled, settled);
-    return next;
-  }
-}
-
-function isCurrent(use: Use): boolean {
-  return use.local.uses.get(use.instanceId) === use;
 }
 
 /** The youngest ready instance that this node does not use. */
@@ -356,8 +318,4 @@ function unusedInstance({ deployment, uses }: LocalApp): string | undefined {
   return deployment.instances
     .filter(({ id, state }) => state === 'ready' && !uses.has(id))
     .toSorted((a, b) => (b.readyAt ?? 0) - (a.readyAt ?? 0))[0]?.id;
-}
-
-function idleLimitMs(use: Use): number {
-  return Math.min(releaseAfterMs, use.local.app.idleTtlMs / 2);
 }
