@@ -91,7 +91,8 @@ try {
 } finally {
   await end();
 }
-for (const complaint of complaintsIn(journals)) report.finding(complaint);
+for (const complaint of complaintsIn(journals, (at) => isHealing(at - performance.timeOrigin)))
+  report.finding(complaint);
 for (const fatal of log.fatal) report.finding(`a daemon said: ${fatal}`);
 const killed = new Set(kills.flatMap((kill) => (kill.kind === 'container' ? [] : kill.pids)));
 for (const { pid, why } of log.ended) if (!killed.has(pid)) report.finding(`worker ${pid} ended by itself: ${why}`);
@@ -174,10 +175,12 @@ async function judgeLater(error: unknown, trace: Trace, endedAt: number): Promis
 }
 
 function count(): void {
-  const now = performance.now();
-  const isHealing = redis.outages.some(({ empty, until = Infinity }) => empty && now < until + healMs);
-  if (isHealing) return;
+  if (isHealing(performance.now())) return;
   for (const crowd of overfull(census(run), soakApps)) report.finding(crowd);
+}
+
+function isHealing(at: number): boolean {
+  return redis.outages.some(({ from, empty, until = Infinity }) => empty && from <= at && at < until + healMs);
 }
 
 /** Without load everything has to come to rest: only the instances of `scale.min`, and nothing in flight anywhere. */

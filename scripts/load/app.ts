@@ -19,13 +19,14 @@ function note(line: string): void {
 function noteRequest({ method, headers }: IncomingMessage): void {
   const { host = '', 'x-trace': trace } = headers;
   if (trace !== undefined) note(`${method} ${String(trace)}`);
-  if (host.split('.')[0] !== FASTCONTAINER_APP) note(`! a request for ${host} reached ${FASTCONTAINER_INSTANCE}`);
+  if (host.split('.')[0] !== FASTCONTAINER_APP)
+    note(`! ${Date.now()} a request for ${host} reached ${FASTCONTAINER_INSTANCE}`);
 }
 
 if (ALONE !== undefined) {
   // A name that the kernel gives to one process at a time and takes back however it ends, which no file does.
   const lock = createLock().unref();
-  lock.on('error', () => note(`! ${FASTCONTAINER_INSTANCE} runs beside another instance`));
+  lock.on('error', () => note(`! ${Date.now()} ${FASTCONTAINER_INSTANCE} runs beside another instance`));
   lock.listen({ path: `\0fastcontainer-alone-${ALONE}` });
 }
 
