@@ -100,7 +100,7 @@ export class LocalApps {
       const record = await this.#cmdb.find({ app: local.name });
       // A write of this node came in between: what was read may be older than it.
       if (local.epoch !== epoch) continue;
-      this.#see(local, record ?? goneRecord(local));
+      this.#see(local, record?.removed === false ? record : goneRecord(local, record));
       return;
     }
   }
@@ -111,6 +111,8 @@ export class LocalApps {
   }
 }
 
-function goneRecord(local: LocalApp): AppRecord {
-  return { app: local.app, removed: true, deployment: { app: local.name, instances: [] }, version: '' };
+/** Its settings stay those last known: what stands in the store for an app that is gone may say nothing of them. */
+function goneRecord({ app, name }: LocalApp, record: AppRecord | undefined): AppRecord {
+  if (record) return { ...record, app };
+  return { app, removed: true, deployment: { app: name, instances: [] }, version: '' };
 }
