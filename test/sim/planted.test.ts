@@ -46,6 +46,8 @@ const plants: readonly {
   },
 ];
 
+t.setTimeout(3_600_000);
+
 for (const { bug, plant, found, scriptOf } of plants) {
   t.test(`it finds ${bug}`, { timeout: 0 }, async (t) => {
     const finding = await explore(1, 3_000, { plant }, scriptOf);

@@ -133,6 +133,8 @@ const replays: readonly (Omit<Script, 'seed'> & { readonly was: string })[] = [
 
 const orders = 20;
 
+t.setTimeout(3_600_000);
+
 for (const { was, ...script } of replays) {
   t.test(`no more: ${was}`, { timeout: 0 }, async (t) => {
     for (let order = 0; order < orders; order += 1) {
