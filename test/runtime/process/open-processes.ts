@@ -14,8 +14,8 @@ import { testApp } from '../../fixtures/app.js';
 
 export const webApp = [process.execPath, resolve('test/fixtures/apps/web.mjs')];
 
-/** Ten ports from here on are taken by no other test process that runs at the same time. */
-export const portsOfThisProcess = 10_000 + (process.pid % 900) * 10;
+/** Ten ports from here on are taken by no other test process that runs at the same time. fetch refuses 10080. */
+export const portsOfThisProcess = 11_000 + (process.pid % 900) * 10;
 
 export interface Processes {
   readonly stateDir: string;
