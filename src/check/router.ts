@@ -53,6 +53,8 @@ export class Router {
     this.#epoch += 1;
     this.#known.clear();
     this.#unknown.clear();
+    // What was asked before may be answered with what was true then: whoever comes now asks anew.
+    this.#looking.clear();
   }
 
   async #lookUp(host: string): Promise<LocalApp | undefined> {
@@ -73,7 +75,9 @@ export class Router {
     const asking = cmdb
       .find({ domain })
       .then((record) => record && apps.of(record))
-      .finally(() => this.#looking.delete(domain));
+      .finally(() => {
+        if (this.#looking.get(domain) === asking) this.#looking.delete(domain);
+      });
     this.#looking.set(domain, asking);
     return asking;
   }

@@ -58,7 +58,9 @@ export class AppSync {
     if (!wanted || this.#stopped) return;
     try {
       const identity = identityOf();
-      await applier.apply(wanted.apps, { force: wanted.force, ...(identity === undefined ? {} : { identity }) });
+      // What a store took before it is known which one it is may have gone with it, and nobody would notice.
+      if (identity === undefined) throw new Error('the CMDB has not told which store it is');
+      await applier.apply(wanted.apps, { force: wanted.force, identity });
       this.#failures = 0;
       if (this.#wanted === wanted) this.#wanted = undefined;
     } catch (error) {

@@ -67,3 +67,18 @@ t.test('while the store was just replaced an unknown domain is no 404, and is no
   for (let round = 0; round < 2; round += 1) await t.rejects(router.find('new.example'), { code: 'cmdb_unavailable' });
   t.equal(asked.length, 2);
 });
+
+t.test('who comes after a change asks anew, also where the same domain is being asked for', async (t) => {
+  const answers: ((found: AppRecord | undefined) => void)[] = [];
+  const find: Cmdb['find'] = () => new Promise((resolve) => answers.push(resolve));
+  const cmdb = { find } as Cmdb;
+  const router = new Router({ cmdb, apps: new LocalApps(cmdb), isComplete: () => true });
+  const before = router.find('shop.example');
+  router.forget();
+  const after = router.find('shop.example');
+  answers[0]?.(undefined);
+  await t.rejects(before, { code: 'unknown_domain' });
+  answers[1]?.(record);
+  t.equal((await after).name, 'shop');
+  t.equal((await router.find('shop.example')).name, 'shop', 'the old answer is not kept');
+});

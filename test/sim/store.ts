@@ -141,16 +141,19 @@ export class Store {
     return { identity, sessions: [...sessions.values()], revoked };
   }
 
+  /** A position names the store that it is of: in another one it says nothing. */
   changes(position: string | undefined): ChangeBatch {
-    const { log } = this.#data;
+    const { log, identity } = this.#data;
     const last = log.at(-1)?.id ?? 0;
-    if (position === undefined) return { position: String(last), changes: [], lost: false };
-    const from = Number(position);
+    const at = (id: number) => `${identity} ${id}`;
+    if (position === undefined) return { position: at(last), changes: [], lost: false };
+    const [store, id] = position.split(' ');
+    const from = Number(id);
     const first = log[0]?.id;
     const fellOff = first === undefined ? from !== 0 : from < first && (from !== 0 || log.length >= logLength);
-    if (fellOff || from > last) return { position: String(last), changes: [], lost: true };
-    const entries = log.filter(({ id }) => id > from);
-    return { position: String(entries.at(-1)?.id ?? from), changes: entries.map(({ change }) => change), lost: false };
+    if (store !== identity || fellOff || from > last) return { position: at(last), changes: [], lost: true };
+    const entries = log.filter((entry) => entry.id > from);
+    return { position: at(entries.at(-1)?.id ?? from), changes: entries.map(({ change }) => change), lost: false };
   }
 
   /** Calls `wake` once with the next change. Returns what takes it back. */
