@@ -165,8 +165,10 @@ export class Uses implements UseOwner {
     const lost = republish ? findInstance(use.local.deployment, use.instanceId) : undefined;
     try {
       const instance = await this.#writes.inOrder(use.instanceId, () => this.#renewUser(use, lost));
+      // Given up while it was registered.
+      if (!use.isCurrent) return this.#disown(use.local.name, use.instanceId);
       // Renewed once more meanwhile: that renewal goes on with it.
-      if (!use.isCurrent || instance === 'renewed again') return;
+      if (instance === 'renewed again') return;
       if (!instance) return this.#end(use, 'instance_gone');
       if (instance.state !== 'ready' || this.#draining.has(use)) return;
       use.closed = false;
@@ -282,6 +284,8 @@ export class Uses implements UseOwner {
   #end(use: Use, reason: CutReason): void {
     if (!this.#forget(use)) return;
     use.cut(reason);
+    // It may be there all the same: a store that came back without the app's record shows none of its instances.
+    this.#disown(use.local.name, use.instanceId);
     this.#options.apps.letGo(use.local);
   }
 

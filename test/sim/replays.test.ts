@@ -103,6 +103,19 @@ const replays: readonly (Omit<Script, 'seed'> & { readonly was: string })[] = [
     ],
   },
   {
+    was: 'a use that was given up while a renewal registered it held an instance for ever',
+    nodes: [node],
+    apps: [app, { ...app, max: 3, concurrency: 2, maxLifetimeMs: 12_000 }],
+    actions: [
+      { ...request, at: 1_000, app: 1 },
+      { at: 1_000, do: 'herd', app: 1, size: 1, holdMs: 0 },
+      { at: 2_000, do: 'store lossy', forMs: 13_000, probability: 0.5 },
+      { at: 8_000, do: 'store restarted', empty: true },
+      { at: 10_000, do: 'herd', app: 1, size: 1, holdMs: 0 },
+      { at: 11_000, do: 'new revision', app: 1 },
+    ],
+  },
+  {
     was: 'a container that never listened was adopted and asked for ever',
     nodes: [node],
     apps: [
