@@ -82,8 +82,12 @@ export class House {
       clock,
       randomBytes,
       logger,
-      onRenewed: (republish) => this.uses.renew(republish),
-      onStoreReplaced: options.onStoreReplaced,
+      onRenewed: (republish) => this.#renew(republish),
+      onStoreReplaced: () => {
+        // Its change log may go on where the other one's ended: then nothing tells what is different.
+        this.router.forget();
+        options.onStoreReplaced();
+      },
       onHostsSilent: (hosts) => void this.#onHostsSilent(hosts, logger),
     });
     this.apps = apps;
@@ -144,6 +148,12 @@ export class House {
       onInterrupted: () => void session.beat(),
     });
     this.dispatcher = this.#dispatcher(options);
+  }
+
+  /** Another store is read again when it has got back what is in use here: it would seem gone before. */
+  async #renew(republish: boolean): Promise<void> {
+    await this.uses.renew(republish);
+    if (republish) void this.apps.refreshAll().catch(() => {});
   }
 
   /** What the change log tells: domains may lead elsewhere, known apps are read again, changed ones looked at. */

@@ -116,6 +116,16 @@ const replays: readonly (Omit<Script, 'seed'> & { readonly was: string })[] = [
     ],
   },
   {
+    was: 'a domain that an emptied store did not know stayed unknown when a replica with it took over',
+    nodes: [node],
+    apps: [{ ...app, max: 2, idleTtlMs: 6_000 }],
+    actions: [
+      { at: 1_000, do: 'store failover', lagMs: 1_000 },
+      { at: 1_000, do: 'store restarted', empty: true },
+      { ...request, at: 1_000 },
+    ],
+  },
+  {
     was: 'a container that never listened was adopted and asked for ever',
     nodes: [node],
     apps: [
