@@ -1,9 +1,15 @@
 import { readFileSync, readlinkSync } from 'node:fs';
-import { open, readdir, readFile, readlink } from 'node:fs/promises';
+import { open, readdir, readFile } from 'node:fs/promises';
+import { setImmediate as turn } from 'node:timers/promises';
 
 /** State of a listening socket in /proc/net/tcp. */
 const listening = '0A';
 const filesAtOnce = 16;
+/** Of what the kernel answers at once: read in place it costs a tenth of what it takes through the thread pool. */
+const readsInATurn = 32;
+/** Bytes: a few lines of a table of sockets, and a page, of which the kernel gives no more. */
+const firstPiece = 512;
+const largestPiece = 4_096;
 
 /** What /proc/PID/stat says. Times are clock ticks since the machine booted. */
 export interface ProcessStat {
@@ -62,16 +68,8 @@ export function statOf(pid: number): ProcessStat | undefined {
 /** All running processes, without zombies. Reads a file per process; for rare use. */
 export async function allProcesses(): Promise<ProcessStat[]> {
   const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry)).map(Number);
-  const stats: ProcessStat[] = [];
-  for (let at = 0; at < pids.length; at += filesAtOnce) {
-    // The kernel answers this file at once: read in place it costs a tenth of what it takes through the thread pool.
-    for (const pid of pids.slice(at, at + filesAtOnce)) {
-      const stat = statOf(pid);
-      if (stat) stats.push(stat);
-    }
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  return stats;
+  const stats = await inTurns(pids, statOf);
+  return stats.filter((stat) => stat !== undefined);
 }
 
 /** Reads something of each process, few at a time: a file for each at once would use up the file descriptors. */
@@ -93,41 +91,88 @@ export async function hasInEnvironment(pid: number, entry: string): Promise<bool
 export async function socketInodes(pid: number): Promise<Set<string> | undefined> {
   try {
     const descriptors = await readdir(`/proc/${pid}/fd`);
-    const links = await Promise.all(descriptors.map((fd) => readlink(`/proc/${pid}/fd/${fd}`).catch(() => '')));
-    return new Set(links.flatMap((link) => /^socket:\[(\d+)\]$/.exec(link)?.[1] ?? []));
+    const inodes = await inTurns(descriptors, (fd) => socketInode(`/proc/${pid}/fd/${fd}`));
+    return new Set(inodes.filter((inode) => inode !== undefined));
   } catch {
     return undefined;
   }
 }
 
-/** Inodes of the TCP sockets that listen on a port; undefined where that cannot be read. */
-export async function listeningInodes(port: number): Promise<string[] | undefined> {
-  const tables = await Promise.all(['tcp', 'tcp6'].map((name) => readListening(`/proc/net/${name}`).catch(() => '')));
-  if (tables.every((table) => table === '')) return undefined;
+/**
+ * Inodes of the TCP sockets that listen on a port, as they are found: to learn that there are no more takes the kernel
+ * milliseconds, and whoever has found enough stops before. Throws an Error where that cannot be read.
+ */
+export async function* listeningInodes(port: number): AsyncGenerator<string> {
   const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
-  return tables.flatMap((table) =>
-    table.split('\n').flatMap((line) => {
+  for (const name of ['tcp', 'tcp6']) {
+    for await (const line of listeningLines(`/proc/net/${name}`)) {
+      if (!line.includes(suffix)) continue;
       const fields = line.trim().split(/\s+/);
-      return fields[1]?.endsWith(suffix) && fields[3] === listening && fields[9] ? [fields[9]] : [];
-    }),
-  );
+      if (fields[1]?.endsWith(suffix) && fields[9]) yield fields[9];
+    }
+  }
 }
 
-/** The beginning of a table of sockets: those that listen come first, and the connections after them may be many. */
-async function readListening(path: string): Promise<string> {
-  const file = await open(path);
+/** Children of a process, by the kernel's own lists; none where it keeps no such lists (CONFIG_PROC_CHILDREN). */
+export async function childrenOf(pid: number): Promise<number[]> {
+  const tasks = await readdir(`/proc/${pid}/task`).catch(() => []);
+  const lists = await inTurns(tasks, (task) => readNow(`/proc/${pid}/task/${task}/children`));
+  return lists.flatMap((list) => list.split(' ').filter(Boolean).map(Number));
+}
+
+/**
+ * The beginning of a table of sockets: those that listen come first, and the connections after them may be many. It is read in
+ * pieces that grow, for the kernel looks on for what fills a piece; no table is that of a machine without this protocol.
+ */
+async function* listeningLines(path: string): AsyncGenerator<string> {
+  const file = await open(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' && path.endsWith('6')) return undefined;
+    throw error;
+  });
+  if (!file) return;
   try {
-    let table = '';
-    for (;;) {
-      const { bytesRead, buffer } = await file.read(Buffer.alloc(16_384), 0, 16_384, null);
-      table += buffer.toString('latin1', 0, bytesRead);
-      const states = table.split('\n').map((line) => line.trim().split(/\s+/)[3]);
-      // The first line is the header; the last one may not have ended.
-      if (bytesRead === 0 || states.slice(1, -1).some((state) => state !== listening)) return table;
+    let rest = '';
+    let isHeader = true;
+    for (let size = firstPiece; ; size = Math.min(2 * size, largestPiece)) {
+      const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(size), 0, size, null);
+      if (bytesRead === 0) return;
+      const lines = (rest + buffer.toString('latin1', 0, bytesRead)).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) {
+        if (!isHeader && line.trim().split(/\s+/, 4)[3] !== listening) return;
+        if (!isHeader) yield line;
+        isHeader = false;
+      }
     }
   } finally {
     await file.close();
   }
+}
+
+function socketInode(link: string): string | undefined {
+  try {
+    return /^socket:\[(\d+)\]$/.exec(readlinkSync(link))?.[1];
+  } catch {
+    return undefined;
+  }
+}
+
+function readNow(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** Requests go on while much is read. */
+async function inTurns<T, R>(items: readonly T[], read: (item: T) => R): Promise<R[]> {
+  const results: R[] = [];
+  for (const item of items) {
+    results.push(read(item));
+    if (results.length % readsInATurn === 0) await turn();
+  }
+  return results;
 }
 
 /** The command name may contain anything, so fields count from its closing parenthesis: state is field 3. */

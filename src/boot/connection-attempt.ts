@@ -10,7 +10,7 @@ export async function takesConnection(address: Address, probe: Probe, clock: Clo
   const stop = new AbortController();
   const timer = clock.after(limitMs, () => stop.abort());
   try {
-    return await probe({ address, readiness: { tcp: true }, domain: '' }, stop.signal, () => {});
+    return await probe({ address, readiness: { tcp: true }, domain: '' }, stop.signal, async () => undefined);
   } catch {
     return false;
   } finally {

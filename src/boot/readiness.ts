@@ -5,10 +5,13 @@ import type { Clock } from '../model/clock.js';
 import type { Address } from '../model/instance.js';
 
 /**
- * Whether what listens at the address answers as `readiness` asks; one attempt, false where it fails or is aborted.
- * `onAccepted` is called as soon as something is known to listen there.
+ * Whether what listens at the address answers as `readiness` asks; one attempt, false where it fails or is aborted. May ask
+ * `isListening` as soon as something is known to listen there; what that rejects with, it rejects with as well.
  */
-export type Probe = (target: ProbeTarget, signal: AbortSignal, onAccepted: () => void) => Promise<boolean>;
+export type Probe = (target: ProbeTarget, signal: AbortSignal, isListening: IsListening) => Promise<boolean>;
+
+/** Whether the instance's own process listens there. Undefined: cannot tell. */
+export type IsListening = () => Promise<boolean | undefined>;
 
 export interface ProbeTarget {
   readonly address: Address;
@@ -19,18 +22,21 @@ export interface ProbeTarget {
 
 export interface ReadinessOptions extends ProbeTarget {
   readonly probe: Probe;
-  /** Whether the instance's own process listens there; asked once something does. Undefined: cannot tell. */
-  readonly isListening: () => Promise<boolean | undefined>;
+  /** Asked once something listens. */
+  readonly isListening: IsListening;
   readonly clock: Clock;
   readonly signal: AbortSignal;
 }
 
-const shortestPauseMs = 2;
+const shortestPauseMs = 1;
 const longestPauseMs = 50;
 /** An app is found ready late by no more than this part of the time it took, and a slow one costs few attempts. */
 const pausePart = 0.06;
 const attemptLimitMs = 1_000;
-/** A proxy in front of a port that nobody listens on (a published Docker port) accepts and closes within this time. */
+/**
+ * A proxy in front of a port that nobody listens on (a published Docker port) accepts and closes within this time. It is
+ * waited for where it is not known who accepted.
+ */
 const staysOpenMs = 3;
 
 /** Resolves when the instance can serve. Checks again with millisecond back-off; rejects with the signal's reason. */
@@ -45,22 +51,17 @@ export async function awaitReady(options: ReadinessOptions): Promise<void> {
   }
 }
 
-/** Whose socket it is, is looked up while the probe still waits for what its connection is worth. */
-async function isReady(options: ReadinessOptions): Promise<boolean> {
-  const { probe, signal, isListening } = options;
+/** Whose socket it is, is looked up once for each attempt, by the probe or after it. */
+async function isReady({ probe, isListening, ...target }: ReadinessOptions): Promise<boolean> {
   let looking: Promise<boolean | undefined> | undefined;
-  const answers = await probe(options, signal, () => {
-    looking = isListening();
-    // Its failure counts only where the probe did not fail anyway.
-    looking.catch(() => {});
-  });
-  return answers && (await (looking ?? isListening())) !== false;
+  const look = () => (looking ??= isListening());
+  return (await probe(target, target.signal, look)) && (await look()) !== false;
 }
 
 /** A probe over the network. */
-export const connectionProbe: Probe = (target, signal, onAccepted) => {
+export const connectionProbe: Probe = (target, signal, isListening) => {
   const { address, readiness } = target;
-  return 'http' in readiness ? answersHttp(target, readiness.http, signal) : staysOpen(address, signal, onAccepted);
+  return 'http' in readiness ? answersHttp(target, readiness.http, signal) : staysOpen(address, signal, isListening);
 };
 
 function pause({ clock, signal }: ReadinessOptions, delayMs: number): Promise<void> {
@@ -77,26 +78,31 @@ function pause({ clock, signal }: ReadinessOptions, delayMs: number): Promise<vo
   });
 }
 
-/** Whether a connection is accepted and not closed at once. */
-function staysOpen({ host, port }: Address, signal: AbortSignal, onAccepted: () => void): Promise<boolean> {
-  return new Promise((resolve) => {
+/** Whether a connection is accepted, by the instance itself or by what does not close it at once. */
+function staysOpen({ host, port }: Address, signal: AbortSignal, isListening: IsListening): Promise<boolean> {
+  return new Promise((resolve, reject) => {
     const socket = connect({ host, port, timeout: attemptLimitMs });
     const close = () => end(false);
-    let ended = false;
+    let stay: NodeJS.Timeout | undefined;
     const end = (open: boolean) => {
-      if (ended) return;
-      ended = true;
       clearTimeout(stay);
       signal.removeEventListener('abort', close);
       socket.destroy();
       resolve(open);
     };
-    let stay: NodeJS.Timeout | undefined;
     socket.on('connect', () => {
       stay = setTimeout(afterWhatCame, staysOpenMs, () => end(true));
       // Reading is what notices that the other side closed.
       socket.resume();
-      onAccepted();
+      isListening().then(
+        (own) => {
+          if (own !== undefined) end(own);
+        },
+        (error: unknown) => {
+          reject(error as Error);
+          end(false);
+        },
+      );
     });
     for (const event of ['error', 'end', 'close', 'timeout']) socket.on(event, close);
     signal.addEventListener('abort', close, { once: true });

@@ -246,7 +246,8 @@ class LmdbCmdb implements Cmdb {
         }
       });
     } finally {
-      if (appended) this.#bell.ring();
+      // Whoever wrote goes on first: to follow a change takes as long as to write it.
+      if (appended) setImmediate(() => this.#bell.ring());
     }
   }
 }

@@ -170,8 +170,11 @@ class ProcessRuntime implements Runtime {
     const from = clock.monotonic();
     signal.throwIfAborted();
     if (!isSafeId(id)) throw new Error(`'${id}' is no instance id: lower-case letters, digits and '-' make one`);
-    if (await this.#records.read(id)) throw new Error(`instance ${id} exists already; ids are never used again`);
-    const port = await this.#ports.lease(id);
+    const [exists, port] = await Promise.all([this.#records.has(id), this.#ports.lease(id)]);
+    if (exists) {
+      await this.#ports.free(port, id);
+      throw new Error(`instance ${id} exists already; ids are never used again`);
+    }
     const host = advertiseHost ?? this.#bindHost;
     const booter = identify(process.pid);
     let record: ProcessRecord = { v: 1, id, app: app.name, revision, cmdb: cmdbName, host, port, booter };

@@ -83,6 +83,29 @@ t.test('another process that listens on the port does not count', async (t) => {
   t.same(answers, []);
 });
 
+t.test('what is known to be the instance itself is ready as soon as it accepts', async (t) => {
+  let looks = 0;
+  const address = await listen(
+    t,
+    createServer((socket) => socket.end()),
+  );
+  const isListening = async () => {
+    looks += 1;
+    return true;
+  };
+  await awaitReady({ ...options(address), isListening });
+  t.equal(looks, 1);
+});
+
+t.test('an app that is found dead ends the wait with what the look says', async (t) => {
+  const address = await listen(
+    t,
+    createServer((socket) => socket.resume()),
+  );
+  const isListening = () => Promise.reject(new Error('it ended'));
+  await t.rejects(awaitReady({ ...options(address), isListening }), { message: 'it ended' });
+});
+
 t.test('the signal ends the wait with its reason', async (t) => {
   const server = createServer();
   const address = await listen(t, server);

@@ -25,11 +25,20 @@ export class Listening {
   /** Undefined where /proc does not tell. */
   async isOwn(record: ProcessRecord): Promise<boolean | undefined> {
     if (!record.process || !isRunning(record.process)) return false;
-    const inodes = await listeningInodes(record.port);
-    if (!inodes) return undefined;
+    const tree = treeOf(record.process.pid);
+    const inodes: string[] = [];
+    let own: boolean | undefined = false;
+    try {
+      for await (const inode of listeningInodes(record.port)) {
+        inodes.push(inode);
+        own = await holdsAny(await tree, [inode]);
+        if (own) return true;
+      }
+    } catch {
+      return undefined;
+    }
     if (inodes.length === 0) return false;
-    const tree = await holdsAny(await treeOf(record.process.pid), inodes);
-    if (tree !== false) return tree;
+    if (own === undefined) return undefined;
     if (this.#isKnownForeign(record.id, inodes)) return false;
     // It may have left its parents: then its group or its marker tells.
     const members = await holdsAny(

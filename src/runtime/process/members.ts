@@ -1,6 +1,6 @@
-import { readdir, readFile } from 'node:fs/promises';
 import {
   allProcesses,
+  childrenOf,
   forEachProcess,
   hasInEnvironment,
   identify,
@@ -67,15 +67,6 @@ export async function treeOf(pid: number): Promise<number[]> {
   const tree = [pid];
   for (const parent of tree) tree.push(...(await childrenOf(parent)));
   return tree;
-}
-
-/** None where the kernel keeps no such lists (CONFIG_PROC_CHILDREN). */
-async function childrenOf(pid: number): Promise<number[]> {
-  const tasks = await readdir(`/proc/${pid}/task`).catch(() => []);
-  const lists = await Promise.all(
-    tasks.map((task) => readFile(`/proc/${pid}/task/${task}/children`, 'utf8').catch(() => '')),
-  );
-  return lists.flatMap((list) => list.split(' ').filter(Boolean).map(Number));
 }
 
 function addDescendants(all: readonly ProcessStat[], members: Map<number, ProcessStat>): void {

@@ -12,10 +12,12 @@ export async function isPortFree(port: number, host: string): Promise<boolean> {
   }
   if (code === 'EACCES') throw new Error(`port ${port} may not be used; choose runtimes.process.ports above 1023`);
   if (code !== undefined) throw new Error(`cannot listen on ${host}, port ${port}: ${code}`);
-  return (await listenError(port, '::')) !== 'EADDRINUSE' && (await listenError(port, '0.0.0.0')) !== 'EADDRINUSE';
+  const everywhere = await listenError(port, '::');
+  if (everywhere === undefined) return true;
+  return everywhere !== 'EADDRINUSE' && (await listenError(port, '0.0.0.0')) !== 'EADDRINUSE';
 }
 
-/** Undefined where it can be listened on. */
+/** Undefined where it can be listened on; on '::' that is every address of either protocol. */
 function listenError(port: number, host: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     const probe = createServer();

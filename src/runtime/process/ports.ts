@@ -93,24 +93,29 @@ export class Ports {
 
   /** A hard link appears whole or not at all, and not where there is one. */
   async #claim(port: number, claim: string): Promise<boolean> {
-    if (!(await this.#isRested(port))) return false;
+    if (this.#restsHere(port)) return false;
     try {
       await link(claim, this.#path(port));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
       throw error;
     }
-    // Another process may have leased and freed it between the two looks.
-    if (await this.#isRested(port)) return true;
+    // Only now can nobody lease and free it between this look and the lease.
+    if (!this.#restsHere(port) && (await this.#isRested(port))) return true;
     await rm(this.#path(port), { force: true });
     return false;
   }
 
+  #restsHere(port: number): boolean {
+    const freedAt = this.#freedHere.get(port);
+    if (freedAt === undefined) return false;
+    const rests = this.#options.clock.monotonic() - freedAt < restMs;
+    if (!rests) this.#freedHere.delete(port);
+    return rests;
+  }
+
   async #isRested(port: number): Promise<boolean> {
     const { clock } = this.#options;
-    const freedHere = this.#freedHere.get(port);
-    if (freedHere !== undefined && clock.monotonic() - freedHere < restMs) return false;
-    this.#freedHere.delete(port);
     const path = `${this.#path(port)}.freed`;
     const freedAt = await modifiedAt(path);
     if (freedAt === undefined) return true;
