@@ -13,23 +13,15 @@ export function cpuSeconds(pids: readonly number[]): number {
   }, 0);
 }
 
-/** A program with its workers; the containers that a dispatcher started are not it. */
+/** A program with its workers; the containers that a dispatcher started have groups of their own, and are not it. */
 export async function workersOf(pid: number): Promise<number[]> {
   const all = await allProcesses();
+  const group = all.find((program) => program.pid === pid)?.group;
   const found = [pid];
-  for (let index = 0; index < found.length; index += 1) {
-    const children = all.filter(({ parent }) => parent === found[index]).map((child) => child.pid);
-    found.push(...children.filter((child) => !isContainer(child)));
+  for (const parent of found) {
+    found.push(...all.filter((child) => child.parent === parent && child.group === group).map((child) => child.pid));
   }
   return found;
-}
-
-function isContainer(pid: number): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/environ`, 'latin1').includes('FASTCONTAINER_INSTANCE=');
-  } catch {
-    return false;
-  }
 }
 
 /** Memory of a process that is in RAM, in bytes: all of it, and what of it no file holds. Source: proc(5), status. */
