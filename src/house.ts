@@ -67,11 +67,13 @@ export class House {
   readonly follower: Follower;
   readonly dispatcher: Dispatcher;
   readonly #lost: LostInstances;
+  readonly #host: string;
 
   constructor(options: HouseOptions) {
     const { cmdb, runtimes, config, metrics, clock, machine, logger } = options;
     const { process, isProvedDead, randomBytes, probe } = machine;
     const { host } = config.node;
+    this.#host = host;
     const apps = new LocalApps(cmdb);
     const session = new NodeSession({
       cmdb,
@@ -167,7 +169,10 @@ export class House {
       return this.apps.refreshAll();
     }
     await Promise.all(changes.map(({ app, version }) => this.apps.refresh(app, version)));
-    await Promise.all(appChanges.map(({ app }) => this.reaper.look(app)));
+    // What only this machine can do is not left to whoever asks the schedule first; one of its nodes is enough.
+    const here = this.session.leadsHost ? changes.filter(({ hosts }) => hosts?.includes(this.#host)) : [];
+    const apps = new Set([...appChanges, ...here].map(({ app }) => app));
+    await Promise.all([...apps].map((app) => this.reaper.look(app)));
   }
 
   /** What scale.min wants of them, and what waits for their instances, does not wait for the next comparison. */

@@ -50,6 +50,8 @@ export interface Change {
   readonly app: string;
   /** The deployment's version after the change; undefined where the app's own record changed. */
   readonly version?: string;
+  /** Machines whose own nodes have something to do there at once; none where absent. */
+  readonly hosts?: readonly string[];
 }
 
 export interface ChangeBatch {

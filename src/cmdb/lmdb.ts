@@ -16,6 +16,7 @@ import type {
 } from './cmdb.js';
 import { isActive } from './active.js';
 import { batches } from './batches.js';
+import { changeTo } from './change-to.js';
 import { checkAppKeys, checkKey } from './key-limits.js';
 import { applyApps } from './lmdb/apply.js';
 import { Bell } from './lmdb/bell.js';
@@ -214,7 +215,7 @@ class LmdbCmdb implements Cmdb {
     const at = isDropped ? undefined : nextDueAt(deployment, stored?.app);
     // What is left of a removed app is looked at soon, whatever its own times are.
     this.#schedule.set(app, isGone && at !== undefined ? Math.min(at, this.#schedule.dueAt(app) ?? 0) : at);
-    this.#append({ app, version });
+    this.#append(changeTo(deployment, version));
   }
 
   #append(change: Change): void {

@@ -21,6 +21,9 @@ export async function aftermath(world: World): Promise<void> {
   }
   await eventually(world, reconcileLimitMs, () => inconsistent(world), 'G4');
   await everyNodeServes(world);
+  await eventually(world, serveLimitMs, () => tooFew(world), 'scale.min');
+  world.apps.wantNone();
+  world.reload();
   await eventually(world, emptyLimitMs, () => left(world), 'G6');
 }
 
@@ -34,6 +37,8 @@ function mend(world: World): void {
     Object.assign(faults, { down: false, slowMs: 0, badBoots: 0 });
     faults.plans.length = 0;
   }
+  for (const link of world.partitioned) link.heal(true);
+  world.partitioned.clear();
   for (const { node, process } of world.lives) {
     process.thaw();
     for (const link of node.links) link.heal(true);
@@ -46,7 +51,7 @@ async function eventually(
   { timeline, judge }: World,
   limitMs: number,
   problem: () => string | undefined,
-  guarantee: 'G4' | 'G5' | 'G6',
+  guarantee: 'G4' | 'G5' | 'G6' | 'scale.min',
 ): Promise<void> {
   const end = timeline.now + limitMs;
   while (timeline.now < end && judge.violations.length === 0) {
@@ -98,6 +103,16 @@ async function everyNodeServes(world: World): Promise<void> {
       }
     }
   }
+}
+
+/** What scale.min keeps ready without a request. */
+function tooFew({ store, apps }: World): string | undefined {
+  for (const index of apps.indices) {
+    const { name = '', scale } = apps.get(index) ?? {};
+    const ready = store.record(name)?.deployment.instances.filter(({ state }) => state === 'ready').length ?? 0;
+    if (ready < (scale?.min ?? 0)) return `${ready} instances of ${name} are ready, scale.min is ${scale?.min}`;
+  }
+  return undefined;
 }
 
 /** Nobody asks for anything any more: everything falls idle, and nothing may be left. */

@@ -40,6 +40,11 @@ export class Apps {
     if (this.has(index)) this.#build(index);
   }
 
+  /** Nothing is kept ready any more. */
+  wantNone(): void {
+    for (const index of this.indices) this.change(index, { min: 0 });
+  }
+
   newRevision(index: number): void {
     this.#revisions[index] = (this.#revisions[index] ?? 1) + 1;
     if (this.has(index)) this.#build(index);
@@ -77,7 +82,8 @@ export class Apps {
         name: nameOf(index),
         domains: [domainOf(index)],
         env: { REVISION: String(this.#revisions[index]) },
-        scale: { min: 0, max: plan.max },
+        scale: { min: Math.min(plan.min ?? 0, plan.max), max: plan.max },
+        overlap: plan.overlap ?? true,
         concurrency: { target: Math.max(1, Math.floor(plan.concurrency / 2)), max: plan.concurrency },
         queue: { max: 20, timeoutMs: 15_000 },
         idleTtlMs: plan.idleTtlMs,

@@ -37,7 +37,7 @@ export interface ContainersOptions {
   readonly onReused: (id: string) => void;
 }
 
-const ports = 12;
+const ports = 60;
 
 /** The containers of one machine. They know nothing of dispatchers and outlive them. */
 export class Containers {
@@ -98,6 +98,11 @@ export class Containers {
     for (const end of container.inflight.values()) end(cause);
     container.inflight.clear();
     for (const listener of this.#listeners) listener(container);
+  }
+
+  /** All of them are dead when the machine is there again. */
+  losePower(): void {
+    for (const container of this.all()) this.die(container, 'signal SIGKILL');
   }
 
   /** Ends within the grace and is removed with all traces; then `done`. */

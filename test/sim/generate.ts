@@ -8,25 +8,29 @@ const horizonMs = 60_000;
 /** A random script. Some have one node and one fault, some have everything at once. */
 export function generate(seed: string): Script {
   const random = new Random(`script ${seed}`);
-  const nodes = Array.from({ length: random.pick([1, 1, 2, 2, 3]) }, () => nodePlan(random));
+  const hosts = random.chance(0.3) ? ['a', 'b'] : ['a'];
+  const nodes = Array.from({ length: random.pick([1, 1, 2, 2, 3]) }, () => nodePlan(random, hosts));
   const apps = Array.from({ length: random.pick([1, 1, 2]) }, () => appPlan(random));
   const spanMs = random.pick([3_000, 15_000, horizonMs]);
   const actions = [
     ...Array.from({ length: random.between(2, 20) }, () => traffic(random, spanMs, nodes.length, apps.length)),
-    ...Array.from({ length: random.pick([0, 1, 1, 2, 2, 3, 5, 8]) }, () =>
-      fault(random, spanMs, nodes.length, apps.length),
-    ),
+    ...Array.from({ length: random.pick([0, 1, 1, 2, 2, 3, 5, 8]) }, () => fault(random, spanMs, nodes, apps.length)),
   ];
   return { seed, nodes, apps, actions: actions.toSorted((a, b) => a.at - b.at) };
 }
 
-function nodePlan(random: Random): NodePlan {
-  return { host: 'a', wallErrorMs: random.pick([0, 0, 700, -700]), bootSlots: random.pick([1, 4]) };
+function nodePlan(random: Random, hosts: readonly string[]): NodePlan {
+  return { host: random.pick(hosts), wallErrorMs: random.pick([0, 0, 700, -700]), bootSlots: random.pick([1, 4]) };
 }
 
 function appPlan(random: Random): AppPlan {
+  // What may not run beside another runs once.
+  const overlap = random.chance(0.8);
+  const max = overlap ? random.pick([1, 1, 1, 2, 3]) : 1;
   return {
-    max: random.pick([1, 1, 1, 2, 3]),
+    ...(random.chance(0.2) ? { min: random.between(1, max) } : {}),
+    max,
+    ...(overlap ? {} : { overlap }),
     concurrency: random.pick([1, 2, 100]),
     idleTtlMs: random.pick([2_000, 6_000, 20_000]),
     maxLifetimeMs: random.pick([12_000, 30_000, 600_000]),
@@ -45,9 +49,10 @@ function traffic(random: Random, spanMs: number, nodes: number, apps: number): A
   return { at, do: 'request', node: random.between(0, nodes - 1), app, kind, ...hold };
 }
 
-function fault(random: Random, spanMs: number, nodes: number, apps: number): Action {
+function fault(random: Random, spanMs: number, nodes: readonly NodePlan[], apps: number): Action {
   const at = random.between(0, spanMs);
-  const node = random.between(0, nodes - 1);
+  const node = random.between(0, nodes.length - 1);
+  const { host } = random.pick(nodes);
   const app = random.between(0, apps - 1);
   const forMs = random.pick([200, 1_000, 3_000, 8_000, 13_000, 50_000]);
   const faults: readonly (() => Action)[] = [
@@ -62,10 +67,11 @@ function fault(random: Random, spanMs: number, nodes: number, apps: number): Act
     () => ({ at, do: 'store lossy', forMs, probability: random.pick([0.02, 0.2, 0.5]) }),
     () => ({ at, do: 'store restarted', empty: random.chance(0.6) }),
     () => ({ at, do: 'store failover', lagMs: random.pick([5, 100, 1_000, 5_000]) }),
-    () => ({ at, do: 'engine down', host: 'a', forMs }),
-    () => ({ at, do: 'engine slow', host: 'a', forMs, byMs: random.pick([500, 5_000]) }),
-    () => ({ at, do: 'boot', host: 'a', plan: badBoot(random) }),
-    () => ({ at, do: 'boot', host: 'a', plan: badBoot(random) }),
+    () => ({ at, do: 'engine down', host, forMs }),
+    () => ({ at, do: 'engine slow', host, forMs, byMs: random.pick([500, 5_000]) }),
+    () => ({ at, do: 'host lost', host, forMs }),
+    () => ({ at, do: 'boot', host, plan: badBoot(random) }),
+    () => ({ at, do: 'boot', host, plan: badBoot(random) }),
     () => ({ at, do: 'crash', app }),
     () => ({ at, do: 'crash', app }),
     () => ({ at, do: 'change app', app, plan: appChange(random) }),

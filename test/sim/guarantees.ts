@@ -4,7 +4,7 @@ import { type InstanceState, transitions } from '../../src/model/instance.js';
 import { epoch } from './sim-process.js';
 
 export interface Violation {
-  readonly guarantee: 'G1' | 'G2' | 'G3' | 'G4' | 'G5' | 'G6' | 'G7' | 'G8';
+  readonly guarantee: 'G1' | 'G2' | 'G3' | 'G4' | 'G5' | 'G6' | 'G7' | 'G8' | 'overlap' | 'scale.min';
   readonly at: number;
   readonly what: string;
 }
@@ -35,6 +35,8 @@ export function judgeWrite(
       const others = standing(after).length;
       if (others > scaleMax && !isHealing)
         note('G3', `${others} instances of ${after.app} stand, scale.max is ${scaleMax}`);
+      if (app?.overlap === false && after.instances.length > 1 && !isHealing)
+        note('overlap', `${after.app} may not run twice, and is booted beside another instance`);
       const counted = after.instances.filter(({ end }) => !isOverdue(end?.since, app, context)).length;
       if (counted > scaleMax + 1 && !isHealing) note('G3', `${counted} instances of ${after.app} with those that end`);
     }

@@ -47,11 +47,14 @@ function act(world: World, action: Action): void {
     case 'partition': {
       const life = world.places[action.node]?.life;
       if (!life) return;
-      for (const link of life.node.links) link.partition();
+      for (const link of life.node.links) {
+        link.partition();
+        world.partitioned.add(link);
+      }
       judge.cutOff(life.process.pid);
       later(action.forMs, () => {
         judge.cutOff(life.process.pid);
-        for (const link of life.node.links) link.heal(!action.reset);
+        for (const link of life.node.links) if (world.partitioned.delete(link)) link.heal(!action.reset);
       });
       return;
     }
@@ -100,18 +103,27 @@ function act(world: World, action: Action): void {
       });
       return;
     }
-    case 'engine down':
-      for (const { faults } of engines.values()) faults.down = true;
+    case 'engine down': {
+      const faults = engines.get(action.host)?.faults;
+      if (faults) faults.down = true;
+      later(action.forMs, () => void (faults && (faults.down = false)));
+      return;
+    }
+    case 'engine slow': {
+      const faults = engines.get(action.host)?.faults;
+      if (faults) faults.slowMs = action.byMs;
+      later(action.forMs, () => void (faults && (faults.slowMs = 0)));
+      return;
+    }
+    case 'host lost': {
+      const there = [...world.places.keys()].filter((index) => world.places[index]?.host === action.host);
+      for (const index of there) world.kill(index);
+      engines.get(action.host)?.containers.losePower();
       later(action.forMs, () => {
-        for (const { faults } of engines.values()) faults.down = false;
+        for (const index of there) world.start(index);
       });
       return;
-    case 'engine slow':
-      for (const { faults } of engines.values()) faults.slowMs = action.byMs;
-      later(action.forMs, () => {
-        for (const { faults } of engines.values()) faults.slowMs = 0;
-      });
-      return;
+    }
     case 'boot':
       engines.get(action.host)?.faults.plans.push(action.plan);
       return;

@@ -152,6 +152,22 @@ const replays: readonly (Omit<Script, 'seed'> & { readonly was: string })[] = [
       ...Array.from({ length: 18 }, (_, index) => ({ ...request, at: 5_000 * (index + 1) })),
     ],
   },
+  {
+    was: 'nodes of another machine always came first to the schedule, and an instance that only its own may end drained on',
+    nodes: [
+      { ...node, host: 'b', wallErrorMs: 700 },
+      { ...node, host: 'b' },
+      { ...node, host: 'a' },
+    ],
+    apps: [
+      { ...app, concurrency: 2, idleTtlMs: 6_000, maxLifetimeMs: 30_000 },
+      { ...app, min: 1, overlap: false, concurrency: 1, idleTtlMs: 2_000 },
+    ],
+    actions: [
+      { ...request, at: 52_000, node: 2 },
+      { ...request, at: 57_000, app: 1, holdMs: 12_000 },
+    ],
+  },
 ];
 
 const orders = 20;

@@ -15,7 +15,11 @@ export interface NodePlan {
 }
 
 export interface AppPlan {
+  /** None unless told. */
+  readonly min?: number;
   readonly max: number;
+  /** Whether an instance may run beside the one that it replaces; true unless told. */
+  readonly overlap?: boolean;
   readonly concurrency: number;
   readonly idleTtlMs: number;
   readonly maxLifetimeMs: number;
@@ -38,6 +42,8 @@ export type Action = { readonly at: number } & (
   | { readonly do: 'store failover'; readonly lagMs: number }
   | { readonly do: 'engine down'; readonly host: string; readonly forMs: number }
   | { readonly do: 'engine slow'; readonly host: string; readonly forMs: number; readonly byMs: number }
+  /** The machine loses its power, and gets it back. */
+  | { readonly do: 'host lost'; readonly host: string; readonly forMs: number }
   | { readonly do: 'boot'; readonly host: string; readonly plan: BootPlan }
   | { readonly do: 'crash'; readonly app: number }
   | { readonly do: 'change app'; readonly app: number; readonly plan: Partial<AppPlan> }

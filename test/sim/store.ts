@@ -1,3 +1,4 @@
+import { changeTo } from '../../src/cmdb/change-to.js';
 import type { AppRecord, Beat, Change, ChangeBatch, Cmdb, DomainConflict, Session } from '../../src/cmdb/cmdb.js';
 import type { App } from '../../src/model/app.js';
 import { type Deployment, emptyDeployment } from '../../src/model/deployment.js';
@@ -114,7 +115,7 @@ export class Store {
     const stands = current.version === next.version;
     if (!stands && current.version !== expected && !this.passesOldWrites) return false;
     if (!stands) this.#write(name, app, current.deployment, next);
-    this.#append({ app: name, version: next.version });
+    this.#append(changeTo(next.deployment, next.version));
     return true;
   }
 

@@ -4,7 +4,7 @@ import { emptyDeployment } from '../../src/model/deployment.js';
 import { Apps, domainOf, nameOf } from './apps.js';
 import { type Container, Containers } from './containers.js';
 import { Judge } from './judge.js';
-import type { StoreFaults } from './link.js';
+import type { Link, StoreFaults } from './link.js';
 import { ModelForwarder } from './model-forwarder.js';
 import { ModelRequest } from './model-request.js';
 import { Random } from './random.js';
@@ -58,6 +58,8 @@ export class World {
   readonly engines = new Map<string, { readonly containers: Containers; readonly faults: RuntimeFaults }>();
   readonly places: Place[];
   readonly requests: ModelRequest[] = [];
+  /** Cut off from the store; what is under way there arrives late, also that of processes which died meanwhile. */
+  readonly partitioned = new Set<Link>();
   readonly random: Random;
   readonly #options: WorldOptions;
   readonly #alive = new Map<number, SimProcess>();

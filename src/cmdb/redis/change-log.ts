@@ -34,7 +34,7 @@ export class ChangeLog {
   }
 
   /** The command that appends a change. */
-  entry({ app, version }: Change): Command {
+  entry({ app, version, hosts }: Change): Command {
     const { key, length } = this.#options;
     return [
       'xadd',
@@ -46,6 +46,7 @@ export class ChangeLog {
       'app',
       app,
       ...(version === undefined ? [] : ['version', version]),
+      ...(hosts === undefined ? [] : ['hosts', JSON.stringify(hosts)]),
     ];
   }
 
@@ -142,8 +143,19 @@ async function within(
 }
 
 function changeOf([, fields]: Entry): Change {
-  const [, app = '', , version] = fields;
-  return version === undefined ? { app } : { app, version };
+  const [, app = '', , version, , hosts] = fields;
+  if (version === undefined) return { app };
+  return hosts === undefined ? { app, version } : { app, version, hosts: hostsOf(hosts) };
+}
+
+/** Nobody, where it cannot be read: the schedule names the app as well. */
+function hostsOf(text: string): string[] {
+  try {
+    const value: unknown = JSON.parse(text);
+    return Array.isArray(value) ? value.filter((host) => typeof host === 'string') : [];
+  } catch {
+    return [];
+  }
 }
 
 function parse(position: string): { readonly nonce: string; readonly id: string } | undefined {

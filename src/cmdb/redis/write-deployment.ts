@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { nextDueAt } from '../../model/schedule.js';
+import { changeTo } from '../change-to.js';
 import type { DeploymentChange } from '../cmdb.js';
 import { encodeApp, encodeDeployment, type StoredDeployment } from '../record-format.js';
 import { tombstone } from '../tombstone.js';
@@ -99,7 +100,7 @@ export class DeploymentWriter {
   #afterwards(app: string, stored: Stored, { version, deployment }: StoredDeployment): Command[] {
     const { keys, log } = this.#options;
     const named: Command[] = stored.appText === undefined ? [['sadd', keys.names, app]] : [];
-    return [...this.#earlier(app, stored, { version, deployment }), ...named, log.entry({ app, version })];
+    return [...this.#earlier(app, stored, { version, deployment }), ...named, log.entry(changeTo(deployment, version))];
   }
 
   #earlier(app: string, stored: Stored, { deployment }: StoredDeployment): Command[] {

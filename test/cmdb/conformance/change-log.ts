@@ -1,5 +1,5 @@
 import { getEventListeners } from 'node:events';
-import { adopt } from '../../../src/model/deployment.js';
+import { adopt, startDrain } from '../../../src/model/deployment.js';
 import { testInstance } from '../../fixtures/deployment.js';
 import { collect } from '../collect.js';
 import { app, type StoreTest } from './store.js';
@@ -15,6 +15,16 @@ export function changeLogConformance(test: StoreTest): void {
     await cmdb.apply({ put: [{ ...app, idleTtlMs: 1 }], remove: [] });
     t.same(await waiting, [{ app: 'shop', version }, { app: 'shop' }]);
     t.same(await collect(cmdb, from.position, 2), [{ app: 'shop', version }, { app: 'shop' }], 'any handle may go on');
+  });
+
+  test('a change names the machines whose own nodes have to act on it', async (t, cmdb) => {
+    await cmdb.apply({ put: [app], remove: [] });
+    const { position } = await cmdb.changes(undefined, AbortSignal.timeout(5_000));
+    const lone = testInstance({ host: 'web "2"', users: {} });
+    await cmdb.update('shop', (current) => adopt(current, lone));
+    await cmdb.update('shop', (current) => startDrain(current, lone.id, 'idle', 1));
+    const hosts = (await collect(cmdb, position, 2)).map((change) => change.hosts);
+    t.same(hosts, [undefined, ['web "2"']]);
   });
 
   test('waiting for changes ends with the signal', async (t, cmdb) => {
