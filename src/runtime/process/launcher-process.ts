@@ -10,6 +10,7 @@ export interface LauncherProcessOptions {
   /** The script that it runs. */
   readonly script: string;
   readonly clock: Clock;
+  readonly onReady: () => void;
 }
 
 /** Who is told what becomes of a process that the launcher started. */
@@ -44,6 +45,7 @@ export class LauncherProcess {
   /** Resolves to why, once it is dead and everything that it told has been heard. */
   readonly ended: Promise<string>;
   readonly #clock: Clock;
+  readonly #onReady: () => void;
   readonly #entry = `${entryName}=${randomBytes(12).toString('hex')}`;
   readonly #child: ChildProcess;
   readonly #orders = new Map<number, Order>();
@@ -56,8 +58,9 @@ export class LauncherProcess {
   #silences = 0;
 
   /** Throws the system's error where no process can be started. */
-  constructor({ script, clock }: LauncherProcessOptions) {
+  constructor({ script, clock, onReady }: LauncherProcessOptions) {
     this.#clock = clock;
+    this.#onReady = onReady;
     this.#child = spawn(process.execPath, [...flags, script], {
       // Of a session of its own: what ends a dispatcher in a terminal (Ctrl-C) must not end it first.
       detached: true,
@@ -130,11 +133,7 @@ export class LauncherProcess {
 
   #hear(report: LauncherReport): void {
     this.#silences = 0;
-    if (report.kind === 'ready') {
-      this.#startLimit.cancel();
-      if (this.#state === 'starting') this.#state = 'ready';
-      return;
-    }
+    if (report.kind === 'ready') return this.#beReady();
     const order = this.#orders.get(report.order);
     if (!order) return;
     if (report.kind === 'started') {
@@ -147,6 +146,13 @@ export class LauncherProcess {
     if (report.kind === 'exited') order.parent.onExit(report.cause, report.process);
     else if (report.kind === 'declined') waiting?.resolve({ outcome: 'declined' });
     else waiting?.reject(Object.assign(new Error(report.message), { code: report.code }));
+  }
+
+  #beReady(): void {
+    if (this.#state !== 'starting') return;
+    this.#startLimit.cancel();
+    this.#state = 'ready';
+    this.#onReady();
   }
 
   #settle(order: Order): Order['waiting'] {
