@@ -57,16 +57,23 @@ t.test('what the launcher cannot start is refused with the same words as in plac
     { command: ['ls', 'x'.repeat(4_000_000)] },
   ];
   const words = () =>
-    Promise.all(cases.map((app) => boot(runtime, app).catch((error: Error) => [error.message, error.cause])));
+    Promise.all(
+      cases.map((app) =>
+        boot(runtime, app).then(
+          () => undefined,
+          ({ message, cause }: Error) => ({ message, cause }),
+        ),
+      ),
+    );
   const inPlace = await words();
   const launcher = await readyLauncher(processes);
   const byLauncher = await words();
   t.same(
-    byLauncher.map(([message]: any) => message),
-    inPlace.map(([message]: any) => message),
+    byLauncher.map((error) => error?.message),
+    inPlace.map((error) => error?.message),
   );
-  t.match(inPlace[0], [/no such program on PATH/, { code: 'ENOENT' }]);
-  t.match(byLauncher[0], [/no such program on PATH/, { code: 'ENOENT' }]);
+  const missing = { message: /no such program on PATH/, cause: { code: 'ENOENT' } };
+  t.match([inPlace[0], byLauncher[0]], [missing, missing]);
   t.same(await launchersOf(process.pid), [launcher]);
   t.same(await processes.traces(), []);
 });
