@@ -13,15 +13,30 @@ export function cpuSeconds(pids: readonly number[]): number {
   }, 0);
 }
 
-/** A program with its workers; the containers that a dispatcher started have groups of their own, and are not it. */
+/**
+ * A program with its workers; the containers that a dispatcher started have groups of their own, and are not it. The small
+ * process that starts containers for a dispatcher has one, too, and is a part of what it costs.
+ */
 export async function workersOf(pid: number): Promise<number[]> {
   const all = await allProcesses();
   const group = all.find((program) => program.pid === pid)?.group;
   const found = [pid];
   for (const parent of found) {
-    found.push(...all.filter((child) => child.parent === parent && child.group === group).map((child) => child.pid));
+    const children = all.filter((child) => child.parent === parent);
+    found.push(...children.filter((child) => child.group === group || isLauncher(child.pid)).map((child) => child.pid));
   }
   return found;
+}
+
+function isLauncher(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1')
+      .split('\0')
+      .some((word) => word.endsWith('/launcher-main.js'));
+  } catch {
+    // It has ended since the processes were listed.
+    return false;
+  }
 }
 
 /** Memory of a process that is in RAM, in bytes: all of it, and what of it no file holds. Source: proc(5), status. */

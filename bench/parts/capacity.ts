@@ -5,7 +5,7 @@ import { startDaemon, type BenchDaemon } from '../daemon.js';
 import { count, kib, mib, ms } from '../figures.js';
 import { lightApp, nodeApp, type TestApp } from '../light-app.js';
 import type { Bench, Part, PartResult } from '../part.js';
-import { cpuSeconds, memoryOf } from '../process-usage.js';
+import { cpuSeconds, memoryOf, workersOf } from '../process-usage.js';
 import type { Table } from '../table.js';
 
 /** What an operator needs to size a host: boots per second, memory of the dispatcher per app and per connection. */
@@ -44,10 +44,11 @@ async function bootMany({ processes, dir, smoke, say }: Bench, { name, command }
   await mustAnswer(daemon, 'first');
   say(`${names.length} × ${name} at once`);
   const bytesBefore = await settledBytes(daemon.pid, smoke);
-  const [cpu, from] = [cpuSeconds([daemon.pid]), performance.now()];
+  const pids = await workersOf(daemon.pid);
+  const [cpu, from] = [cpuSeconds(pids), performance.now()];
   await Promise.all(names.map((app) => mustAnswer(daemon, app)));
   const tookMs = performance.now() - from;
-  const cpuMs = (cpuSeconds([daemon.pid]) - cpu) * 1_000;
+  const cpuMs = (cpuSeconds(pids) - cpu) * 1_000;
   const bytesAfter = await settledBytes(daemon.pid, smoke);
   await daemon.stop();
   return { name, apps: names.length, tookMs, cpuMs, bytesBefore, bytesAfter };

@@ -7,7 +7,7 @@ import { takesConnection } from './connection-attempt.js';
 import type { Probe } from './readiness.js';
 
 export interface RemoteCheckOptions {
-  readonly apps: LocalApps;
+  readonly apps: Pick<LocalApps, 'get'>;
   readonly session: Pick<NodeSession, 'outage' | 'isHostLive' | 'hasHostBeatenSince'>;
   readonly probe: Probe;
   readonly clock: Clock;

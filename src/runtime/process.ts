@@ -5,9 +5,11 @@ import type { App } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
 import type { Address } from '../model/instance.js';
 import { identify, isRunning, type ProcessIdentity } from '../proc-fs.js';
+import type { Command } from './process/child.js';
 import { Dispatchers } from './process/dispatchers.js';
 import { end } from './process/end.js';
 import { Exits } from './process/exits.js';
+import { Launcher } from './process/launcher.js';
 import { Listening } from './process/listening.js';
 import { findMain } from './process/members.js';
 import { Output } from './process/output.js';
@@ -59,6 +61,7 @@ class ProcessRuntime implements Runtime {
   readonly #exits: Exits;
   readonly #dispatchers: Dispatchers;
   readonly #listening: Listening;
+  readonly #launcher: Launcher;
   readonly #bindHost: string;
   readonly #booting = new Map<string, Boot>();
   readonly #stopping = new Map<string, Promise<void>>();
@@ -76,6 +79,7 @@ class ProcessRuntime implements Runtime {
     const linesPerSecond = logLinesPerSecond;
     this.#output = new Output({ directory: join(stateDir, 'output'), logger, clock, maxBytes, linesPerSecond });
     this.#listening = new Listening(clock);
+    this.#launcher = new Launcher({ clock, logger });
     this.#exits = new Exits({
       clock,
       onDeath: (record) => void this.#killLeftovers(record),
@@ -122,7 +126,7 @@ class ProcessRuntime implements Runtime {
     const found = await this.#records.read(id);
     if (!found) return { state: 'gone' };
     const record = await this.#resolve(found);
-    if (!isAlive(record)) return { state: 'exited', cause: this.#exits.causeOf(id) };
+    if (!isAlive(record)) return { state: 'exited', cause: await this.#exits.causeOf(id) };
     return { state: 'running', listening: await this.#listening.isOwn(record) };
   }
 
@@ -149,6 +153,7 @@ class ProcessRuntime implements Runtime {
     this.#exits.close();
     this.#output.close();
     await Promise.allSettled(this.#stopping.values());
+    await this.#launcher.close();
   }
 
   /** Those of dispatchers that died, and those of living ones in case they do. */
@@ -202,9 +207,10 @@ class ProcessRuntime implements Runtime {
     this.#sayUnlimited(spec.app);
     const file = await this.#output.create(id);
     try {
-      this.#exits.expect(id);
-      const told = { spec, cmdbName: this.#options.cmdbName, host: this.#bindHost, port, output: file.fd };
-      return await start({ ...told, onExit: (cause, process) => this.#exits.died({ ...record, process }, cause) });
+      const output = { fd: file.fd, path: this.#output.pathOf(id) };
+      const parent = this.#exits.parentOf(record);
+      const launch = (command: Command) => this.#launcher.start({ record, command, output, ...parent });
+      return await start({ spec, cmdbName: this.#options.cmdbName, host: this.#bindHost, port, launch });
     } finally {
       await file.close();
     }
@@ -264,7 +270,8 @@ class ProcessRuntime implements Runtime {
   /** While the dispatcher that started it runs, that one writes its output to the log. */
   #followOrphan(record: ProcessRecord): void {
     const { id, app } = record;
-    if (this.#output.isFollowed(id)) return;
+    // A boot begins at the beginning of the file itself.
+    if (this.#output.isFollowed(id) || this.#booting.has(id)) return;
     if (!this.#isElsewhere(record)) this.#output.follow(id, app, true);
   }
 

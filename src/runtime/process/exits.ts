@@ -1,6 +1,7 @@
 import type { Clock, Timer } from '../../model/clock.js';
 import { isRunning, statOf } from '../../proc-fs.js';
 import type { Exit } from '../runtime.js';
+import type { Parent } from './launcher-process.js';
 import type { ProcessRecord } from './records.js';
 
 export interface ExitsOptions {
@@ -13,6 +14,8 @@ export interface ExitsOptions {
 
 /** How often processes that are not our children are looked at; the kernel tells of children alone. */
 const checkMs = 1_000;
+/** A child is seen dead a moment before its exit is told. */
+const tellMs = 1_000;
 /** Deaths whose cause is remembered; the oldest are forgotten first. */
 const mostCauses = 1_000;
 
@@ -20,7 +23,7 @@ const mostCauses = 1_000;
 export class Exits {
   readonly #options: ExitsOptions;
   readonly #watchers = new Set<(exit: Exit) => void>();
-  /** Ids of our children that run or are about to. */
+  /** Ids of our children, and our launcher's, that run or are about to. */
   readonly #children = new Set<string>();
   /** Running processes that an earlier or another dispatcher started, by instance id. */
   readonly #adopted = new Map<string, ProcessRecord>();
@@ -38,9 +41,13 @@ export class Exits {
     return () => void this.#watchers.delete(onExit);
   }
 
-  /** From now on the instance is our child, whose exit is told by `died`. */
-  expect(id: string): void {
-    this.#children.add(id);
+  /** From now on the instance is our child, or our launcher's: whoever starts it tells what becomes of it. */
+  parentOf(record: ProcessRecord): Parent {
+    this.#children.add(record.id);
+    return {
+      onExit: (cause, process) => this.died({ ...record, process }, cause),
+      onOrphaned: (process) => this.#orphaned({ ...record, process }),
+    };
   }
 
   died(record: ProcessRecord, cause: string): void {
@@ -62,10 +69,11 @@ export class Exits {
     this.#timer ??= this.#options.clock.after(checkMs, () => this.#check());
   }
 
-  /** Why it is dead; looked up by whoever found it so, which may be before the next check. */
-  causeOf(id: string): string {
+  /** Why it is dead; asked by whoever found it so, which may be before it is told or looked at. */
+  async causeOf(id: string): Promise<string> {
     const adopted = this.#adopted.get(id);
     if (adopted) this.#look(adopted);
+    if (this.#children.has(id)) await this.#told(id);
     return this.#causes.get(id) ?? 'it ended while no dispatcher watched';
   }
 
@@ -81,6 +89,26 @@ export class Exits {
     this.#timer?.cancel();
     this.#watchers.clear();
     this.#adopted.clear();
+  }
+
+  /** Who would have told of its exit has ended: it is watched like those of other dispatchers. */
+  #orphaned(record: ProcessRecord): void {
+    this.#children.delete(record.id);
+    this.adopt(record);
+    if (!this.#adopted.has(record.id) && !this.#causes.has(record.id)) this.died(record, 'it ended');
+  }
+
+  /** Resolves when its exit is told, or is not. */
+  #told(id: string): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        limit.cancel();
+        unwatch();
+        resolve();
+      };
+      const limit = this.#options.clock.after(tellMs, done);
+      const unwatch = this.watch((exit) => exit.id === id && done());
+    });
   }
 
   #remember(id: string, cause: string): void {

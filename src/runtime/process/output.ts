@@ -1,5 +1,5 @@
 import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
 import type { Clock } from '../../model/clock.js';
 import { Follower } from './follower.js';
@@ -44,7 +44,12 @@ export class Output {
 
   /** A file to hand to a process as stdout and stderr. The caller closes it. */
   create(id: string): Promise<FileHandle> {
-    return open(this.#path(id), 'a', 0o600);
+    return open(this.pathOf(id), 'a', 0o600);
+  }
+
+  /** Absolute path of the instance's file. */
+  pathOf(id: string): string {
+    return resolve(this.#options.directory, `${id}.log`);
   }
 
   /** Writes the instance's lines to the log from now on: all of them, or with `fromEnd` those to come. Harmless twice. */
@@ -56,14 +61,14 @@ export class Output {
     const onUnwatchable = (error: unknown) => this.#warnOnce(error);
     // Another dispatcher has stopped the instance.
     const onGone = () => void this.#followers.delete(id);
-    const follower = new Follower({ path: this.#path(id), lines, clock, maxBytes, offset, onUnwatchable, onGone });
+    const follower = new Follower({ path: this.pathOf(id), lines, clock, maxBytes, offset, onUnwatchable, onGone });
     this.#followers.set(id, follower);
     follower.start();
   }
 
   /** The last bytes of the file, from the beginning of a character; '' where there is none. */
   async tail(id: string, maxBytes: number): Promise<string> {
-    const file = isSafeId(id) ? await open(this.#path(id), 'r').catch(() => undefined) : undefined;
+    const file = isSafeId(id) ? await open(this.pathOf(id), 'r').catch(() => undefined) : undefined;
     if (!file) return '';
     try {
       const { size } = await file.stat();
@@ -81,8 +86,8 @@ export class Output {
     this.#followers.delete(id);
     await follower?.finish();
     if (!isSafeId(id)) return;
-    if (!isFollowedElsewhere) return rm(this.#path(id), { force: true });
-    this.#options.clock.after(lastReadMs, () => void rm(this.#path(id), { force: true }).catch(() => {}));
+    if (!isFollowedElsewhere) return rm(this.pathOf(id), { force: true });
+    this.#options.clock.after(lastReadMs, () => void rm(this.pathOf(id), { force: true }).catch(() => {}));
   }
 
   isFollowed(id: string): boolean {
@@ -100,10 +105,6 @@ export class Output {
     this.#warned = true;
     const advice = 'output is looked at every second instead; raise the sysctl fs.inotify.max_user_watches';
     this.#options.logger.warn({ err: error }, `the kernel cannot watch the output of apps: ${advice}`);
-  }
-
-  #path(id: string): string {
-    return join(this.#options.directory, `${id}.log`);
   }
 }
 

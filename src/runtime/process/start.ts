@@ -1,47 +1,30 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { statSync } from 'node:fs';
 import type { App } from '../../model/app.js';
-import { identify, type ProcessIdentity } from '../../proc-fs.js';
+import type { ProcessIdentity } from '../../proc-fs.js';
 import { accountOf } from './account.js';
+import type { Command } from './child.js';
 import { environment, type EnvironmentOptions } from './environment.js';
 
 export interface StartOptions extends Omit<EnvironmentOptions, 'home'> {
-  /** Descriptor of the file that takes stdout and stderr. */
-  readonly output: number;
-  /** Called once when it has ended; possibly before `start` resolves. */
-  readonly onExit: (cause: string, process: ProcessIdentity) => void;
+  /** Starts the command and rejects with the system's error where it cannot: see `startChild`. */
+  readonly launch: (command: Command) => Promise<ProcessIdentity>;
 }
 
 /**
- * Starts the app's command in a session and group of its own, so that it outlives this process. Resolves once it runs;
- * throws an Error that names what is wrong with the command, the directory or the user and what to do.
+ * Starts the app's command. Resolves once it runs; throws an Error that names what is wrong with the command, the
+ * directory or the user and what to do.
  */
-export async function start({ output, onExit, ...told }: StartOptions): Promise<ProcessIdentity> {
+export async function start({ launch, ...told }: StartOptions): Promise<ProcessIdentity> {
   const { app } = told.spec;
-  const [command, ...args] = app.command ?? [];
-  if (!command) throw new Error(`app ${app.name} has no command to run; set 'command'`);
+  const [program, ...args] = app.command ?? [];
+  if (!program) throw new Error(`app ${app.name} has no command to run; set 'command'`);
   const account = app.user === undefined ? undefined : accountOf(app.user);
-  let child: ChildProcess;
+  const env = environment({ ...told, home: account?.home });
   try {
-    child = spawn(command, args, {
-      detached: true,
-      stdio: ['ignore', output, output],
-      env: environment({ ...told, home: account?.home }),
-      ...(app.cwd === undefined ? {} : { cwd: app.cwd }),
-      ...(account ? { uid: account.uid, gid: account.gid } : {}),
-    });
+    return await launch({ program, args, env, cwd: app.cwd, uid: account?.uid, gid: account?.gid });
   } catch (error) {
-    throw startError(app, command, error as NodeJS.ErrnoException);
+    throw startError(app, program, error as NodeJS.ErrnoException);
   }
-  // Before anything is waited for: an exit must not be missed, and until it is reaped the pid cannot be another's.
-  const identity = identify(child.pid ?? 0);
-  child.once('exit', (code, signal) => onExit(signal ? `signal ${signal}` : `exit code ${code ?? 0}`, identity));
-  await new Promise<void>((resolve, reject) => {
-    child.once('spawn', resolve);
-    child.once('error', (error: NodeJS.ErrnoException) => reject(startError(app, command, error)));
-  });
-  child.unref();
-  return identity;
 }
 
 function startError(app: App, command: string, error: NodeJS.ErrnoException): Error {
