@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Config } from '../config/config.js';
 import type { Clock, Timer } from '../model/clock.js';
 import type { ReplacementReason } from '../telemetry/worker-metrics.js';
+import { KeptPorts } from './kept-ports.js';
 import type { Order } from './messages.js';
 import { countDeath, type EarlyDeaths, isHopeless, pauseMs } from './replacement-policy.js';
 import type { SupervisionTiming } from './supervision-timing.js';
@@ -25,6 +26,7 @@ export class WorkerPool {
   readonly #workers = new Map<number, WorkerProcess>();
   readonly #earlyDeaths = new Map<number, EarlyDeaths>();
   readonly #pauses = new Map<number, Timer>();
+  readonly #ports = new KeptPorts();
   /** Why a worker was killed. */
   readonly #killed = new Map<WorkerProcess, ReplacementReason>();
   #watch: Timer | undefined;
@@ -85,6 +87,7 @@ export class WorkerPool {
   async #endAll(order: Order, limitMs: number): Promise<void> {
     const { clock, logger } = this.#options;
     this.#closing = true;
+    this.#ports.release();
     for (const pause of this.#pauses.values()) pause.cancel();
     const { workers } = this;
     for (const worker of workers) worker.send(order);
@@ -102,7 +105,7 @@ export class WorkerPool {
   #fork(slot: number): void {
     const { clock, startOrder, logger } = this.#options;
     this.#pauses.delete(slot);
-    const worker = new WorkerProcess(slot, clock);
+    const worker = new WorkerProcess(slot, clock, this.#ports);
     this.#workers.set(slot, worker);
     void worker.ended.then((ending) => this.#onEnded(worker, ending));
     worker.listening.then(
