@@ -18,7 +18,9 @@ export interface Evidence {
 }
 
 export type Verdict =
-  | { readonly excuse: 'daemon killed' | 'worker killed' | 'container killed' | 'boot killed' | 'store away' | 'silent' }
+  | {
+      readonly excuse: 'daemon killed' | 'worker killed' | 'container killed' | 'boot killed' | 'store away' | 'silent';
+    }
   | { readonly finding: string; readonly detail: string };
 
 /** A kept connection may be found dead only by the request that is sent on it. */

@@ -14,7 +14,7 @@ export interface WorkerPoolOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   /** What a worker of this slot (1 to `size`) is told first. */
-  readonly startOrder: (slot: number) => Order;
+  readonly startOrders: (slot: number) => readonly Order[];
   readonly onReplaced: (slot: number, reason: ReplacementReason) => void;
   /** No worker serves and none can be started. */
   readonly onHopeless: (error: Error) => void;
@@ -54,6 +54,11 @@ export class WorkerPool {
     for (let slot = 1; slot <= size; slot += 1) this.#fork(slot);
     this.#lookLater();
     return started;
+  }
+
+  /** Tells all that run. */
+  tell(order: Order): void {
+    for (const worker of this.workers) worker.send(order);
   }
 
   /** Each worker takes the configuration over; one that does not answer is replaced. Throws what one refuses it for. */
@@ -103,7 +108,7 @@ export class WorkerPool {
   }
 
   #fork(slot: number): void {
-    const { clock, startOrder, logger } = this.#options;
+    const { clock, startOrders, logger } = this.#options;
     this.#pauses.delete(slot);
     const worker = new WorkerProcess(slot, clock, this.#ports);
     this.#workers.set(slot, worker);
@@ -115,7 +120,7 @@ export class WorkerPool {
         else logger.error({ worker: slot, err: error }, `a worker cannot start: ${error.message}`);
       },
     );
-    worker.send(startOrder(slot));
+    for (const order of startOrders(slot)) worker.send(order);
   }
 
   #onListening(worker: WorkerProcess, http: readonly string[]): void {

@@ -60,12 +60,15 @@ async function setUp() {
   };
 }
 
-t.test('a store that came back empty gets back all instances that are used, and nothing under way is cut', async (t) => {
-  const { stored, cuts, loseStore } = await setUp();
-  await loseStore();
-  t.same(cuts, []);
-  for (const id of ['shop-1', 'shop-2']) t.match(stored(id), { state: 'ready', users: { 'life 2': {} } });
-});
+t.test(
+  'a store that came back empty gets back all instances that are used, and nothing under way is cut',
+  async (t) => {
+    const { stored, cuts, loseStore } = await setUp();
+    await loseStore();
+    t.same(cuts, []);
+    for (const id of ['shop-1', 'shop-2']) t.match(stored(id), { state: 'ready', users: { 'life 2': {} } });
+  },
+);
 
 t.test('so does one that drains: what is under way finishes, and then it may end', async (t) => {
   const { apps, uses, cuts, seats, stored, update, loseStore } = await setUp();
