@@ -49,8 +49,6 @@ const intervalMs = Math.min(30_000, Math.max(5_000, totalMs / 20));
 const limitMs = 120_000;
 /** Two periods of reconcile, and what comes before it. */
 const restMs = 2 * 60_000 + 30_000;
-/** After the store came back empty, what it no longer knew may run beside what was booted anew: one period of reconcile. */
-const healMs = 60_000 + 20_000;
 /** A window of this many apps is in use at a time; it moves on by one every `windowStepMs`. */
 const windowSize = 5;
 const windowStepMs = 2_000;
@@ -91,8 +89,7 @@ try {
 } finally {
   await end();
 }
-for (const complaint of complaintsIn(journals, (at) => isHealing(at - performance.timeOrigin)))
-  report.finding(complaint);
+for (const complaint of complaintsIn(journals)) report.finding(complaint);
 for (const fatal of log.fatal) report.finding(`a daemon said: ${fatal}`);
 const killed = new Set(kills.flatMap((kill) => (kill.kind === 'container' ? [] : kill.pids)));
 for (const { pid, why } of log.ended) if (!killed.has(pid)) report.finding(`worker ${pid} ended by itself: ${why}`);
@@ -175,12 +172,7 @@ async function judgeLater(error: unknown, trace: Trace, endedAt: number): Promis
 }
 
 function count(): void {
-  if (isHealing(performance.now())) return;
   for (const crowd of overfull(census(run), soakApps)) report.finding(crowd);
-}
-
-function isHealing(at: number): boolean {
-  return redis.outages.some(({ from, empty, until = Infinity }) => empty && from <= at && at < until + healMs);
 }
 
 /** Without load everything has to come to rest: only the instances of `scale.min`, and nothing in flight anywhere. */

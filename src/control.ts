@@ -26,6 +26,8 @@ export interface ControlOptions {
   /** Gets the gauges of instances and memory, which are read once however many workers there are. */
   readonly metrics: Metrics;
   readonly exposition: AdminOptions['exposition'];
+  /** See AppSyncOptions. */
+  readonly onApplied: (identity: string | undefined) => void;
   readonly readMemory: ReadMemory;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -38,10 +40,10 @@ export class Control {
   readonly #options: ControlOptions;
 
   constructor(options: ControlOptions) {
-    const { config, cmdb, serving, metrics, clock, logger, version, exposition, readMemory } = options;
+    const { config, cmdb, serving, metrics, clock, logger, version, exposition, readMemory, onApplied } = options;
     this.#options = options;
     const applier = createAppApplier({ cmdb, manifestFile: join(config.stateDir, 'applied-apps.json'), logger });
-    this.#appSync = new AppSync({ applier, identity: serving.storeIdentity, clock, logger });
+    this.#appSync = new AppSync({ applier, identity: serving.storeIdentity, onApplied, clock, logger });
     metrics.setInstanceSource(async function* () {
       for await (const { deployment } of cmdb.list('active')) {
         for (const { state } of deployment.instances) yield state;

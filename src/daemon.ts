@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { openCmdb, openRuntime } from './adapters.js';
 import type { Readiness } from './admin/admin.js';
+import { FileApps } from './check/file-apps.js';
 import { defaultSessionTiming, type SessionTiming } from './check/session-timing.js';
 import type { Cmdb } from './cmdb/cmdb.js';
 import type { Config } from './config/config.js';
@@ -84,6 +85,7 @@ class SingleProcess implements Daemon {
       ...{ config, version, cmdb, metrics, logger, clock: systemClock },
       readMemory: options.readMemory ?? (() => readHostMemory()),
       exposition: metrics.registry,
+      onApplied: (identity) => this.#node.applied(identity),
       serving: {
         storeIdentity: () => this.#node.storeIdentity,
         checks: () => this.#node.checks(),
@@ -130,6 +132,7 @@ class Composition {
   readonly #clock: Clock = systemClock;
   readonly #runtimes = new Map<RuntimeName, Runtime>();
   readonly #house: House;
+  readonly #fileApps: FileApps;
   #listeners: Listener[] = [];
   #config: Config;
   #closing: Promise<void> | undefined;
@@ -143,6 +146,7 @@ class Composition {
     this.#options = options;
     this.#surroundings = surroundings;
     this.#config = config;
+    this.#fileApps = new FileApps(config.apps);
     const timing = { ...defaultTiming, ...options.timing };
     this.cmdb = measuredCmdb(openCmdb(config, logger), this.metrics, this.#clock);
     this.#house = new House({
@@ -156,6 +160,7 @@ class Composition {
       logger,
       sessionTiming: timing.session,
       reconcilePeriodMs: timing.reconcilePeriodMs,
+      fileApps: this.#fileApps,
       onStoreReplaced: () => surroundings.onStoreReplaced?.(),
     });
   }
@@ -180,7 +185,8 @@ class Composition {
 
   /** Resolves to where it listens. */
   async serve(): Promise<readonly string[]> {
-    const { follower, reaper, reconciler, memoryRelief } = this.#house;
+    const { follower, reaper, reconciler, restoration, memoryRelief } = this.#house;
+    restoration.begin('start');
     follower.start();
     await this.recover();
     reaper.start();
@@ -196,7 +202,13 @@ class Composition {
 
   async reload(next: Config): Promise<void> {
     this.#config = next;
+    this.#fileApps.read(next.apps);
     await this.#openRuntimes(next);
+  }
+
+  /** The store of this identity has taken what the files say; undefined: none has, yet. */
+  applied(identity: string | undefined): void {
+    this.#fileApps.applied(identity);
   }
 
   checks(): Readiness['checks'] {
@@ -258,10 +270,10 @@ class Composition {
     const { stopApps, config } = this.#options;
     const { apps, session, booter, circulator, reaper, reconciler, exits, terminator, follower, forwarder } =
       this.#house;
-    const { memoryRelief } = this.#house;
+    const { memoryRelief, restoration } = this.#house;
     exits.stop();
     await Promise.all([booter.stop(), circulator.stop(), memoryRelief.stop()]);
-    await Promise.all([reaper.stop(), reconciler.stop(), this.#surroundings.onEnd?.()]);
+    await Promise.all([reaper.stop(), reconciler.stop(), restoration.stop(), this.#surroundings.onEnd?.()]);
     await terminator.settled();
     if (stopApps && session.outage === undefined) {
       const { host } = config.node;

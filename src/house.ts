@@ -7,6 +7,7 @@ import { ClaimedBoots } from './boot/claimed-boots.js';
 import { MemoryGate } from './boot/memory-gate.js';
 import { InstanceCheck } from './boot/instance-check.js';
 import { RemoteCheck } from './boot/remote-check.js';
+import { type AppQuery, type FileApps, isStoreComplete } from './check/file-apps.js';
 import { Follower } from './check/follower.js';
 import { LocalApps } from './check/local-apps.js';
 import { Router } from './check/router.js';
@@ -29,6 +30,7 @@ import { LostInstances } from './terminate/lost-instances.js';
 import { MemoryRelief } from './terminate/memory-relief.js';
 import { Reaper } from './terminate/reaper.js';
 import { Reconciler } from './terminate/reconciler.js';
+import { Restoration } from './terminate/restoration.js';
 import { Terminator } from './terminate/terminator.js';
 
 export interface HouseOptions {
@@ -43,6 +45,7 @@ export interface HouseOptions {
   readonly logger: Logger;
   readonly sessionTiming: SessionTiming;
   readonly reconcilePeriodMs: number;
+  readonly fileApps: FileApps;
   /** The store is another one than before: apps have to be applied again. */
   readonly onStoreReplaced: () => void;
 }
@@ -63,11 +66,13 @@ export class House {
   readonly reaper: Reaper;
   readonly memoryRelief: MemoryRelief;
   readonly reconciler: Reconciler;
+  readonly restoration: Restoration;
   readonly exits: Exits;
   readonly follower: Follower;
   readonly dispatcher: Dispatcher;
   readonly #lost: LostInstances;
   readonly #host: string;
+  readonly #boots: ClaimedBoots;
 
   constructor(options: HouseOptions) {
     const { cmdb, runtimes, config, metrics, clock, machine, logger } = options;
@@ -84,17 +89,19 @@ export class House {
       clock,
       randomBytes,
       logger,
-      onRenewed: (republish) => this.#renew(republish),
+      onRenewed: (republish) => this.#renew(republish, logger),
       onStoreReplaced: () => {
         // Its change log may go on where the other one's ended: then nothing tells what is different.
         this.router.forget();
+        this.restoration.begin('replaced');
         options.onStoreReplaced();
       },
       onHostsSilent: (hosts) => void this.#onHostsSilent(hosts, logger),
     });
     this.apps = apps;
+    const isComplete = (query: AppQuery) => isStoreComplete(query, session, options.fileApps);
     this.session = session;
-    this.router = new Router({ cmdb, apps, isComplete: () => session.storeIsComplete });
+    this.router = new Router({ cmdb, apps, isComplete: (domain) => isComplete({ domain }) });
     this.forwarder = options.forwarder;
     this.uses = new Uses({
       apps,
@@ -107,11 +114,21 @@ export class House {
     const onTerminated = metrics.terminated.bind(metrics);
     const terminator = new Terminator({ cmdb, apps, runtimes, logger, onTerminated });
     this.terminator = terminator;
+    this.restoration = new Restoration({
+      ...{ cmdb, apps, host, runtimes, clock, logger },
+      timing: options.sessionTiming,
+      onRestored: () => this.reconciler.again(),
+    });
     const boots = new ClaimedBoots({
       ...{ apps, uses: this.uses, session, runtimes, host, clock, randomBytes, probe, logger },
+      settled: async (local) => {
+        await session.complete();
+        await this.restoration.settled(local);
+      },
       terminate: (app, id) => void terminator.terminate(app, id),
       onBoot: metrics.boot.bind(metrics),
     });
+    this.#boots = boots;
     const memory = { floorBytes: config.memory.floorBytes, read: machine.readMemory, clock, logger };
     const { uses } = this;
     this.memoryRelief = new MemoryRelief({ ...memory, cmdb, apps, uses, session, terminator, host });
@@ -126,6 +143,7 @@ export class House {
     this.booter = new Booter({
       ...{ apps, uses, session, places, boots, clock, logger },
       maxWaiting: config.boot.maxWaiting,
+      isComplete: (app) => isComplete({ app }),
       onQueue: metrics.queueChanged.bind(metrics),
     });
     this.#lost = new LostInstances({
@@ -152,10 +170,20 @@ export class House {
     this.dispatcher = this.#dispatcher(options);
   }
 
-  /** Another store is read again when it has got back what is in use here: it would seem gone before. */
-  async #renew(republish: boolean): Promise<void> {
-    await this.uses.renew(republish);
+  /** Another store is read again when it has got back what is in use here, or on its way up or down: it would seem gone before. */
+  async #renew(republish: boolean, logger: Logger): Promise<void> {
+    await Promise.all([this.uses.renew(republish), republish && this.#restoreOwned(logger)]);
     if (republish) void this.apps.refreshAll().catch(() => {});
+  }
+
+  /** Without it what boots or ends here would seem a stray; that heals with the next comparisons. */
+  async #restoreOwned(logger: Logger): Promise<void> {
+    try {
+      const owner = await this.session.ensureRegistered();
+      await Promise.all([this.#boots.restore(owner), this.terminator.restore(owner)]);
+    } catch (error) {
+      logger.warn({ err: error }, 'could not write the claims of boots and terminations under way into the new store');
+    }
   }
 
   /** What the change log tells: domains may lead elsewhere, known apps are read again, changed ones looked at. */

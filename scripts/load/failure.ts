@@ -30,6 +30,20 @@ export class Hung extends Error {
   }
 }
 
+/** A WebSocket was closed by the other side, in good order. */
+export class Closed extends Error {
+  override readonly name = 'Closed';
+  readonly code: number;
+  /** For how long no frame had come or gone before. */
+  readonly silentMs: number;
+
+  constructor(code: number, silentMs: number) {
+    super(`closed with ${code} after ${silentMs.toFixed(0)} ms of silence`);
+    this.code = code;
+    this.silentMs = silentMs;
+  }
+}
+
 /** Throws unless the answer is from this app; `instance` is what it called itself. */
 export function expectFrom(app: string, instance: unknown): void {
   if (!String(instance).startsWith(`${app}-`)) throw new WrongAnswer(`the answer of another app: ${String(instance)}`);

@@ -3,7 +3,7 @@ import { type IncomingMessage, request } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hostOf } from './exchange.js';
-import { expectFrom, Refused, WrongAnswer } from './failure.js';
+import { Closed, expectFrom, Refused, WrongAnswer } from './failure.js';
 import type { Load } from './load.js';
 import { int } from './random.js';
 import { noteConnection, type Trace } from './trace.js';
@@ -22,6 +22,7 @@ export function webSockets(): Load {
         for (let round = 0; round < rounds; round += 1) {
           const text = `${round} ${random()}`;
           socket.write(textFrame(text));
+          echoes.lastFrameAt = performance.now();
           const echo = await echoes.next();
           if (echo !== text) throw new WrongAnswer(`'${text}' was echoed as '${echo}'`);
           await sleep(random() * 300);
@@ -72,6 +73,8 @@ class Echoes {
   #buffer: Buffer;
   #isClosed = false;
   #wake: () => void = () => {};
+  /** When the last frame went or came, closing ones left out. */
+  lastFrameAt = performance.now();
 
   constructor(socket: Socket, head: Buffer) {
     this.#buffer = head;
@@ -91,7 +94,10 @@ class Echoes {
       if (this.#buffer.length >= 2 && this.#buffer.length >= length) {
         const frame = this.#buffer.subarray(0, length);
         this.#buffer = this.#buffer.subarray(length);
-        if (((frame[0] as number) & 0x0f) === 8) throw new Error(`closed with ${frame.readUInt16BE(2)}`);
+        if (((frame[0] as number) & 0x0f) === 8) {
+          throw new Closed(frame.readUInt16BE(2), performance.now() - this.lastFrameAt);
+        }
+        this.lastFrameAt = performance.now();
         return frame.subarray(2).toString();
       }
       if (this.#isClosed) throw new Error('the WebSocket was cut');

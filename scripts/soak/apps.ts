@@ -10,8 +10,10 @@ export interface SoakApp {
   readonly overlap: boolean;
 }
 
+/** A WebSocket on which nothing flows for so long is closed with 1001 when its instance drains. */
+export const idleTtlMs = 2_000;
 /** Short lives, so that every app boots, circulates and ends all the time. */
-const lives = { idleTtl: '2s', maxLifetime: '12s', drainTimeout: '60s', stopTimeout: '5s' };
+const lives = { idleTtl: `${idleTtlMs}ms`, maxLifetime: '12s', drainTimeout: '60s', stopTimeout: '5s' };
 /** A busy machine may be slow; what is looked for is what is lost. */
 const patience = { bootTimeout: '30s', queue: { timeout: '60s' } };
 

@@ -26,8 +26,6 @@ export class SoakDaemon {
   #admin: string | undefined;
   #killing = false;
   #stopping = false;
-  /** Workers that were killed and of which the replacement does not serve yet. */
-  #lacking = 0;
 
   constructor(options: SoakDaemonOptions) {
     this.#options = options;
@@ -49,31 +47,21 @@ export class SoakDaemon {
   /** Resolves when it listens. Rejects where it does not get that far. */
   async start(): Promise<void> {
     const { configFile, logFile, onLine } = this.#options;
-    const command = runDaemon(configFile, logFile, (line) => {
-      if (line['msg'] === 'the replacement of a worker serves' && this.#command === command) this.#lacking -= 1;
-      onLine(line);
-    });
+    const command = runDaemon(configFile, logFile, onLine);
     this.#command = command;
-    this.#lacking = 0;
     this.#killing = false;
     command.child.once('exit', (code, signal) => void this.#ended(command, signal ?? `code ${code}`));
     const { admin } = await command.listening;
     if (this.#command === command && !this.#killing) this.#admin = admin;
   }
 
-  /**
-   * kill -9 of one of its workers; undefined where none was to be had. Never of the last one that serves: without any, a
-   * daemon accepts nothing until the first replacement serves, as if all of it had been killed.
-   */
-  killWorker(choose: (workers: readonly number[]) => number): Kill | undefined {
-    if (this.#lacking > 0) return undefined;
-    const workers = this.#workers();
-    if (workers.length === 0) return undefined;
-    const pid = choose(workers);
-    if (!freeze(pid)) return undefined;
-    const kill: Kill = { kind: 'worker', at: performance.now(), pids: [pid], clientPorts: peerPorts(pid) };
-    process.kill(pid, 'SIGKILL');
-    this.#lacking += 1;
+  /** kill -9 of some of its workers at once, or of all; undefined where none was to be had. */
+  killWorkers(choose: (workers: readonly number[]) => readonly number[]): Kill | undefined {
+    const pids = choose(this.#workers()).filter((pid) => freeze(pid));
+    if (pids.length === 0) return undefined;
+    const clientPorts = new Set(pids.flatMap((pid) => [...peerPorts(pid)]));
+    const kill: Kill = { kind: 'worker', at: performance.now(), pids, clientPorts };
+    for (const pid of pids) process.kill(pid, 'SIGKILL');
     return kill;
   }
 

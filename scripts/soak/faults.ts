@@ -50,10 +50,12 @@ async function one(fault: Fault, options: FaultsOptions): Promise<void> {
   // Clients have somewhere to go as long as one of them stands.
   if (up.length === 0 || (fault === 'daemon' && up.length < 2)) return;
   const daemon = pick(random, up);
-  const kill = fault === 'daemon' ? daemon.kill() : daemon.killWorker((workers) => pick(random, workers));
+  const all = random() < 0.25;
+  const choose = (workers: readonly number[]) => (all || workers.length === 0 ? workers : [pick(random, workers)]);
+  const kill = fault === 'daemon' ? daemon.kill() : daemon.killWorkers(choose);
   if (!kill) return;
   onKill(kill);
-  say(`kill -9 of ${fault === 'daemon' ? 'all of' : 'a worker of'} daemon ${daemon.name}`);
+  say(`kill -9 of ${fault === 'daemon' ? 'all of' : all ? 'all workers of' : 'a worker of'} daemon ${daemon.name}`);
 }
 
 function killContainer({ random, run, onKill, say }: FaultsOptions): Promise<void> {

@@ -8,18 +8,15 @@ export function carriersOf(journals: string, app: string, trace: string): string
     .filter((instance) => readFileSync(join(journals, instance), 'utf8').includes(` ${trace}\n`));
 }
 
-/**
- * What all journals say together: complaints of the apps, and requests that must not be sent twice and were. `isHealing`:
- * whether at that time (epoch milliseconds) two instances at once are to be expected.
- */
-export function complaintsIn(journals: string, isHealing: (at: number) => boolean): string[] {
+/** What all journals say together: complaints of the apps, and requests that must not be sent twice and were. */
+export function complaintsIn(journals: string): string[] {
   const complaints: string[] = [];
   const posts = new Map<string, string>();
   const oldestFirst = readdirSync(journals).toSorted((a, b) => bornAt(journals, a) - bornAt(journals, b));
   for (const instance of oldestFirst) {
     for (const line of readFileSync(join(journals, instance), 'utf8').split('\n')) {
-      const [, at, complaint = ''] = /^! (\d+) (.*)$/.exec(line) ?? [];
-      if (at && !(complaint.endsWith(besideAnother) && isHealing(Number(at)))) complaints.push(complaint);
+      const [, at, complaint] = /^! (\d+) (.*)$/.exec(line) ?? [];
+      if (at && complaint) complaints.push(`${complaint}, at ${new Date(Number(at)).toISOString()}`);
       if (!line.startsWith('POST ')) continue;
       const before = posts.get(line);
       if (before !== undefined) complaints.push(`${line} was sent to ${before} and to ${instance}`);
@@ -28,8 +25,6 @@ export function complaintsIn(journals: string, isHealing: (at: number) => boolea
   }
   return complaints;
 }
-
-const besideAnother = 'runs beside another instance';
 
 function bornAt(journals: string, instance: string): number {
   return statSync(join(journals, instance)).birthtimeMs;

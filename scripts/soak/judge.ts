@@ -1,5 +1,6 @@
-import { Hung, Refused, WrongAnswer } from '../load/failure.js';
+import { Closed, Hung, Refused, WrongAnswer } from '../load/failure.js';
 import type { Trace } from '../load/trace.js';
+import { idleTtlMs } from './apps.js';
 import type { Kill } from './kills.js';
 import type { Outage } from './redis.js';
 
@@ -17,7 +18,9 @@ export interface Evidence {
 }
 
 export type Verdict =
-  | { readonly excuse: 'daemon killed' | 'worker killed' | 'container killed' | 'boot killed' | 'store away' }
+  | {
+      readonly excuse: 'daemon killed' | 'worker killed' | 'container killed' | 'boot killed' | 'store away' | 'silent';
+    }
   | { readonly finding: string; readonly detail: string };
 
 /** A kept connection may be found dead only by the request that is sent on it. */
@@ -44,6 +47,8 @@ export function judge(evidence: Evidence): Verdict {
     if (isStoreAway(evidence) && error.code === 'cmdb_unavailable' && error.retryAfter) return { excuse: 'store away' };
     return finding(evidence);
   }
+  // On a machine that stood still the client itself may have been silent for so long; it never means to.
+  if (error instanceof Closed && error.code === 1_001 && error.silentMs >= idleTtlMs) return { excuse: 'silent' };
   // The connection broke.
   if (during.some((kill) => kill.kind === 'daemon' && kill.port === trace.port)) return { excuse: 'daemon killed' };
   const holders = kills.filter(({ at }) => at <= endedAt && at >= trace.startedAt - keptMs);

@@ -23,6 +23,8 @@ export interface BooterOptions {
   readonly logger: Logger;
   /** Requests that may wait on this node, over all apps. */
   readonly maxWaiting: number;
+  /** False while the store may not have this app yet though there is one. */
+  readonly isComplete: (app: string) => boolean;
   readonly onQueue: (app: string, length: number) => void;
 }
 
@@ -133,12 +135,12 @@ export class Booter {
   /** Works until nothing can be done but wait for a change. Boots go on beside it. */
   async #loop(work: AppWork): Promise<void> {
     const { local, room } = work;
-    const { session } = this.#options;
+    const { isComplete } = this.#options;
     try {
       while (!this.#stopped) {
         room.serve();
         // A store that came back empty does not know it yet: the apps are about to be applied again.
-        if (local.removed && !session.storeIsComplete) return;
+        if (local.removed && !isComplete(local.name)) return;
         if (local.removed) return room.dismiss(new RequestError('unknown_domain'));
         const step = this.#nextStep(local, work.unclaimed);
         if (step.kind === 'wait') return;

@@ -12,9 +12,11 @@ import {
   bootSucceeded,
   claimBoot,
   findInstance,
+  restoreClaim,
   startTerminate,
 } from '../model/deployment.js';
 import { RequestError } from '../model/errors.js';
+import type { Instance } from '../model/instance.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { BootPurpose } from './boot-slots.js';
 import { unlessAborted } from '../unless-aborted.js';
@@ -34,6 +36,8 @@ export interface ClaimedBootsOptions {
   readonly randomBytes: RandomBytes;
   readonly probe: Probe;
   readonly logger: Logger;
+  /** Resolves when nothing of this app can be running any more that the CMDB does not show. */
+  readonly settled: (local: LocalApp) => Promise<void>;
   /** Ends an instance whose doom is written. */
   readonly terminate: (app: string, instanceId: string) => void;
   readonly onBoot: (
@@ -49,8 +53,10 @@ export interface Claim {
   readonly id: string;
   readonly app: App;
   readonly purpose: BootPurpose;
-  /** This node's session then; it may have been renewed since. */
-  readonly owner: string;
+  /** This node's session when it was written, at first or anew. */
+  owner: string;
+  /** As it was written at first. */
+  readonly instance: Instance;
 }
 
 /** How the claim is written; returns the deployment as it is where the boot is not allowed. */
@@ -82,6 +88,7 @@ const outputBytes = 4_096;
 export class ClaimedBoots {
   readonly #options: ClaimedBootsOptions;
   readonly #stop = new AbortController();
+  readonly #underWay = new Set<Claim>();
 
   constructor(options: ClaimedBootsOptions) {
     this.#options = options;
@@ -89,8 +96,8 @@ export class ClaimedBoots {
 
   /** Writes the claim before the runtime is called. Undefined where the app may have no more: another node was first. */
   async claim(local: LocalApp, purpose: BootPurpose, change: ClaimChange = claimBoot): Promise<Claim | undefined> {
-    const { apps, session, host, clock, randomBytes } = this.#options;
-    await unlessAborted(session.complete(), this.#stop.signal);
+    const { apps, session, host, clock, randomBytes, settled } = this.#options;
+    await unlessAborted(settled(local), this.#stop.signal);
     const owner = await session.ensureRegistered();
     const id = `${local.name}-${randomBytes(6).toString('hex')}`;
     let app = local.app;
@@ -99,7 +106,8 @@ export class ClaimedBoots {
       app = stored;
       return change(current, app, { id, revision: revisionOf(app), host, owner }, clock.now());
     });
-    return findInstance(deployment, id)?.owner === owner ? { id, app, purpose, owner } : undefined;
+    const instance = findInstance(deployment, id);
+    return instance?.owner === owner ? { id, app, purpose, owner, instance } : undefined;
   }
 
   /** Never throws. */
@@ -107,6 +115,7 @@ export class ClaimedBoots {
     const { clock, probe, logger, onBoot } = this.#options;
     const { id, app, purpose } = claim;
     const from = clock.monotonic();
+    this.#underWay.add(claim);
     logger.info({ app: app.name, instance: id, runtime: app.runtime, purpose }, 'booting');
     try {
       const booted = await bootInstance({
@@ -126,7 +135,26 @@ export class ClaimedBoots {
       logger.warn({ app: app.name, instance: id }, 'the claim of a boot was taken away while it ran');
       onBoot(app.runtime, purpose, 'aborted', {});
       return { kind: 'claim_gone' };
+    } finally {
+      this.#underWay.delete(claim);
     }
+  }
+
+  /**
+   * A store that was replaced may have lost the claims of boots under way: writes them anew, as this session's. Throws what the
+   * store throws.
+   */
+  async restore(owner: string): Promise<void> {
+    await Promise.all([...this.#underWay].map((claim) => this.#restore(claim, owner)));
+  }
+
+  async #restore(claim: Claim, owner: string): Promise<void> {
+    const { id, app, instance } = claim;
+    const before = claim.owner;
+    const deployment = await this.#options.apps.update(app.name, (current) =>
+      this.#underWay.has(claim) ? restoreClaim(current, instance, before, owner) : current,
+    );
+    if (findInstance(deployment, id)?.owner === owner) claim.owner = owner;
   }
 
   /** Gives up the boots under way with this reason; their outcomes follow. */
@@ -143,12 +171,15 @@ export class ClaimedBoots {
   }
 
   /** The container runs: whatever the store says at the moment, this is written until it stands or the claim runs out. */
-  async #succeed(local: LocalApp, { id, owner }: Claim, booted: BootedInstance, deadlineAt: number): Promise<void> {
+  async #succeed(local: LocalApp, claim: Claim, booted: BootedInstance, deadlineAt: number): Promise<void> {
     const { apps, uses, session, clock } = this.#options;
+    const { id } = claim;
     for (;;) {
       try {
-        const report = { address: booted.address, boot: booted.phases, user: session.incarnation, claimedBy: owner };
-        await apps.update(local.name, (current) => bootSucceeded(current, id, report, clock.now()));
+        const report = { address: booted.address, boot: booted.phases, user: session.incarnation };
+        await apps.update(local.name, (current) =>
+          bootSucceeded(current, id, { ...report, claimedBy: claim.owner }, clock.now()),
+        );
         break;
       } catch (error) {
         if (clock.now() > deadlineAt || this.#stop.signal.aborted) throw error;

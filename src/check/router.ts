@@ -8,8 +8,8 @@ import { TwoGenerationCache } from './two-generation-cache.js';
 export interface RouterOptions {
   readonly cmdb: Cmdb;
   readonly apps: LocalApps;
-  /** False while the store was just replaced and may not know every app yet: an unknown domain is then no 404. */
-  readonly isComplete: () => boolean;
+  /** False while the store may not have this domain yet though an app has it: it is then no 404. */
+  readonly isComplete: (domain: string) => boolean;
   /** Bound of the cache of known hosts, in entries. */
   readonly knownHosts?: number;
   /** Bound of the cache of unknown domains, in entries. */
@@ -42,10 +42,11 @@ export class Router {
     const name = this.#known.get(host);
     const local = name === undefined ? await this.#lookUp(host) : await this.#options.apps.load(name);
     if (local && !local.removed) return local;
-    if (!this.#options.isComplete()) {
-      throw new RequestError('cmdb_unavailable', 'The configuration store was just replaced; try again shortly.');
+    const domain = domainOf(host) ?? '';
+    if (!this.#options.isComplete(domain)) {
+      throw new RequestError('cmdb_unavailable', 'The configuration store has not every app yet; try again shortly.');
     }
-    throw new RequestError('unknown_domain', `No app serves the domain ${domainOf(host) ?? ''}.`);
+    throw new RequestError('unknown_domain', `No app serves the domain ${domain}.`);
   }
 
   /** An app's record changed: any host may lead elsewhere now. */
@@ -66,7 +67,7 @@ export class Router {
     const local = await looking;
     if (epoch !== this.#epoch) return local;
     if (local) this.#known.set(host, local.name);
-    else if (this.#options.isComplete()) this.#unknown.set(domain, true);
+    else if (this.#options.isComplete(domain)) this.#unknown.set(domain, true);
     return local;
   }
 

@@ -51,6 +51,8 @@ export class NodeSession {
   #steadySince: number | undefined;
   #outage: string | undefined = 'not yet reached';
   #replacedAt = -Infinity;
+  /** Since when this node knows this store. */
+  #knownSince = Infinity;
   #answeredAt = -Infinity;
   #timer: Timer | undefined;
   #beating: Promise<void> | undefined;
@@ -107,6 +109,11 @@ export class NodeSession {
   get storeIsComplete(): boolean {
     const { clock, timing } = this.#options;
     return clock.monotonic() - this.#replacedAt >= timing.ttlMs;
+  }
+
+  /** Whether this node has known this store for a TTL: then every other one has heard of it as well. */
+  get storeIsFamiliar(): boolean {
+    return this.#options.clock.monotonic() - this.#knownSince >= this.#options.timing.ttlMs;
   }
 
   /** Resolves when the store is complete: nothing is booted before, for an instance may be there that is not written yet. */
@@ -231,6 +238,7 @@ export class NodeSession {
     }
     const gapMs = now - this.#answeredAt;
     this.#answeredAt = now;
+    if (this.#identity !== beat.identity) this.#knownSince = now;
     this.#identity = beat.identity;
     this.#steadySince ??= now;
     this.#liveness.observe(beat.sessions, now, askedAt);

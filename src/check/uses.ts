@@ -1,8 +1,8 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../model/clock.js';
-import { adopt, findInstance } from '../model/deployment.js';
+import { findInstance } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
-import { quietUser, registerUser, releaseUser, renewUser } from '../model/users.js';
+import { quietUser, registerUser, releaseUser, renewUser, restoreUse } from '../model/users.js';
 import { fairShare } from './fair-share.js';
 import { idleLimitMs, watchIdle } from './idle-watch.js';
 import type { LocalApp } from './local-app.js';
@@ -32,6 +32,8 @@ export class Uses implements UseOwner {
   readonly #opening = new Map<string, Promise<Use | undefined>>();
   readonly #draining = new Set<Use>();
   readonly #handingOver = new Set<Use>();
+  /** Of instances that the store may not have back yet: that they are in no record says nothing. */
+  readonly #republishing = new Set<Use>();
   #renewing: Promise<unknown> = Promise.resolve();
   #stopped = false;
   readonly #writes: UseWrites;
@@ -162,7 +164,9 @@ export class Uses implements UseOwner {
 
   async #renewOne(use: Use, republish: boolean): Promise<void> {
     const { logger } = this.#options;
-    const lost = republish ? findInstance(use.local.deployment, use.instanceId) : undefined;
+    const known = findInstance(use.local.deployment, use.instanceId);
+    const lost = republish && (known?.state === 'ready' || known?.state === 'draining') ? known : undefined;
+    if (lost) this.#republishing.add(use);
     try {
       const instance = await this.#writes.inOrder(use.instanceId, () => this.#renewUser(use, lost));
       // Given up while it was registered.
@@ -179,6 +183,8 @@ export class Uses implements UseOwner {
         'could not register the use of an instance anew; it is given up',
       );
       this.#end(use, 'instance_gone');
+    } finally {
+      this.#republishing.delete(use);
     }
   }
 
@@ -189,7 +195,7 @@ export class Uses implements UseOwner {
     const me = await session.ensureRegistered();
     const deployment = await apps.update(local.name, (current) => {
       if (!use.isCurrent) return current;
-      const whole = lost?.state === 'ready' ? adopt(current, { ...lost, users: {} }) : current;
+      const whole = lost ? restoreUse(current, lost, me, clock.now()) : current;
       return renewUser(whole, instanceId, (user) => session.isFormer(user), me, clock.now());
     });
     if (me !== this.#me) return 'renewed again';
@@ -201,6 +207,7 @@ export class Uses implements UseOwner {
   #followRecord(local: LocalApp): void {
     for (const use of [...local.uses.values()]) {
       const instance = findInstance(local.deployment, use.instanceId);
+      if (!instance && this.#republishing.has(use)) continue;
       if (!instance || instance.state === 'terminating') {
         this.#end(use, 'instance_gone');
         continue;

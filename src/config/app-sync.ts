@@ -7,6 +7,8 @@ export interface AppSyncOptions {
   readonly applier: AppApplier;
   /** Identity of the store: another one than last time does not know what was applied before. */
   readonly identity: () => string | undefined;
+  /** The store of this identity has taken the latest apps; undefined: they have changed, and none has yet. */
+  readonly onApplied: (identity: string | undefined) => void;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -39,6 +41,7 @@ export class AppSync {
    */
   async apply(apps: readonly App[], force = false): Promise<void> {
     this.#wanted = { apps, force: force || (this.#wanted?.force ?? false) };
+    this.#options.onApplied(undefined);
     this.#timer?.cancel();
     await this.#running;
     this.#running ??= this.#attempt().finally(() => {
@@ -53,7 +56,7 @@ export class AppSync {
   }
 
   async #attempt(): Promise<void> {
-    const { applier, identity: identityOf, clock, logger } = this.#options;
+    const { applier, identity: identityOf, onApplied, clock, logger } = this.#options;
     const wanted = this.#wanted;
     if (!wanted || this.#stopped) return;
     try {
@@ -62,7 +65,9 @@ export class AppSync {
       if (identity === undefined) throw new Error('the CMDB has not told which store it is');
       await applier.apply(wanted.apps, { force: wanted.force, identity });
       this.#failures = 0;
-      if (this.#wanted === wanted) this.#wanted = undefined;
+      if (this.#wanted !== wanted) return;
+      this.#wanted = undefined;
+      onApplied(identity);
     } catch (error) {
       if (this.#failures % logEvery === 0) {
         logger.warn(

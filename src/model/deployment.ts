@@ -174,6 +174,17 @@ export function adopt(deployment: Deployment, instance: Instance): Deployment {
   return { ...deployment, instances: [...deployment.instances, instance] };
 }
 
+/**
+ * A store that was replaced may have lost the claim of a boot under way, or knows it under the session that its booter had
+ * `before`: it is there, and `owner`'s. Unchanged where it came further, or somebody else has seen to it.
+ */
+export function restoreClaim(deployment: Deployment, claim: Instance, before: string, owner: string): Deployment {
+  const known = findInstance(deployment, claim.id);
+  if (!known) return adopt(deployment, { ...claim, owner });
+  if (known.state !== 'booting' || known.owner !== before) return deployment;
+  return withInstance(deployment, claim.id, (booting) => ({ ...booting, owner }));
+}
+
 /** Ready → draining: users send nothing new, finish, and release. A paused or never-ready instance has nothing to drain. */
 export function startDrain(deployment: Deployment, id: string, reason: EndReason, now: number): Deployment {
   const instance = findInstance(deployment, id);

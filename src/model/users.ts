@@ -1,4 +1,5 @@
-import { type Deployment, findInstance, withInstance } from './deployment.js';
+import { adopt, type Deployment, findInstance, withInstance } from './deployment.js';
+import type { Instance } from './instance.js';
 
 /** Registers a session as user of a ready instance. Unchanged where the instance is not ready or not there. */
 export function registerUser(deployment: Deployment, id: string, user: string, now: number): Deployment {
@@ -53,6 +54,17 @@ export function renewUser(
   const users = Object.fromEntries(Object.entries(instance.users).filter(([name]) => !former(name)));
   const renewed = mayUse ? { ...users, [user]: { since: now } } : users;
   return withInstance(deployment, id, (used) => ({ ...used, users: renewed }));
+}
+
+/**
+ * A store that was replaced may have lost an instance that a session uses: it is there again as it was, ready or draining, and
+ * that session is its user. One whose doom is written stays as it is.
+ */
+export function restoreUse(deployment: Deployment, lost: Instance, user: string, now: number): Deployment {
+  const whole = adopt(deployment, { ...lost, users: {} });
+  const instance = findInstance(whole, lost.id);
+  if ((instance?.state !== 'ready' && instance?.state !== 'draining') || instance.users[user]) return whole;
+  return withInstance(whole, lost.id, (used) => ({ ...used, users: { ...used.users, [user]: { since: now } } }));
 }
 
 /** Users whose sessions are gone are dropped; when they last sent something is unknown, so now counts as activity. */

@@ -48,16 +48,21 @@ function isIn(records: ReadonlyMap<string, AppRecord>, app: string, id: string):
   return record !== undefined && findInstance(record.deployment, id) !== undefined;
 }
 
-/** The instance that a stray container becomes where it fits its app as it is now; undefined where it has to go. */
+/**
+ * The instance that a stray container becomes where it fits its app as it is now; undefined where it has to go.
+ * `anyRevision`: one of another revision fits as well, and is replaced as soon as it is known again.
+ */
 export function adoptable(
   found: FoundInstance,
   record: AppRecord | undefined,
   host: string,
   now: number,
+  anyRevision = false,
 ): Instance | undefined {
   if (!record || record.removed || !found.running || !found.address) return undefined;
   const { app, deployment } = record;
-  if (found.revision !== revisionOf(app) || standing(deployment).length >= app.scale.max) return undefined;
+  if (!anyRevision && found.revision !== revisionOf(app)) return undefined;
+  if (standing(deployment).length >= app.scale.max) return undefined;
   if (!app.overlap && deployment.instances.length > 0) return undefined;
   return {
     id: found.id,

@@ -1,14 +1,15 @@
 import type { Logger } from 'pino';
 import type { LocalApps } from '../check/local-apps.js';
 import type { NodeSession } from '../check/session.js';
-import type { AppRecord, Cmdb } from '../cmdb/cmdb.js';
+import type { Cmdb } from '../cmdb/cmdb.js';
 import type { RuntimeName } from '../model/app.js';
 import type { Clock, Timer } from '../model/clock.js';
 import { adopt, instanceDied, startTerminate } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
 import { nextUpkeep } from '../model/upkeep.js';
 import type { Runtime } from '../runtime/runtime.js';
-import { adoptable, differences, type Difference } from './reconcile-policy.js';
+import type { Difference } from './reconcile-policy.js';
+import { compare, type Stray, takeIn } from './strays.js';
 import type { Reaper } from './reaper.js';
 import type { Terminator } from './terminator.js';
 
@@ -77,9 +78,7 @@ export class Reconciler {
     await this.recover().catch((error: unknown) => {
       logger.warn({ err: error }, 'settling what a dead node left failed; trying again with the next comparison');
     });
-    // What died with it, or just before, shows in the next two comparisons.
-    this.#passes = 0;
-    this.#restart();
+    this.again();
   }
 
   /** Settles what dead sessions left in the CMDB (uses, claims, terminations), and boots what scale.min wants. Throws where the store is away. */
@@ -114,6 +113,12 @@ export class Reconciler {
     }
   }
 
+  /** Something was lost or left: it shows in the next two comparisons, which come soon. */
+  again(): void {
+    this.#passes = 0;
+    this.#restart();
+  }
+
   /** Another node of this machine compares; should it die, this one begins from the beginning. */
   #stepBack(): void {
     this.#seen = new Set();
@@ -127,26 +132,17 @@ export class Reconciler {
   }
 
   async #compare(runtime: Runtime, seen: Set<string>): Promise<void> {
-    const { host, logger } = this.#options;
-    const before = await this.#records();
-    const found = await runtime.list().catch((error: unknown) => {
+    const { logger } = this.#options;
+    const found = await compare(this.#options, runtime).catch((error: unknown) => {
       logger.warn({ err: error, runtime: runtime.name }, 'listing the containers failed; nothing is judged by it');
-      return undefined;
+      return [];
     });
-    if (!found) return;
-    const after = await this.#records();
-    for (const difference of differences({ host, runtime: runtime.name, before, after, found })) {
+    for (const difference of found) {
       const key = `${difference.kind} ${difference.id}`;
       if (!this.#seen.has(key)) seen.add(key);
       else if (difference.kind === 'lost') await this.#removeLost(runtime, difference);
       else await this.#settleStray(runtime, difference);
     }
-  }
-
-  async #records(): Promise<Map<string, AppRecord>> {
-    const records = new Map<string, AppRecord>();
-    for await (const record of this.#options.cmdb.list('active')) records.set(record.app.name, record);
-    return records;
   }
 
   async #removeLost(runtime: Runtime, { app, id }: Difference): Promise<void> {
@@ -156,20 +152,15 @@ export class Reconciler {
     await runtime.stop(id, 0);
   }
 
-  async #settleStray(runtime: Runtime, difference: Extract<Difference, { kind: 'stray' }>): Promise<void> {
+  async #settleStray(runtime: Runtime, difference: Stray): Promise<void> {
     const { cmdb, apps, session, host, clock, logger, terminator } = this.#options;
     const { app, id, found } = difference;
     if (!found.running) return runtime.stop(id, 0);
-    const record = await cmdb.find({ app });
-    // One that does not listen would be asked by every request and serve none. Undefined: the runtime cannot tell.
-    const inspection = await runtime.inspect(id);
-    const isDeaf = inspection.state !== 'running' || inspection.listening === false;
-    const instance = isDeaf ? undefined : adoptable(found, record, host, clock.now());
-    if (instance) {
+    if ((await takeIn(this.#options, runtime, difference, false)) === 'taken_in') {
       logger.warn({ app, instance: id }, 'found a running container that the CMDB did not know; it is used again');
-      await apps.update(app, (deployment) => adopt(deployment, instance));
       return;
     }
+    const record = await cmdb.find({ app });
     logger.warn({ app, instance: id }, 'found a running container that fits no app; it is terminated');
     if (!record) return runtime.stop(id, strayStopTimeoutMs);
     const owner = session.incarnation;
@@ -197,13 +188,7 @@ function leftBehind(instance: Instance, session: NodeSession): boolean {
 }
 
 /** A container that is in no document gets an entry, so that its doom is written before it is stopped. */
-function doomed(
-  { id, found }: Extract<Difference, { kind: 'stray' }>,
-  runtime: Runtime,
-  host: string,
-  owner: string,
-  now: number,
-): Instance {
+function doomed({ id, found }: Stray, runtime: Runtime, host: string, owner: string, now: number): Instance {
   return {
     id,
     revision: found.revision,

@@ -2,8 +2,8 @@ import type { Logger } from 'pino';
 import type { LocalApps } from '../check/local-apps.js';
 import type { Cmdb } from '../cmdb/cmdb.js';
 import type { RuntimeName } from '../model/app.js';
-import { confirmGone, findInstance } from '../model/deployment.js';
-import type { EndReason } from '../model/instance.js';
+import { adopt, confirmGone, findInstance } from '../model/deployment.js';
+import type { EndReason, Instance } from '../model/instance.js';
 import type { Runtime } from '../runtime/runtime.js';
 
 export interface TerminatorOptions {
@@ -18,6 +18,8 @@ export interface TerminatorOptions {
 export class Terminator {
   readonly #options: TerminatorOptions;
   readonly #running = new Map<string, Promise<void>>();
+  /** What the runtime is about to stop, by id, with its app. */
+  readonly #doomed = new Map<string, { readonly app: string; readonly instance: Instance }>();
 
   constructor(options: TerminatorOptions) {
     this.#options = options;
@@ -35,6 +37,18 @@ export class Terminator {
     await Promise.all(this.#running.values());
   }
 
+  /** A store that was replaced may have lost dooms that are being carried out: writes them anew. Throws what the store throws. */
+  async restore(owner: string): Promise<void> {
+    await Promise.all(
+      [...this.#doomed.values()].map(({ app, instance }) =>
+        this.#options.apps.update(app, (deployment) => {
+          // Gone while this was on its way.
+          return this.#doomed.has(instance.id) ? adopt(deployment, { ...instance, owner, users: {} }) : deployment;
+        }),
+      ),
+    );
+  }
+
   async #terminate(app: string, id: string): Promise<void> {
     const { cmdb, apps, runtimes, logger, onTerminated } = this.#options;
     try {
@@ -43,7 +57,8 @@ export class Terminator {
       if (instance?.state !== 'terminating') return;
       const runtime = runtimes.get(instance.runtime);
       if (!runtime) throw new Error(`the runtime '${instance.runtime}' is not configured on this machine`);
-      await runtime.stop(id, record?.app.stopTimeoutMs ?? 0);
+      this.#doomed.set(id, { app, instance });
+      await runtime.stop(id, record?.app.stopTimeoutMs ?? 0).finally(() => this.#doomed.delete(id));
       await apps.update(app, (deployment) => confirmGone(deployment, id));
       const reason = instance.end?.reason ?? 'orphaned';
       logger.info({ app, instance: id, reason }, 'terminated');

@@ -15,9 +15,9 @@ interface Handle {
  * Gives the connections that a worker was handed, and did not take before it ended, to another one. node:cluster forgets
  * them and keeps them open, so that their clients would wait for ever. Nothing of such a request was read: none is lost.
  * It is done by the messages that node:cluster exchanges, as of Node 20 to 24 (lib/internal/cluster/round_robin_handle.js);
- * were they others one day, nothing would happen here.
+ * were they others one day, nothing would happen here. `mayBeTaken`: whether there is, or will be, another worker for them.
  */
-export function handOnWhatItLeaves(worker: Worker, hasOthers: () => boolean): void {
+export function handOnWhatItLeaves(worker: Worker, mayBeTaken: () => boolean): void {
   const child = worker.process;
   const waiting = new Map<number, Handle>();
   const send = child.send.bind(child) as (message: ClusterMessage, handle?: unknown, ...rest: unknown[]) => boolean;
@@ -32,7 +32,7 @@ export function handOnWhatItLeaves(worker: Worker, hasOthers: () => boolean): vo
   const handOn = () => {
     for (const [ack, handle] of waiting) {
       waiting.delete(ack);
-      if (hasOthers()) child.emit('internalMessage', { cmd: 'NODE_CLUSTER', ack, accepted: false });
+      if (mayBeTaken()) child.emit('internalMessage', { cmd: 'NODE_CLUSTER', ack, accepted: false });
       else handle.close();
     }
   };

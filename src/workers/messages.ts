@@ -14,6 +14,8 @@ export type Order =
       readonly heartbeatMs: number;
       readonly timing: Partial<DaemonTiming> | undefined;
     }
+  /** Which store has taken the apps of the files; absent: none has, yet. */
+  | { readonly kind: 'applied'; readonly identity?: string }
   | { readonly kind: 'reload'; readonly id: number; readonly config: Config }
   | { readonly kind: 'close' }
   | { readonly kind: 'destroy' }

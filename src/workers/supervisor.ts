@@ -54,6 +54,7 @@ class Supervisor implements Daemon {
   readonly #pool: WorkerPool;
   /** Settings as they were at the start, apps as they are. */
   #config: Config;
+  #applied: Order = { kind: 'applied' };
   #closing: Promise<void> | undefined;
   #destroying: Promise<void> | undefined;
 
@@ -77,6 +78,7 @@ class Supervisor implements Daemon {
     this.#control = new Control({
       ...{ config, version, logger, cmdb: this.#cmdb, metrics: this.#metrics, clock: systemClock },
       readMemory: options.readMemory ?? (() => readHostMemory()),
+      onApplied: (identity) => this.#onApplied(identity),
       exposition: { contentType: this.#metrics.registry.contentType, metrics: () => this.#exposition() },
       serving: {
         storeIdentity: () => this.#store.identity,
@@ -143,13 +145,18 @@ class Supervisor implements Daemon {
       timing: this.#timing,
       clock: systemClock,
       logger,
-      startOrder: (slot) => this.#startOrder(slot),
+      startOrders: (slot) => [this.#startOrder(slot), this.#applied],
       onReplaced: (slot, reason) => {
         this.#workerMetrics.replaced(reason);
         void this.#merged.ended(slot);
       },
       onHopeless: (error) => this.#options.onFatal?.(error),
     });
+  }
+
+  #onApplied(identity: string | undefined): void {
+    this.#applied = { kind: 'applied', ...(identity === undefined ? {} : { identity }) };
+    this.#pool.tell(this.#applied);
   }
 
   #startOrder(slot: number): Order {

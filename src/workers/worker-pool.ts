@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Config } from '../config/config.js';
 import type { Clock, Timer } from '../model/clock.js';
 import type { ReplacementReason } from '../telemetry/worker-metrics.js';
+import { KeptPorts } from './kept-ports.js';
 import type { Order } from './messages.js';
 import { countDeath, type EarlyDeaths, isHopeless, pauseMs } from './replacement-policy.js';
 import type { SupervisionTiming } from './supervision-timing.js';
@@ -13,7 +14,7 @@ export interface WorkerPoolOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   /** What a worker of this slot (1 to `size`) is told first. */
-  readonly startOrder: (slot: number) => Order;
+  readonly startOrders: (slot: number) => readonly Order[];
   readonly onReplaced: (slot: number, reason: ReplacementReason) => void;
   /** No worker serves and none can be started. */
   readonly onHopeless: (error: Error) => void;
@@ -25,6 +26,7 @@ export class WorkerPool {
   readonly #workers = new Map<number, WorkerProcess>();
   readonly #earlyDeaths = new Map<number, EarlyDeaths>();
   readonly #pauses = new Map<number, Timer>();
+  readonly #ports = new KeptPorts();
   /** Why a worker was killed. */
   readonly #killed = new Map<WorkerProcess, ReplacementReason>();
   #watch: Timer | undefined;
@@ -52,6 +54,11 @@ export class WorkerPool {
     for (let slot = 1; slot <= size; slot += 1) this.#fork(slot);
     this.#lookLater();
     return started;
+  }
+
+  /** Tells all that run. */
+  tell(order: Order): void {
+    for (const worker of this.workers) worker.send(order);
   }
 
   /** Each worker takes the configuration over; one that does not answer is replaced. Throws what one refuses it for. */
@@ -85,6 +92,7 @@ export class WorkerPool {
   async #endAll(order: Order, limitMs: number): Promise<void> {
     const { clock, logger } = this.#options;
     this.#closing = true;
+    this.#ports.release();
     for (const pause of this.#pauses.values()) pause.cancel();
     const { workers } = this;
     for (const worker of workers) worker.send(order);
@@ -100,9 +108,9 @@ export class WorkerPool {
   }
 
   #fork(slot: number): void {
-    const { clock, startOrder, logger } = this.#options;
+    const { clock, startOrders, logger } = this.#options;
     this.#pauses.delete(slot);
-    const worker = new WorkerProcess(slot, clock);
+    const worker = new WorkerProcess(slot, clock, this.#ports);
     this.#workers.set(slot, worker);
     void worker.ended.then((ending) => this.#onEnded(worker, ending));
     worker.listening.then(
@@ -112,7 +120,7 @@ export class WorkerPool {
         else logger.error({ worker: slot, err: error }, `a worker cannot start: ${error.message}`);
       },
     );
-    worker.send(startOrder(slot));
+    for (const order of startOrders(slot)) worker.send(order);
   }
 
   #onListening(worker: WorkerProcess, http: readonly string[]): void {

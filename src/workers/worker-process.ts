@@ -2,6 +2,7 @@ import cluster, { type Worker } from 'node:cluster';
 import type { Readiness } from '../admin/admin.js';
 import type { Clock } from '../model/clock.js';
 import { handOnWhatItLeaves } from './handed-over.js';
+import type { KeptPorts } from './kept-ports.js';
 import type { Answers, Order, Report } from './messages.js';
 
 export interface Ending {
@@ -30,13 +31,14 @@ export class WorkerProcess {
   #hasEnded = false;
 
   /** The fork of `cluster.settings.exec`. */
-  constructor(slot: number, clock: Clock) {
+  constructor(slot: number, clock: Clock, ports: KeptPorts) {
     this.slot = slot;
     this.#clock = clock;
     this.#worker = cluster.fork();
     this.forkedAt = clock.monotonic();
     this.#heardAt = this.forkedAt;
-    handOnWhatItLeaves(this.#worker, () => Object.values(cluster.workers ?? {}).some((other) => isListening(other)));
+    ports.watch(this.#worker);
+    handOnWhatItLeaves(this.#worker, () => ports.areKept || Object.values(cluster.workers ?? {}).some(isListening));
     this.listening = new Promise((resolve, reject) => {
       this.#worker.on('message', (report: Report) => {
         this.#heardAt = clock.monotonic();
@@ -141,5 +143,5 @@ export class WorkerProcess {
 }
 
 function isListening(worker: Worker | undefined): boolean {
-  return worker?.isConnected() === true && (worker as Worker & { state?: string }).state === 'listening';
+  return worker?.process?.connected === true && (worker as Worker & { state?: string }).state === 'listening';
 }

@@ -22,6 +22,7 @@ class Worker {
   #logger: Logger | undefined;
   #node: WorkerNode | undefined;
   #started: Promise<void> | undefined;
+  #appliedTo: string | undefined;
   #drainMs = 0;
   #ending = false;
 
@@ -46,6 +47,9 @@ class Worker {
         return;
       case 'reload':
         return void this.#reload(order);
+      case 'applied':
+        this.#appliedTo = order.identity;
+        return this.#node?.applied(order.identity);
       case 'ask':
         return void this.#answer(order.id, order.what);
       case 'peer-died':
@@ -68,6 +72,7 @@ class Worker {
       const logger = (await this.#createLogger(config.log.level, pretty)).child({ worker: slot });
       this.#logger = logger;
       this.#node = createWorkerNode({ config, logger, version, ...(timing && { timing }) });
+      this.#node.applied(this.#appliedTo);
       this.#beat();
       const http = await this.#node.start();
       this.#beat();

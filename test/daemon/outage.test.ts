@@ -23,6 +23,23 @@ t.test('a store that is down at the start is waited for, and /readyz says why', 
   t.equal((await ask(port, 'hello.localhost')).status, 200);
 });
 
+t.test('an empty store that comes up after the daemon says 404 to nobody before it has the apps', async (t) => {
+  const redis = await startRedis(t);
+  if (!redis) return;
+  await redis.stop();
+  const { port } = await startDaemon(t, await install(t, { cmdb: redis.url }));
+  const statuses = new Set<number>();
+  const seen = until(async () => {
+    const { status } = await ask(port, 'hello.localhost');
+    statuses.add(status);
+    return status === 200 || undefined;
+  });
+  await redis.restart();
+  await seen;
+  for (const status of statuses) t.ok(status === 200 || status === 503, `${status}`);
+  await until(async () => (await ask(port, 'nobody.localhost')).status === 404 || undefined);
+});
+
 t.test('while the store is away known apps answer, and what needs a boot is refused', async (t) => {
   const redis = await startRedis(t);
   if (!redis) return;
@@ -36,6 +53,21 @@ t.test('while the store is away known apps answer, and what needs a boot is refu
   redis.process.kill('SIGCONT');
   await until(async () => (await ask(port, 'sleeping.localhost')).status === 200);
   t.ok(isAlive(pid));
+});
+
+t.test('an idle instance that nobody used when the store came back empty is used again, not doubled', async (t) => {
+  const redis = await startRedis(t);
+  if (!redis) return;
+  // Given up by its user after half of it.
+  const settings = { overlap: false, idleTtl: '14s' };
+  const { port, admin, log } = await startDaemon(t, await install(t, { cmdb: redis.url }, { hello: settings }));
+  const { pid } = await askIdentity(port, 'hello.localhost');
+  await until(async () => (await instances(admin, 'hello'))[0]?.users.length === 0 || undefined);
+  await redis.restart();
+  await until(() => log.find(({ msg }) => /another store than before/.test(String(msg))));
+  const after = await until(() => askIdentity(port, 'hello.localhost').catch(() => undefined));
+  t.equal(after.pid, pid);
+  t.ok(log.some(({ msg }) => /the CMDB had lost is used again/.test(String(msg))));
 });
 
 t.test('a store that comes back empty gets its apps again, and running containers are used, not doubled', async (t) => {

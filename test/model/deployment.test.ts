@@ -8,10 +8,11 @@ import {
   confirmGone,
   emptyDeployment,
   instanceDied,
+  restoreClaim,
   startDrain,
   startTerminate,
 } from '../../src/model/deployment.js';
-import { dropUsers, quietUser, registerUser, releaseUser } from '../../src/model/users.js';
+import { dropUsers, quietUser, registerUser, releaseUser, restoreUse } from '../../src/model/users.js';
 import { transitions } from '../../src/model/instance.js';
 import { testApp } from '../fixtures/app.js';
 import { testDeployment, testInstance } from '../fixtures/deployment.js';
@@ -165,4 +166,38 @@ t.test("a boot is its node's own also after the session was renewed", async (t) 
     200,
   );
   t.match(doomed, { breaker: failure, instances: [{ state: 'terminating', owner: 'renewed' }] });
+});
+
+t.test('a lost claim is written anew for its booter, and only for it', async (t) => {
+  const claimed = testInstance({ state: 'booting', owner: 'me' });
+  const restored = restoreClaim(emptyDeployment('shop'), claimed, 'me', 'me again');
+  t.match(restored.instances, [{ id: 'shop-1', state: 'booting', owner: 'me again' }]);
+  t.match(restoreClaim({ ...restored, instances: [claimed] }, claimed, 'me', 'me again').instances, [
+    { state: 'booting', owner: 'me again' },
+  ]);
+  const others = [
+    testInstance({ state: 'booting', owner: 'other' }),
+    testInstance({ state: 'terminating' }),
+    testInstance(),
+  ];
+  for (const other of others) {
+    const deployment = { app: 'shop', instances: [other] };
+    t.equal(restoreClaim(deployment, claimed, 'me', 'me again'), deployment, `${other.state} of ${other.owner}`);
+  }
+  t.match(bootSucceeded(restored, 'shop-1', { ...report, user: 'me again' }, 5).instances, [{ state: 'ready' }]);
+});
+
+t.test('a lost use is written anew with its instance as it was, unless the doom of that is written', async (t) => {
+  const draining = testInstance({
+    state: 'draining',
+    users: { gone: { since: 1 } },
+    end: { reason: 'lifetime', since: 2 },
+  });
+  const restored = restoreUse(emptyDeployment('shop'), draining, 'me', 5);
+  t.match(restored.instances, [{ state: 'draining', end: { since: 2 } }]);
+  t.same(restored.instances[0]?.users, { me: { since: 5 } });
+  t.same(Object.keys(restoreUse(restored, draining, 'other', 6).instances[0]?.users ?? {}), ['me', 'other']);
+  t.equal(restoreUse(restored, draining, 'me', 7), restored, 'harmless twice');
+  const doomed = testDeployment({ state: 'terminating' });
+  t.equal(restoreUse(doomed, draining, 'me', 5), doomed);
 });

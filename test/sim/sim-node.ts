@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Session } from '../../src/cmdb/cmdb.js';
 import { AppSync } from '../../src/config/app-sync.js';
+import { FileApps } from '../../src/check/file-apps.js';
 import type { Config } from '../../src/config/config.js';
 import { type ForwardRoom, House } from '../../src/house.js';
 import type { Machine } from '../../src/machine.js';
@@ -50,6 +51,7 @@ export class SimNode {
     const cmdb = options.disguise(new SimCmdb({ link: main, logLink, clock, random: random.fork('cmdb') }));
     this.#cmdb = cmdb;
     const ids = random.fork('ids');
+    const fileApps = new FileApps(files().put);
     this.house = new House({
       cmdb,
       runtimes: new Map([['process', runtime]]),
@@ -67,10 +69,17 @@ export class SimNode {
       logger,
       sessionTiming: { ttlMs: 10_000, beatMs: 3_000, outageGraceMs },
       reconcilePeriodMs: 60_000,
+      fileApps,
       onStoreReplaced: () => void this.applyFiles(),
     });
     this.#appSync = new AppSync({
-      applier: { apply: () => cmdb.apply(files()) },
+      applier: {
+        apply: () => {
+          fileApps.read(files().put);
+          return cmdb.apply(files());
+        },
+      },
+      onApplied: (identity) => fileApps.applied(identity),
       identity: () => this.house.session.storeIdentity,
       clock,
       logger,
@@ -78,10 +87,11 @@ export class SimNode {
   }
 
   async start(): Promise<void> {
-    const { session, follower, reaper, reconciler, exits } = this.house;
+    const { session, follower, reaper, reconciler, restoration, exits } = this.house;
     exits.watch(this.#runtime);
     await session.start();
     await this.applyFiles();
+    restoration.begin('start');
     follower.start();
     await reconciler.recover().catch(() => {});
     reaper.start();
@@ -97,11 +107,12 @@ export class SimNode {
   async close(): Promise<void> {
     const { dispatcher, uses, apps, session, booter, circulator, reaper, reconciler, exits, terminator, follower } =
       this.house;
+    const { restoration } = this.house;
     dispatcher.close();
     await uses.releaseAll(0);
     this.#appSync.stop();
     exits.stop();
-    await Promise.all([booter.stop(), circulator.stop(), reaper.stop(), reconciler.stop()]);
+    await Promise.all([booter.stop(), circulator.stop(), reaper.stop(), reconciler.stop(), restoration.stop()]);
     await terminator.settled();
     await follower.stop();
     await session.leave();

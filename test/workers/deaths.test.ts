@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { isAlive, until } from '../fixtures/daemon.js';
@@ -56,6 +56,44 @@ t.test('a worker killed with -9 loses only what it carried, and is replaced', as
   t.notOk(isAlive(pid), 'though one of its users was killed');
 });
 
+t.test('where all workers die at once, clients wait for the first replacement instead of being refused', async (t) => {
+  const daemon = await spawnWorkers(t, await installWorkers(t), '--stop-apps');
+  const { pid } = await askIdentity(daemon.port, host);
+  const workers = await workersOf(daemon);
+  // Stopped, each holds one connection of these that it never takes, and the supervisor the others.
+  for (const worker of workers) process.kill(worker, 'SIGSTOP');
+  const before = many(8, () => ask(daemon.port, host));
+  await until(async () => {
+    const { open, unaccepted } = await connectionsTo(daemon.port);
+    return (open === 8 && unaccepted === 0) || undefined;
+  });
+  for (const worker of workers) process.kill(worker, 'SIGKILL');
+  await until(() => !workers.some(isAlive) || undefined);
+  t.notOk(
+    daemon.log.some(({ msg }) => msg === 'the replacement of a worker serves'),
+    'none of them serves',
+  );
+  const meanwhile = many(8, () => ask(daemon.port, host));
+  for (const { status } of [...(await before), ...(await meanwhile)]) t.equal(status, 200);
+  t.equal((await askIdentity(daemon.port, host)).pid, pid, 'the container runs on');
+  t.equal(await terminate(daemon), 0);
+  await t.rejects(ask(daemon.port, host), { code: 'ECONNREFUSED' }, 'a daemon that has ended accepts nothing');
+});
+
+t.test('a daemon that ends while it has no worker closes its port', async (t) => {
+  const daemon = await spawnWorkers(t, await installWorkers(t));
+  await askIdentity(daemon.port, host);
+  for (const worker of await workersOf(daemon)) process.kill(worker, 'SIGKILL');
+  await until(() => daemon.log.some(({ msg }) => /replacing it/.test(String(msg))) || undefined);
+  const waiting = ask(daemon.port, host).then(
+    ({ status }) => status,
+    () => 0,
+  );
+  t.equal(await terminate(daemon), 0);
+  t.ok([0, 200, 503].includes(await waiting), 'what waited is answered or let go, not left hanging');
+  await t.rejects(ask(daemon.port, host), { code: 'ECONNREFUSED' });
+});
+
 t.test('a supervisor killed with -9 takes its workers along, not their requests nor the containers', async (t) => {
   const installation = await installWorkers(t);
   const first = await spawnWorkers(t, installation);
@@ -105,3 +143,15 @@ t.test('a daemon whose workers all end and cannot be replaced gives up', async (
     'and says why',
   );
 });
+
+/** Connections to a port of this machine, and how many of them the kernel keeps for want of a process that accepts them. */
+async function connectionsTo(port: number): Promise<{ open: number; unaccepted: number }> {
+  const rows = (await readFile('/proc/net/tcp', 'utf8')).trim().split('\n').slice(1);
+  const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const mine = rows.map((row) => row.trim().split(/\s+/)).filter(([, local]) => local?.endsWith(suffix));
+  const queue = mine.find(([, , , state]) => state === '0A')?.[4];
+  return {
+    open: mine.filter(([, , , state]) => state === '01').length,
+    unaccepted: Number.parseInt(queue?.split(':')[1] ?? '', 16),
+  };
+}

@@ -1,0 +1,153 @@
+import type { Logger } from 'pino';
+import type { LocalApp } from '../check/local-app.js';
+import type { SessionTiming } from '../check/session-timing.js';
+import type { RuntimeName } from '../model/app.js';
+import type { Timer } from '../model/clock.js';
+import type { Runtime } from '../runtime/runtime.js';
+import { compare, type Stray, type StraysOptions, takeIn } from './strays.js';
+
+export interface RestorationOptions extends StraysOptions {
+  readonly runtimes: ReadonlyMap<RuntimeName, Runtime>;
+  readonly timing: Pick<SessionTiming, 'ttlMs'>;
+  readonly logger: Logger;
+  /** A store that was replaced has back what it can get. */
+  readonly onRestored: () => void;
+}
+
+/**
+ * Brings back into the CMDB what runs on this machine and a store that was replaced does not know: what is in use its users
+ * write back, the rest is found here. Each node does it for its own machine, since what it boots must not come beside what
+ * it has not seen; what another one has taken in is known to the CMDB by then.
+ *
+ * No app boots before this machine was looked over, nor while it runs a container of that app of which it is not known yet
+ * whether it stays. That is so within the time for which a replaced store counts as incomplete, and after twice that time at
+ * the latest, whatever cannot be listed or does not listen.
+ */
+export class Restoration {
+  readonly #options: RestorationOptions;
+  /** Strays by id, and since when each is seen. */
+  #seen = new Map<string, number>();
+  /** Of each runtime that was listed, the apps of strays that are not settled. */
+  #unsettled = new Map<RuntimeName, ReadonlySet<string>>();
+  #begunAt = 0;
+  #lastsMs = 0;
+  #isWhole = true;
+  #wake: (() => void)[] = [];
+  #next: Timer | undefined;
+  #limit: Timer | undefined;
+  #looking: Promise<void> | undefined;
+  #stopped = false;
+
+  constructor(options: RestorationOptions) {
+    this.#options = options;
+  }
+
+  /** `start`: this node has just begun. `replaced`: its store is another one than before, and not complete for a while. */
+  begin(why: 'start' | 'replaced'): void {
+    const { clock, timing } = this.#options;
+    if (this.#stopped) return;
+    this.#begunAt = clock.monotonic();
+    this.#lastsMs = why === 'replaced' ? timing.ttlMs : 0;
+    this.#seen = new Map();
+    // What a look under way finds belongs to what was before.
+    this.#unsettled = new Map();
+    this.#isWhole = false;
+    this.#limit?.cancel();
+    this.#limit = clock.after(2 * timing.ttlMs, () => this.#end());
+    void this.#look();
+  }
+
+  /** Resolves when this app may boot. */
+  async settled({ name, app }: Pick<LocalApp, 'name' | 'app'>): Promise<void> {
+    while (!this.#isSettled(name, app.runtime)) await new Promise<void>((resolve) => this.#wake.push(resolve));
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#isWhole = true;
+    this.#next?.cancel();
+    this.#limit?.cancel();
+    this.#wakeAll();
+    await this.#looking;
+  }
+
+  #isSettled(app: string, runtime: RuntimeName): boolean {
+    if (this.#isWhole) return true;
+    // An app whose runtime is not there cannot boot anyway.
+    const isListed = this.#unsettled.has(runtime) || !this.#options.runtimes.has(runtime);
+    return isListed && [...this.#unsettled.values()].every((apps) => !apps.has(app));
+  }
+
+  async #look(): Promise<void> {
+    this.#next?.cancel();
+    this.#looking ??= this.#lookOnce().finally(() => {
+      this.#looking = undefined;
+      this.#goOn();
+    });
+    await this.#looking;
+  }
+
+  async #lookOnce(): Promise<void> {
+    await Promise.all([...this.#options.runtimes.values()].map((runtime) => this.#lookAt(runtime)));
+  }
+
+  async #lookAt(runtime: Runtime): Promise<void> {
+    const unsettledNow = this.#unsettled;
+    const apps = new Set<string>();
+    try {
+      for (const difference of await compare(this.#options, runtime)) {
+        if (difference.kind === 'lost' || !difference.found.running) continue;
+        if (!(await this.#settle(runtime, difference))) apps.add(difference.app);
+      }
+      unsettledNow.set(runtime.name, apps);
+      this.#wakeAll();
+    } catch (error) {
+      const { name } = runtime;
+      this.#options.logger.debug({ err: error, runtime: name }, 'looking for what the CMDB lost failed; looking again');
+    }
+  }
+
+  /** False where it is to be looked at again before its app may boot. */
+  async #settle(runtime: Runtime, stray: Stray): Promise<boolean> {
+    const { clock, timing, logger } = this.#options;
+    const { app, id } = stray;
+    const seen = this.#seen;
+    const since = seen.get(id) ?? clock.monotonic();
+    seen.set(id, since);
+    // By then whoever uses it, boots it or ends it has heard of the loss and has written what it knows better.
+    if (clock.monotonic() - since < settleShare * timing.ttlMs) return false;
+    const taken = await takeIn(this.#options, runtime, stray, true);
+    if (taken === 'taken_in') logger.warn({ app, instance: id }, 'a container that the CMDB had lost is used again');
+    return taken !== 'deaf';
+  }
+
+  #goOn(): void {
+    if (this.#isWhole) return;
+    const { clock, timing, runtimes } = this.#options;
+    const isLookedOver = [...runtimes.keys()].every((name) => this.#unsettled.get(name)?.size === 0);
+    if (isLookedOver && clock.monotonic() - this.#begunAt >= this.#lastsMs) return this.#end();
+    this.#next = clock.after(timing.ttlMs / looksPerTtl, () => void this.#look());
+  }
+
+  #end(): void {
+    const { runtimes, logger, onRestored } = this.#options;
+    const unlisted = [...runtimes.keys()].filter((name) => !this.#unsettled.has(name));
+    const apps = [...this.#unsettled.values()].flatMap((unsettled) => [...unsettled]);
+    if (unlisted.length > 0 || apps.length > 0) {
+      logger.warn({ unlisted, apps }, 'not all that runs here could be compared with the CMDB; boots go on without');
+    }
+    this.#isWhole = true;
+    this.#next?.cancel();
+    this.#limit?.cancel();
+    this.#wakeAll();
+    if (this.#lastsMs > 0) onRestored();
+  }
+
+  #wakeAll(): void {
+    for (const wake of this.#wake.splice(0)) wake();
+  }
+}
+
+const looksPerTtl = 5;
+/** More than one beat, in which every node hears of the loss. */
+const settleShare = 0.4;

@@ -1,0 +1,58 @@
+import type { LocalApps } from '../check/local-apps.js';
+import type { AppRecord, Cmdb } from '../cmdb/cmdb.js';
+import type { Clock } from '../model/clock.js';
+import { adopt, findInstance } from '../model/deployment.js';
+import type { Runtime } from '../runtime/runtime.js';
+import { adoptable, type Difference, differences } from './reconcile-policy.js';
+
+export type Stray = Extract<Difference, { kind: 'stray' }>;
+
+export interface StraysOptions {
+  readonly cmdb: Cmdb;
+  readonly apps: LocalApps;
+  readonly host: string;
+  readonly clock: Clock;
+}
+
+/**
+ * What became of a stray. `deaf`: it runs and does not listen, yet or any more. `unfit`: its app has no room for it, or no
+ * use. `unknown_app`: the CMDB has no such app.
+ */
+export type Taken = 'taken_in' | 'deaf' | 'unfit' | 'unknown_app';
+
+/** Where CMDB and runtime differ on this machine. Throws where either cannot be read. */
+export async function compare({ cmdb, host }: StraysOptions, runtime: Runtime): Promise<Difference[]> {
+  const before = await records(cmdb);
+  const found = await runtime.list();
+  const after = await records(cmdb);
+  return differences({ host, runtime: runtime.name, before, after, found });
+}
+
+/**
+ * Writes a running container that the CMDB does not know into it, where it fits its app at that very moment. `anyRevision`:
+ * also one of another revision than its app has now, which is then replaced like any other.
+ */
+export async function takeIn(
+  { cmdb, apps, host, clock }: StraysOptions,
+  runtime: Runtime,
+  { app, id, found }: Stray,
+  anyRevision: boolean,
+): Promise<Taken> {
+  const record = await cmdb.find({ app });
+  if (!record) return 'unknown_app';
+  // One that does not listen would be asked by every request and serve none. Undefined: the runtime cannot tell.
+  const inspection = await runtime.inspect(id);
+  if (inspection.state !== 'running' || inspection.listening === false) return 'deaf';
+  const deployment = await apps.update(app, (current, stored) => {
+    const now = { ...record, app: stored ?? record.app, deployment: current };
+    const instance = adoptable(found, now, host, clock.now(), anyRevision);
+    return instance ? adopt(current, instance) : current;
+  });
+  return findInstance(deployment, id) ? 'taken_in' : 'unfit';
+}
+
+async function records(cmdb: Cmdb): Promise<Map<string, AppRecord>> {
+  const all = new Map<string, AppRecord>();
+  for await (const record of cmdb.list('active')) all.set(record.app.name, record);
+  return all;
+}

@@ -1,0 +1,98 @@
+import { pino } from 'pino';
+import t from 'tap';
+import { LocalApps } from '../../src/check/local-apps.js';
+import type { NodeSession } from '../../src/check/session.js';
+import { Uses } from '../../src/check/uses.js';
+import type { AppRecord, Cmdb } from '../../src/cmdb/cmdb.js';
+import { emptyDeployment, findInstance, startDrain } from '../../src/model/deployment.js';
+import { testApp } from '../fixtures/app.js';
+import { settle, VirtualClock } from '../fixtures/clock.js';
+import { testDeployment } from '../fixtures/deployment.js';
+
+const app = testApp({ name: 'shop', scale: { min: 0, max: 3 } });
+
+/** A node that uses both instances of a shop, with something under way to each. */
+async function setUp() {
+  const clock = new VirtualClock();
+  let writes = 0;
+  let record: AppRecord = {
+    ...{ app, removed: false, version: 'v0' },
+    deployment: testDeployment({}, { id: 'shop-2', address: { host: '127.0.0.1', port: 2 } }),
+  };
+  const update: Cmdb['update'] = async (_app, change) => {
+    await Promise.resolve();
+    record = { ...record, deployment: change(record.deployment, app), version: `v${(writes += 1)}` };
+    return record;
+  };
+  const cmdb = { find: async () => record, update } as unknown as Cmdb;
+  const apps = new LocalApps(cmdb);
+  const names = ['first'];
+  const session = {
+    get incarnation() {
+      return names.at(-1) as string;
+    },
+    ensureRegistered: async () => names.at(-1) as string,
+    isFormer: (name: string) => names.slice(0, -1).includes(name),
+  } as NodeSession;
+  const options = { apps, session, clock, logger: pino({ level: 'silent' }) };
+  const uses = new Uses({ ...options, onSeatFreed: () => {}, onEnded: () => {} });
+  const local = await apps.load('shop');
+  if (!local) throw new Error('there is a shop');
+  const cuts: string[] = [];
+  const seats = await Promise.all(
+    ['shop-1', 'shop-2'].map(async (id) => {
+      const seat = (await uses.open(local, id))?.take();
+      if (!seat) throw new Error(`${id} is ready`);
+      seat.occupant = { cut: (reason) => void cuts.push(`${id}: ${reason}`) };
+      return seat;
+    }),
+  );
+  return {
+    ...{ apps, uses, cuts, seats, update },
+    stored: (id: string) => findInstance(record.deployment, id),
+    /** The store comes back empty and has its apps again; this node registers anew. */
+    async loseStore() {
+      record = { ...record, deployment: emptyDeployment('shop'), version: 'lost' };
+      names.push(`life ${names.length + 1}`);
+      await uses.renew(true);
+      await apps.refreshAll();
+    },
+  };
+}
+
+t.test(
+  'a store that came back empty gets back all instances that are used, and nothing under way is cut',
+  async (t) => {
+    const { stored, cuts, loseStore } = await setUp();
+    await loseStore();
+    t.same(cuts, []);
+    for (const id of ['shop-1', 'shop-2']) t.match(stored(id), { state: 'ready', users: { 'life 2': {} } });
+  },
+);
+
+t.test('so does one that drains: what is under way finishes, and then it may end', async (t) => {
+  const { apps, uses, cuts, seats, stored, update, loseStore } = await setUp();
+  await update('shop', (deployment) => startDrain(deployment, 'shop-1', 'lifetime', 1));
+  await apps.refreshAll();
+  await loseStore();
+  t.same(cuts, []);
+  t.match(stored('shop-1'), { state: 'draining', end: { reason: 'lifetime' }, users: { 'life 2': {} } });
+  t.equal(uses.inflight().get('shop-1'), 1);
+  seats[0]?.release();
+  await settle();
+  t.same(stored('shop-1')?.users, {}, 'released');
+});
+
+t.test('of a draining instance that two nodes use, the second one is a user again as well', async (t) => {
+  const { apps, cuts, stored, update, loseStore } = await setUp();
+  await update('shop', (deployment) => startDrain(deployment, 'shop-1', 'lifetime', 1));
+  await apps.refreshAll();
+  const drained = stored('shop-1');
+  const other = { ...drained, users: { other: { since: 1 } } } as NonNullable<typeof drained>;
+  const losing = loseStore();
+  // Right behind the loss: the other node was faster.
+  await update('shop', (deployment) => ({ ...deployment, instances: [other, ...deployment.instances] }));
+  await losing;
+  t.same(cuts, []);
+  t.same(Object.keys(stored('shop-1')?.users ?? {}), ['other', 'life 2']);
+});

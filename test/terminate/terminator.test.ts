@@ -1,0 +1,37 @@
+import { pino } from 'pino';
+import t from 'tap';
+import { LocalApps } from '../../src/check/local-apps.js';
+import type { AppRecord, Cmdb } from '../../src/cmdb/cmdb.js';
+import { emptyDeployment } from '../../src/model/deployment.js';
+import type { Runtime } from '../../src/runtime/runtime.js';
+import { Terminator } from '../../src/terminate/terminator.js';
+import { testApp } from '../fixtures/app.js';
+import { settle } from '../fixtures/clock.js';
+import { testDeployment } from '../fixtures/deployment.js';
+
+t.test('a doom that a replaced store lost is written anew while it is carried out, and not after', async (t) => {
+  const app = testApp();
+  let deployment = testDeployment({ state: 'terminating', owner: 'me', end: { reason: 'idle', since: 1 } });
+  const record = (): AppRecord => ({ app, removed: false, deployment, version: 'v' });
+  const update: Cmdb['update'] = async (_app, change) => {
+    deployment = change(deployment, app);
+    return record();
+  };
+  const cmdb = { find: async () => record(), update } as unknown as Cmdb;
+  let confirm = () => {};
+  const stop = () => new Promise<void>((resolve) => (confirm = resolve));
+  const terminator = new Terminator({
+    ...{ cmdb, apps: new LocalApps(cmdb), logger: pino({ level: 'silent' }), onTerminated: () => {} },
+    runtimes: new Map([['process', { name: 'process', stop } as unknown as Runtime]]),
+  });
+  const terminating = terminator.terminate('shop', 'shop-1');
+  await settle();
+  deployment = emptyDeployment('shop');
+  await terminator.restore('me again');
+  t.match(deployment.instances, [{ id: 'shop-1', state: 'terminating', owner: 'me again', end: { reason: 'idle' } }]);
+  confirm();
+  await terminating;
+  t.same(deployment.instances, []);
+  await terminator.restore('me again');
+  t.same(deployment.instances, []);
+});
