@@ -1,6 +1,7 @@
-import type { Clock, Timer } from '../../model/clock.js';
-import { isRunning, statOf } from '../../proc-fs.js';
+import type { Clock } from '../../model/clock.js';
+import { isRunning } from '../../proc-fs.js';
 import type { Exit } from '../runtime.js';
+import { Adopted } from './adopted.js';
 import type { Parent } from './launcher-process.js';
 import type { ProcessRecord } from './records.js';
 
@@ -8,12 +9,10 @@ export interface ExitsOptions {
   readonly clock: Clock;
   /** Called once per exit, before those who watch. */
   readonly onDeath: (record: ProcessRecord) => void;
-  /** Called once a second for each instance that another dispatcher started. */
+  /** Called every few seconds for each instance that another dispatcher started, and whenever it is adopted again. */
   readonly onCheck: (record: ProcessRecord) => void;
 }
 
-/** How often processes that are not our children are looked at; the kernel tells of children alone. */
-const checkMs = 1_000;
 /** A child is seen dead a moment before its exit is told. */
 const tellMs = 1_000;
 /** Deaths whose cause is remembered; the oldest are forgotten first. */
@@ -26,14 +25,15 @@ export class Exits {
   /** Ids of our children, and our launcher's, that run or are about to. */
   readonly #children = new Set<string>();
   /** Running processes that an earlier or another dispatcher started, by instance id. */
-  readonly #adopted = new Map<string, ProcessRecord>();
+  readonly #adopted: Adopted;
   /** Causes of the deaths that were seen, until they are forgotten. */
   readonly #causes = new Map<string, string>();
-  #timer: Timer | undefined;
   #closed = false;
 
   constructor(options: ExitsOptions) {
     this.#options = options;
+    const { clock, onCheck } = options;
+    this.#adopted = new Adopted({ clock, onDeath: (record) => this.died(record, 'it ended'), onAlive: onCheck });
   }
 
   watch(onExit: (exit: Exit) => void): () => void {
@@ -63,16 +63,14 @@ export class Exits {
   adopt(record: ProcessRecord): void {
     const { id, process } = record;
     if (this.#closed || !process || !isRunning(process)) return;
-    if (this.#children.has(id) || this.#adopted.has(id) || this.#causes.has(id)) return;
-    this.#adopted.set(id, record);
+    if (this.#children.has(id) || this.#causes.has(id)) return;
+    if (!this.#adopted.has(id)) this.#adopted.add(record);
     this.#options.onCheck(record);
-    this.#timer ??= this.#options.clock.after(checkMs, () => this.#check());
   }
 
   /** Why it is dead; asked by whoever found it so, which may be before it is told or looked at. */
   async causeOf(id: string): Promise<string> {
-    const adopted = this.#adopted.get(id);
-    if (adopted) this.#look(adopted);
+    this.#adopted.look(id);
     if (this.#children.has(id)) await this.#told(id);
     return this.#causes.get(id) ?? 'it ended while no dispatcher watched';
   }
@@ -86,9 +84,8 @@ export class Exits {
 
   close(): void {
     this.#closed = true;
-    this.#timer?.cancel();
     this.#watchers.clear();
-    this.#adopted.clear();
+    this.#adopted.close();
   }
 
   /** Who would have told of its exit has ended: it is watched like those of other dispatchers. */
@@ -115,18 +112,5 @@ export class Exits {
     // What another dispatcher stops is never forgotten by name here.
     if (this.#causes.size >= mostCauses) this.#causes.delete(this.#causes.keys().next().value ?? '');
     this.#causes.set(id, cause);
-  }
-
-  #check(): void {
-    this.#timer = undefined;
-    for (const record of [...this.#adopted.values()]) this.#look(record);
-    if (this.#adopted.size > 0 && !this.#closed) this.#timer = this.#options.clock.after(checkMs, () => this.#check());
-  }
-
-  /** The boot id was compared when it was adopted and cannot have changed since. */
-  #look(record: ProcessRecord): void {
-    const { process } = record;
-    if (process && statOf(process.pid)?.startTime === process.startTime) this.#options.onCheck(record);
-    else this.died(record, 'it ended');
   }
 }
