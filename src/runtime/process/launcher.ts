@@ -77,7 +77,7 @@ export class Launcher {
     if (this.#closed || this.#process || clock.monotonic() < this.#startAfter) return;
     this.#startAfter = clock.monotonic() + restMs;
     try {
-      const onReady = () => logger.debug({ pid: process.pid }, 'the launcher is ready');
+      const onReady = () => logger.trace({ pid: process.pid }, 'the launcher is ready');
       const process: LauncherProcess = new LauncherProcess({ script, clock, onReady });
       this.#process = process;
       void process.ended.then((cause) => this.#onEnded(process, cause));

@@ -22,7 +22,7 @@ function isLauncher(pid: number): boolean {
   }
 }
 
-/** The pid of the launcher that these processes have from now on: it comes with the first boot, which has been. */
+/** The pid of the launcher that these processes have from now on: it comes with the first boot, which has been. The log is that of level `trace`. */
 export async function readyLauncher({ log }: Processes, count = 1): Promise<number> {
   const ready = () => log.filter(({ msg }) => msg === 'the launcher is ready');
   await eventually(() => ready().length >= count);

@@ -35,7 +35,7 @@ async function withLauncher(
 }
 
 t.test('the first app is started in place, the next ones by a launcher that ends with the runtime', async (t) => {
-  const processes = await useProcesses(t);
+  const processes = await useProcesses(t, 'trace');
   const { runtime, launcher } = await withLauncher(t, processes);
   const { id } = await boot(runtime, sleeper);
   const main = await mainOf(processes, id);
@@ -47,7 +47,7 @@ t.test('the first app is started in place, the next ones by a launcher that ends
 });
 
 t.test('what the launcher cannot start is refused with the same words as in place', async (t) => {
-  const processes = await useProcesses(t);
+  const processes = await useProcesses(t, 'trace');
   const runtime = await processes.open();
   const cases = [
     { command: ['no-such-program'] },
@@ -79,7 +79,7 @@ t.test('what the launcher cannot start is refused with the same words as in plac
 });
 
 t.test('an app of the launcher has its output, no descriptor beside it, and nothing of its environment', async (t) => {
-  const processes = await useProcesses(t);
+  const processes = await useProcesses(t, 'trace');
   const { runtime, launcher } = await withLauncher(t, processes);
   const { id } = await boot(runtime, shell('ls /proc/$$/fd | tr "\\n" " "; env >&2; exit 9'));
   await eventually(async () => (await runtime.inspect(id)).state === 'exited');
@@ -91,7 +91,7 @@ t.test('an app of the launcher has its output, no descriptor beside it, and noth
 });
 
 t.test('many boots at once are started by it, each once, and each exit is told once', async (t) => {
-  const processes = await useProcesses(t);
+  const processes = await useProcesses(t, 'trace');
   const { runtime, launcher, exits } = await withLauncher(t, processes);
   const booted = await Promise.all(Array.from({ length: 8 }, () => boot(runtime, sleeper)));
   for (const { id } of booted) {
@@ -108,7 +108,7 @@ t.test('many boots at once are started by it, each once, and each exit is told o
 });
 
 t.test('a launcher killed before a boot is no obstacle to it, and is said to be gone', async (t) => {
-  const processes = await useProcesses(t);
+  const processes = await useProcesses(t, 'trace');
   const { runtime, launcher } = await withLauncher(t, processes);
   process.kill(launcher, 'SIGKILL');
   const booted = await Promise.all([boot(runtime, sleeper), boot(runtime, sleeper)]);
@@ -123,7 +123,7 @@ t.test('a launcher killed before a boot is no obstacle to it, and is said to be 
 
 t.test('a launcher killed at any moment of a boot starts nothing twice, and nothing unseen', async (t) => {
   for (const turns of [0, 1, 2, 3, 5, 8, 13, 21, 34, 55]) {
-    const processes = await useProcesses(t);
+    const processes = await useProcesses(t, 'trace');
     const { runtime, launcher, exits } = await withLauncher(t, processes);
     const booting = Promise.all(Array.from({ length: 4 }, () => boot(runtime, sleeper)));
     for (let turn = 0; turn < 4 * turns; turn += 1) await new Promise((resolve) => setImmediate(resolve));
@@ -142,7 +142,7 @@ t.test('a launcher killed at any moment of a boot starts nothing twice, and noth
 });
 
 t.test('what a launcher started that was killed runs on, is followed, and its end is reported once', async (t) => {
-  const processes = await useProcesses(t);
+  const processes = await useProcesses(t, 'trace');
   const { runtime, launcher, exits } = await withLauncher(t, processes);
   const ticks = 'i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.05; done';
   const { id, app } = await boot(runtime, shell(ticks));
@@ -161,7 +161,7 @@ t.test('what a launcher started that was killed runs on, is followed, and its en
 });
 
 t.test('what ended together with its launcher is reported too', async (t) => {
-  const processes = await useProcesses(t);
+  const processes = await useProcesses(t, 'trace');
   const { runtime, launcher, exits } = await withLauncher(t, processes);
   const { id } = await boot(runtime, sleeper);
   process.kill(launcher, 'SIGSTOP');
@@ -172,7 +172,7 @@ t.test('what ended together with its launcher is reported too', async (t) => {
 });
 
 t.test('a launcher that dies with an order in hand leaves it to the dispatcher', async (t) => {
-  const processes = await useProcesses(t);
+  const processes = await useProcesses(t, 'trace');
   const { start, told } = await badLauncher(t, processes);
   const { id, pid } = await start('dies first');
   t.same(await marked(id), [pid]);
@@ -181,7 +181,7 @@ t.test('a launcher that dies with an order in hand leaves it to the dispatcher',
 });
 
 t.test('what it started before it could tell is found, taken over, and not started again', async (t) => {
-  const processes = await useProcesses(t);
+  const processes = await useProcesses(t, 'trace');
   const { start, told, pid: launcher } = await badLauncher(t, processes);
   const { id, pid } = await start('dies before it tells');
   t.notOk(statOf(launcher));
@@ -191,7 +191,7 @@ t.test('what it started before it could tell is found, taken over, and not start
 });
 
 t.test('a launcher that stands still is killed, and its orders are carried out in place', async (t) => {
-  const processes = await useProcesses(t);
+  const processes = await useProcesses(t, 'trace');
   const { start, pid: launcher } = await badLauncher(t, processes);
   const both = await Promise.all([start('stands still'), start('stands still')]);
   t.notOk(statOf(launcher));
@@ -199,14 +199,14 @@ t.test('a launcher that stands still is killed, and its orders are carried out i
 });
 
 t.test('what a launcher declines is started in place, and it is asked again', async (t) => {
-  const processes = await useProcesses(t);
+  const processes = await useProcesses(t, 'trace');
   const { start, pid: launcher } = await badLauncher(t, processes);
   for (let count = 0; count < 2; count += 1) t.equal(statOf((await start('declines')).pid)?.parent, process.pid);
   t.ok(statOf(launcher));
 });
 
 t.test('signals that end a service do not end its launcher before it', async (t) => {
-  const processes = await useProcesses(t);
+  const processes = await useProcesses(t, 'trace');
   const { runtime, launcher } = await withLauncher(t, processes);
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.kill(launcher, signal);
   const { id } = await boot(runtime, sleeper);
@@ -214,7 +214,7 @@ t.test('signals that end a service do not end its launcher before it', async (t)
 });
 
 t.test('a dispatcher that is killed leaves no launcher behind, but its app', async (t) => {
-  const processes = await useProcesses(t);
+  const processes = await useProcesses(t, 'trace');
   const { logger: _logger, clock: _clock, ...options } = processes.options;
   const app = testApp(sleeper);
   const spec = { id: newId('survivor'), app, revision: revisionOf(app) };

@@ -28,13 +28,13 @@ export interface Processes {
   traces(): Promise<string[]>;
 }
 
-/** A state directory with ports of its own; what the test leaves running is killed when it ends. */
-export async function useProcesses(t: Test): Promise<Processes> {
+/** A state directory with ports of its own, and a log from `level` on; what the test leaves running is killed when it ends. */
+export async function useProcesses(t: Test, level = 'debug'): Promise<Processes> {
   const stateDir = await mkdtemp(join(tmpdir(), 'fastcontainer-process-'));
   const from = portsOfThisProcess;
   const log: Record<string, unknown>[] = [];
   const ports = { from, to: from + 9 };
-  const options = { stateDir, cmdbName: 'test', ports, logger: recorder(log), clock: systemClock };
+  const options = { stateDir, cmdbName: 'test', ports, logger: recorder(log, level), clock: systemClock };
   const handles: Runtime[] = [];
   const open = async (changes: Partial<ProcessRuntimeOptions> = {}) => {
     const runtime = await openProcessRuntime({ ...options, ...changes });
@@ -80,12 +80,12 @@ export function shell(script: string): Partial<App> {
   return { command: ['/bin/sh', '-c', script] };
 }
 
-function recorder(log: Record<string, unknown>[]): Logger {
+function recorder(log: Record<string, unknown>[], level: string): Logger {
   const sink = new Writable({
     write(chunk: Buffer, _encoding, done) {
       for (const line of chunk.toString().split('\n')) if (line) log.push(JSON.parse(line) as Record<string, unknown>);
       done();
     },
   });
-  return pino({ level: 'debug' }, sink);
+  return pino({ level }, sink);
 }
