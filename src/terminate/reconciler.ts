@@ -83,12 +83,14 @@ export class Reconciler {
 
   /** Settles what dead sessions left in the CMDB (uses, claims, terminations), and boots what scale.min wants. Throws where the store is away. */
   async recover(): Promise<void> {
-    const { cmdb, session, reaper, clock } = this.#options;
+    const { cmdb, session, reaper, host, clock } = this.#options;
     const looking = new Set<Promise<void>>();
     for await (const record of cmdb.list('active')) {
       const { app, removed, deployment } = record;
       const lacks = !removed && nextUpkeep(deployment, app, clock.now())?.kind === 'fill';
-      if (!lacks && !deployment.instances.some((instance) => leftBehind(instance, session))) continue;
+      const isDue = (instance: Instance) =>
+        leftBehind(instance, session) || (instance.host === host && isOverdue(instance, clock.now()));
+      if (!lacks && !deployment.instances.some(isDue)) continue;
       // A machine that is lost lets each look wait for its attempt to connect.
       const look = reaper.look(app.name).finally(() => looking.delete(look));
       looking.add(look);
@@ -179,6 +181,11 @@ export class Reconciler {
     );
     await terminator.terminate(app, id);
   }
+}
+
+/** What this machine was to end or to boot by then: nodes of other machines may always come first to the schedule, and cannot. */
+function isOverdue({ deadlineAt }: Instance, now: number): boolean {
+  return deadlineAt !== undefined && now >= deadlineAt;
 }
 
 function leftBehind(instance: Instance, session: NodeSession): boolean {

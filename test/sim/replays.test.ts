@@ -153,6 +153,19 @@ const replays: readonly (Omit<Script, 'seed'> & { readonly was: string })[] = [
     ],
   },
   {
+    was: 'a termination that failed once was not tried again, for nodes of another machine always came first to the schedule',
+    nodes: [
+      { ...node, host: 'b', bootSlots: 1 },
+      { ...node, host: 'a', wallErrorMs: -700, bootSlots: 1 },
+    ],
+    apps: [{ ...app, concurrency: 1, idleTtlMs: 2_000, maxLifetimeMs: 12_000 }],
+    actions: [
+      { ...request, at: 0, node: 1 },
+      { at: 400, do: 'engine down', host: 'a', forMs: 50_000 },
+      { at: 2_000, do: 'partition', node: 1, forMs: 200, reset: true },
+    ],
+  },
+  {
     was: 'nodes of another machine always came first to the schedule, and an instance that only its own may end drained on',
     nodes: [
       { ...node, host: 'b', wallErrorMs: 700 },
