@@ -86,6 +86,8 @@ export class House {
       onStoreReplaced: () => {
         // Its change log may go on where the other one's ended: then nothing tells what is different.
         this.router.forget();
+        // A replica that lagged knows containers that are gone, and lacks others.
+        this.reconciler.compareSoon();
         options.onStoreReplaced();
       },
       onHostsSilent: (hosts) => void this.#onHostsSilent(hosts, logger),

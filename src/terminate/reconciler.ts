@@ -78,6 +78,11 @@ export class Reconciler {
       logger.warn({ err: error }, 'settling what a dead node left failed; trying again with the next comparison');
     });
     // What died with it, or just before, shows in the next two comparisons.
+    this.compareSoon();
+  }
+
+  /** What the CMDB says may be wrong: the next two comparisons follow soon, as after a start. */
+  compareSoon(): void {
     this.#passes = 0;
     this.#restart();
   }

@@ -5,7 +5,7 @@ import { adminToken, type Machine, startMachine } from '../fixtures/machine.js';
 import { type Site, startNetwork } from '../fixtures/network.js';
 import { startRedis } from '../fixtures/redis.js';
 
-const name = 'partitions';
+const name = `partitions-${process.pid}`;
 
 /** Two machines, each in a network namespace of its own, and a Redis that both reach. */
 async function startTwo(t: Test, apps: Record<string, Record<string, unknown>>) {
@@ -37,7 +37,11 @@ t.test('a machine that is lost whole costs no request that can be sent again', a
   t.equal(new Set(answers.map(({ instance }) => instance)).size, 1, 'one boot for all who waited');
   t.not(answers[0]?.instance, there.instance);
   await until(async () => (await inflightAt(b, 'hello')) === 5 || undefined);
-  t.match(await instancesAt(b, 'hello'), [{ host: 'b', state: 'ready', inflight: 5 }], 'what was under way was sent again');
+  t.match(
+    await instancesAt(b, 'hello'),
+    [{ host: 'b', state: 'ready', inflight: 5 }],
+    'what was under way was sent again',
+  );
   t.equal((await appProcesses(name, 'hello')).length, 1);
   t.equal((await b.identity('other.localhost')).instance, here.instance);
   await b.kill('all');
@@ -76,54 +80,60 @@ t.test('a machine that is cut off from the store serves what it knows, and nothi
   for (const app of ['hello', 'other', 'sleeping']) t.equal((await appProcesses(name, app)).length, 1, app);
 });
 
-t.test('a machine that is cut off from the store and the others serves its own, and ends what runs twice after', async (t) => {
-  const two = await startTwo(t, { hello: {} });
-  if (!two) return;
-  const { redis, sites, a, b } = two;
-  const before = await a.identity('hello.localhost');
-  await b.identity('hello.localhost');
-  sites.a.cutFromPort(redis.port);
-  sites.a.cutFrom(sites.b);
-  const elsewhere = await b.identity('hello.localhost');
-  t.not(elsewhere.instance, before.instance, 'the others take its machine for lost');
-  t.equal((await a.identity('hello.localhost')).instance, before.instance, 'its own clients are answered');
+t.test(
+  'a machine that is cut off from the store and the others serves its own, and ends what runs twice after',
+  async (t) => {
+    const two = await startTwo(t, { hello: {} });
+    if (!two) return;
+    const { redis, sites, a, b } = two;
+    const before = await a.identity('hello.localhost');
+    await b.identity('hello.localhost');
+    sites.a.cutFromPort(redis.port);
+    sites.a.cutFrom(sites.b);
+    const elsewhere = await b.identity('hello.localhost');
+    t.not(elsewhere.instance, before.instance, 'the others take its machine for lost');
+    t.equal((await a.identity('hello.localhost')).instance, before.instance, 'its own clients are answered');
 
-  sites.a.heal();
-  await until(async () => (await appProcesses(name, 'hello')).length === 1 || undefined, 40_000);
-  const left = (await appProcesses(name, 'hello'))[0]?.instance;
-  for (const machine of [a, b]) {
-    const { instance } = await until(() => machine.identity('hello.localhost').catch(() => undefined));
-    t.equal(instance, left);
-  }
-  t.match(await instancesAt(b, 'hello'), [{ id: left, state: 'ready' }]);
-});
+    sites.a.heal();
+    await until(async () => (await appProcesses(name, 'hello')).length === 1 || undefined, 40_000);
+    const left = (await appProcesses(name, 'hello'))[0]?.instance;
+    for (const machine of [a, b]) {
+      const { instance } = await until(() => machine.identity('hello.localhost').catch(() => undefined));
+      t.equal(instance, left);
+    }
+    t.match(await instancesAt(b, 'hello'), [{ id: left, state: 'ready' }]);
+  },
+);
 
-t.test('where two machines cannot reach each other, requests for the other fail in time and nothing is killed', async (t) => {
-  const two = await startTwo(t, { hello: {}, other: {} });
-  if (!two) return;
-  const { sites, a, b } = two;
-  const hello = await a.identity('hello.localhost');
-  await b.identity('hello.localhost');
-  const other = await b.identity('other.localhost');
-  // A connection that is open goes on waiting for its answer; those that are idle close after a second.
-  await until(async () => (await inflightAt(b, 'hello')) === 0 || undefined);
-  await new Promise((resolve) => setTimeout(resolve, 1_500));
+t.test(
+  'where two machines cannot reach each other, requests for the other fail in time and nothing is killed',
+  async (t) => {
+    const two = await startTwo(t, { hello: {}, other: {} });
+    if (!two) return;
+    const { sites, a, b } = two;
+    const hello = await a.identity('hello.localhost');
+    await b.identity('hello.localhost');
+    const other = await b.identity('other.localhost');
+    // A connection that is open goes on waiting for its answer; those that are idle close after a second.
+    await until(async () => (await inflightAt(b, 'hello')) === 0 || undefined);
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
 
-  sites.a.cutFrom(sites.b);
-  const refusals = [b.ask('hello.localhost'), a.ask('other.localhost')];
-  t.equal((await a.identity('hello.localhost')).instance, hello.instance);
-  t.equal((await b.identity('other.localhost')).instance, other.instance);
-  for (const refusal of await Promise.all(refusals)) {
-    t.match(refusal, { status: 502, headers: { 'x-fastcontainer-error': 'upstream_unreachable' } });
-  }
-  t.match(await instancesAt(b, 'hello'), [{ id: hello.instance, host: 'a', state: 'ready' }]);
-  t.match(await instancesAt(a, 'other'), [{ id: other.instance, host: 'b', state: 'ready' }]);
+    sites.a.cutFrom(sites.b);
+    const refusals = [b.ask('hello.localhost'), a.ask('other.localhost')];
+    t.equal((await a.identity('hello.localhost')).instance, hello.instance);
+    t.equal((await b.identity('other.localhost')).instance, other.instance);
+    for (const refusal of await Promise.all(refusals)) {
+      t.match(refusal, { status: 502, headers: { 'x-fastcontainer-error': 'upstream_unreachable' } });
+    }
+    t.match(await instancesAt(b, 'hello'), [{ id: hello.instance, host: 'a', state: 'ready' }]);
+    t.match(await instancesAt(a, 'other'), [{ id: other.instance, host: 'b', state: 'ready' }]);
 
-  sites.a.heal();
-  t.equal((await b.identity('hello.localhost')).instance, hello.instance);
-  t.equal((await a.identity('other.localhost')).instance, other.instance);
-  for (const app of ['hello', 'other']) t.equal((await appProcesses(name, app)).length, 1, app);
-});
+    sites.a.heal();
+    t.equal((await b.identity('hello.localhost')).instance, hello.instance);
+    t.equal((await a.identity('other.localhost')).instance, other.instance);
+    for (const app of ['hello', 'other']) t.equal((await appProcesses(name, app)).length, 1, app);
+  },
+);
 
 interface HostedInstance {
   readonly id: string;
