@@ -180,12 +180,13 @@ class Composition {
 
   /** Resolves to where it listens. */
   async serve(): Promise<readonly string[]> {
-    const { follower, reaper, reconciler, memoryRelief } = this.#house;
+    const { follower, reaper, reconciler, memoryRelief, addressWatch } = this.#house;
     follower.start();
     await this.recover();
     reaper.start();
     reconciler.start();
     memoryRelief.start();
+    addressWatch.start();
     return Promise.all(this.#options.config.listen.http.map((address) => this.#listen(address)));
   }
 
@@ -258,8 +259,9 @@ class Composition {
     const { stopApps, config } = this.#options;
     const { apps, session, booter, circulator, reaper, reconciler, exits, terminator, follower, forwarder } =
       this.#house;
-    const { memoryRelief } = this.#house;
+    const { memoryRelief, addressWatch } = this.#house;
     exits.stop();
+    addressWatch.stop();
     await Promise.all([booter.stop(), circulator.stop(), memoryRelief.stop()]);
     await Promise.all([reaper.stop(), reconciler.stop(), this.#surroundings.onEnd?.()]);
     await terminator.settled();

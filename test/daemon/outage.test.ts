@@ -38,6 +38,24 @@ t.test('while the store is away known apps answer, and what needs a boot is refu
   t.ok(isAlive(pid));
 });
 
+t.test(
+  'while the store is away an app that is asked rarely is answered too, and ends idle once it is back',
+  async (t) => {
+    const redis = await startRedis(t);
+    if (!redis) return;
+    const installation = await install(t, { cmdb: redis.url }, { hello: { idleTtl: '14s' } });
+    const { port, log } = await startDaemon(t, installation);
+    const { pid } = await askIdentity(port, 'hello.localhost');
+    redis.process.kill('SIGSTOP');
+    await until(() => log.find(({ msg }) => /CMDB cannot be reached/.test(String(msg))));
+    // By then it would have been released, after half its idle TTL, and not be known any more.
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
+    t.match(await askIdentity(port, 'hello.localhost'), { pid });
+    redis.process.kill('SIGCONT');
+    await until(() => !isAlive(pid) || undefined, 40_000);
+  },
+);
+
 t.test('a store that comes back empty gets its apps again, and running containers are used, not doubled', async (t) => {
   const redis = await startRedis(t);
   if (!redis) return;

@@ -78,7 +78,7 @@ export class SimNode {
   }
 
   async start(): Promise<void> {
-    const { session, follower, reaper, reconciler, exits } = this.house;
+    const { session, follower, reaper, reconciler, exits, addressWatch } = this.house;
     exits.watch(this.#runtime);
     await session.start();
     await this.applyFiles();
@@ -86,6 +86,7 @@ export class SimNode {
     await reconciler.recover().catch(() => {});
     reaper.start();
     reconciler.start();
+    addressWatch.start();
     this.accepts = true;
   }
 
@@ -100,6 +101,7 @@ export class SimNode {
     dispatcher.close();
     await uses.releaseAll(0);
     this.#appSync.stop();
+    this.house.addressWatch.stop();
     exits.stop();
     await Promise.all([booter.stop(), circulator.stop(), reaper.stop(), reconciler.stop()]);
     await terminator.settled();
