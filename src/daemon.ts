@@ -185,13 +185,14 @@ class Composition {
 
   /** Resolves to where it listens. */
   async serve(): Promise<readonly string[]> {
-    const { follower, reaper, reconciler, restoration, memoryRelief } = this.#house;
+    const { follower, reaper, reconciler, restoration, memoryRelief, addressWatch } = this.#house;
     restoration.begin('start');
     follower.start();
     await this.recover();
     reaper.start();
     reconciler.start();
     memoryRelief.start();
+    addressWatch.start();
     return Promise.all(this.#options.config.listen.http.map((address) => this.#listen(address)));
   }
 
@@ -270,8 +271,9 @@ class Composition {
     const { stopApps, config } = this.#options;
     const { apps, session, booter, circulator, reaper, reconciler, exits, terminator, follower, forwarder } =
       this.#house;
-    const { memoryRelief, restoration } = this.#house;
+    const { memoryRelief, restoration, addressWatch } = this.#house;
     exits.stop();
+    addressWatch.stop();
     await Promise.all([booter.stop(), circulator.stop(), memoryRelief.stop()]);
     await Promise.all([reaper.stop(), reconciler.stop(), restoration.stop(), this.#surroundings.onEnd?.()]);
     await terminator.settled();

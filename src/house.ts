@@ -25,6 +25,7 @@ import { findInstance } from './model/deployment.js';
 import type { Runtime } from './runtime/runtime.js';
 import { LogLimit } from './telemetry/log-limit.js';
 import type { Metrics } from './telemetry/metrics.js';
+import { AddressWatch } from './terminate/address-watch.js';
 import { Exits } from './terminate/exits.js';
 import { LostInstances } from './terminate/lost-instances.js';
 import { MemoryRelief } from './terminate/memory-relief.js';
@@ -65,6 +66,7 @@ export class House {
   readonly terminator: Terminator;
   readonly reaper: Reaper;
   readonly memoryRelief: MemoryRelief;
+  readonly addressWatch: AddressWatch;
   readonly reconciler: Reconciler;
   readonly restoration: Restoration;
   readonly exits: Exits;
@@ -161,6 +163,7 @@ export class House {
       logger,
       periodMs,
     });
+    this.addressWatch = new AddressWatch({ apps, uses, session, probe, clock, logger });
     this.exits = new Exits({ apps, uses: this.uses, clock, logger });
     this.follower = new Follower({
       ...{ cmdb, clock, logger },

@@ -17,12 +17,19 @@ export function watchIdle(use: Use, clock: Clock, onQuiet: (use: Use) => void): 
   const limitMs = idleLimitMs(use);
   const isBusy = !use.onlyTraffic;
   const leftMs = isBusy ? limitMs : limitMs - (clock.now() - use.lastActiveAt);
-  use.watch(
-    limitMs,
-    clock.after(Math.min(limitMs, Math.max(10, leftMs)), () => {
-      if (!use.isCurrent) return;
-      if (!use.closed && use.onlyTraffic && clock.now() - use.lastActiveAt >= limitMs) onQuiet(use);
-      if (use.isCurrent) watchIdle(use, clock, onQuiet);
-    }),
-  );
+  arm(use, clock, onQuiet, Math.min(limitMs, Math.max(10, leftMs)));
+}
+
+function arm(use: Use, clock: Clock, onQuiet: (use: Use) => void, delayMs: number): void {
+  const limitMs = idleLimitMs(use);
+  const timer = clock.after(delayMs, () => {
+    if (!use.isCurrent) return;
+    const isQuiet = !use.closed && use.onlyTraffic && clock.now() - use.lastActiveAt >= limitMs;
+    if (isQuiet) onQuiet(use);
+    if (!use.isCurrent) return;
+    // One that has been told of and stays, behind silent connections, is due again a whole limit later.
+    if (isQuiet) arm(use, clock, onQuiet, limitMs);
+    else watchIdle(use, clock, onQuiet);
+  });
+  use.watch(limitMs, timer);
 }

@@ -74,6 +74,11 @@ export class NodeSession {
     return this.#outage;
   }
 
+  /** When the store last answered, in monotonic milliseconds; -Infinity: never. */
+  get answeredAt(): number {
+    return this.#answeredAt;
+  }
+
   /** The store's identity as of the last beat. */
   get storeIdentity(): string | undefined {
     return this.#identity;

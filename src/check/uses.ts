@@ -311,6 +311,8 @@ export class Uses implements UseOwner {
 
   #fallQuiet(use: Use): void {
     if (use.inflight === 0) {
+      // A store that is away takes no release, and lets no use begin anew: what is known is kept.
+      if (this.#options.session.outage !== undefined) return;
       use.closed = true;
       void this.#release(use);
       return;

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { install, isAlive, startDaemon, until } from '../fixtures/daemon.js';
+import { install, isAlive, quick, startDaemon, until } from '../fixtures/daemon.js';
 import { startRedis } from '../fixtures/redis.js';
 import { ask, askIdentity, instances } from '../fixtures/request.js';
 
@@ -70,6 +70,24 @@ t.test('an idle instance that nobody used when the store came back empty is used
   t.ok(log.some(({ msg }) => /the CMDB had lost is used again/.test(String(msg))));
 });
 
+t.test(
+  'while the store is away an app that is asked rarely is answered too, and ends idle once it is back',
+  async (t) => {
+    const redis = await startRedis(t);
+    if (!redis) return;
+    const installation = await install(t, { cmdb: redis.url }, { hello: { idleTtl: '14s' } });
+    const { port, log } = await startDaemon(t, installation);
+    const { pid } = await askIdentity(port, 'hello.localhost');
+    redis.process.kill('SIGSTOP');
+    await until(() => log.find(({ msg }) => /CMDB cannot be reached/.test(String(msg))));
+    // By then it would have been released, after half its idle TTL, and not be known any more.
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
+    t.match(await askIdentity(port, 'hello.localhost'), { pid });
+    redis.process.kill('SIGCONT');
+    await until(() => !isAlive(pid) || undefined, 40_000);
+  },
+);
+
 t.test('a store that comes back empty gets its apps again, and running containers are used, not doubled', async (t) => {
   const redis = await startRedis(t);
   if (!redis) return;
@@ -89,3 +107,23 @@ t.test('a store that comes back empty gets its apps again, and running container
   const after = await until(() => askIdentity(port, 'hello.localhost').catch(() => undefined));
   t.ok(after.pid === pid || !isAlive(pid), 'not two of them');
 });
+
+t.test(
+  'while a store that came back empty may not know every app yet, an unknown domain is 503, and then 404',
+  async (t) => {
+    const redis = await startRedis(t);
+    if (!redis) return;
+    const timing = { ...quick, session: { ...quick.session, ttlMs: 3_000 } };
+    const { port, log } = await startDaemon(t, await install(t, { cmdb: redis.url }), timing);
+    t.equal((await ask(port, 'nobody.localhost')).status, 404);
+    await redis.restart();
+    await until(() => log.find(({ msg }) => /another store than before/.test(String(msg))));
+    t.match(await ask(port, 'nobody.localhost'), unavailable);
+    await until(async () => {
+      const answer = await ask(port, 'nobody.localhost');
+      if (answer.status !== 404) t.match(answer, unavailable);
+      return answer.status === 404 || undefined;
+    });
+    t.equal((await ask(port, 'hello.localhost')).status, 200);
+  },
+);

@@ -87,7 +87,7 @@ export class SimNode {
   }
 
   async start(): Promise<void> {
-    const { session, follower, reaper, reconciler, restoration, exits } = this.house;
+    const { session, follower, reaper, reconciler, restoration, exits, addressWatch } = this.house;
     exits.watch(this.#runtime);
     await session.start();
     await this.applyFiles();
@@ -96,6 +96,7 @@ export class SimNode {
     await reconciler.recover().catch(() => {});
     reaper.start();
     reconciler.start();
+    addressWatch.start();
     this.accepts = true;
   }
 
@@ -111,6 +112,7 @@ export class SimNode {
     dispatcher.close();
     await uses.releaseAll(0);
     this.#appSync.stop();
+    this.house.addressWatch.stop();
     exits.stop();
     await Promise.all([booter.stop(), circulator.stop(), reaper.stop(), reconciler.stop(), restoration.stop()]);
     await terminator.settled();
