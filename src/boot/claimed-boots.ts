@@ -177,9 +177,12 @@ export class ClaimedBoots {
     for (;;) {
       try {
         const report = { address: booted.address, boot: booted.phases, user: session.incarnation };
-        await apps.update(local.name, (current) =>
-          bootSucceeded(current, id, { ...report, claimedBy: claim.owner }, clock.now()),
-        );
+        await apps.update(local.name, (current) => {
+          const { owner, instance } = claim;
+          // A store that was just replaced may have lost the claim, and this comes before it is written anew.
+          const claimed = session.storeIsComplete ? current : restoreClaim(current, instance, owner, owner);
+          return bootSucceeded(claimed, id, { ...report, claimedBy: owner }, clock.now());
+        });
         break;
       } catch (error) {
         if (clock.now() > deadlineAt || this.#stop.signal.aborted) throw error;
