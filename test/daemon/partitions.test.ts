@@ -5,6 +5,9 @@ import { adminToken, type Machine, startMachine } from '../fixtures/machine.js';
 import { type Site, startNetwork } from '../fixtures/network.js';
 import { startRedis } from '../fixtures/redis.js';
 
+// Several sessions have to be judged dead, and connections to time out.
+t.setTimeout(480_000);
+
 const name = `partitions-${process.pid}`;
 
 /** Two machines, each in a network namespace of its own, and a Redis that both reach. */
@@ -31,11 +34,17 @@ t.test('a machine that is lost whole costs no request that can be sent again', a
 
   const underWay = Array.from({ length: 5 }, () => b.ask('hello.localhost', '/slow?ms=3600000'));
   const connections = Promise.allSettled(underWay);
-  await until(async () => (await inflightAt(b, 'hello')) === 5 || undefined);
+  const upload = b.ask('hello.localhost', '/hang', { method: 'POST', body: 'once' });
+  await until(async () => (await inflightAt(b, 'hello')) === 6 || undefined);
   await sites.a.lose();
   const answers = await Promise.all(Array.from({ length: 20 }, () => b.identity('hello.localhost')));
   t.equal(new Set(answers.map(({ instance }) => instance)).size, 1, 'one boot for all who waited');
   t.not(answers[0]?.instance, there.instance);
+  t.match(
+    await upload,
+    { status: 502, headers: { 'x-fastcontainer-error': 'upstream_reset' } },
+    'a POST is not repeated',
+  );
   await until(async () => (await inflightAt(b, 'hello')) === 5 || undefined);
   t.match(
     await instancesAt(b, 'hello'),

@@ -8,6 +8,9 @@ import { type Load, startLoad } from '../fixtures/load.js';
 import { adminToken, type Machine, startMachine } from '../fixtures/machine.js';
 import { startRedis } from '../fixtures/redis.js';
 
+// Several outages, each longer than a session lives.
+t.setTimeout(480_000);
+
 const unavailable = { status: 503, headers: { 'x-fastcontainer-error': 'cmdb_unavailable', 'retry-after': /^\d+$/ } };
 
 interface Two {
