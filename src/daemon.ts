@@ -77,7 +77,8 @@ class SingleProcess implements Daemon {
     const { config, logger, version } = options;
     this.#config = config;
     this.#node = new Composition(options, {
-      onStoreReplaced: () => void this.#control.apply(this.#config.apps, true),
+      onStoreReplaced: () => void this.#control.apply(this.#config, true),
+      onAppsChanged: (names) => this.#control.appsChanged(names),
       onEnd: () => this.#control.close(),
     });
     const { cmdb, metrics } = this.#node;
@@ -96,7 +97,7 @@ class SingleProcess implements Daemon {
 
   async start(): Promise<{ http: readonly string[]; admin: string }> {
     await this.#node.open();
-    await this.#control.apply(this.#config.apps);
+    await this.#control.apply(this.#config);
     const http = await this.#node.serve();
     return { http, admin: await this.#control.listen() };
   }
@@ -104,7 +105,7 @@ class SingleProcess implements Daemon {
   async reload(next: Config): Promise<void> {
     this.#config = next;
     await this.#node.reload(next);
-    await this.#control.apply(next.apps);
+    await this.#control.apply(next);
   }
 
   close(): Promise<void> {
@@ -119,6 +120,8 @@ class SingleProcess implements Daemon {
 /** What a daemon around a dispatcher process wants to know of it. */
 interface Surroundings {
   readonly onStoreReplaced: () => void;
+  /** Records of these apps changed, or of any. */
+  readonly onAppsChanged: (names: readonly string[] | 'all') => void;
   /** Drained; nothing is at hand any more after this. */
   readonly onEnd: () => Promise<void>;
 }
@@ -162,6 +165,7 @@ class Composition {
       reconcilePeriodMs: timing.reconcilePeriodMs,
       fileApps: this.#fileApps,
       onStoreReplaced: () => surroundings.onStoreReplaced?.(),
+      onAppsChanged: (names) => surroundings.onAppsChanged?.(names),
     });
   }
 

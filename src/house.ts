@@ -48,6 +48,8 @@ export interface HouseOptions {
   readonly fileApps: FileApps;
   /** The store is another one than before: apps have to be applied again. */
   readonly onStoreReplaced: () => void;
+  /** Records of these apps changed, or of any. */
+  readonly onAppsChanged?: (names: readonly string[] | 'all') => void;
 }
 
 /** What the rest of the house needs of the forward room. */
@@ -164,7 +166,7 @@ export class House {
     this.exits = new Exits({ apps, uses: this.uses, clock, logger });
     this.follower = new Follower({
       ...{ cmdb, clock, logger },
-      onChanges: (changes) => this.#follow(changes),
+      onChanges: (changes) => this.#follow(changes, options.onAppsChanged),
       onInterrupted: () => void session.beat(),
     });
     this.dispatcher = this.#dispatcher(options);
@@ -187,8 +189,9 @@ export class House {
   }
 
   /** What the change log tells: domains may lead elsewhere, known apps are read again, changed ones looked at. */
-  async #follow({ changes, lost }: ChangeBatch): Promise<void> {
+  async #follow({ changes, lost }: ChangeBatch, onAppsChanged: HouseOptions['onAppsChanged']): Promise<void> {
     const appChanges = changes.filter(({ version }) => version === undefined);
+    if (lost || appChanges.length > 0) onAppsChanged?.(lost ? 'all' : appChanges.map(({ app }) => app));
     if (lost || appChanges.length > 0) this.router.forget();
     if (lost) {
       // A store that came back empty gets back what is used before anybody reads from it that nothing is there.
