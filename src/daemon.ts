@@ -153,14 +153,9 @@ class Composition {
     const timing = { ...defaultTiming, ...options.timing };
     this.cmdb = measuredCmdb(openCmdb(config, logger), this.metrics, this.#clock);
     this.#house = new House({
-      cmdb: this.cmdb,
+      ...{ config, machine, logger, cmdb: this.cmdb, metrics: this.metrics, clock: this.#clock },
       runtimes: this.#runtimes,
-      config,
-      metrics: this.metrics,
-      clock: this.#clock,
-      machine,
       forwarder: new Forwarder({ ...config.http, trustedProxies: config.trustedProxies }),
-      logger,
       sessionTiming: timing.session,
       reconcilePeriodMs: timing.reconcilePeriodMs,
       fileApps: this.#fileApps,
@@ -182,8 +177,10 @@ class Composition {
   /** Settles what dead nodes left, where no other node of this machine does it. */
   async recover(): Promise<void> {
     const { session, reconciler } = this.#house;
-    if (!session.leadsHost) return;
-    const { logger } = this.#options;
+    const { logger, config } = this.#options;
+    // What another machine of the same name has under way is not left behind; the next comparison knows.
+    const isUnsure = config.node.advertise !== undefined && session.mayHaveRival;
+    if (!session.leadsHost || isUnsure) return;
     await reconciler.recover().catch((error: unknown) => logger.debug({ err: error }, 'nothing recovered yet'));
   }
 
@@ -272,11 +269,9 @@ class Composition {
 
   async #endOnce(): Promise<void> {
     const { stopApps, config } = this.#options;
-    const { apps, session, booter, circulator, reaper, reconciler, exits, terminator, follower, forwarder } =
-      this.#house;
-    const { memoryRelief, restoration } = this.#house;
+    const { apps, session, reaper, reconciler, restoration, exits, terminator, follower, forwarder } = this.#house;
     exits.stop();
-    await Promise.all([booter.stop(), circulator.stop(), memoryRelief.stop()]);
+    await this.#house.stopBoots();
     await Promise.all([reaper.stop(), reconciler.stop(), restoration.stop(), this.#surroundings.onEnd?.()]);
     await terminator.settled();
     if (stopApps && session.outage === undefined) {

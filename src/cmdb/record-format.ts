@@ -20,7 +20,14 @@ const appShape = Type.Object({
   image: Type.Optional(Type.String()),
   port: Type.Optional(positive),
   env: textMap,
-  mounts: Type.Array(Type.Object({ source: Type.String(), target: Type.String(), readOnly: Type.Boolean() })),
+  mounts: Type.Array(
+    Type.Object({
+      source: Type.String(),
+      target: Type.String(),
+      readOnly: Type.Boolean(),
+      shared: Type.Optional(Type.Boolean()),
+    }),
+  ),
   cwd: Type.Optional(Type.String()),
   user: Type.Optional(Type.String()),
   readOnly: Type.Boolean(),
@@ -54,6 +61,7 @@ const instanceShape = Type.Object({
   host: Type.String(),
   address: Type.Optional(Type.Object({ host: Type.String(), port: positive })),
   owner: Type.Optional(Type.String()),
+  askedBy: Type.Optional(Type.String()),
   deadlineAt: Type.Optional(epochMs),
   bootedAt: epochMs,
   readyAt: Type.Optional(epochMs),
@@ -76,6 +84,7 @@ const breakerKeys = {
 const deploymentShape = Type.Object({
   app: Type.String(),
   instances: Type.Array(instanceShape),
+  pinnedTo: Type.Optional(Type.Object({ host: Type.String(), sources: texts })),
   breaker: Type.Optional(Type.Object(breakerKeys)),
   failedReplacement: Type.Optional(Type.Object({ ...breakerKeys, revision: Type.String(), replaces: Type.String() })),
 });

@@ -4,6 +4,7 @@ import { changeLogConformance } from './conformance/change-log.js';
 import { deploymentsConformance } from './conformance/deployments.js';
 import { domainsConformance } from './conformance/domains.js';
 import { originsConformance } from './conformance/origins.js';
+import { pinsConformance } from './conformance/pins.js';
 import { randomConformance } from './conformance/random.js';
 import { scheduleConformance } from './conformance/schedule.js';
 import { sessionsConformance } from './conformance/sessions.js';
@@ -25,5 +26,6 @@ export function cmdbConformance(t: Test, fresh: (t: Test) => Promise<CmdbUnderTe
   sessionsConformance(test);
   unreadableConformance(test);
   originsConformance(test);
+  pinsConformance(test);
   randomConformance(test);
 }

@@ -105,14 +105,13 @@ export class SimNode {
 
   /** Ends when the listeners have drained, as the daemon does it on SIGTERM. */
   async close(): Promise<void> {
-    const { dispatcher, uses, apps, session, booter, circulator, reaper, reconciler, exits, terminator, follower } =
-      this.house;
+    const { dispatcher, uses, apps, session, reaper, reconciler, exits, terminator, follower } = this.house;
     const { restoration } = this.house;
     dispatcher.close();
     await uses.releaseAll(0);
     this.#appSync.stop();
     exits.stop();
-    await Promise.all([booter.stop(), circulator.stop(), reaper.stop(), reconciler.stop(), restoration.stop()]);
+    await Promise.all([this.house.stopBoots(), reaper.stop(), reconciler.stop(), restoration.stop()]);
     await terminator.settled();
     await follower.stop();
     await session.leave();
