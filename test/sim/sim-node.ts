@@ -55,7 +55,11 @@ export class SimNode {
     this.house = new House({
       cmdb,
       runtimes: new Map([['process', runtime]]),
-      config: { node: { host }, boot: { concurrency: options.bootSlots, maxWaiting: 100_000 }, memory: {} } as Config,
+      config: {
+        node: { host, advertise: host },
+        boot: { concurrency: options.bootSlots, maxWaiting: 100_000 },
+        memory: {},
+      } as Config,
       metrics: silentMetrics,
       clock,
       machine: {
