@@ -2,11 +2,11 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { type Admin, type AdminOptions, createAdmin, type Readiness } from './admin/admin.js';
 import type { Cmdb } from './cmdb/cmdb.js';
+import { AppDifferences } from './config/app-differences.js';
 import { AppSync } from './config/app-sync.js';
 import { createAppApplier } from './config/apply-apps.js';
 import type { Config } from './config/config.js';
 import type { ReadMemory } from './host-memory.js';
-import type { App } from './model/app.js';
 import type { Clock } from './model/clock.js';
 import type { Metrics } from './telemetry/metrics.js';
 
@@ -36,14 +36,35 @@ export interface ControlOptions {
 /** What a daemon has once, however many processes serve: the apps of its files in the CMDB, and the admin side. */
 export class Control {
   readonly #appSync: AppSync;
+  readonly #differences: AppDifferences;
   readonly #admin: Admin;
   readonly #options: ControlOptions;
+  /** Where the apps come from, as of the latest files. */
+  #files: Pick<Config, 'apps' | 'appFiles' | 'file'>;
 
   constructor(options: ControlOptions) {
     const { config, cmdb, serving, metrics, clock, logger, version, exposition, readMemory, onApplied } = options;
     this.#options = options;
-    const applier = createAppApplier({ cmdb, manifestFile: join(config.stateDir, 'applied-apps.json'), logger });
-    this.#appSync = new AppSync({ applier, identity: serving.storeIdentity, onApplied, clock, logger });
+    this.#files = config;
+    const fileOf = (app: string) => this.#files.appFiles[app];
+    const applier = createAppApplier({
+      ...{ cmdb, clock, logger },
+      host: config.node.host,
+      manifestFile: join(config.stateDir, 'applied-apps.json'),
+      filesOf: (app) => [this.#files.file, fileOf(app) ?? this.#files.file],
+    });
+    this.#differences = new AppDifferences({ cmdb, fileOf, clock, logger });
+    this.#appSync = new AppSync({
+      ...{ applier, clock, logger },
+      identity: serving.storeIdentity,
+      onApplied: (identity, conflicts) => {
+        const refused = new Set(conflicts.map(({ wantedBy }) => wantedBy));
+        if (identity === undefined) this.#differences.suspend();
+        else this.#differences.expect(this.#files.apps, refused);
+        onApplied(identity);
+      },
+    });
+    metrics.setDifferenceSource(() => this.#differences.count);
     metrics.setInstanceSource(async function* () {
       for await (const { deployment } of cmdb.list('active')) {
         for (const { state } of deployment.instances) yield state;
@@ -63,9 +84,15 @@ export class Control {
     });
   }
 
-  /** Brings the CMDB to these apps from now on; see AppSync. */
-  apply(apps: readonly App[], force = false): Promise<void> {
-    return this.#appSync.apply(apps, force);
+  /** Brings the CMDB to the apps of these files from now on; see AppSync. */
+  apply(config: Pick<Config, 'apps' | 'appFiles' | 'file'>, force = false): Promise<void> {
+    this.#files = config;
+    return this.#appSync.apply(config.apps, force);
+  }
+
+  /** Records of these apps changed in the CMDB: whether this machine's files still say the same is looked at. */
+  appsChanged(names: readonly string[] | 'all'): void {
+    this.#differences.look(names);
   }
 
   /** Answers the admin side from now on; resolves to its address. */
@@ -75,6 +102,7 @@ export class Control {
 
   async close(): Promise<void> {
     this.#appSync.stop();
+    await this.#differences.stop();
     await this.#admin.close();
   }
 

@@ -77,7 +77,8 @@ class SingleProcess implements Daemon {
     const { config, logger, version } = options;
     this.#config = config;
     this.#node = new Composition(options, {
-      onStoreReplaced: () => void this.#control.apply(this.#config.apps, true),
+      onStoreReplaced: () => void this.#control.apply(this.#config, true),
+      onAppsChanged: (names) => this.#control.appsChanged(names),
       onEnd: () => this.#control.close(),
     });
     const { cmdb, metrics } = this.#node;
@@ -96,7 +97,7 @@ class SingleProcess implements Daemon {
 
   async start(): Promise<{ http: readonly string[]; admin: string }> {
     await this.#node.open();
-    await this.#control.apply(this.#config.apps);
+    await this.#control.apply(this.#config);
     const http = await this.#node.serve();
     return { http, admin: await this.#control.listen() };
   }
@@ -104,7 +105,7 @@ class SingleProcess implements Daemon {
   async reload(next: Config): Promise<void> {
     this.#config = next;
     await this.#node.reload(next);
-    await this.#control.apply(next.apps);
+    await this.#control.apply(next);
   }
 
   close(): Promise<void> {
@@ -119,6 +120,8 @@ class SingleProcess implements Daemon {
 /** What a daemon around a dispatcher process wants to know of it. */
 interface Surroundings {
   readonly onStoreReplaced: () => void;
+  /** Records of these apps changed, or of any. */
+  readonly onAppsChanged: (names: readonly string[] | 'all') => void;
   /** Drained; nothing is at hand any more after this. */
   readonly onEnd: () => Promise<void>;
 }
@@ -150,18 +153,14 @@ class Composition {
     const timing = { ...defaultTiming, ...options.timing };
     this.cmdb = measuredCmdb(openCmdb(config, logger), this.metrics, this.#clock);
     this.#house = new House({
-      cmdb: this.cmdb,
+      ...{ config, machine, logger, cmdb: this.cmdb, metrics: this.metrics, clock: this.#clock },
       runtimes: this.#runtimes,
-      config,
-      metrics: this.metrics,
-      clock: this.#clock,
-      machine,
       forwarder: new Forwarder({ ...config.http, trustedProxies: config.trustedProxies }),
-      logger,
       sessionTiming: timing.session,
       reconcilePeriodMs: timing.reconcilePeriodMs,
       fileApps: this.#fileApps,
       onStoreReplaced: () => surroundings.onStoreReplaced?.(),
+      onAppsChanged: (names) => surroundings.onAppsChanged?.(names),
     });
   }
 
@@ -178,8 +177,10 @@ class Composition {
   /** Settles what dead nodes left, where no other node of this machine does it. */
   async recover(): Promise<void> {
     const { session, reconciler } = this.#house;
-    if (!session.leadsHost) return;
-    const { logger } = this.#options;
+    const { logger, config } = this.#options;
+    // What another machine of the same name has under way is not left behind; the next comparison knows.
+    const isUnsure = config.node.advertise !== undefined && session.mayHaveRival;
+    if (!session.leadsHost || isUnsure) return;
     await reconciler.recover().catch((error: unknown) => logger.debug({ err: error }, 'nothing recovered yet'));
   }
 
@@ -269,12 +270,10 @@ class Composition {
 
   async #endOnce(): Promise<void> {
     const { stopApps, config } = this.#options;
-    const { apps, session, booter, circulator, reaper, reconciler, exits, terminator, follower, forwarder } =
-      this.#house;
-    const { memoryRelief, restoration, addressWatch } = this.#house;
+    const { apps, session, reaper, reconciler, restoration, exits, terminator, follower, forwarder } = this.#house;
     exits.stop();
-    addressWatch.stop();
-    await Promise.all([booter.stop(), circulator.stop(), memoryRelief.stop()]);
+    this.#house.addressWatch.stop();
+    await this.#house.stopBoots();
     await Promise.all([reaper.stop(), reconciler.stop(), restoration.stop(), this.#surroundings.onEnd?.()]);
     await terminator.settled();
     if (stopApps && session.outage === undefined) {

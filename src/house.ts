@@ -1,9 +1,11 @@
 import type { Logger } from 'pino';
+import { AskedBoots } from './boot/asked-boots.js';
 import { Booter } from './boot/booter.js';
 import { BootPlaces } from './boot/boot-places.js';
 import { BootSlots } from './boot/boot-slots.js';
 import { Circulator } from './boot/circulator.js';
 import { ClaimedBoots } from './boot/claimed-boots.js';
+import { Homes } from './boot/homes.js';
 import { MemoryGate } from './boot/memory-gate.js';
 import { InstanceCheck } from './boot/instance-check.js';
 import { RemoteCheck } from './boot/remote-check.js';
@@ -49,6 +51,8 @@ export interface HouseOptions {
   readonly fileApps: FileApps;
   /** The store is another one than before: apps have to be applied again. */
   readonly onStoreReplaced: () => void;
+  /** Records of these apps changed, or of any. */
+  readonly onAppsChanged?: (names: readonly string[] | 'all') => void;
 }
 
 /** What the rest of the house needs of the forward room. */
@@ -62,6 +66,7 @@ export class House {
   readonly uses: Uses;
   readonly booter: Booter;
   readonly circulator: Circulator;
+  readonly askedBoots: AskedBoots;
   readonly forwarder: ForwardRoom;
   readonly terminator: Terminator;
   readonly reaper: Reaper;
@@ -79,7 +84,8 @@ export class House {
   constructor(options: HouseOptions) {
     const { cmdb, runtimes, config, metrics, clock, machine, logger } = options;
     const { process, isProvedDead, randomBytes, probe } = machine;
-    const { host } = config.node;
+    const { host, advertise } = config.node;
+    const pins = advertise !== undefined;
     this.#host = host;
     const apps = new LocalApps(cmdb);
     const session = new NodeSession({
@@ -117,12 +123,12 @@ export class House {
     const terminator = new Terminator({ cmdb, apps, runtimes, logger, onTerminated });
     this.terminator = terminator;
     this.restoration = new Restoration({
-      ...{ cmdb, apps, host, runtimes, clock, logger },
+      ...{ cmdb, apps, host, pins, runtimes, clock, logger },
       timing: options.sessionTiming,
       onRestored: () => this.reconciler.again(),
     });
     const boots = new ClaimedBoots({
-      ...{ apps, uses: this.uses, session, runtimes, host, clock, randomBytes, probe, logger },
+      ...{ apps, uses: this.uses, session, runtimes, host, pins, clock, randomBytes, probe, logger },
       settled: async (local) => {
         await session.complete();
         await this.restoration.settled(local);
@@ -141,9 +147,13 @@ export class House {
     });
     const places = new BootPlaces(new BootSlots(config.boot.concurrency), gate);
     const onReplacement = metrics.replacement.bind(metrics);
-    this.circulator = new Circulator({ apps, places, boots, logger, onReplacement });
+    const homes = new Homes({ session, host, pins });
+    const pinned = new LogLimit({ clock, logger, lines: 1, intervalMs: 60_000 });
+    const warn = (app: string, message: string) => pinned.warn(app, { app }, message);
+    this.circulator = new Circulator({ apps, places, boots, homes, warn, logger, onReplacement });
+    this.askedBoots = new AskedBoots({ apps, uses, session, places, boots, host, logger, onReplacement });
     this.booter = new Booter({
-      ...{ apps, uses, session, places, boots, clock, logger },
+      ...{ apps, uses, session, places, boots, homes, clock, logger },
       maxWaiting: config.boot.maxWaiting,
       isComplete: (app) => isComplete({ app }),
       onQueue: metrics.queueChanged.bind(metrics),
@@ -154,10 +164,11 @@ export class House {
     });
     const lost = this.#lost;
     const onUpkeep = this.circulator.boot.bind(this.circulator);
-    this.reaper = new Reaper({ cmdb, apps, session, terminator, lost, host, clock, logger, onUpkeep });
+    const onAsked = this.askedBoots.look.bind(this.askedBoots);
+    this.reaper = new Reaper({ cmdb, apps, session, terminator, lost, host, clock, logger, onUpkeep, onAsked });
     const periodMs = options.reconcilePeriodMs;
     this.reconciler = new Reconciler({
-      ...{ cmdb, apps, session, runtimes, terminator, host },
+      ...{ cmdb, apps, session, runtimes, terminator, host, pins },
       reaper: this.reaper,
       clock,
       logger,
@@ -167,10 +178,16 @@ export class House {
     this.exits = new Exits({ apps, uses: this.uses, clock, logger });
     this.follower = new Follower({
       ...{ cmdb, clock, logger },
-      onChanges: (changes) => this.#follow(changes),
+      onChanges: (changes) => this.#follow(changes, options.onAppsChanged),
       onInterrupted: () => void session.beat(),
     });
     this.dispatcher = this.#dispatcher(options);
+  }
+
+  /** Sends away who waits, and begins nothing more; resolves when what was under way has ended. */
+  async stopBoots(): Promise<void> {
+    const { booter, circulator, askedBoots, memoryRelief } = this;
+    await Promise.all([booter.stop(), circulator.stop(), askedBoots.stop(), memoryRelief.stop()]);
   }
 
   /** Another store is read again when it has got back what is in use here, or on its way up or down: it would seem gone before. */
@@ -190,8 +207,9 @@ export class House {
   }
 
   /** What the change log tells: domains may lead elsewhere, known apps are read again, changed ones looked at. */
-  async #follow({ changes, lost }: ChangeBatch): Promise<void> {
+  async #follow({ changes, lost }: ChangeBatch, onAppsChanged: HouseOptions['onAppsChanged']): Promise<void> {
     const appChanges = changes.filter(({ version }) => version === undefined);
+    if (lost || appChanges.length > 0) onAppsChanged?.(lost ? 'all' : appChanges.map(({ app }) => app));
     if (lost || appChanges.length > 0) this.router.forget();
     if (lost) {
       // A store that came back empty gets back what is used before anybody reads from it that nothing is there.
@@ -200,9 +218,10 @@ export class House {
       return this.apps.refreshAll();
     }
     await Promise.all(changes.map(({ app, version }) => this.apps.refresh(app, version)));
-    // What only this machine can do is not left to whoever asks the schedule first; one of its nodes is enough.
-    const here = this.session.leadsHost ? changes.filter(({ hosts }) => hosts?.includes(this.#host)) : [];
-    const apps = new Set([...appChanges, ...here].map(({ app }) => app));
+    // What only this machine can do is not left to whoever asks the schedule first; one of its nodes is enough, except to boot.
+    const here = changes.filter(({ hosts }) => hosts?.includes(this.#host));
+    for (const { app } of here) this.askedBoots.look(app);
+    const apps = new Set([...appChanges, ...(this.session.leadsHost ? here : [])].map(({ app }) => app));
     await Promise.all([...apps].map((app) => this.reaper.look(app)));
   }
 

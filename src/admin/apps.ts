@@ -51,7 +51,7 @@ export function registerApps(server: FastifyInstance, source: AdminSource): void
 function appView({ app, removed, deployment }: AppRecord): unknown {
   const byState: Record<string, number> = {};
   for (const { state } of deployment.instances) byState[state] = (byState[state] ?? 0) + 1;
-  const { breaker, failedReplacement } = deployment;
+  const { breaker, failedReplacement, pinnedTo } = deployment;
   return {
     name: app.name,
     domains: app.domains,
@@ -60,6 +60,7 @@ function appView({ app, removed, deployment }: AppRecord): unknown {
     removed,
     scale: app.scale,
     instances: byState,
+    ...(pinnedTo ? { pinnedTo: pinnedTo.host } : {}),
     ...(breaker ? { breaker: failureView(breaker) } : {}),
     ...(failedReplacement ? { failedReplacement: failureView(failedReplacement) } : {}),
   };

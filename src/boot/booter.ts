@@ -10,6 +10,7 @@ import { AppWork } from './app-work.js';
 import type { BootPlaces } from './boot-places.js';
 import type { BootPurpose } from './boot-slots.js';
 import type { Claim, ClaimedBoots } from './claimed-boots.js';
+import type { Homes } from './homes.js';
 import { nextStep, type NextStep } from './next-step.js';
 import { mayQueue } from './queue-policy.js';
 
@@ -19,6 +20,7 @@ export interface BooterOptions {
   readonly session: NodeSession;
   readonly places: BootPlaces;
   readonly boots: ClaimedBoots;
+  readonly homes: Homes;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Requests that may wait on this node, over all apps. */
@@ -122,8 +124,9 @@ export class Booter {
 
   #nextStep(local: LocalApp, unclaimed: number): NextStep {
     const { deployment, app, uses, waiting } = local;
-    const me = this.#options.session.incarnation;
-    return nextStep({ deployment, app, uses, waiting, unclaimed, me }, this.#options.clock.now());
+    const { session, homes, clock } = this.#options;
+    const me = session.incarnation;
+    return nextStep({ deployment, app, uses, waiting, unclaimed, me, home: homes.of(local) }, clock.now());
   }
 
   #wake(work: AppWork | undefined): void {
@@ -147,7 +150,7 @@ export class Booter {
         if (step.kind === 'refuse') return room.dismiss(step.error);
         if (step.kind === 'use') await this.#use(local, step.instanceId);
         else if (work.hold) return;
-        else this.#boot(work, step.scaleOut ? 'scale_out' : 'first');
+        else this.#boot(work, step.scaleOut ? 'scale_out' : 'first', step.at);
       }
     } catch (error) {
       this.#giveUp(work, asRequestError(error, 'boot_failed'));
@@ -163,9 +166,9 @@ export class Booter {
     if (!(await uses.open(local, instanceId))) await apps.refresh(local.name);
   }
 
-  #boot(work: AppWork, purpose: BootPurpose): void {
+  #boot(work: AppWork, purpose: BootPurpose, at: string | undefined): void {
     work.unclaimed += 1;
-    const boot = this.#claimAndBoot(work, purpose)
+    const boot = (at === undefined ? this.#claimAndBoot(work, purpose) : this.#ask(work, at))
       .catch((error: unknown) => this.#giveUp(work, asRequestError(error, 'boot_failed')))
       .finally(() => {
         work.boots.delete(boot);
@@ -181,6 +184,15 @@ export class Booter {
       if (claim) await this.#carryOut(work, claim);
     } finally {
       giveBack();
+    }
+  }
+
+  /** The machine that has its data boots it: slot and memory are taken there. */
+  async #ask(work: AppWork, host: string): Promise<void> {
+    try {
+      if (!(await this.#options.boots.ask(work.local, host))) this.#hold(work);
+    } finally {
+      work.unclaimed -= 1;
     }
   }
 

@@ -6,12 +6,16 @@ import type { Instance } from '../model/instance.js';
 import type { OutliveReason } from '../model/lifetime.js';
 import { claimUpkeep, type Upkeep } from '../model/upkeep.js';
 import type { BootPlaces } from './boot-places.js';
-import type { BootOutcome, BootResult, Claim, ClaimedBoots } from './claimed-boots.js';
+import { type BootResult, type Claim, type ClaimChange, type ClaimedBoots, resultOf } from './claimed-boots.js';
+import type { Homes } from './homes.js';
 
 export interface CirculatorOptions {
   readonly apps: LocalApps;
   readonly places: BootPlaces;
   readonly boots: ClaimedBoots;
+  readonly homes: Homes;
+  /** A warning that may be repeated with each look at the app. */
+  readonly warn: (app: string, message: string) => void;
   readonly logger: Logger;
   readonly onReplacement: (reason: OutliveReason, result: BootResult) => void;
 }
@@ -63,6 +67,13 @@ export class Circulator {
   }
 
   async #bootAt(local: LocalApp, upkeep: Upkeep): Promise<void> {
+    const { homes, boots, warn } = this.#options;
+    const home = homes.of(local);
+    if (home?.problem) return warn(local.name, home.problem.cause);
+    if (home) {
+      await boots.ask(local, home.host, claimOf(upkeep));
+      return;
+    }
     const giveBack = await this.#options.places.take(local, purposeOf(upkeep), () => !this.#stopped);
     if (!giveBack) return;
     try {
@@ -78,7 +89,7 @@ export class Circulator {
   async #claim(local: LocalApp, upkeep: Upkeep): Promise<{ claim: Claim; replaces: Instance['replaces'] } | undefined> {
     let replaces: Instance['replaces'];
     const claim = await this.#options.boots.claim(local, purposeOf(upkeep), (current, app, asked, now) => {
-      const claimed = claimUpkeep(current, app, upkeep, asked, now);
+      const claimed = claimOf(upkeep)(current, app, asked, now);
       replaces = findInstance(claimed, asked.id)?.replaces;
       return claimed;
     });
@@ -108,9 +119,8 @@ export class Circulator {
   }
 }
 
-function resultOf(outcome: BootOutcome): BootResult {
-  if (outcome.kind === 'failed') return outcome.result;
-  return outcome.kind === 'ready' ? 'ready' : 'aborted';
+function claimOf(upkeep: Upkeep): ClaimChange {
+  return (current, app, claim, now) => claimUpkeep(current, app, upkeep, claim, now);
 }
 
 function purposeOf({ kind }: Upkeep): 'minimum' | 'replacement' {

@@ -6,7 +6,9 @@ import type { Uses } from '../check/uses.js';
 import { revisionOf, type App, type RuntimeName } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
 import type { RandomBytes } from '../model/random-bytes.js';
+import { takeBoot } from '../model/asked-boot.js';
 import {
+  type BootClaim,
   bootFailed,
   bootRefused,
   bootSucceeded,
@@ -17,6 +19,7 @@ import {
 } from '../model/deployment.js';
 import { RequestError } from '../model/errors.js';
 import type { Instance } from '../model/instance.js';
+import { homeOf, pinOf } from '../model/pin.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { BootPurpose } from './boot-slots.js';
 import { unlessAborted } from '../unless-aborted.js';
@@ -32,6 +35,8 @@ export interface ClaimedBootsOptions {
   readonly runtimes: ReadonlyMap<RuntimeName, Runtime>;
   /** Name of this machine in instances. */
   readonly host: string;
+  /** Whether an app with local mounts stays on the machine of its first boot. */
+  readonly pins: boolean;
   readonly clock: Clock;
   readonly randomBytes: RandomBytes;
   readonly probe: Probe;
@@ -94,20 +99,57 @@ export class ClaimedBoots {
     this.#options = options;
   }
 
-  /** Writes the claim before the runtime is called. Undefined where the app may have no more: another node was first. */
+  /** Writes the claim before the runtime is called. Undefined where the app may have no more, or not here: another node was first. */
   async claim(local: LocalApp, purpose: BootPurpose, change: ClaimChange = claimBoot): Promise<Claim | undefined> {
-    const { apps, session, host, clock, randomBytes, settled } = this.#options;
+    const { session, host, settled } = this.#options;
     await unlessAborted(settled(local), this.#stop.signal);
     const owner = await session.ensureRegistered();
+    const claimed = await this.#write(local, change, { host, owner });
+    return claimed && { ...claimed, purpose, owner };
+  }
+
+  /** Claims a boot for the nodes of another machine; one of them carries it out. False where that is not called for any more. */
+  async ask(local: LocalApp, host: string, change: ClaimChange = claimBoot): Promise<boolean> {
+    const { session } = this.#options;
+    await unlessAborted(session.complete(), this.#stop.signal);
+    const claimed = await this.#write(local, change, { host, askedBy: await session.ensureRegistered() });
+    if (claimed)
+      this.#options.logger.info({ app: local.name, instance: claimed.id, host }, 'asking its host for a boot');
+    return claimed !== undefined;
+  }
+
+  /** Takes up a claim that another machine made for this one. Undefined where another node did, or it is gone. */
+  async take(local: LocalApp, id: string, purpose: BootPurpose): Promise<Claim | undefined> {
+    const { apps, session, host, clock, settled } = this.#options;
+    await unlessAborted(settled(local), this.#stop.signal);
+    const owner = await session.ensureRegistered();
+    let app = local.app;
+    const deployment = await apps.update(local.name, (current, stored) => {
+      if (!stored) return current;
+      app = stored;
+      return takeBoot(current, app, id, { revision: revisionOf(app), host, owner }, clock.now());
+    });
+    const instance = findInstance(deployment, id);
+    return instance?.owner === owner ? { id, app, purpose, owner, instance } : undefined;
+  }
+
+  async #write(
+    local: LocalApp,
+    change: ClaimChange,
+    who: Pick<BootClaim, 'host' | 'owner' | 'askedBy'>,
+  ): Promise<Pick<Claim, 'id' | 'app' | 'instance'> | undefined> {
+    const { apps, pins, host, clock, randomBytes } = this.#options;
     const id = `${local.name}-${randomBytes(6).toString('hex')}`;
     let app = local.app;
     const deployment = await apps.update(local.name, (current, stored) => {
       if (!stored) return current;
       app = stored;
-      return change(current, app, { id, revision: revisionOf(app), host, owner }, clock.now());
+      // Pinned, or moved, since it was decided where to boot.
+      const home = (pins ? homeOf(current, app) : undefined) ?? host;
+      return home === who.host ? change(current, app, { id, revision: revisionOf(app), ...who }, clock.now()) : current;
     });
     const instance = findInstance(deployment, id);
-    return instance?.owner === owner ? { id, app, purpose, owner, instance } : undefined;
+    return instance && { id, app, instance };
   }
 
   /** Never throws. */
@@ -172,11 +214,12 @@ export class ClaimedBoots {
 
   /** The container runs: whatever the store says at the moment, this is written until it stands or the claim runs out. */
   async #succeed(local: LocalApp, claim: Claim, booted: BootedInstance, deadlineAt: number): Promise<void> {
-    const { apps, uses, session, clock } = this.#options;
+    const { apps, uses, session, host, pins, clock } = this.#options;
     const { id } = claim;
+    const pin = pins ? pinOf(claim.app, host) : undefined;
     for (;;) {
       try {
-        const report = { address: booted.address, boot: booted.phases, user: session.incarnation };
+        const report = { address: booted.address, boot: booted.phases, user: session.incarnation, pin };
         await apps.update(local.name, (current) => {
           const { owner, instance } = claim;
           // A store that was just replaced may have lost the claim, and this comes before it is written anew.
@@ -239,4 +282,9 @@ export class ClaimedBoots {
       .catch(() => '');
     return output ?? '';
   }
+}
+
+export function resultOf(outcome: BootOutcome): BootResult {
+  if (outcome.kind === 'failed') return outcome.result;
+  return outcome.kind === 'ready' ? 'ready' : 'aborted';
 }

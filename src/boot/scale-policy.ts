@@ -1,5 +1,6 @@
 import type { App } from '../model/app.js';
 import type { Deployment } from '../model/deployment.js';
+import type { Home } from './homes.js';
 
 /** What this node has under way at an instance that it uses, and its share of the target. */
 export interface UseLoad {
@@ -19,6 +20,8 @@ export interface Need {
   readonly unclaimed: number;
   /** This node's session. */
   readonly me: string;
+  /** Where the app has to boot, if not here. */
+  readonly home?: Home | undefined;
 }
 
 /**
@@ -41,8 +44,8 @@ export function excess({ deployment, uses, waiting }: Need): number {
 export function coming({ deployment, app, unclaimed, me }: Need): number {
   const { target } = app.concurrency;
   let capacity = unclaimed * target;
-  for (const { state, owner } of deployment.instances) {
-    if (state === 'booting') capacity += owner === me ? target : Math.ceil(target / 2);
+  for (const { state, owner, askedBy } of deployment.instances) {
+    if (state === 'booting') capacity += owner === me || askedBy === me ? target : Math.ceil(target / 2);
   }
   return capacity;
 }

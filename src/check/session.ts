@@ -3,6 +3,7 @@ import type { Beat, Cmdb, Session } from '../cmdb/cmdb.js';
 import type { Clock, Timer } from '../model/clock.js';
 import type { RandomBytes } from '../model/random-bytes.js';
 import { RequestError } from '../model/errors.js';
+import { HostClash, type Rival } from './host-clash.js';
 import { Liveness, type Verdict } from './liveness.js';
 import type { SessionTiming } from './session-timing.js';
 
@@ -37,6 +38,7 @@ const republishLimitMs = 55_000;
 export class NodeSession {
   readonly #options: NodeSessionOptions;
   readonly #liveness: Liveness;
+  readonly #clash: HostClash;
   #incarnation: string;
   /** Names this process had before. */
   readonly #former = new Set<string>();
@@ -61,7 +63,9 @@ export class NodeSession {
   constructor(options: NodeSessionOptions) {
     this.#options = options;
     this.#incarnation = this.#newIncarnation();
-    this.#liveness = new Liveness(options.timing, options.isProvedDead);
+    const { timing, isProvedDead } = options;
+    this.#clash = new HostClash({ ...options, lastsMs: timing.ttlMs + 2_000 });
+    this.#liveness = new Liveness(timing, (session) => !this.#clash.protects(session) && isProvedDead(session));
     this.#lastTickAt = options.clock.monotonic();
   }
 
@@ -87,7 +91,18 @@ export class NodeSession {
   /** Whether this node has seen the same store answer for long enough to judge, drain or terminate. */
   get mayJudge(): boolean {
     const { clock, timing } = this.#options;
+    if (this.rival) return false;
     return this.#steadySince !== undefined && clock.monotonic() - this.#steadySince >= timing.ttlMs;
+  }
+
+  /** Another machine that goes by this one's name: as long as there is one, nobody knows whose an instance of this host is. */
+  get rival(): Rival | undefined {
+    return this.#clash.rival;
+  }
+
+  /** Whether sessions of this host may be another machine's. */
+  get mayHaveRival(): boolean {
+    return this.#clash.isOpen;
   }
 
   /**
@@ -240,12 +255,15 @@ export class NodeSession {
       this.#steadySince = undefined;
       this.#replacedAt = now;
       this.#liveness.forget();
+      this.#clash.forget();
     }
     const gapMs = now - this.#answeredAt;
     this.#answeredAt = now;
     if (this.#identity !== beat.identity) this.#knownSince = now;
     this.#identity = beat.identity;
     this.#steadySince ??= now;
+    this.#clash.observe(beat.sessions, now);
+    if (this.rival) this.#steadySince = undefined;
     this.#liveness.observe(beat.sessions, now, askedAt);
     this.#watchHosts(now);
     if (beat.revoked && !replaced) this.#renew('another node revoked it');

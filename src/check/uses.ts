@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../model/clock.js';
-import { findInstance } from '../model/deployment.js';
+import { type Deployment, findInstance } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
 import { quietUser, registerUser, releaseUser, renewUser, restoreUse } from '../model/users.js';
 import { fairShare } from './fair-share.js';
@@ -164,8 +164,9 @@ export class Uses implements UseOwner {
 
   async #renewOne(use: Use, republish: boolean): Promise<void> {
     const { logger } = this.#options;
-    const known = findInstance(use.local.deployment, use.instanceId);
-    const lost = republish && (known?.state === 'ready' || known?.state === 'draining') ? known : undefined;
+    const { deployment } = use.local;
+    const known = findInstance(deployment, use.instanceId);
+    const lost = republish && (known?.state === 'ready' || known?.state === 'draining') ? deployment : undefined;
     if (lost) this.#republishing.add(use);
     try {
       const instance = await this.#writes.inOrder(use.instanceId, () => this.#renewUser(use, lost));
@@ -189,13 +190,14 @@ export class Uses implements UseOwner {
   }
 
   /** The instance as it stands with this session's present name as its user; undefined where it cannot be used any more. */
-  async #renewUser(use: Use, lost: Instance | undefined): Promise<Instance | 'renewed again' | undefined> {
+  async #renewUser(use: Use, lost: Deployment | undefined): Promise<Instance | 'renewed again' | undefined> {
     const { apps, clock, session } = this.#options;
     const { local, instanceId } = use;
     const me = await session.ensureRegistered();
+    const missing = lost && findInstance(lost, instanceId);
     const deployment = await apps.update(local.name, (current) => {
       if (!use.isCurrent) return current;
-      const whole = lost ? restoreUse(current, lost, me, clock.now()) : current;
+      const whole = missing ? restoreUse(current, missing, me, clock.now(), lost?.pinnedTo) : current;
       return renewUser(whole, instanceId, (user) => session.isFormer(user), me, clock.now());
     });
     if (me !== this.#me) return 'renewed again';

@@ -6,9 +6,30 @@ export interface AppRecord {
   readonly app: App;
   /** Its file or entry is gone: no domain leads here any more, its instances drain, then the record goes. */
   readonly removed: boolean;
+  /** The file that it came from; absent where it came from none, or is removed. */
+  readonly origin?: AppOrigin;
   readonly deployment: Deployment;
   /** Random token of the deployment; a different one means a different document. '' where none was ever written. */
   readonly version: string;
+}
+
+/** The machine whose file an app's content came from, and since when that machine has had this content, in epoch milliseconds. */
+export interface AppOrigin {
+  readonly host: string;
+  readonly since: number;
+}
+
+export interface PutOrigin extends AppOrigin {
+  /** The content changed there just now: it replaces what is stored, whatever the clocks say. Else the newer one stays. */
+  readonly changed: boolean;
+}
+
+/** What `Cmdb.apply` stores and removes. */
+export interface AppChange {
+  readonly put: readonly App[];
+  readonly remove: readonly string[];
+  /** By name of app, for what comes from files. What is put without one replaces what is stored. */
+  readonly origins?: ReadonlyMap<string, PutOrigin>;
 }
 
 /** A domain that another app owns; the app that wanted it was not stored. */
@@ -83,9 +104,10 @@ export interface Cmdb {
    * Stores apps and claims their domains, and removes apps by name, readable or not. An app whose domain another app owns is
    * not stored, and nothing of what it had changes; the others are. What one app of the change gives up another may take, also
    * in a ring; a domain on its way leads to its old owner, its new one, or nowhere. Of two that want one free domain the
-   * first has it. Apps that are already stored as they are, with all their claims, cost no write.
+   * first has it. Apps that are already stored as they are, with all their claims, cost no write. What came from a newer origin
+   * than the one put stays as it is, and is no conflict: of several machines that apply their files at once, the newest wins.
    */
-  apply(change: { readonly put: readonly App[]; readonly remove: readonly string[] }): Promise<DomainConflict[]>;
+  apply(change: AppChange): Promise<DomainConflict[]>;
 
   /**
    * By exact domain, else by the wildcard one label up, else undefined; or by the app's name, removed ones included. A

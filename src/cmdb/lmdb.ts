@@ -4,6 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { nextDueAt } from '../model/schedule.js';
 import type {
+  AppChange,
   AppRecord,
   Beat,
   Change,
@@ -86,12 +87,13 @@ class LmdbCmdb implements Cmdb {
     this.#bell = new Bell(options.path);
   }
 
-  async apply(change: Parameters<Cmdb['apply']>[0]): Promise<DomainConflict[]> {
+  async apply(change: AppChange): Promise<DomainConflict[]> {
     const { put, remove } = normalChange(change);
     for (const app of put) checkAppKeys(app);
     return applyApps(put, remove, {
       records: this.#records,
       schedule: this.#schedule,
+      origins: change.origins ?? new Map(),
       append: (entry) => this.#append(entry),
       read: (run) => this.#read(run),
       write: (run) => this.#write(run),

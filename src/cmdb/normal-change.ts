@@ -1,8 +1,8 @@
 import type { App } from '../model/app.js';
-import type { Cmdb } from './cmdb.js';
+import type { AppChange } from './cmdb.js';
 
 /** A change without repetitions: of two entries of one name the later one counts, and one that is put is not removed. */
-export function normalChange({ put, remove }: Parameters<Cmdb['apply']>[0]): {
+export function normalChange({ put, remove }: AppChange): {
   readonly put: readonly App[];
   readonly remove: readonly string[];
 } {

@@ -1,6 +1,7 @@
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { App } from '../model/app.js';
+import type { AppOrigin } from './cmdb.js';
 import type { Deployment } from '../model/deployment.js';
 
 /** Version of the records' format; a record of another one is not read. */
@@ -19,7 +20,14 @@ const appShape = Type.Object({
   image: Type.Optional(Type.String()),
   port: Type.Optional(positive),
   env: textMap,
-  mounts: Type.Array(Type.Object({ source: Type.String(), target: Type.String(), readOnly: Type.Boolean() })),
+  mounts: Type.Array(
+    Type.Object({
+      source: Type.String(),
+      target: Type.String(),
+      readOnly: Type.Boolean(),
+      shared: Type.Optional(Type.Boolean()),
+    }),
+  ),
   cwd: Type.Optional(Type.String()),
   user: Type.Optional(Type.String()),
   readOnly: Type.Boolean(),
@@ -53,6 +61,7 @@ const instanceShape = Type.Object({
   host: Type.String(),
   address: Type.Optional(Type.Object({ host: Type.String(), port: positive })),
   owner: Type.Optional(Type.String()),
+  askedBy: Type.Optional(Type.String()),
   deadlineAt: Type.Optional(epochMs),
   bootedAt: epochMs,
   readyAt: Type.Optional(epochMs),
@@ -75,11 +84,19 @@ const breakerKeys = {
 const deploymentShape = Type.Object({
   app: Type.String(),
   instances: Type.Array(instanceShape),
+  pinnedTo: Type.Optional(Type.Object({ host: Type.String(), sources: texts })),
   breaker: Type.Optional(Type.Object(breakerKeys)),
   failedReplacement: Type.Optional(Type.Object({ ...breakerKeys, revision: Type.String(), replaces: Type.String() })),
 });
 
-const appRecord = Compile(Type.Object({ v: Type.Literal(format), app: appShape, removed: Type.Boolean() }));
+const appRecord = Compile(
+  Type.Object({
+    v: Type.Literal(format),
+    app: appShape,
+    removed: Type.Boolean(),
+    origin: Type.Optional(Type.Object({ host: Type.String(), since: epochMs })),
+  }),
+);
 const deploymentRecord = Compile(
   Type.Object({ v: Type.Literal(format), version: Type.String(), deployment: deploymentShape }),
 );
@@ -87,6 +104,7 @@ const deploymentRecord = Compile(
 export interface StoredApp {
   readonly app: App;
   readonly removed: boolean;
+  readonly origin?: AppOrigin;
 }
 
 export interface StoredDeployment {
@@ -95,8 +113,15 @@ export interface StoredDeployment {
 }
 
 /** A record as it is stored. */
-export function encodeApp({ app, removed }: StoredApp): string {
-  return JSON.stringify({ v: format, app, removed });
+export function encodeApp({ app, removed, origin }: StoredApp): string {
+  return JSON.stringify({ v: format, app, removed, origin });
+}
+
+/** Whether a record's text holds exactly this app, not removed, whatever its origin. Reads nothing of the text. */
+export function holdsApp(text: string | undefined, app: App): 'with origin' | 'without origin' | undefined {
+  const plain = encodeApp({ app, removed: false });
+  if (text === plain) return 'without origin';
+  return text?.startsWith(`${plain.slice(0, -1)},"origin":`) ? 'with origin' : undefined;
 }
 
 export function encodeDeployment({ version, deployment }: StoredDeployment): string {
@@ -107,9 +132,9 @@ export function encodeDeployment({ version, deployment }: StoredDeployment): str
 export function decodeApp(text: string): StoredApp {
   const record: unknown = JSON.parse(text);
   if (!appRecord.Check(record)) throw new Error(problemOf(appRecord.Errors(record), record));
-  const { app, removed } = record as StoredApp;
+  const { v: _format, app, ...rest } = record as StoredApp & { readonly v: number };
   // Records from before the key existed: their instances did overlap.
-  return { app: { ...app, overlap: app.overlap ?? true }, removed };
+  return { app: { ...app, overlap: app.overlap ?? true }, ...rest };
 }
 
 /** Reads a stored deployment; throws an Error that says what is wrong with it. */

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type {
+  AppChange,
   AppRecord,
   Beat,
   ChangeBatch,
@@ -78,13 +79,14 @@ class RedisCmdb implements Cmdb {
     this.#writer = new DeploymentWriter({ ...parts, log: this.#log });
   }
 
-  async apply(change: Parameters<Cmdb['apply']>[0]): Promise<DomainConflict[]> {
+  async apply(change: AppChange): Promise<DomainConflict[]> {
     const { put, remove } = normalChange(change);
     for (const app of put) checkAppKeys(app);
     return applyApps(put, remove.filter(isKey), {
       link: this.#link,
       keys: this.#keys,
       records: this.#records,
+      origins: change.origins ?? new Map(),
       append: (app) => this.#log.entry({ app }),
       touched: new Set(),
     });

@@ -1,14 +1,15 @@
 import type { Logger } from 'pino';
 import type { App } from '../model/app.js';
 import type { Clock, Timer } from '../model/clock.js';
+import type { DomainConflict } from '../cmdb/cmdb.js';
 import type { AppApplier } from './apply-apps.js';
 
 export interface AppSyncOptions {
   readonly applier: AppApplier;
   /** Identity of the store: another one than last time does not know what was applied before. */
   readonly identity: () => string | undefined;
-  /** The store of this identity has taken the latest apps; undefined: they have changed, and none has yet. */
-  readonly onApplied: (identity: string | undefined) => void;
+  /** The store of this identity has taken the latest apps, except for those in conflict; undefined: they have changed, and none has yet. */
+  readonly onApplied: (identity: string | undefined, conflicts: readonly DomainConflict[]) => void;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -41,7 +42,7 @@ export class AppSync {
    */
   async apply(apps: readonly App[], force = false): Promise<void> {
     this.#wanted = { apps, force: force || (this.#wanted?.force ?? false) };
-    this.#options.onApplied(undefined);
+    this.#options.onApplied(undefined, []);
     this.#timer?.cancel();
     await this.#running;
     this.#running ??= this.#attempt().finally(() => {
@@ -63,11 +64,11 @@ export class AppSync {
       const identity = identityOf();
       // What a store took before it is known which one it is may have gone with it, and nobody would notice.
       if (identity === undefined) throw new Error('the CMDB has not told which store it is');
-      await applier.apply(wanted.apps, { force: wanted.force, identity });
+      const conflicts = await applier.apply(wanted.apps, { force: wanted.force, identity });
       this.#failures = 0;
       if (this.#wanted !== wanted) return;
       this.#wanted = undefined;
-      onApplied(identity);
+      onApplied(identity, conflicts);
     } catch (error) {
       if (this.#failures % logEvery === 0) {
         logger.warn(

@@ -1,105 +1,122 @@
+import { stat } from 'node:fs/promises';
 import type { Logger } from 'pino';
-import type { Cmdb, DomainConflict } from '../cmdb/cmdb.js';
+import type { Cmdb, DomainConflict, PutOrigin } from '../cmdb/cmdb.js';
 import type { App } from '../model/app.js';
-import { contentHash, emptyManifest, type Manifest, readManifest, writeManifest } from './manifest.js';
+import type { Clock } from '../model/clock.js';
+import {
+  contentHash,
+  emptyManifest,
+  type Manifest,
+  type ManifestEntry,
+  readManifest,
+  writeManifest,
+} from './manifest.js';
 
 export interface AppApplierOptions {
   readonly cmdb: Pick<Cmdb, 'apply'>;
+  /** Name of this machine. */
+  readonly host: string;
   /** Remembers what was put, across restarts. */
   readonly manifestFile: string;
+  /** Files that say what an app is: they tell since when, where the manifest does not. */
+  readonly filesOf: (app: string) => readonly string[];
+  readonly clock: Pick<Clock, 'now'>;
   readonly logger: Logger;
 }
 
 export interface ApplyOptions {
   /** Identity of the store (Cmdb.beat). Another one than last time: everything is put again. */
   readonly identity?: string;
-  /** Puts everything again, whatever the manifest says. */
+  /** Puts everything again, whatever the manifest says; what is newer in the store stays. */
   readonly force?: boolean;
 }
 
 export interface AppApplier {
   /**
-   * Brings the store to these apps from files: puts what changed and removes what earlier files held and these do not.
-   * Where nothing changed, nothing is written. Resolves to the domains that other apps own, each of them logged; such
-   * an app is tried again next time. Throws what the store throws; then the next call starts over. One call runs at a
-   * time.
+   * Brings the store to these apps from files: puts what changed here and removes what earlier files held and these do not.
+   * Where nothing changed, nothing is written. What is put though it did not change here, because the store is another one
+   * or this machine had forgotten, replaces nothing that another machine's file brought later. Resolves to the domains that
+   * other apps own, each of them logged; such an app is tried again next time. Throws what the store throws; then the next
+   * call starts over. One call runs at a time.
    */
   apply(apps: readonly App[], options?: ApplyOptions): Promise<DomainConflict[]>;
 }
 
-export function createAppApplier({ cmdb, manifestFile, logger }: AppApplierOptions): AppApplier {
+/** An app as the files have it, beside what the manifest says of it. */
+interface Wanted {
+  readonly app: App;
+  readonly entry: ManifestEntry;
+  /** Another content than before; false also where it is seen for the first time. */
+  readonly changed: boolean;
+  readonly isApplied: boolean;
+}
+
+export function createAppApplier(options: AppApplierOptions): AppApplier {
+  const { cmdb, host, manifestFile, logger } = options;
   let manifest: Manifest | undefined;
   let queue: Promise<unknown> = Promise.resolve();
 
-  const apply = async (apps: readonly App[], options: ApplyOptions): Promise<DomainConflict[]> => {
+  const apply = async (apps: readonly App[], { identity: told, force }: ApplyOptions): Promise<DomainConflict[]> => {
     const known = (manifest ??= await recall(manifestFile, logger));
-    const identity = options.identity ?? known.identity;
-    const all = options.force === true || identity !== known.identity;
-    const wanted = new Map(apps.map((app) => [app.name, { app, hash: contentHash(app) }]));
-    const put = [...wanted.values()]
-      .filter(({ app, hash }) => all || hashOf(known, app.name) !== hash)
-      .map(({ app }) => app);
-    const remove = Object.keys(known.apps).filter((name) => !wanted.has(name));
+    const identity = told ?? known.identity;
+    const all = force === true || identity !== known.identity;
+    const wanted = await Promise.all(apps.map((app) => compare(app, known, options)));
+    const put = wanted.filter(({ isApplied }) => all || !isApplied);
+    const names = new Set(apps.map(({ name }) => name));
+    const remove = [...known.apps.keys()].filter((name) => !names.has(name));
     if (put.length === 0 && remove.length === 0 && identity === known.identity) return [];
 
-    // Names first: an app that is put but not remembered could never be removed with its file.
-    const pending = Object.fromEntries(
-      put.filter(({ name }) => hashOf(known, name) === undefined).map(({ name }) => [name, 'pending']),
-    );
-    manifest = { identity: known.identity, apps: { ...known.apps, ...pending } };
-    if (Object.keys(pending).length > 0) await remember(manifestFile, manifest, logger);
-    const conflicts = await putAll(cmdb, put, remove);
+    // First what is about to be put: one that is not remembered could never be removed with its file.
+    const pending = put.filter(({ isApplied }) => !isApplied).map(({ app, entry }) => [app.name, entry] as const);
+    manifest = { identity: known.identity, apps: new Map([...known.apps, ...pending]) };
+    if (pending.length > 0) await remember(manifestFile, manifest, logger);
+    const origins = new Map(put.map((each) => [each.app.name, originOf(each, host)]));
+    const conflicts = await cmdb.apply({ put: put.map(({ app }) => app), remove, origins });
 
     const refused = new Set(conflicts.map(({ wantedBy }) => wantedBy));
-    const hashes = [...wanted].flatMap(([name, { hash }]) => {
-      const stored = refused.has(name) ? hashOf(known, name) : hash;
-      return stored === undefined ? [] : [[name, stored] as const];
+    const entries = wanted.map(({ app: { name }, entry: { hash, since } }) => {
+      return [name, { hash, since, ...(refused.has(name) && { pending: true as const }) }] as const;
     });
-    manifest = { identity, apps: Object.fromEntries(hashes) };
+    manifest = { identity, apps: new Map(entries) };
     await remember(manifestFile, manifest, logger);
     for (const conflict of conflicts) report(conflict, logger);
     return conflicts;
   };
 
   return {
-    apply: (apps, options = {}) => {
-      const result = queue.then(() => apply(apps, options));
+    apply: (apps, applyOptions = {}) => {
+      const result = queue.then(() => apply(apps, applyOptions));
       queue = result.catch(() => undefined);
       return result;
     },
   };
 }
 
-/** Domains may move between the apps of one change: those who wanted one too early are put again. */
-async function putAll(
-  cmdb: Pick<Cmdb, 'apply'>,
-  put: readonly App[],
-  remove: readonly string[],
-): Promise<DomainConflict[]> {
-  const conflicts = await cmdb.apply({ put, remove });
-  const ours = new Set([...put.map(({ name }) => name), ...remove]);
-  const internal = (list: readonly DomainConflict[]) => list.some(({ ownedBy }) => ours.has(ownedBy));
-  if (!internal(conflicts)) return conflicts;
-  const early = withConflicts(put, conflicts);
-  const still = await cmdb.apply({ put: early, remove: [] });
-  if (!internal(still)) return still;
-  // They swap domains: each lets go of its old ones before it claims the new.
-  const foreign = still.filter(({ ownedBy }) => !ours.has(ownedBy));
-  const blocked = new Set(foreign.map(({ wantedBy }) => wantedBy));
-  const swapping = withConflicts(early, still).filter(({ name }) => !blocked.has(name));
-  const taken = new Set(still.map(({ domain }) => domain));
-  const stripped = swapping.map((app) => ({ ...app, domains: app.domains.filter((domain) => !taken.has(domain)) }));
-  await cmdb.apply({ put: stripped, remove: [] });
-  const final = await cmdb.apply({ put: swapping, remove: [] });
-  return [...still.filter(({ wantedBy }) => blocked.has(wantedBy)), ...final];
+async function compare(app: App, known: Manifest, { clock, filesOf }: AppApplierOptions): Promise<Wanted> {
+  const hash = contentHash(app);
+  const before = known.apps.get(app.name);
+  if (before?.hash === hash) return { app, entry: before, changed: false, isApplied: !before.pending };
+  const now = clock.now();
+  // A clock that was set back does not make the new content the older one.
+  const since = before ? Math.max(now, before.since + 1) : await changedAt(filesOf(app.name), now);
+  return { app, entry: { hash, since, pending: true }, changed: before !== undefined, isApplied: false };
 }
 
-function withConflicts(apps: readonly App[], conflicts: readonly DomainConflict[]): App[] {
-  return apps.filter(({ name }) => conflicts.some(({ wantedBy }) => wantedBy === name));
+function originOf({ entry: { since }, changed }: Wanted, host: string): PutOrigin {
+  return { host, since, changed };
 }
 
-function hashOf(manifest: Manifest, name: string): string | undefined {
-  return Object.hasOwn(manifest.apps, name) ? manifest.apps[name] : undefined;
+/** When the last of these files got its content on this machine, which a copy that keeps times does not hide; else now. */
+async function changedAt(files: readonly string[], now: number): Promise<number> {
+  const times = await Promise.all(
+    files.map((file) =>
+      stat(file).then(
+        (found) => found.ctimeMs,
+        () => now,
+      ),
+    ),
+  );
+  return Math.min(now, Math.round(Math.max(0, ...times)) || now);
 }
 
 async function recall(file: string, logger: Logger): Promise<Manifest> {

@@ -56,4 +56,6 @@ export interface Config extends Settings {
   /** App file patterns, relative to the directory of the main file. */
   readonly appPatterns: readonly string[];
   readonly apps: readonly App[];
+  /** Absolute path of the file of each app, by its name. */
+  readonly appFiles: Readonly<Record<string, string>>;
 }

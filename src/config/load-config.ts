@@ -36,7 +36,8 @@ export function configLoader(file: string, env: Environment): () => Promise<Conf
     // Without a sound main file nothing is known of plans and defaults.
     const resolved = written ? resolveApps(written.value, documents, problems) : [];
     if (problems.length > 0 || !settings) throw new ConfigError(problems);
-    return { ...settings, file: main, files: [main, ...apps.map((app) => app.file)], appPatterns, apps: resolved };
+    const files = [main, ...apps.map((app) => app.file)];
+    return { ...settings, file: main, files, appPatterns, apps: resolved, appFiles: filesOf(apps) };
   };
 }
 
@@ -91,6 +92,12 @@ async function readApps(
     });
   }
   return sources;
+}
+
+function filesOf(apps: readonly AppSource[]): Record<string, string> {
+  return Object.fromEntries(
+    apps.flatMap(({ file, source }) => source.documents.map(({ value }) => [(value as AppFile).name, file])),
+  );
 }
 
 async function findApps(main: string, patterns: readonly string[], problems: Problem[]): Promise<string[]> {

@@ -1,17 +1,38 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import Type from 'typebox';
+import { Compile } from 'typebox/compile';
 import type { App } from '../model/app.js';
+
+/** What this machine's file of an app holds. */
+export interface ManifestEntry {
+  /** Content hash. */
+  readonly hash: string;
+  /** Since when this machine has had this content, in epoch milliseconds. */
+  readonly since: number;
+  /** The store has not confirmed it, or has refused it. */
+  readonly pending?: true;
+}
 
 /** What this node put into the store from its files, so that it knows what is new and what is gone. */
 export interface Manifest {
   /** Identity of the store it was put into. */
-  readonly identity: string | undefined;
-  /** Content hash by name of app; `pending` before the store confirmed it. */
-  readonly apps: Readonly<Record<string, string>>;
+  readonly identity?: string | undefined;
+  readonly apps: ReadonlyMap<string, ManifestEntry>;
 }
 
-export const emptyManifest: Manifest = { identity: undefined, apps: {} };
+export const emptyManifest: Manifest = { apps: new Map() };
+
+const manifestShape = Compile(
+  Type.Object({
+    identity: Type.Optional(Type.String()),
+    apps: Type.Record(
+      Type.String(),
+      Type.Object({ hash: Type.String(), since: Type.Number(), pending: Type.Optional(Type.Literal(true)) }),
+    ),
+  }),
+);
 
 /** The empty one where there is no file. Throws where the file cannot be read or is no manifest. */
 export async function readManifest(file: string): Promise<Manifest> {
@@ -22,19 +43,16 @@ export async function readManifest(file: string): Promise<Manifest> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return emptyManifest;
     throw error;
   }
-  const value = JSON.parse(text) as Partial<Manifest> | null;
-  const { identity, apps } = value ?? {};
-  const sound =
-    typeof apps === 'object' && apps !== null && Object.values(apps).every((hash) => typeof hash === 'string');
-  if (!sound || (identity !== undefined && typeof identity !== 'string')) throw new Error('it is not a manifest');
-  return { identity, apps };
+  const value: unknown = JSON.parse(text);
+  if (!manifestShape.Check(value)) throw new Error('it is not a manifest');
+  return { identity: value.identity, apps: new Map(Object.entries(value.apps) as [string, ManifestEntry][]) };
 }
 
 /** Replaces the file as a whole: a crash leaves the old one or the new one. */
-export async function writeManifest(file: string, manifest: Manifest): Promise<void> {
+export async function writeManifest(file: string, { identity, apps }: Manifest): Promise<void> {
   await mkdir(dirname(file), { recursive: true });
   const temporary = `${file}.${process.pid}.tmp`;
-  await writeFile(temporary, `${JSON.stringify(manifest)}\n`, { flush: true });
+  await writeFile(temporary, `${JSON.stringify({ identity, apps: Object.fromEntries(apps) })}\n`, { flush: true });
   await rename(temporary, file);
 }
 

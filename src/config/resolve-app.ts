@@ -108,10 +108,11 @@ function build(written: AppFile, shared: Filled<typeof sharedSchema>, runtime: R
     ...(image !== undefined && { image }),
     ...(port !== undefined && { port }),
     env: { ...shared.env },
-    mounts: (written.mounts ?? []).map(({ source, target, readOnly = false }) => ({
+    mounts: (written.mounts ?? []).map(({ source, target, readOnly = false, shared = false }) => ({
       source: resolve(source),
       target,
       readOnly,
+      ...(shared && { shared }),
     })),
     ...(cwd !== undefined && { cwd: runtime === 'process' ? resolve(cwd) : cwd }),
     ...(shared.user !== undefined && { user: shared.user }),

@@ -8,6 +8,8 @@ export interface Mount {
   readonly source: string;
   readonly target: string;
   readonly readOnly: boolean;
+  /** The source is the same storage on every machine. */
+  readonly shared?: boolean;
 }
 
 /** Resource limits of one instance; an absent one is unlimited. */

@@ -2,11 +2,14 @@ import type { App } from './app.js';
 import type { Address, EndReason, Instance, InstanceState } from './instance.js';
 import { transitions } from './instance.js';
 import { type Breaker, nextBreaker } from './breaker.js';
+import { type Pin, repinned } from './pin.js';
 
 /** The CMDB document that holds all instances of one app. Immutable; every change is a function in this folder. */
 export interface Deployment {
   readonly app: string;
   readonly instances: readonly Instance[];
+  /** Where the data of an app with local mounts is; stays while the app does, with or without instances. */
+  readonly pinnedTo?: Pin;
   /** Present after a failed boot until one succeeds. */
   readonly breaker?: Breaker;
   /** Present after a replacement did not become ready, until a boot succeeds. It refuses no request: the old instance stays. */
@@ -51,8 +54,14 @@ export interface BootClaim {
   readonly id: string;
   readonly revision: string;
   readonly host: string;
-  readonly owner: string;
+  /** Absent: a node of the host is asked to take the claim up; see asked-boot.ts. */
+  readonly owner?: string;
+  /** Session that asks. */
+  readonly askedBy?: string;
 }
+
+/** So long a boot may wait for a node of its host to take it up. */
+export const askLimitMs = 10_000;
 
 /**
  * How many more instances the app may have: never more than `scale.max` that stand, and at most one beyond it, be it for one
@@ -94,7 +103,7 @@ export function withClaim(
     ...claim,
     runtime: app.runtime,
     state: 'booting',
-    deadlineAt: now + bootDeadlineMs(app),
+    deadlineAt: now + (claim.owner === undefined ? askLimitMs : bootDeadlineMs(app)),
     bootedAt: now,
     lastActiveAt: now,
     users: {},
@@ -121,6 +130,8 @@ export interface ReadyReport {
   readonly user: string;
   /** Session under which it was claimed, where the node's session was renewed since. */
   readonly claimedBy?: string;
+  /** Where the app's data is from now on, unless it is pinned already. */
+  readonly pin?: Pin | undefined;
 }
 
 /**
@@ -133,7 +144,8 @@ export function bootSucceeded(deployment: Deployment, id: string, report: ReadyR
   const {
     breaker: _reset,
     failedReplacement: _resetToo,
-    ...rest
+    pinnedTo,
+    ...unpinned
   } = withInstance(deployment, id, (booting) => ({
     ...disown(move(booting, 'ready')),
     address: report.address,
@@ -142,6 +154,7 @@ export function bootSucceeded(deployment: Deployment, id: string, report: ReadyR
     lastActiveAt: now,
     users: { [report.user]: { since: now } },
   }));
+  const rest = { ...unpinned, ...repinned(pinnedTo, report.pin) };
   const { replaces } = instance;
   return replaces ? startDrain(rest, replaces.id, replaces.reason, now) : rest;
 }
@@ -168,10 +181,14 @@ export function bootFailed(
   return withFailure(startTerminate(deployment, id, termination, now), instance, failure, now);
 }
 
-/** A container that runs but is in no document joins as ready. Unchanged where the id is known. */
-export function adopt(deployment: Deployment, instance: Instance): Deployment {
+/**
+ * A container that runs but is in no document joins as ready; `pin` stands where its data was not known to be anywhere.
+ * Unchanged where the id is known.
+ */
+export function adopt(deployment: Deployment, instance: Instance, pin?: Pin): Deployment {
   if (findInstance(deployment, instance.id)) return deployment;
-  return { ...deployment, instances: [...deployment.instances, instance] };
+  const pinned = pin && !deployment.pinnedTo ? { pinnedTo: pin } : {};
+  return { ...deployment, ...pinned, instances: [...deployment.instances, instance] };
 }
 
 /**
@@ -281,6 +298,6 @@ function move(instance: Instance, state: InstanceState): Instance {
 }
 
 function disown(instance: Instance): Instance {
-  const { owner: _owner, deadlineAt: _deadlineAt, replaces: _replaces, ...rest } = instance;
+  const { owner: _owner, askedBy: _askedBy, deadlineAt: _deadlineAt, replaces: _replaces, ...rest } = instance;
   return rest;
 }

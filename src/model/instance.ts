@@ -40,8 +40,10 @@ export interface Instance {
   /** The machine whose runtime holds it. */
   readonly host: string;
   readonly address?: Address;
-  /** Session that carries out an owned state (booting, pausing, resuming, terminating). */
+  /** Session that carries out an owned state (booting, pausing, resuming, terminating); absent: one of its host is to take it up. */
   readonly owner?: string;
+  /** Session of another machine that asked for the boot. */
+  readonly askedBy?: string;
   /** When an owned state is given up and anyone may take over. */
   readonly deadlineAt?: number;
   readonly bootedAt: number;

@@ -1,5 +1,6 @@
 import { adopt, type Deployment, findInstance, withInstance } from './deployment.js';
 import type { Instance } from './instance.js';
+import type { Pin } from './pin.js';
 
 /** Registers a session as user of a ready instance. Unchanged where the instance is not ready or not there. */
 export function registerUser(deployment: Deployment, id: string, user: string, now: number): Deployment {
@@ -58,10 +59,10 @@ export function renewUser(
 
 /**
  * A store that was replaced may have lost an instance that a session uses: it is there again as it was, ready or draining, and
- * that session is its user. One whose doom is written stays as it is.
+ * that session is its user; `pin` is where its app's data was known to be. One whose doom is written stays as it is.
  */
-export function restoreUse(deployment: Deployment, lost: Instance, user: string, now: number): Deployment {
-  const whole = adopt(deployment, { ...lost, users: {} });
+export function restoreUse(deployment: Deployment, lost: Instance, user: string, now: number, pin?: Pin): Deployment {
+  const whole = adopt(deployment, { ...lost, users: {} }, pin);
   const instance = findInstance(whole, lost.id);
   if ((instance?.state !== 'ready' && instance?.state !== 'draining') || instance.users[user]) return whole;
   return withInstance(whole, lost.id, (used) => ({ ...used, users: { ...used.users, [user]: { since: now } } }));

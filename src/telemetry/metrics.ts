@@ -21,6 +21,7 @@ export class Metrics {
   readonly #maxApps: number;
   #instances: () => AsyncIterable<InstanceState> = async function* () {};
   #memory: () => HostMemory | undefined = () => undefined;
+  #differences: () => number | undefined = () => undefined;
 
   constructor({ maxApps = 1_000 }: MetricsOptions = {}) {
     this.#maxApps = maxApps;
@@ -50,6 +51,17 @@ export class Metrics {
         const available = memory()?.availableBytes;
         if (available === undefined) this.reset();
         else this.set(available);
+      },
+    });
+    const differences = () => this.#differences();
+    new Gauge({
+      name: 'fastcontainer_app_files_differing',
+      help: 'Apps whose file on this machine is not what the CMDB has of them.',
+      registers: [this.registry],
+      collect() {
+        const count = differences();
+        if (count === undefined) this.reset();
+        else this.set(count);
       },
     });
   }
@@ -119,6 +131,11 @@ export class Metrics {
   /** Where the gauge of available memory reads from when it is scraped. */
   setMemorySource(source: () => HostMemory | undefined): void {
     this.#memory = source;
+  }
+
+  /** Where the gauge of differing app files reads from when it is scraped. */
+  setDifferenceSource(source: () => number): void {
+    this.#differences = source;
   }
 
   memoryWait(result: 'fits' | 'refused' | 'dropped'): void {

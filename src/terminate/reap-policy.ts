@@ -1,6 +1,7 @@
 import type { Verdict } from '../check/liveness.js';
 import type { App } from '../model/app.js';
-import { findInstance, startDrain, startTerminate, type Deployment } from '../model/deployment.js';
+import { bootNotTaken, isUntaken } from '../model/asked-boot.js';
+import { confirmGone, findInstance, startDrain, startTerminate, type Deployment } from '../model/deployment.js';
 import { dropUsers } from '../model/users.js';
 import type { EndReason, Instance } from '../model/instance.js';
 import { idleAt, outlived } from '../model/lifetime.js';
@@ -33,6 +34,8 @@ export function reap(deployment: Deployment, app: App | undefined, context: Reap
 }
 
 function reapInstance(deployment: Deployment, id: string, app: App | undefined, context: ReapContext): Deployment {
+  const found = findInstance(deployment, id);
+  if (found && isUntaken(found)) return freeIfDue(deployment, found, app, context);
   const drained = drainIfDue(deployment, id, app, context);
   const instance = findInstance(drained, id);
   if (!instance || instance.host !== context.host || !isDoomed(instance, context)) return drained;
@@ -42,6 +45,17 @@ function reapInstance(deployment: Deployment, id: string, app: App | undefined, 
     stopTimeoutMs: app?.stopTimeoutMs ?? defaultStopTimeoutMs,
   };
   return startTerminate(drained, id, termination, context.now);
+}
+
+/** Nothing runs of a claim that nobody took up, so that every machine's nodes may free it. */
+function freeIfDue(
+  deployment: Deployment,
+  { id, deadlineAt = 0 }: Instance,
+  app: App | undefined,
+  context: ReapContext,
+) {
+  if (context.removed || !app) return confirmGone(deployment, id);
+  return context.now >= deadlineAt ? bootNotTaken(deployment, id, context.now) : deployment;
 }
 
 function drainIfDue(deployment: Deployment, id: string, app: App | undefined, context: ReapContext): Deployment {

@@ -4,6 +4,7 @@ import type { LocalApps } from '../check/local-apps.js';
 import type { NodeSession } from '../check/session.js';
 import type { AppRecord, Cmdb } from '../cmdb/cmdb.js';
 import type { Clock, Timer } from '../model/clock.js';
+import { isUntaken } from '../model/asked-boot.js';
 import { type Deployment, findInstance } from '../model/deployment.js';
 import type { EndReason } from '../model/instance.js';
 import { nextUpkeep, type Upkeep } from '../model/upkeep.js';
@@ -22,6 +23,8 @@ export interface ReaperOptions {
   readonly logger: Logger;
   /** The app needs a boot that no request asks for. May be told again before it is begun. */
   readonly onUpkeep: (app: string, upkeep: Upkeep) => void;
+  /** A boot of the app waits for a node of this machine to take it up. */
+  readonly onAsked: (app: string) => void;
 }
 
 const tickMs = 500;
@@ -58,13 +61,18 @@ export class Reaper {
 
   /** Looks at one app now. Never throws: what fails is due again. */
   async look(app: string): Promise<void> {
-    const { cmdb, logger } = this.#options;
+    const { cmdb, session, logger } = this.#options;
+    // The instances of this host may be another machine's of the same name.
+    if (session.rival) return;
     try {
       const record = await cmdb.find({ app });
       if (!record) return;
       await this.#options.lost.remove(record.deployment);
       const isEmpty = record.deployment.instances.length === 0;
-      this.#keepUp(record, isEmpty ? record.deployment : await this.#reap(record));
+      const deployment = isEmpty ? record.deployment : await this.#reap(record);
+      this.#keepUp(record, deployment);
+      const { host, onAsked } = this.#options;
+      if (deployment.instances.some((instance) => isUntaken(instance) && instance.host === host)) onAsked(app);
     } catch (error) {
       logger.debug({ err: error, app }, 'looking for what has to end failed; the app is due again');
     }

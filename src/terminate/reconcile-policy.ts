@@ -2,6 +2,7 @@ import type { AppRecord } from '../cmdb/cmdb.js';
 import { revisionOf } from '../model/app.js';
 import { findInstance, standing } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
+import { pinnedHost } from '../model/pin.js';
 import type { FoundInstance, Runtime } from '../runtime/runtime.js';
 
 /** Where the CMDB and a runtime disagree. */
@@ -64,6 +65,8 @@ export function adoptable(
   if (!anyRevision && found.revision !== revisionOf(app)) return undefined;
   if (standing(deployment).length >= app.scale.max) return undefined;
   if (!app.overlap && deployment.instances.length > 0) return undefined;
+  // Its data is elsewhere since: what runs here has an older copy.
+  if ((pinnedHost(deployment, app) ?? host) !== host) return undefined;
   return {
     id: found.id,
     revision: found.revision,

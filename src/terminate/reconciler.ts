@@ -4,6 +4,7 @@ import type { NodeSession } from '../check/session.js';
 import type { Cmdb } from '../cmdb/cmdb.js';
 import type { RuntimeName } from '../model/app.js';
 import type { Clock, Timer } from '../model/clock.js';
+import { isUntaken } from '../model/asked-boot.js';
 import { adopt, instanceDied, startTerminate } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
 import { nextUpkeep } from '../model/upkeep.js';
@@ -21,6 +22,8 @@ export interface ReconcilerOptions {
   readonly reaper: Reaper;
   readonly terminator: Terminator;
   readonly host: string;
+  /** Whether an app with local mounts stays on the machine where it runs. */
+  readonly pins: boolean;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Between two passes; the first two follow each other after a tenth of it. */
@@ -89,7 +92,8 @@ export class Reconciler {
       const { app, removed, deployment } = record;
       const lacks = !removed && nextUpkeep(deployment, app, clock.now())?.kind === 'fill';
       const isDue = (instance: Instance) =>
-        leftBehind(instance, session) || (instance.host === host && isOverdue(instance, clock.now()));
+        leftBehind(instance, session) ||
+        (instance.host === host && (isOverdue(instance, clock.now()) || waitsHere(instance)));
       if (!lacks && !deployment.instances.some(isDue)) continue;
       // A machine that is lost lets each look wait for its attempt to connect.
       const look = reaper.look(app.name).finally(() => looking.delete(look));
@@ -192,6 +196,11 @@ function leftBehind(instance: Instance, session: NodeSession): boolean {
   if (!session.isHostLive(instance.host)) return true;
   const sessions = [...Object.keys(instance.users), ...(instance.owner === undefined ? [] : [instance.owner])];
   return sessions.some((incarnation) => session.verdict(incarnation) !== 'alive');
+}
+
+/** What only nodes of its machine do, in case that none of them was told: take up a boot, end what has drained. */
+function waitsHere(instance: Instance): boolean {
+  return isUntaken(instance) || (instance.state === 'draining' && Object.keys(instance.users).length === 0);
 }
 
 /** A container that is in no document gets an entry, so that its doom is written before it is stopped. */

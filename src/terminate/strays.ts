@@ -2,6 +2,7 @@ import type { LocalApps } from '../check/local-apps.js';
 import type { AppRecord, Cmdb } from '../cmdb/cmdb.js';
 import type { Clock } from '../model/clock.js';
 import { adopt, findInstance } from '../model/deployment.js';
+import { pinOf } from '../model/pin.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { adoptable, type Difference, differences } from './reconcile-policy.js';
 
@@ -11,6 +12,8 @@ export interface StraysOptions {
   readonly cmdb: Cmdb;
   readonly apps: LocalApps;
   readonly host: string;
+  /** Whether an app with local mounts stays on the machine where it runs. */
+  readonly pins: boolean;
   readonly clock: Clock;
 }
 
@@ -33,7 +36,7 @@ export async function compare({ cmdb, host }: StraysOptions, runtime: Runtime): 
  * also one of another revision than its app has now, which is then replaced like any other.
  */
 export async function takeIn(
-  { cmdb, apps, host, clock }: StraysOptions,
+  { cmdb, apps, host, pins, clock }: StraysOptions,
   runtime: Runtime,
   { app, id, found }: Stray,
   anyRevision: boolean,
@@ -46,7 +49,7 @@ export async function takeIn(
   const deployment = await apps.update(app, (current, stored) => {
     const now = { ...record, app: stored ?? record.app, deployment: current };
     const instance = adoptable(found, now, host, clock.now(), anyRevision);
-    return instance ? adopt(current, instance) : current;
+    return instance ? adopt(current, instance, pins ? pinOf(now.app, host) : undefined) : current;
   });
   return findInstance(deployment, id) ? 'taken_in' : 'unfit';
 }

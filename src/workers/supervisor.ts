@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import { openCmdb } from '../adapters.js';
 import type { Readiness } from '../admin/admin.js';
+import { Follower } from '../check/follower.js';
 import { StoreWatch } from '../check/store-watch.js';
 import type { Cmdb } from '../cmdb/cmdb.js';
 import type { Config } from '../config/config.js';
@@ -51,6 +52,7 @@ class Supervisor implements Daemon {
   readonly #cmdb: Cmdb;
   readonly #store: StoreWatch;
   readonly #control: Control;
+  readonly #follower: Follower;
   readonly #pool: WorkerPool;
   /** Settings as they were at the start, apps as they are. */
   #config: Config;
@@ -72,9 +74,17 @@ class Supervisor implements Daemon {
       clock: systemClock,
       logger,
       everyMs: options.timing?.session?.beatMs ?? storeLookMs,
-      onReplaced: () => void this.#control.apply(this.#config.apps, true),
+      onReplaced: () => void this.#control.apply(this.#config, true),
     });
     this.#pool = this.#createPool();
+    this.#follower = new Follower({
+      ...{ cmdb: this.#cmdb, clock: systemClock, logger },
+      onChanges: async ({ changes, lost }) => {
+        const names = changes.filter(({ version }) => version === undefined).map(({ app }) => app);
+        if (lost || names.length > 0) this.#control.appsChanged(lost ? 'all' : names);
+      },
+      onInterrupted: () => {},
+    });
     this.#control = new Control({
       ...{ config, version, logger, cmdb: this.#cmdb, metrics: this.#metrics, clock: systemClock },
       readMemory: options.readMemory ?? (() => readHostMemory()),
@@ -93,7 +103,8 @@ class Supervisor implements Daemon {
     cluster.schedulingPolicy = cluster.SCHED_RR;
     cluster.setupPrimary({ exec: fileURLToPath(new URL('../main-worker.js', import.meta.url)), args: [] });
     await this.#store.start();
-    await this.#control.apply(this.#config.apps);
+    await this.#control.apply(this.#config);
+    this.#follower.start();
     const http = await this.#pool.start();
     return { http, admin: await this.#control.listen() };
   }
@@ -102,7 +113,7 @@ class Supervisor implements Daemon {
     const config = afterReload(this.#options.config, next);
     await this.#pool.reload(workerConfig(config, config.workers));
     this.#config = config;
-    await this.#control.apply(config.apps);
+    await this.#control.apply(config);
   }
 
   close(): Promise<void> {
@@ -126,7 +137,7 @@ class Supervisor implements Daemon {
 
   async #end(): Promise<void> {
     const { stopApps, timing, version } = this.#options;
-    await Promise.all([this.#control.close(), this.#store.stop()]);
+    await Promise.all([this.#control.close(), this.#store.stop(), this.#follower.stop()]);
     const { outage } = this.#store;
     await this.#cmdb.close();
     if (!stopApps || outage !== undefined) return;

@@ -90,3 +90,23 @@ t.test('while the breaker is open those who have an instance wait for it, and no
     'that a second failed does not keep a first from booting',
   );
 });
+
+t.test('an app that is pinned to another machine boots there, and is refused at once where that is away', async (t) => {
+  t.same(step(testDeployment(), none, 0, { home: { host: 'a' } }), { kind: 'boot', scaleOut: false, at: 'a' });
+  const home = { host: 'a', problem: { message: 'The data is on a.', cause: 'start a' } };
+  const breaker = { failures: 1, retryAt: 5_000, code: 'boot_timeout' as const, message: 'slow' };
+  const next = step({ ...testDeployment(), breaker }, none, 0, { home });
+  if (next.kind !== 'refuse') return t.fail(next.kind);
+  t.match(next.error, { code: 'boot_failed', message: 'The data is on a.', cause: 'start a', retryAfterS: 10 });
+  t.same(step(testDeployment({}), none, 0, { home }), { kind: 'use', instanceId: 'shop-1' }, 'what runs is used');
+  const wide = testApp({ scale: { min: 0, max: 3 } });
+  t.same(step(testDeployment({}), full, 0, { home, app: wide }), { kind: 'wait' }, 'what serves goes on');
+});
+
+t.test('a boot that this node asked for takes as many requests as one of its own', async (t) => {
+  const wide = testApp({ scale: { min: 0, max: 3 }, concurrency: { target: 10, max: 20 } });
+  const asked = (askedBy: string) => testDeployment({ state: 'booting', host: 'a', askedBy });
+  const home = { host: 'a' };
+  t.same(step(asked('me'), none, 0, { app: wide, home, waiting: 10 }), { kind: 'wait' });
+  t.same(step(asked('other'), none, 0, { app: wide, home, waiting: 10 }), { kind: 'boot', scaleOut: true, at: 'a' });
+});

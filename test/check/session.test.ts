@@ -10,33 +10,36 @@ interface Store {
   down: boolean;
   identity: string;
   revoke: boolean;
+  others: readonly Session[];
   readonly beats: { session: Session; revoked: readonly string[] }[];
 }
 
 function setUp() {
   const clock = new VirtualClock();
-  const store: Store = { down: false, identity: 'one', revoke: false, beats: [] };
+  const store: Store = { down: false, identity: 'one', revoke: false, others: [], beats: [] };
   const beat = async (session: Session, revoked: readonly string[] = []): Promise<Beat> => {
     if (store.down) throw new Error('connection refused');
     store.beats.push({ session, revoked });
-    return { identity: store.identity, sessions: [session], revoked: store.revoke };
+    return { identity: store.identity, sessions: [session, ...store.others], revoked: store.revoke };
   };
   const renewed: string[] = [];
+  const errors: string[] = [];
+  const write = (line: string) => void errors.push((JSON.parse(line) as { msg: string }).msg);
   let replaced = 0;
   const session = new NodeSession({
     cmdb: { beat } as Cmdb,
     host: 'here',
     process: { pid: 1, startTime: '1', bootId: 'b' },
-    isProvedDead: () => false,
+    isProvedDead: ({ process: { bootId } }) => bootId !== 'b',
     timing: defaultSessionTiming,
     clock,
     randomBytes,
-    logger: pino({ level: 'silent' }),
+    logger: pino({ level: 'error' }, { write }),
     onRenewed: async () => void renewed.push(session.incarnation),
     onHostsSilent: () => {},
     onStoreReplaced: () => void (replaced += 1),
   });
-  return { clock, store, session, renewed, replaced: () => replaced };
+  return { clock, store, session, renewed, errors, replaced: () => replaced };
 }
 
 t.test('it beats every three seconds, counting up, and may judge after ten without a gap', async (t) => {
@@ -128,3 +131,36 @@ t.test('a node that leaves takes itself out', async (t) => {
   await session.leave();
   t.same(store.beats.at(-1)?.revoked, [session.incarnation]);
 });
+
+t.test(
+  'another machine of the same name is complained of, revoked no more, and nothing is judged while it lives',
+  async (t) => {
+    const { clock, store, session, errors } = setUp();
+    const rival = (incarnation: string, beats: number) => ({
+      ...{ incarnation, beats, host: 'here' },
+      process: { pid: 9, startTime: '1', bootId: 'another machine' },
+    });
+    store.others = [rival('first', 5)];
+    await session.start();
+    t.equal(session.rival, undefined, 'it may be what this machine left before a restart');
+    await clock.advance(12_000);
+    t.equal(session.mayJudge, true);
+    store.others = [rival('renewed', 0)];
+    await clock.advance(3_000);
+    t.match(session.rival, { bootId: 'another machine', pid: 9 });
+    t.equal(session.mayJudge, false);
+    for (let beats = 1; beats < 30; beats += 1) {
+      store.others = [rival('renewed', beats)];
+      await clock.advance(3_000);
+    }
+    t.equal(session.mayJudge, false);
+    t.ok(store.beats.slice(-29).every(({ revoked }) => revoked.length === 0));
+    t.match(errors[0], /another machine has the same node.host \(here\): set node.host to a name of its own/);
+    t.equal(errors.length, 2, 'once a minute');
+    store.others = [];
+    await clock.advance(15_000);
+    t.equal(session.rival, undefined);
+    await clock.advance(10_000);
+    t.equal(session.mayJudge, true);
+  },
+);

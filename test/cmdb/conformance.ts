@@ -3,6 +3,8 @@ import { appsConformance } from './conformance/apps.js';
 import { changeLogConformance } from './conformance/change-log.js';
 import { deploymentsConformance } from './conformance/deployments.js';
 import { domainsConformance } from './conformance/domains.js';
+import { originsConformance } from './conformance/origins.js';
+import { pinsConformance } from './conformance/pins.js';
 import { randomConformance } from './conformance/random.js';
 import { scheduleConformance } from './conformance/schedule.js';
 import { sessionsConformance } from './conformance/sessions.js';
@@ -23,5 +25,7 @@ export function cmdbConformance(t: Test, fresh: (t: Test) => Promise<CmdbUnderTe
   scheduleConformance(test);
   sessionsConformance(test);
   unreadableConformance(test);
+  originsConformance(test);
+  pinsConformance(test);
   randomConformance(test);
 }

@@ -1,35 +1,36 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
-import type { DomainConflict } from '../../src/cmdb/cmdb.js';
+import { resolveClaims } from '../../src/cmdb/claims.js';
+import type { AppChange, DomainConflict, PutOrigin } from '../../src/cmdb/cmdb.js';
 import { createAppApplier } from '../../src/config/apply-apps.js';
 import type { App } from '../../src/model/app.js';
 import { appYaml, loadFiles } from './files.js';
 
-/** Owns domains as the port demands, and remembers what it was asked. Puts come first, one after the other. */
+/** Owns domains as the port demands, and remembers what it was asked. */
 function store() {
   const apps = new Map<string, readonly string[]>();
   const calls: { put: string[]; remove: string[] }[] = [];
+  const origins: Record<string, PutOrigin | undefined>[] = [];
   let failure: Error | undefined;
   return {
     apps,
     calls,
+    origins,
     failWith: (error: Error | undefined) => (failure = error),
-    apply: async ({ put, remove }: { put: readonly App[]; remove: readonly string[] }): Promise<DomainConflict[]> => {
+    apply: async ({ put, remove, origins: from }: AppChange): Promise<DomainConflict[]> => {
       if (failure) throw failure;
       calls.push({ put: put.map(({ name }) => name), remove: [...remove] });
-      const conflicts = put.flatMap(({ name, domains }) => {
-        const taken = domains.flatMap((domain) => {
-          const owner = [...apps].find(([other, theirs]) => other !== name && theirs.includes(domain))?.[0];
-          return owner === undefined ? [] : [{ domain, wantedBy: name, ownedBy: owner }];
-        });
-        if (taken.length === 0) apps.set(name, domains);
-        return taken;
-      });
+      origins.push(Object.fromEntries(put.map(({ name }) => [name, from?.get(name)])));
       for (const name of remove) apps.delete(name);
-      return conflicts;
+      const { accepted, conflicts } = resolveClaims(put, {
+        ownerOf: (domain) => [...apps].find(([, theirs]) => theirs.includes(domain))?.[0],
+        domainsOf: (name) => apps.get(name) ?? [],
+      });
+      for (const { name, domains } of accepted) apps.set(name, domains);
+      return [...conflicts];
     },
   };
 }
@@ -44,8 +45,11 @@ async function setUp(t: Test) {
     { write: (line: string) => void lines.push((JSON.parse(line) as { msg: string }).msg) },
   );
   const cmdb = store();
-  const applier = () => createAppApplier({ cmdb, manifestFile, logger });
-  return { directory, manifestFile, lines, cmdb, applier };
+  const clock = { time: 1_000, now: () => clock.time };
+  const files: Record<string, string> = {};
+  const filesOf = (app: string) => [files[app] ?? join(directory, 'none')];
+  const applier = () => createAppApplier({ cmdb, host: 'here', manifestFile, filesOf, clock, logger });
+  return { directory, manifestFile, lines, cmdb, applier, clock, files };
 }
 
 /** Apps by name, each with its domains; `marker` changes something of them. */
@@ -172,7 +176,7 @@ t.test('a manifest that cannot be read is reported and rebuilt', async (t) => {
     await writeFile(manifestFile, content);
     await applier().apply(list);
     t.match(lines.pop(), /cannot be read and is rebuilt/, content);
-    t.match(JSON.parse(await readFile(manifestFile, 'utf8')), { apps: { a: String } });
+    t.match(JSON.parse(await readFile(manifestFile, 'utf8')), { apps: { a: { hash: String, since: Number } } });
   }
   t.equal(cmdb.calls.length, 6);
 });
@@ -183,4 +187,56 @@ t.test('a manifest that cannot be written is reported, the apps are applied all 
   await applier().apply(await apps({ a: ['a.localhost'] }));
   t.ok(cmdb.apps.has('a'));
   t.ok(lines.some((line) => line.includes('cannot be written: check stateDir')));
+});
+
+t.test('the store is told since when this machine has had what it puts, also by the next process', async (t) => {
+  const { cmdb, applier, clock } = await setUp(t);
+  const [before, after] = [await apps({ a: ['a.localhost'] }), await apps({ a: ['a.localhost'] }, 'idleTtl: 2m\n')];
+  await applier().apply(before, { identity: 'one' });
+  clock.time = 2_000;
+  await applier().apply(after, { identity: 'one' });
+  clock.time = 3_000;
+  await applier().apply(after, { identity: 'two' });
+  await applier().apply(after, { identity: 'two', force: true });
+  clock.time = 4_000;
+  await applier().apply(before, { identity: 'two' });
+  t.strictSame(cmdb.origins, [
+    { a: { host: 'here', since: 1_000, changed: false } },
+    { a: { host: 'here', since: 2_000, changed: true } },
+    { a: { host: 'here', since: 2_000, changed: false } },
+    { a: { host: 'here', since: 2_000, changed: false } },
+    { a: { host: 'here', since: 4_000, changed: true } },
+  ]);
+});
+
+t.test('what changed while the store was away counts from when it changed', async (t) => {
+  const { cmdb, applier, clock } = await setUp(t);
+  await applier().apply(await apps({ a: ['a.localhost'] }), { identity: 'one' });
+  const changed = await apps({ a: ['b.localhost'] });
+  cmdb.failWith(new Error('away'));
+  clock.time = 2_000;
+  await t.rejects(applier().apply(changed, { identity: 'one' }), { message: 'away' });
+  cmdb.failWith(undefined);
+  clock.time = 9_000;
+  await applier().apply(changed, { identity: 'one' });
+  t.match(cmdb.origins.at(-1), { a: { since: 2_000 } });
+});
+
+t.test('a clock that was set back does not make a changed file the older one', async (t) => {
+  const { cmdb, applier, clock } = await setUp(t);
+  await applier().apply(await apps({ a: ['a.localhost'] }));
+  clock.time = 10;
+  await applier().apply(await apps({ a: ['b.localhost'] }));
+  t.match(cmdb.origins.at(-1), { a: { since: 1_001, changed: true } });
+});
+
+t.test('a machine that has forgotten what it applied goes by when its file got its content', async (t) => {
+  const { cmdb, applier, clock, files, directory } = await setUp(t);
+  const file = join(directory, 'a.yaml');
+  await writeFile(file, '');
+  files['a'] = file;
+  const { ctimeMs } = await stat(file);
+  clock.time = Date.now() + 60_000;
+  await applier().apply(await apps({ a: ['a.localhost'] }));
+  t.strictSame(cmdb.origins.at(-1), { a: { host: 'here', since: Math.round(ctimeMs), changed: false } });
 });

@@ -29,6 +29,7 @@ t.test('a main file of one line has the defaults of the documentation', async (t
     memory: {},
     log: { level: 'info' },
     appPatterns: ['./apps/*.yaml'],
+    appFiles: {},
     apps: [],
   });
 });

@@ -19,3 +19,9 @@ t.test('each machine is named once, however many of its instances end', async (t
   const ending = instances.reduce((next, { id }) => startDrain(next, id, 'app_removed', 1), ready);
   t.same(hostsToAct(ending), ['web1', 'web2']);
 });
+
+t.test('the machine that is asked for a boot has to act until it is taken up', async (t) => {
+  const asked = testDeployment({ state: 'booting', host: 'web2', askedBy: 'me' });
+  t.same(hostsToAct(asked), ['web2']);
+  t.same(hostsToAct(testDeployment({ state: 'booting', host: 'web2', askedBy: 'me', owner: 'web2-1' })), []);
+});

@@ -1,10 +1,11 @@
 import type { App } from '../../src/model/app.js';
 import { type Deployment, findInstance, standing } from '../../src/model/deployment.js';
 import { type InstanceState, transitions } from '../../src/model/instance.js';
+import { homeOf } from '../../src/model/pin.js';
 import { epoch } from './sim-process.js';
 
 export interface Violation {
-  readonly guarantee: 'G1' | 'G2' | 'G3' | 'G4' | 'G5' | 'G6' | 'G7' | 'G8' | 'overlap' | 'scale.min';
+  readonly guarantee: 'G1' | 'G2' | 'G3' | 'G4' | 'G5' | 'G6' | 'G7' | 'G8' | 'overlap' | 'scale.min' | 'pin';
   readonly at: number;
   readonly what: string;
 }
@@ -32,6 +33,9 @@ export function judgeWrite(
   for (const instance of after.instances) {
     const old = findInstance(before, instance.id);
     if (!old && instance.state === 'booting') {
+      const home = app && homeOf(before, app);
+      if (home !== undefined && instance.host !== home)
+        note('pin', `${instance.id} is to boot on ${instance.host}, its data is on ${home}`);
       const others = standing(after).length;
       if (others > scaleMax && !isHealing)
         note('G3', `${others} instances of ${after.app} stand, scale.max is ${scaleMax}`);

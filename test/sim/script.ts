@@ -23,6 +23,8 @@ export interface AppPlan {
   readonly concurrency: number;
   readonly idleTtlMs: number;
   readonly maxLifetimeMs: number;
+  /** It mounts a directory of the machine. */
+  readonly local?: boolean;
 }
 
 /** `at`: milliseconds since the beginning. Nodes and apps by their number. */

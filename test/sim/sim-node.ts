@@ -55,7 +55,11 @@ export class SimNode {
     this.house = new House({
       cmdb,
       runtimes: new Map([['process', runtime]]),
-      config: { node: { host }, boot: { concurrency: options.bootSlots, maxWaiting: 100_000 }, memory: {} } as Config,
+      config: {
+        node: { host, advertise: host },
+        boot: { concurrency: options.bootSlots, maxWaiting: 100_000 },
+        memory: {},
+      } as Config,
       metrics: silentMetrics,
       clock,
       machine: {
@@ -106,15 +110,14 @@ export class SimNode {
 
   /** Ends when the listeners have drained, as the daemon does it on SIGTERM. */
   async close(): Promise<void> {
-    const { dispatcher, uses, apps, session, booter, circulator, reaper, reconciler, exits, terminator, follower } =
-      this.house;
+    const { dispatcher, uses, apps, session, reaper, reconciler, exits, terminator, follower } = this.house;
     const { restoration } = this.house;
     dispatcher.close();
     await uses.releaseAll(0);
     this.#appSync.stop();
     this.house.addressWatch.stop();
     exits.stop();
-    await Promise.all([booter.stop(), circulator.stop(), reaper.stop(), reconciler.stop(), restoration.stop()]);
+    await Promise.all([this.house.stopBoots(), reaper.stop(), reconciler.stop(), restoration.stop()]);
     await terminator.settled();
     await follower.stop();
     await session.leave();

@@ -114,3 +114,17 @@ t.test('containers of another machine are drained but left to it', async (t) => 
   const there = testDeployment({ host: 'there' });
   t.match(reap(there, app, at(1_000)).instances[0], { state: 'draining' });
 });
+
+t.test(
+  'a claim that no node of its host took up is freed by any machine at its deadline, with a failure',
+  async (t) => {
+    const asked = testDeployment({ state: 'booting', host: 'elsewhere', askedBy: 'me', deadlineAt: 10_000 });
+    t.equal(reap(asked, app, at(9_999)), asked);
+    const freed = reap(asked, app, at(10_000));
+    t.same(freed.instances, []);
+    t.match(freed.breaker, { code: 'boot_failed', message: /no dispatcher of elsewhere/ });
+    t.same(reap(asked, app, at(0, { removed: true })), testDeployment(), 'of a removed app it goes at once');
+    const taken = testDeployment({ state: 'booting', host: 'elsewhere', owner: 'dead', deadlineAt: 10_000 });
+    t.equal(reap(taken, app, at(99_000)), taken, 'one that was taken up is its own machine to end');
+  },
+);

@@ -2,8 +2,9 @@ import { setImmediate as yieldToOthers } from 'node:timers/promises';
 import type { App } from '../../model/app.js';
 import { nextDueAt } from '../../model/schedule.js';
 import { resolveClaims } from '../claims.js';
-import type { Change, DomainConflict } from '../cmdb.js';
-import { encodeApp } from '../record-format.js';
+import { recordToPut, staysAs } from '../app-origin.js';
+import type { AppChange, Change, DomainConflict } from '../cmdb.js';
+import { holdsApp } from '../record-format.js';
 import { tombstone } from '../tombstone.js';
 import type { Records } from './records.js';
 import type { Schedule } from './schedule.js';
@@ -11,6 +12,7 @@ import type { Schedule } from './schedule.js';
 export interface ApplyContext {
   readonly records: Records;
   readonly schedule: Schedule;
+  readonly origins: NonNullable<AppChange['origins']>;
   readonly append: (change: Change) => void;
   readonly read: <T>(run: () => T) => T;
   readonly write: <T>(run: () => T) => Promise<T>;
@@ -28,7 +30,7 @@ export async function applyApps(
   const { read, write, records } = context;
   const changed: App[] = [];
   for (const apps of batches(put)) {
-    changed.push(...read(() => apps.filter((app) => !isCurrent(app, records))));
+    changed.push(...read(() => apps.filter((app) => !isCurrent(app, context))));
     if (put.length > batch) await yieldToOthers();
   }
   const gone = read(() => remove.filter((name) => isThere(name, records)));
@@ -49,9 +51,10 @@ export async function applyApps(
   return conflicts;
 }
 
-function isCurrent(app: App, records: Records): boolean {
-  if (records.appText(app.name) !== encodeApp({ app, removed: false })) return false;
-  return app.domains.every((domain) => records.claimant(domain) === app.name);
+function isCurrent(app: App, { records, origins }: ApplyContext): boolean {
+  const text = records.appText(app.name);
+  if (!staysAs(app, text, origins.get(app.name), () => records.app(app.name))) return false;
+  return !holdsApp(text, app) || app.domains.every((domain) => records.claimant(domain) === app.name);
 }
 
 function isThere(name: string, records: Records): boolean {
@@ -74,12 +77,13 @@ function split(changed: readonly App[], records: Records): { exchanging: readonl
   return { exchanging: changed.filter(isExchanging), others: changed.filter((app) => !isExchanging(app)) };
 }
 
-function putAll(apps: readonly App[], { records, schedule, append }: ApplyContext): readonly DomainConflict[] {
+function putAll(apps: readonly App[], context: ApplyContext): readonly DomainConflict[] {
+  const { records, schedule, origins, append } = context;
   const had = (name: string) => {
     const stored = records.app(name);
     return stored && !stored.removed ? stored.app.domains : [];
   };
-  const changed = apps.filter((app) => !isCurrent(app, records));
+  const changed = apps.filter((app) => !isCurrent(app, context));
   const { accepted, conflicts } = resolveClaims(changed, {
     ownerOf: (domain) => records.owner(domain)?.app.name,
     domainsOf: (name) => had(name).filter((domain) => records.claimant(domain) === name),
@@ -87,7 +91,8 @@ function putAll(apps: readonly App[], { records, schedule, append }: ApplyContex
   for (const { name } of accepted) for (const domain of had(name)) records.unclaim(domain, name);
   for (const app of accepted) {
     for (const domain of app.domains) records.claim(domain, app.name);
-    records.putApp(app.name, { app, removed: false });
+    const { name } = app;
+    records.putApp(name, recordToPut(app, records.appText(name), records.app(name), origins.get(name)));
     schedule.set(app.name, nextDueAt(records.deployment(app.name).deployment, app));
     append({ app: app.name });
   }

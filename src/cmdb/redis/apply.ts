@@ -1,13 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { App } from '../../model/app.js';
 import type { DomainConflict } from '../cmdb.js';
-import { encodeApp } from '../record-format.js';
+import { recordToPut, staysAs } from '../app-origin.js';
+import { encodeApp, holdsApp } from '../record-format.js';
 import type { ApplyContext } from './apply-context.js';
 import { batches } from '../batches.js';
 import { claimantOf } from './claim.js';
-import { putChanged, type Wanted } from './put.js';
+import { putChanged } from './put.js';
 import { removeAll } from './remove.js';
 import { UnknownOutcome } from './unknown-outcome.js';
+import type { Wanted } from './wanted.js';
 
 /** Apps looked at in one round trip. */
 const batch = 500;
@@ -46,8 +48,8 @@ async function persistently<T>({ link, touched }: ApplyContext, run: () => Promi
   }
 }
 
-/** Those that are not stored as they are with all their claims. */
-async function changedOf(apps: readonly App[], { records, touched }: ApplyContext): Promise<Wanted[]> {
+/** Those that are not stored as they are with all their claims, nor stay as they are for being newer. */
+async function changedOf(apps: readonly App[], { records, touched, origins }: ApplyContext): Promise<Wanted[]> {
   const changed: Wanted[] = [];
   for (const some of batches(apps, batch)) {
     const domains = some.flatMap((app) => app.domains);
@@ -56,9 +58,14 @@ async function changedOf(apps: readonly App[], { records, touched }: ApplyContex
     for (const [index, app] of some.entries()) {
       const own = claims.slice(next, (next += app.domains.length));
       const before = texts[index];
-      const isCurrent = before === encodeApp({ app, removed: false });
-      if (isCurrent && !touched.has(app.name) && own.every((claim) => claimantOf(claim) === app.name)) continue;
-      changed.push({ app, before, claims: new Map(app.domains.map((domain, at) => [domain, own[at]])) });
+      const origin = origins.get(app.name);
+      const stored = () => records.app(app.name, before);
+      if (staysAs(app, before, origin, stored)) {
+        if (!holdsApp(before, app)) continue;
+        if (!touched.has(app.name) && own.every((claim) => claimantOf(claim) === app.name)) continue;
+      }
+      const text = encodeApp(recordToPut(app, before, stored(), origin));
+      changed.push({ app, text, before, claims: new Map(app.domains.map((domain, at) => [domain, own[at]])) });
     }
   }
   return changed;

@@ -2,7 +2,6 @@ import type { App } from '../../model/app.js';
 import { nextDueAt } from '../../model/schedule.js';
 import { resolveClaims } from '../claims.js';
 import type { DomainConflict } from '../cmdb.js';
-import { encodeApp } from '../record-format.js';
 import type { ApplyContext } from './apply-context.js';
 import { batches } from '../batches.js';
 import { claimantOf, newClaim } from './claim.js';
@@ -11,13 +10,7 @@ import { listedBy, type Stored } from './records.js';
 import { releaseVoid } from './release-void.js';
 import { settle } from './settle.js';
 import { undo } from './undo.js';
-
-/** An app to store, the text of its record as it stands, and the claims of its domains as they stand. */
-export interface Wanted {
-  readonly app: App;
-  readonly before: string | undefined;
-  readonly claims: ReadonlyMap<string, string | undefined>;
-}
+import type { Wanted } from './wanted.js';
 
 export interface Round {
   readonly conflicts: readonly DomainConflict[];
@@ -52,7 +45,7 @@ export async function putChanged(changed: readonly Wanted[], context: ApplyConte
   const failed = new Set(wanted.filter(({ app }) => !names.has(app.name)).map(({ app }) => app.name));
   const claimed = await inBatches(written, (some) => claimDomains(some, { owns, failed, context }));
   const stands = new Set(claimed.map(({ app }) => app.name));
-  for (const { app, before } of written) if (!stands.has(app.name)) await undo(app, before, context);
+  for (const wanted of written) if (!stands.has(wanted.app.name)) await undo(wanted, context);
   await releaseVoid(
     given.filter(({ name }) => stands.has(name)).map(({ domain }) => domain),
     context,
@@ -82,13 +75,7 @@ function givenUp(changed: readonly Wanted[], listings: ReadonlyMap<string, reado
 
 async function writeRecords(some: readonly Wanted[], { link, keys, append, touched }: ApplyContext): Promise<Wanted[]> {
   for (const { app } of some) touched.add(app.name);
-  const texts = some.map(({ app }) => encodeApp({ app, removed: false }));
-  const replace = some.map(({ app, before = '' }, index) => [
-    'fcReplace',
-    keys.app(app.name),
-    before,
-    texts[index] as string,
-  ]);
+  const replace = some.map(({ app, text, before = '' }) => ['fcReplace', keys.app(app.name), before, text]);
   // A new one is told of when it has its domains.
   const known = some.filter(({ before }) => before !== undefined);
   const names = some.map(({ app }) => app.name);
@@ -97,7 +84,7 @@ async function writeRecords(some: readonly Wanted[], { link, keys, append, touch
     ['sadd', keys.names, ...names],
     ...known.map(({ app }) => append(app.name)),
   ]);
-  return some.filter((_wanted, index) => answers[index] === texts[index]);
+  return some.filter(({ text }, index) => answers[index] === text);
 }
 
 interface ClaimContext {
@@ -140,7 +127,7 @@ async function claimDomains(some: readonly Wanted[], { owns, failed, context }: 
   });
   await link.all(toTell);
   // Somebody stored or removed the app meanwhile, and may have looked for its claims before they were made.
-  const changed = some.filter(({ app }, index) => stored[index]?.appText !== encodeApp({ app, removed: false }));
+  const changed = some.filter(({ text }, index) => stored[index]?.appText !== text);
   await releaseVoid(
     changed.flatMap(({ app }) => app.domains),
     context,

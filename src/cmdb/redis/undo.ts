@@ -1,6 +1,6 @@
-import type { App } from '../../model/app.js';
-import { encodeApp } from '../record-format.js';
+import { encodeApp, type StoredApp } from '../record-format.js';
 import type { ApplyContext } from './apply-context.js';
+import type { Wanted } from './wanted.js';
 import { claimantOf, newClaim } from './claim.js';
 import { listedBy } from './records.js';
 import { releaseVoid } from './release-void.js';
@@ -10,19 +10,19 @@ import { removeAll } from './remove.js';
  * Puts back what was stored before `app`, which could not get all its domains after all. A domain that it was to give up and
  * that somebody has taken since stays with them; the others are claimed anew, so that nobody takes them on old grounds.
  */
-export async function undo(app: App, before: string | undefined, context: ApplyContext): Promise<void> {
+export async function undo(wanted: Wanted, context: ApplyContext): Promise<void> {
+  const { app, text, before } = wanted;
   const { link, keys, records, append } = context;
   const old = records.app(app.name, before);
   if (before === undefined) await removeAll([app.name], context);
-  else if (!old || old.removed)
-    await link.all([['fcReplace', keys.app(app.name), encodeApp({ app, removed: false }), before], append(app.name)]);
-  else await restore(app, old.app, context);
+  else if (!old || old.removed) await link.all([['fcReplace', keys.app(app.name), text, before], append(app.name)]);
+  else await restore(wanted, old, context);
   await releaseVoid(app.domains, context);
 }
 
-async function restore(app: App, old: App, context: ApplyContext): Promise<void> {
+async function restore({ app, text }: Wanted, { app: old, origin }: StoredApp, context: ApplyContext): Promise<void> {
   const { link, keys, records, append } = context;
-  let standing = encodeApp({ app, removed: false });
+  let standing = text;
   for (;;) {
     const given = old.domains.filter((domain) => !app.domains.includes(domain));
     const claims = await records.claims(given);
@@ -33,11 +33,11 @@ async function restore(app: App, old: App, context: ApplyContext): Promise<void>
       listedBy(records.app(owners[index] as string, texts[index])).includes(given[index] as string);
     const lost = new Set(given.filter((_domain, index) => isLost(index)));
     const restored = { ...old, domains: old.domains.filter((domain) => !lost.has(domain)) };
-    const text = encodeApp({ app: restored, removed: false });
-    const [stands] = await link.all([['fcReplace', keys.app(app.name), standing, text], append(app.name)]);
+    const next = encodeApp({ app: restored, removed: false, ...(origin && { origin }) });
+    const [stands] = await link.all([['fcReplace', keys.app(app.name), standing, next], append(app.name)]);
     // Somebody else has stored the app meanwhile: theirs counts.
-    if (stands !== text) return;
-    standing = text;
+    if (stands !== next) return;
+    standing = next;
     const own = given.flatMap((domain, index) =>
       lost.has(domain) ? [] : [{ domain, expected: claims[index] ?? '', claim: newClaim(app.name) }],
     );

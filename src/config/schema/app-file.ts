@@ -13,7 +13,15 @@ const mount = section(
       examples: ['/data'],
     }),
   },
-  { readOnly: flag({ description: 'The app cannot write to it.', default: false, examples: [true] }) },
+  {
+    readOnly: flag({ description: 'The app cannot write to it.', default: false, examples: [true] }),
+    shared: flag({
+      description:
+        'The source is the same storage on every machine (NFS, a cluster file system). Without it, where `node.advertise` is set, the app is pinned to the machine of its first boot.',
+      default: false,
+      examples: [true],
+    }),
+  },
 );
 
 /** One app: a document of an app file. */

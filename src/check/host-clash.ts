@@ -1,0 +1,90 @@
+import type { Logger } from 'pino';
+import type { Session } from '../cmdb/cmdb.js';
+
+/** A machine that goes by another one's name. */
+export interface Rival {
+  readonly bootId: string;
+  readonly pid: number;
+}
+
+export interface HostClashOptions extends Pick<Session, 'host' | 'process'> {
+  /** A rival that has written nothing for so long has gone. */
+  readonly lastsMs: number;
+  readonly logger: Logger;
+}
+
+/** It is complained of this often. */
+const logEveryMs = 60_000;
+
+/**
+ * Whether another machine that lives goes by this one's `node.host`: sessions of this host are written under another
+ * machine's boot id. One that was there before this node first looked may be what this machine left before it was restarted.
+ */
+export class HostClash {
+  readonly #host: string;
+  readonly #bootId: string;
+  readonly #lastsMs: number;
+  readonly #logger: Logger;
+  #loggedAt = -Infinity;
+  /** Beats of the rivals' sessions at the last look; undefined before the first. */
+  #seen: ReadonlyMap<string, number> | undefined;
+  #rival: Rival | undefined;
+  #wroteAt = -Infinity;
+
+  constructor({ host, process, lastsMs, logger }: HostClashOptions) {
+    this.#host = host;
+    this.#bootId = process.bootId;
+    this.#lastsMs = lastsMs;
+    this.#logger = logger;
+  }
+
+  /** All sessions that the store has at `now`, in monotonic milliseconds. */
+  observe(sessions: readonly Session[], now: number): void {
+    const before = this.#seen;
+    const rivals = sessions.filter((session) => this.#isRival(session));
+    this.#seen = new Map(rivals.map(({ incarnation, beats }) => [incarnation, beats]));
+    const writer = before && rivals.find(({ incarnation, beats }) => before.get(incarnation) !== beats);
+    if (writer) {
+      this.#wroteAt = now;
+      this.#rival = { bootId: writer.process.bootId, pid: writer.process.pid };
+    } else if (this.#rival && now - this.#wroteAt > this.#lastsMs) {
+      this.#rival = undefined;
+      this.#logger.info({ host: this.#host }, 'no other machine has the same node.host any more');
+    }
+    if (this.#rival) this.#complain(this.#rival, now);
+  }
+
+  /** The machine that lives beside this one under its name. */
+  get rival(): Rival | undefined {
+    return this.#rival;
+  }
+
+  /** Whether there are sessions of which it is not known whether another machine keeps them, or this one left them. */
+  get isOpen(): boolean {
+    return this.#rival !== undefined || (this.#seen?.size ?? 0) > 0;
+  }
+
+  /** Whether a session is not to be taken for one that a restart of this machine ended. */
+  protects(session: Session): boolean {
+    return this.#rival !== undefined && this.#isRival(session);
+  }
+
+  /** Another store: what it has may have been written long ago. */
+  forget(): void {
+    this.#seen = undefined;
+  }
+
+  #complain(rival: Rival, now: number): void {
+    if (now - this.#loggedAt < logEveryMs) return;
+    this.#loggedAt = now;
+    const host = this.#host;
+    this.#logger.error(
+      { host, bootId: this.#bootId, rival },
+      `another machine has the same node.host (${host}): set node.host to a name of its own on each and restart; until then this node ends and compares nothing, and boots no pinned app`,
+    );
+  }
+
+  #isRival({ host, process: { bootId } }: Session): boolean {
+    return host === this.#host && bootId !== '' && this.#bootId !== '' && bootId !== this.#bootId;
+  }
+}

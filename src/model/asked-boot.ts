@@ -1,0 +1,41 @@
+import type { App } from './app.js';
+import {
+  askLimitMs,
+  type BootClaim,
+  bootDeadlineMs,
+  bootRefused,
+  type Deployment,
+  findInstance,
+  withInstance,
+} from './deployment.js';
+import type { Instance } from './instance.js';
+
+/** Whether it is a claim that no node of its host has taken up yet: nothing runs of it. */
+export function isUntaken({ state, owner }: Pick<Instance, 'state' | 'owner'>): boolean {
+  return state === 'booting' && owner === undefined;
+}
+
+/** A node of its host takes up a claim. Unchanged where another one was first, or it is gone. */
+export function takeBoot(
+  deployment: Deployment,
+  app: App,
+  id: string,
+  claim: Required<Pick<BootClaim, 'revision' | 'host' | 'owner'>>,
+  now: number,
+): Deployment {
+  const instance = findInstance(deployment, id);
+  if (!instance || !isUntaken(instance) || instance.host !== claim.host) return deployment;
+  const { revision, owner } = claim;
+  return withInstance(deployment, id, (asked) => ({
+    ...asked,
+    ...{ revision, owner, runtime: app.runtime, deadlineAt: now + bootDeadlineMs(app), bootedAt: now },
+  }));
+}
+
+/** Nobody of its host took it up: frees the claim, and whoever waits for it is told. Unchanged where somebody did. */
+export function bootNotTaken(deployment: Deployment, id: string, now: number): Deployment {
+  const instance = findInstance(deployment, id);
+  if (!instance || !isUntaken(instance)) return deployment;
+  const message = `no dispatcher of ${instance.host}, which the app is pinned to, took up its boot within ${askLimitMs} ms`;
+  return bootRefused(deployment, id, { code: 'boot_failed', message }, now);
+}

@@ -1,0 +1,98 @@
+import type { AppChange, PutOrigin } from '../../../src/cmdb/cmdb.js';
+import { adopt } from '../../../src/model/deployment.js';
+import { testInstance } from '../../fixtures/deployment.js';
+import { app, type StoreTest } from './store.js';
+
+/** The app with another content of each machine, told apart by a time. */
+function from(host: string, since: number, changed = false, idleTtlMs = since): AppChange {
+  const origin: PutOrigin = { host, since, changed };
+  return { put: [{ ...app, idleTtlMs }], remove: [], origins: new Map([[app.name, origin]]) };
+}
+
+export function originsConformance(test: StoreTest): void {
+  test('an app from a file keeps where it came from, and since when', async (t, cmdb) => {
+    await cmdb.apply(from('a', 10));
+    t.match(await cmdb.find({ domain: 'shop.example' }), { app: { idleTtlMs: 10 }, origin: { host: 'a', since: 10 } });
+    for await (const record of cmdb.list('all')) t.match(record, { origin: { host: 'a', since: 10 } });
+    await cmdb.update('shop', (current) => adopt(current, testInstance()));
+    t.match(await cmdb.find({ app: 'shop' }), { origin: { host: 'a', since: 10 } });
+  });
+
+  test('of two machines that apply their files the newest wins, in either order', async (t, cmdb) => {
+    t.same(await cmdb.apply(from('a', 10)), []);
+    t.same(await cmdb.apply(from('b', 20)), []);
+    t.match(await cmdb.find({ app: 'shop' }), { app: { idleTtlMs: 20 }, origin: { host: 'b', since: 20 } });
+    const { position } = await cmdb.changes(undefined, AbortSignal.timeout(5_000));
+    t.same(await cmdb.apply(from('a', 10)), [], 'it is no conflict');
+    t.match(await cmdb.find({ app: 'shop' }), { app: { idleTtlMs: 20 }, origin: { host: 'b', since: 20 } });
+    t.same((await cmdb.changes(position, AbortSignal.timeout(100))).changes, [], 'nothing was written');
+  });
+
+  test('of many machines that apply at once to an empty store the newest wins', async (t, cmdb, store) => {
+    for (let round = 0; round < 10; round += 1) {
+      const handles = Array.from({ length: 4 }, () => store.open());
+      const times = [30, 10, 40, 20];
+      await Promise.all(handles.map((handle, index) => handle.apply(from(`host-${index}`, times[index] as number))));
+      t.match(await cmdb.find({ domain: 'shop.example' }), { app: { idleTtlMs: 40 }, origin: { host: 'host-2' } });
+      await cmdb.apply({ put: [], remove: ['shop'] });
+      t.same(await store.remnants(), []);
+    }
+  });
+
+  test('one of the same moment wins on every machine', async (t, cmdb) => {
+    await cmdb.apply(from('b', 10, false, 2));
+    await cmdb.apply(from('a', 10, false, 1));
+    t.match(await cmdb.find({ app: 'shop' }), { app: { idleTtlMs: 2 } });
+    await cmdb.apply(from('c', 10, false, 3));
+    t.match(await cmdb.find({ app: 'shop' }), { app: { idleTtlMs: 3 } });
+  });
+
+  test('a file that was changed replaces what is stored, and counts as newer, also where its clock is behind', async (t, cmdb) => {
+    await cmdb.apply(from('a', 1_000));
+    await cmdb.apply(from('b', 10, true));
+    t.match(await cmdb.find({ app: 'shop' }), { app: { idleTtlMs: 10 }, origin: { host: 'b', since: 1_001 } });
+    await cmdb.apply(from('a', 1_000));
+    t.match(await cmdb.find({ app: 'shop' }), { app: { idleTtlMs: 10 } });
+  });
+
+  test('the same content of another machine costs no write', async (t, cmdb) => {
+    await cmdb.apply(from('a', 10, false, 5));
+    const { position } = await cmdb.changes(undefined, AbortSignal.timeout(5_000));
+    await cmdb.apply(from('b', 20, false, 5));
+    await cmdb.apply(from('b', 20, true, 5));
+    await cmdb.apply({ put: [{ ...app, idleTtlMs: 5 }], remove: [] });
+    t.same((await cmdb.changes(position, AbortSignal.timeout(100))).changes, []);
+    t.match(await cmdb.find({ app: 'shop' }), { origin: { host: 'a', since: 10 } });
+  });
+
+  test('what is put without an origin replaces any, and is replaced by any', async (t, cmdb) => {
+    await cmdb.apply(from('a', 10));
+    await cmdb.apply({ put: [app], remove: [] });
+    const record = await cmdb.find({ app: 'shop' });
+    t.same(record?.app, app);
+    t.equal(record?.origin, undefined);
+    await cmdb.apply(from('a', 10));
+    t.match(await cmdb.find({ app: 'shop' }), { app: { idleTtlMs: 10 }, origin: { host: 'a' } });
+  });
+
+  test('an app that was removed is put again, whatever it came from', async (t, cmdb) => {
+    await cmdb.apply(from('a', 20));
+    await cmdb.update('shop', (current) => adopt(current, testInstance()));
+    await cmdb.apply({ put: [], remove: ['shop'] });
+    t.match(await cmdb.find({ app: 'shop' }), { removed: true });
+    await cmdb.apply(from('b', 10));
+    t.match(await cmdb.find({ domain: 'shop.example' }), { removed: false, origin: { host: 'b', since: 10 } });
+  });
+
+  test('a newer app that stays keeps its domains from others of the change', async (t, cmdb) => {
+    await cmdb.apply(from('b', 20));
+    const older = { ...app, domains: ['other.example'] };
+    const heir = { ...app, name: 'heir', domains: ['shop.example'] };
+    const origins = new Map(['shop', 'heir'].map((name) => [name, { host: 'a', since: 10, changed: false }]));
+    t.same(await cmdb.apply({ put: [older, heir], remove: [], origins }), [
+      { domain: 'shop.example', wantedBy: 'heir', ownedBy: 'shop' },
+    ]);
+    t.equal((await cmdb.find({ domain: 'shop.example' }))?.app.name, 'shop');
+    t.equal(await cmdb.find({ domain: 'other.example' }), undefined);
+  });
+}
