@@ -11,7 +11,8 @@ t.test('a machine cut off from the store sends nothing to an address that may be
   if (!redis) return;
   const name = `reuse-${process.pid}`;
   const route = await startBendingProxy(t, redis.port);
-  const apps = { hello: {}, other: {} };
+  // It is not to end idle meanwhile: the others give up the uses of a machine that they do not hear of.
+  const apps = { hello: {}, other: { idleTtl: '10m' } };
   const cmdb = (port: number) => ({ url: `redis://127.0.0.1:${port}/0`, name });
   const a = await startMachine(t, { host: 'a', address: '127.0.0.2', cmdb: cmdb(route.port), apps });
   const b = await startMachine(t, { host: 'b', address: '127.0.0.3', cmdb: cmdb(redis.port), apps });
