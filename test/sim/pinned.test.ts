@@ -2,7 +2,7 @@ import t from 'tap';
 import { explore, report } from './explore.js';
 import { generate } from './generate.js';
 import { type HistoryOptions, runHistory } from './history.js';
-import type { Action, NodePlan, Script } from './script.js';
+import type { Action, AppPlan, NodePlan, Script } from './script.js';
 
 const histories = 200;
 
@@ -16,11 +16,17 @@ function onTwoMachines(seed: string): Script {
   return {
     seed,
     nodes: all.map((node, index) => ({ ...node, host: index % 2 === 0 ? 'a' : 'b' })),
-    apps: apps.map((app) => ({ ...app, local: true })),
-    actions: actions.map((action, index): Action =>
-      'host' in action && index % 2 ? { ...action, host: 'b' } : action,
-    ),
+    apps: apps.map((app) => ({ ...app, ...longer(app), local: true })),
+    actions: actions.map((action, index): Action => {
+      if (action.do === 'change app') return { ...action, plan: { ...action.plan, ...longer(action.plan) } };
+      return 'host' in action && index % 2 === 1 ? { ...action, host: 'b' } : action;
+    }),
   };
+}
+
+/** A lifetime that begins by one machine's clock and ends by another's, 3 s apart, is to be longer than half an idle TTL. */
+function longer({ maxLifetimeMs }: Partial<AppPlan>): Partial<AppPlan> {
+  return maxLifetimeMs === undefined ? {} : { maxLifetimeMs: Math.max(30_000, maxLifetimeMs) };
 }
 
 t.test(
