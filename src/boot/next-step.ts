@@ -7,8 +7,7 @@ import { coming, excess, type Need } from './scale-policy.js';
 /** What to do for requests that wait or exceed the target: use an instance, boot one, wait for a change, or say why not. */
 export type NextStep =
   | { readonly kind: 'use'; readonly instanceId: string }
-  /** `scaleOut`: others serve already or are about to. */
-  /** `at`: the other machine that has to boot it. */
+  /** `scaleOut`: others serve already or are about to. `at`: the other machine that has to boot it. */
   | { readonly kind: 'boot'; readonly scaleOut: boolean; readonly at?: string }
   | { readonly kind: 'wait' }
   | { readonly kind: 'refuse'; readonly error: RequestError };

@@ -60,6 +60,10 @@ export class Uses implements UseOwner {
     const instance = findInstance(local.deployment, instanceId);
     if (instance?.state !== 'ready' || !instance.address || !instance.users[this.#me]) return undefined;
     const use = new Use(local, instanceId, instance.address, this, this.#options.clock);
+    // A successor that nobody asked for is no activity: else an app that lives shorter than it may idle would never end.
+    if (local.waiting === 0 && local.uses.size > 0) {
+      use.lastActiveAt = Math.max(...[...local.uses.values()].map(({ lastActiveAt }) => lastActiveAt));
+    }
     this.#share(use, instance);
     local.addUse(use);
     this.#watchIdle(use);

@@ -48,7 +48,7 @@ async function setUp() {
     }),
   );
   return {
-    ...{ apps, uses, cuts, seats, update },
+    ...{ apps, uses, cuts, seats, update, local, clock },
     stored: (id: string) => findInstance(record.deployment, id),
     /** The store comes back empty and has its apps again; this node registers anew. */
     async loseStore() {
@@ -95,4 +95,15 @@ t.test('of a draining instance that two nodes use, the second one is a user agai
   await losing;
   t.same(cuts, []);
   t.same(Object.keys(stored('shop-1')?.users ?? {}), ['other', 'life 2']);
+});
+
+t.test('an instance that nobody asked for is as active as the one it succeeds', async (t) => {
+  const { uses, seats, local, clock, update } = await setUp();
+  for (const seat of seats) seat.release();
+  const since = clock.now();
+  await clock.advance(1_000);
+  const fresh = testDeployment({ id: 'shop-3', users: { first: { since: clock.now() } } }).instances;
+  await update('shop', (current) => ({ ...current, instances: [...current.instances, ...fresh] }));
+  local.see({ app, removed: false, version: 'v9', deployment: testDeployment({}, ...fresh) });
+  t.equal(uses.takeUp(local, 'shop-3')?.lastActiveAt, since);
 });

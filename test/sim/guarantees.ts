@@ -38,7 +38,7 @@ export function judgeWrite(
         note('pin', `${instance.id} is to boot on ${instance.host}, its data is on ${home}`);
       const others = standing(after).length;
       if (others > scaleMax && !isHealing)
-        note('G3', `${others} instances of ${after.app} stand, scale.max is ${scaleMax}`);
+        note(scaleMax === 1 ? 'G1' : 'G3', `${others} instances of ${after.app} stand, scale.max is ${scaleMax}`);
       if (app?.overlap === false && after.instances.length > 1 && !isHealing)
         note('overlap', `${after.app} may not run twice, and is booted beside another instance`);
       const counted = after.instances.filter(({ end }) => !isOverdue(end?.since, app, context)).length;

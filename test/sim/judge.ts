@@ -8,7 +8,7 @@ import type { ModelRequest } from './model-request.js';
 import type { SimProcess } from './sim-process.js';
 
 /** How long after the store lost acknowledged writes G1–G3 may be broken: until nodes judge, and two passes have seen it. */
-const healingMs = 150_000;
+const healingMs = 70_000;
 
 export interface JudgeOptions {
   readonly now: () => number;
