@@ -1,0 +1,114 @@
+import { pino } from 'pino';
+import t, { type Test } from 'tap';
+import { type Claim, ClaimedBoots } from '../../src/boot/claimed-boots.js';
+import type { LocalApp } from '../../src/check/local-app.js';
+import { LocalApps } from '../../src/check/local-apps.js';
+import type { NodeSession } from '../../src/check/session.js';
+import { Uses } from '../../src/check/uses.js';
+import type { AppRecord, Cmdb } from '../../src/cmdb/cmdb.js';
+import { emptyDeployment } from '../../src/model/deployment.js';
+import type { Address } from '../../src/model/instance.js';
+import type { BootOptions, Runtime } from '../../src/runtime/runtime.js';
+import { testApp } from '../fixtures/app.js';
+import { settle, VirtualClock } from '../fixtures/clock.js';
+
+const app = testApp({ name: 'shop' });
+const address = { host: '127.0.0.1', port: 1 };
+
+/** A node whose runtime starts a container when it is told to. */
+async function setUp(t: Test) {
+  const clock = new VirtualClock();
+  let writes = 0;
+  let record: AppRecord = { app, removed: false, deployment: emptyDeployment('shop'), version: 'v0' };
+  const update: Cmdb['update'] = async (_app, change) => {
+    record = { ...record, deployment: change(record.deployment, app), version: `v${(writes += 1)}` };
+    return record;
+  };
+  const apps = new LocalApps({ find: async () => record, update } as unknown as Cmdb);
+  const session = {
+    incarnation: 'me',
+    storeIsComplete: true,
+    ensureRegistered: async () => 'me',
+    isFormer: () => false,
+  };
+  const logger = pino({ level: 'silent' });
+  const node = { apps, session: session as unknown as NodeSession, clock, logger };
+  const uses = new Uses({ ...node, onSeatFreed: () => {}, onEnded: () => {} });
+  let start = (): void => {};
+  const runtime = {
+    name: 'process',
+    boot: (_spec: unknown, { onPhase }: BootOptions) =>
+      new Promise<Address>((resolve) => {
+        start = () => {
+          onPhase('start', 1);
+          resolve(address);
+        };
+      }),
+    watch: () => () => {},
+    inspect: async () => ({ state: 'running', listening: true }),
+  } as unknown as Runtime;
+  const terminated: string[] = [];
+  const boots = new ClaimedBoots({
+    ...{ ...node, uses, runtimes: new Map([['process', runtime]]), host: 'here', pins: false },
+    randomBytes: (size) => Buffer.alloc(size, 7),
+    probe: async () => true,
+    settled: async () => {},
+    terminate: (_app, id) => void terminated.push(id),
+    onBoot: () => {},
+  });
+  const local = await apps.load('shop');
+  if (!local) throw new Error('there is a shop');
+  t.teardown(() => uses.releaseAll(0));
+  return {
+    ...{ boots, local, session, terminated },
+    start: () => start(),
+    states: () => record.deployment.instances.map(({ state }) => state),
+    loseInstances: () => void (record = { ...record, deployment: emptyDeployment('shop'), version: 'lost' }),
+  };
+}
+
+async function claimed(boots: ClaimedBoots, local: LocalApp): Promise<Claim> {
+  const claim = await boots.claim(local, 'first');
+  if (!claim) throw new Error('nobody else boots');
+  return claim;
+}
+
+t.test('a claim is written before the runtime is called, and a success makes it ready and used', async (t) => {
+  const { boots, local, start, states } = await setUp(t);
+  const claim = await claimed(boots, local);
+  t.same(states(), ['booting']);
+  const outcome = boots.carryOut(local, claim);
+  await settle();
+  start();
+  t.match(await outcome, { kind: 'ready' });
+  t.same(states(), ['ready']);
+  t.same([...local.uses.keys()], [claim.id]);
+});
+
+t.test('a boot that succeeds right after a replaced store lost its claim stands all the same', async (t) => {
+  const { boots, local, session, start, states, loseInstances } = await setUp(t);
+  const claim = await claimed(boots, local);
+  const outcome = boots.carryOut(local, claim);
+  await settle();
+  loseInstances();
+  session.storeIsComplete = false;
+  start();
+  t.match(await outcome, { kind: 'ready' });
+  t.same(states(), ['ready'], 'there is no moment in which the store knows the container by nothing');
+});
+
+t.test(
+  'a claim that was taken away in a store that is whole stays away, and its container is left to reconcile',
+  async (t) => {
+    const { boots, local, start, states, terminated, loseInstances } = await setUp(t);
+    const claim = await boots.claim(local, 'first');
+    if (!claim) return t.fail('nobody else boots');
+    const outcome = boots.carryOut(local, claim);
+    await settle();
+    loseInstances();
+    start();
+    t.match(await outcome, { kind: 'claim_gone' });
+    t.same(states(), []);
+    t.same(terminated, [], 'nothing is killed without a written doom');
+  },
+);
