@@ -3,8 +3,9 @@ import type { LocalApp } from '../check/local-app.js';
 import type { SessionTiming } from '../check/session-timing.js';
 import type { RuntimeName } from '../model/app.js';
 import type { Timer } from '../model/clock.js';
+import { adopt } from '../model/deployment.js';
 import type { Runtime } from '../runtime/runtime.js';
-import { compare, type Stray, type StraysOptions, takeIn } from './strays.js';
+import { compare, leaving, type Stray, type StraysOptions, takeIn } from './strays.js';
 
 export interface RestorationOptions extends StraysOptions {
   readonly runtimes: ReadonlyMap<RuntimeName, Runtime>;
@@ -118,7 +119,21 @@ export class Restoration {
     if (clock.monotonic() - since < settleShare * timing.ttlMs) return false;
     const taken = await takeIn(this.#options, runtime, stray, true);
     if (taken === 'taken_in') logger.warn({ app, instance: id }, 'a container that the CMDB had lost is used again');
-    return taken !== 'deaf';
+    return taken === 'unfit' ? this.#seeOut(runtime, stray) : taken !== 'deaf';
+  }
+
+  /**
+   * Nothing ends for not fitting while the store is incomplete. Then its end is written before its app boots anything, so
+   * that it counts among those on their way out.
+   */
+  async #seeOut(runtime: Runtime, stray: Stray): Promise<boolean> {
+    const { apps, host, clock, logger } = this.#options;
+    const { app, id } = stray;
+    if (this.#lastsMs === 0) return true;
+    if (clock.monotonic() - this.#begunAt < this.#lastsMs) return false;
+    await apps.update(app, (current) => adopt(current, leaving(stray, runtime.name, host, clock.now())));
+    logger.warn({ app, instance: id }, 'a container that the CMDB had lost has no room there any more; it ends');
+    return true;
   }
 
   #goOn(): void {

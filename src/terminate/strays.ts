@@ -2,6 +2,7 @@ import type { LocalApps } from '../check/local-apps.js';
 import type { AppRecord, Cmdb } from '../cmdb/cmdb.js';
 import type { Clock } from '../model/clock.js';
 import { adopt, findInstance } from '../model/deployment.js';
+import type { Instance } from '../model/instance.js';
 import { pinOf } from '../model/pin.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { adoptable, type Difference, differences } from './reconcile-policy.js';
@@ -52,6 +53,15 @@ export async function takeIn(
     return instance ? adopt(current, instance, pins ? pinOf(now.app, host) : undefined) : current;
   });
   return findInstance(deployment, id) ? 'taken_in' : 'unfit';
+}
+
+/** A stray that has no place any more, as an instance on its way out that nobody uses. */
+export function leaving({ id, found }: Stray, runtime: Runtime['name'], host: string, now: number): Instance {
+  return {
+    ...{ id, revision: found.revision, state: 'draining', runtime, host, users: {}, boot: {} },
+    ...(found.address ? { address: found.address } : {}),
+    ...{ bootedAt: now, lastActiveAt: now, end: { reason: 'orphaned', since: now } },
+  };
 }
 
 async function records(cmdb: Cmdb): Promise<Map<string, AppRecord>> {

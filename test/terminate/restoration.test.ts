@@ -90,13 +90,28 @@ t.test('what its users or its booter write back meanwhile stays as they wrote it
   t.match(stored('shop-1'), { state: 'draining', users: { other: {} } });
 });
 
-t.test('what has no room any more is left alone and holds nothing up', async (t) => {
-  const { restoration, clock, stored, machine, change, isSettled } = setUp(['shop-1', 'shop-2']);
+t.test(
+  'what has no room any more ends when the store is complete, and its app boots nothing before that is written',
+  async (t) => {
+    const { restoration, clock, stored, machine, change, isSettled } = setUp(['shop-1', 'shop-2']);
+    change((current) => ({ ...current, instances: [testInstance({ id: 'shop-1' })] }));
+    restoration.begin('replaced');
+    await clock.advance(9_999);
+    t.equal(stored('shop-2'), undefined, 'somebody may still write something else');
+    t.notOk(await isSettled());
+    await clock.advance(1);
+    t.match(stored('shop-2'), { state: 'draining', end: { reason: 'orphaned' }, users: {} });
+    t.ok(await isSettled());
+    t.same(machine.stopped, [], 'the reaper stops what the CMDB says has to go');
+  },
+);
+
+t.test('what has no room is no business of a node that has just begun', async (t) => {
+  const { restoration, clock, stored, change, isSettled } = setUp(['shop-1', 'shop-2']);
   change((current) => ({ ...current, instances: [testInstance({ id: 'shop-1' })] }));
-  restoration.begin('replaced');
+  restoration.begin('start');
   await clock.advance(4_000);
   t.equal(stored('shop-2'), undefined);
-  t.same(machine.stopped, []);
   t.ok(await isSettled());
 });
 
