@@ -143,8 +143,8 @@ export class Follower {
 
 /**
  * Keeps the end of the file, from a line's beginning; returns where `offset` is now. The end is copied to the beginning, then
- * what was appended meanwhile, until nothing was; only then is the rest cut off. So what the process writes last is not
- * lost and stays last, though this process may be interrupted anywhere. Without a break, so that few rounds are enough.
+ * what was appended meanwhile, until nothing was; only then is the rest cut off. So what the process writes last stays last,
+ * and only what it writes between that last look and the cut is lost. Without a break, so that few rounds are enough.
  */
 function shrink(fd: number, offset: number, keepBytes: number): number {
   let { size } = fstatSync(fd);
