@@ -232,7 +232,10 @@ export class ClaimedBoots {
         await new Promise<void>((resolve) => clock.after(rewriteMs, resolve));
       }
     }
-    if (!uses.takeUp(local, id)) throw new ClaimGone();
+    if (uses.takeUp(local, id)) return;
+    // Written, and told so late that it drains by now: nobody would release it.
+    uses.disown(local.name, id);
+    throw new ClaimGone();
   }
 
   #fail(local: LocalApp, claim: Claim, error: unknown): BootOutcome {

@@ -70,6 +70,14 @@ export class Uses implements UseOwner {
     return use;
   }
 
+  /**
+   * Takes this node out of the users of an instance that it does not use. An attempt whose outcome was unknown may have
+   * registered it all the same: what it does not use it does not hold. In the background, until it is written.
+   */
+  disown(app: string, instanceId: string): undefined {
+    void this.#writes.write(app, instanceId, this.#withoutMe(app, instanceId, 0));
+  }
+
   /** The instance is dead: whatever is under way is broken off. */
   end(local: LocalApp, instanceId: string, reason: CutReason): void {
     const use = local.uses.get(instanceId);
@@ -151,19 +159,14 @@ export class Uses implements UseOwner {
       return await this.#writes.inOrder(instanceId, async () => {
         const me = await session.ensureRegistered();
         await apps.update(local.name, (deployment) => registerUser(deployment, instanceId, me, clock.now()));
-        return this.takeUp(local, instanceId) ?? this.#disown(local.name, instanceId);
+        return this.takeUp(local, instanceId) ?? this.disown(local.name, instanceId);
       });
     } catch (error) {
-      this.#disown(local.name, instanceId);
+      this.disown(local.name, instanceId);
       throw error;
     } finally {
       local.pins -= 1;
     }
-  }
-
-  /** An attempt whose outcome is unknown may have registered this node all the same: what it does not use it does not hold. */
-  #disown(app: string, instanceId: string): undefined {
-    void this.#writes.write(app, instanceId, this.#withoutMe(app, instanceId, 0));
   }
 
   async #renewOne(use: Use, republish: boolean): Promise<void> {
@@ -175,7 +178,7 @@ export class Uses implements UseOwner {
     try {
       const instance = await this.#writes.inOrder(use.instanceId, () => this.#renewUser(use, lost));
       // Given up while it was registered.
-      if (!use.isCurrent) return this.#disown(use.local.name, use.instanceId);
+      if (!use.isCurrent) return this.disown(use.local.name, use.instanceId);
       // Renewed once more meanwhile: that renewal goes on with it.
       if (instance === 'renewed again') return;
       if (!instance) return this.#end(use, 'instance_gone');
@@ -298,7 +301,7 @@ export class Uses implements UseOwner {
     if (!this.#forget(use)) return;
     use.cut(reason);
     // It may be there all the same: a store that came back without the app's record shows none of its instances.
-    this.#disown(use.local.name, use.instanceId);
+    this.disown(use.local.name, use.instanceId);
     this.#options.apps.letGo(use.local);
   }
 

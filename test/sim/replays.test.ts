@@ -181,6 +181,22 @@ const replays: readonly (Omit<Script, 'seed'> & { readonly was: string })[] = [
       { ...request, at: 57_000, app: 1, holdMs: 12_000 },
     ],
   },
+  {
+    was: 'a boot whose success was written and told of too late was drained meanwhile, and its booter never let go of it',
+    nodes: [node, { ...node, wallErrorMs: -700 }],
+    apps: [
+      { ...app, min: 1, overlap: false, maxLifetimeMs: 30_000 },
+      { ...app, idleTtlMs: 2_000, maxLifetimeMs: 30_000 },
+    ],
+    actions: [
+      { at: 1_000, do: 'store lossy', forMs: 8_000, probability: 0.2 },
+      { at: 4_000, do: 'step clock', node: 0, byMs: -3_000 },
+      { ...request, at: 5_500, node: 1, app: 1, patienceMs: 765 },
+      { ...request, at: 7_000, node: 1 },
+      { at: 8_000, do: 'new revision', app: 1 },
+      { at: 9_000, do: 'crash', app: 0 },
+    ],
+  },
 ];
 
 const orders = 20;
