@@ -123,14 +123,13 @@ export class Restoration {
   }
 
   /**
-   * Nothing ends for not fitting while the store is incomplete. Then its end is written before its app boots anything, so
-   * that it counts among those on their way out.
+   * Nothing ends for not fitting while the store is incomplete, or may be: a node that has just begun cannot tell. Then its end
+   * is written before its app boots anything, so that it counts among those on their way out.
    */
   async #seeOut(runtime: Runtime, stray: Stray): Promise<boolean> {
-    const { apps, host, clock, logger } = this.#options;
+    const { apps, host, clock, timing, logger } = this.#options;
     const { app, id } = stray;
-    if (this.#lastsMs === 0) return true;
-    if (clock.monotonic() - this.#begunAt < this.#lastsMs) return false;
+    if (clock.monotonic() - this.#begunAt < timing.ttlMs) return false;
     await apps.update(app, (current) => adopt(current, leaving(stray, runtime.name, host, clock.now())));
     logger.warn({ app, instance: id }, 'a container that the CMDB had lost has no room there any more; it ends');
     return true;

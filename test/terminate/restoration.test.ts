@@ -106,12 +106,15 @@ t.test(
   },
 );
 
-t.test('what has no room is no business of a node that has just begun', async (t) => {
+t.test('a node that has just begun cannot tell, and waits as long', async (t) => {
   const { restoration, clock, stored, change, isSettled } = setUp(['shop-1', 'shop-2']);
   change((current) => ({ ...current, instances: [testInstance({ id: 'shop-1' })] }));
   restoration.begin('start');
-  await clock.advance(4_000);
-  t.equal(stored('shop-2'), undefined);
+  await clock.advance(9_999);
+  t.notOk(await isSettled());
+  t.ok(await isSettled('other'));
+  await clock.advance(1);
+  t.match(stored('shop-2'), { state: 'draining' });
   t.ok(await isSettled());
 });
 
