@@ -234,11 +234,13 @@ t.test('what another dispatcher stops has its whole grace, though its main proce
   const processes = await useProcesses(t);
   const saved = join(processes.stateDir, 'saved');
   // The shell ends at SIGTERM; what it started ignores it and takes its time.
-  const worker = `trap "" TERM; while [ -d ${processes.stateDir} ]; do sleep 0.1; [ -e ${saved}.go ] && break; done; sleep 0.5; touch ${saved}`;
+  const worker = `trap "" TERM; touch ${saved}.up; while [ -d ${processes.stateDir} ]; do sleep 0.1; [ -e ${saved}.go ] && break; done; sleep 0.5; touch ${saved}`;
   const script = `/bin/sh -c '${worker}' & wait`;
   await dispatch(t, processes, testApp({ command: ['/bin/sh', '-c', script] }), true);
   const runtime = await processes.open();
   const { process: main } = await readRecord(processes.stateDir, survivor);
+  // Before that it would end at SIGTERM like any other.
+  await eventually(async () => (await readdir(processes.stateDir)).includes('saved.up'));
   const stopping = runtime.stop(survivor, 20_000);
   await eventually(() => main !== undefined && !isRunning(main));
   await writeFile(`${saved}.go`, '');
