@@ -86,6 +86,13 @@ export class LocalApp {
     return least;
   }
 
+  /** The youngest ready instance that this node does not use. */
+  get unusedInstance(): string | undefined {
+    return this.deployment.instances
+      .filter(({ id, state }) => state === 'ready' && !this.uses.has(id))
+      .toSorted((a, b) => (b.readyAt ?? 0) - (a.readyAt ?? 0))[0]?.id;
+  }
+
   /** Whether nothing on this node needs it any more. */
   get isIdle(): boolean {
     return this.uses.size === 0 && this.waiting === 0 && this.pins === 0;

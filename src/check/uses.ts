@@ -1,8 +1,8 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../model/clock.js';
-import { type Deployment, findInstance } from '../model/deployment.js';
+import { findInstance } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
-import { quietUser, registerUser, releaseUser, renewUser, restoreUse } from '../model/users.js';
+import { quietUser, registerUser, releaseUser } from '../model/users.js';
 import { fairShare } from './fair-share.js';
 import { idleLimitMs, watchIdle } from './idle-watch.js';
 import type { LocalApp } from './local-app.js';
@@ -10,6 +10,7 @@ import type { LocalApps } from './local-apps.js';
 import type { CutReason } from './seat.js';
 import type { NodeSession } from './session.js';
 import { Use, type UseOwner } from './use.js';
+import { type RenewalOutcome, UseRenewal } from './use-renewal.js';
 import { type UseChange, UseWrites } from './use-writes.js';
 
 export interface UsesOptions {
@@ -32,15 +33,18 @@ export class Uses implements UseOwner {
   readonly #opening = new Map<string, Promise<Use | undefined>>();
   readonly #draining = new Set<Use>();
   readonly #handingOver = new Set<Use>();
-  /** Of instances that the store may not have back yet: that they are in no record says nothing. */
-  readonly #republishing = new Set<Use>();
-  #renewing: Promise<unknown> = Promise.resolve();
   #stopped = false;
   readonly #writes: UseWrites;
+  readonly #renewal: UseRenewal;
 
   constructor(options: UsesOptions) {
     this.#options = options;
     this.#writes = new UseWrites(options);
+    this.#renewal = new UseRenewal({
+      ...options,
+      writes: this.#writes,
+      onOutcome: (use, outcome) => this.#onRenewed(use, outcome),
+    });
     options.apps.onRecord((local) => this.#followRecord(local));
   }
 
@@ -90,16 +94,12 @@ export class Uses implements UseOwner {
    * stands under an old incarnation any more. Never throws.
    */
   async renew(republish = false): Promise<void> {
-    const uses = this.#all();
-    for (const use of uses) use.closed = true;
-    uses.sort((a, b) => b.inflight - a.inflight);
-    this.#renewing = Promise.all(uses.map((use) => this.#renewOne(use, republish)));
-    await this.#renewing;
+    await this.#renewal.renew(this.#all(), republish);
   }
 
   /** Resolves when no use is being registered anew. */
   async renewed(): Promise<void> {
-    await this.#renewing;
+    await this.#renewal.settled();
   }
 
   /** Releases everything once nothing is under way; past `deadlineMs` it is broken off. */
@@ -169,54 +169,19 @@ export class Uses implements UseOwner {
     }
   }
 
-  async #renewOne(use: Use, republish: boolean): Promise<void> {
-    const { logger } = this.#options;
-    const { deployment } = use.local;
-    const known = findInstance(deployment, use.instanceId);
-    const lost = republish && (known?.state === 'ready' || known?.state === 'draining') ? deployment : undefined;
-    if (lost) this.#republishing.add(use);
-    try {
-      const instance = await this.#writes.inOrder(use.instanceId, () => this.#renewUser(use, lost));
-      // Given up while it was registered.
-      if (!use.isCurrent) return this.disown(use.local.name, use.instanceId);
-      // Renewed once more meanwhile: that renewal goes on with it.
-      if (instance === 'renewed again') return;
-      if (!instance) return this.#end(use, 'instance_gone');
-      if (instance.state !== 'ready' || this.#draining.has(use)) return;
-      use.closed = false;
-      this.seatFreed(use);
-    } catch (error) {
-      logger.warn(
-        { err: error, app: use.local.name },
-        'could not register the use of an instance anew; it is given up',
-      );
-      this.#end(use, 'instance_gone');
-    } finally {
-      this.#republishing.delete(use);
-    }
-  }
-
-  /** The instance as it stands with this session's present name as its user; undefined where it cannot be used any more. */
-  async #renewUser(use: Use, lost: Deployment | undefined): Promise<Instance | 'renewed again' | undefined> {
-    const { apps, clock, session } = this.#options;
-    const { local, instanceId } = use;
-    const me = await session.ensureRegistered();
-    const missing = lost && findInstance(lost, instanceId);
-    const deployment = await apps.update(local.name, (current) => {
-      if (!use.isCurrent) return current;
-      const whole = missing ? restoreUse(current, missing, me, clock.now(), lost?.pinnedTo) : current;
-      return renewUser(whole, instanceId, (user) => session.isFormer(user), me, clock.now());
-    });
-    if (me !== this.#me) return 'renewed again';
-    const instance = findInstance(deployment, instanceId);
-    return instance?.users[me] ? instance : undefined;
+  #onRenewed(use: Use, outcome: RenewalOutcome): void {
+    if (outcome.kind === 'void') return this.disown(use.local.name, use.instanceId);
+    if (outcome.kind === 'gone') return this.#end(use, 'instance_gone');
+    if (outcome.instance.state !== 'ready' || this.#draining.has(use)) return;
+    use.closed = false;
+    this.seatFreed(use);
   }
 
   /** What the deployment says now: an instance that drains is drained here, one that is gone is let go. */
   #followRecord(local: LocalApp): void {
     for (const use of [...local.uses.values()]) {
       const instance = findInstance(local.deployment, use.instanceId);
-      if (!instance && this.#republishing.has(use)) continue;
+      if (!instance && this.#renewal.isRepublishing(use)) continue;
       if (!instance || instance.state === 'terminating') {
         this.#end(use, 'instance_gone');
         continue;
@@ -242,7 +207,7 @@ export class Uses implements UseOwner {
     if (this.#handingOver.has(use)) return;
     this.#handingOver.add(use);
     for (;;) {
-      const next = use.closed || this.#stopped ? undefined : unusedInstance(use.local);
+      const next = use.closed || this.#stopped ? undefined : use.local.unusedInstance;
       if (next === undefined || (await this.#takeUpOrOpen(use.local, next))) break;
       await new Promise<void>((resolve) => this.#options.clock.after(retryHandOverMs, resolve));
     }
@@ -333,11 +298,4 @@ export class Uses implements UseOwner {
       return quietUser(deployment, use.instanceId, this.#me, use.lastActiveAt);
     });
   }
-}
-
-/** The youngest ready instance that this node does not use. */
-function unusedInstance({ deployment, uses }: LocalApp): string | undefined {
-  return deployment.instances
-    .filter(({ id, state }) => state === 'ready' && !uses.has(id))
-    .toSorted((a, b) => (b.readyAt ?? 0) - (a.readyAt ?? 0))[0]?.id;
 }
