@@ -5,6 +5,7 @@ import { RequestError } from '../model/errors.js';
 import type { ForwardOutcome, HttpExchange } from './exchange.js';
 import type { RequestBody } from './request-body.js';
 import { responseHeaders, responseTrailers } from './response-headers.js';
+import { gatheredBytes, smallBytes, SmallChunks } from './small-chunks.js';
 import { upstreamError } from './upstream-error.js';
 import type { UpstreamPool } from './upstreams.js';
 
@@ -24,13 +25,11 @@ const hasNoBody = (statusCode: number) => statusCode === 204 || statusCode === 3
 const mostHints = 16;
 const mostInterim = 1_000;
 
-/** A body up to this long that is there at once is copied behind its header: one write costs less than two. */
-const oneWriteBytes = 8 * 1024;
-
 /**
- * One response on its way from an instance to the client, with backpressure and nothing buffered. undici calls it as its
- * handler: with the raw headers, of which order, case and repeats are kept. The header waits for the end of the tick in
- * which it came, as the first of the body, and often all of it, comes in the same one.
+ * One response on its way from an instance to the client, with backpressure and nothing buffered beyond the tick. undici calls
+ * it as its handler: with the raw headers, of which order, case and repeats are kept. Header and small chunks wait for the end of
+ * the tick in which they came, as more, and often all, comes in the same one. It bounds the memory, too: for each pause undici
+ * reads on by 64 KiB, and of an app's chunks of one byte a client's buffer would let it parse less than that until the next.
  */
 export class Transfer implements Occupant {
   readonly #exchange: HttpExchange;
@@ -45,8 +44,8 @@ export class Transfer implements Occupant {
   #headers: string[] | undefined;
   #statusCode = 0;
   #statusText = '';
-  /** The first of the body, while it waits with the header. */
-  #first: Buffer | undefined;
+  /** Of the body, until the end of the tick. */
+  readonly #waiting = new SmallChunks();
   #interim = 0;
 
   constructor(exchange: HttpExchange, body: RequestBody | undefined, pool: UpstreamPool) {
@@ -97,14 +96,21 @@ export class Transfer implements Occupant {
 
   onData(chunk: Buffer): boolean {
     const { res } = this.#exchange;
-    if (this.#headers !== undefined && this.#first === undefined && chunk.length <= oneWriteBytes) {
-      this.#first = chunk;
-      return true;
+    if (chunk.length <= smallBytes) this.#gather(chunk);
+    else {
+      this.#send();
+      res.write(chunk);
     }
-    this.#send();
-    if (res.write(chunk)) return true;
+    if (!res.writableNeedDrain) return true;
     res.once('drain', onDrain);
     return false;
+  }
+
+  #gather(chunk: Buffer): void {
+    // A header has it scheduled.
+    if (this.#waiting.bytes === 0 && this.#headers === undefined) process.nextTick(flush, this);
+    this.#waiting.add(chunk);
+    if (this.#waiting.bytes >= gatheredBytes) this.#send();
   }
 
   onComplete(trailers: Buffer[] | null): void {
@@ -114,14 +120,14 @@ export class Transfer implements Occupant {
       if (res.chunkedEncoding) res.addTrailers(responseTrailers(trailers));
       res.end();
     } else if (this.#headers !== undefined) this.#sendWhole();
-    else res.end();
+    else res.end(this.#waiting.take());
     this.#finish('complete');
   }
 
   /** Sends what waited, if anything still does. */
   flush(): void {
-    if (this.#ended || this.#headers === undefined) return;
-    const isAlone = this.#first === undefined;
+    if (this.#ended) return;
+    const isAlone = this.#headers !== undefined && this.#waiting.bytes === 0;
     try {
       this.#send();
       if (isAlone) this.#exchange.res.flushHeaders();
@@ -131,11 +137,9 @@ export class Transfer implements Occupant {
   }
 
   #send(): void {
-    if (this.#headers === undefined) return;
-    this.#writeHead();
-    if (this.#first === undefined) return;
-    this.#exchange.res.write(this.#first);
-    this.#first = undefined;
+    if (this.#headers !== undefined) this.#writeHead();
+    const body = this.#waiting.take();
+    if (body !== undefined) this.#exchange.res.write(body);
   }
 
   /**
@@ -144,8 +148,8 @@ export class Transfer implements Occupant {
    */
   #sendWhole(): void {
     const { res } = this.#exchange;
-    const body = this.#first;
     this.#writeHead();
+    const body = this.#waiting.take();
     if (body !== undefined) {
       res.socket?.cork();
       res.write(body.toString('latin1'), 'latin1');
