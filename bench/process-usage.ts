@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { allProcesses } from '../src/proc-fs.js';
+import { existsSync, readFileSync } from 'node:fs';
+import { allProcesses, socketInodes } from '../src/proc-fs.js';
 
 const ticksPerSecond = Number(spawnSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }).stdout || 100);
 
@@ -46,16 +46,15 @@ export function memoryOf(pid: number): { readonly resident: number; readonly ano
   return { resident: bytes('VmRSS'), anonymous: bytes('RssAnon') };
 }
 
-/** How many sockets a process holds open. */
-export function socketsOf(pid: number): number {
-  return readdirSync(`/proc/${pid}/fd`).filter((fd) => isSocket(`/proc/${pid}/fd/${fd}`)).length;
+/** How many TCP connections and listeners a process holds open; what it talks to its own helpers over is not of them. */
+export async function tcpSocketsOf(pid: number): Promise<number> {
+  const open = (await socketInodes(pid)) ?? new Set();
+  return ['tcp', 'tcp6'].flatMap((table) => inodesIn(`/proc/${pid}/net/${table}`)).filter((inode) => open.has(inode))
+    .length;
 }
 
-function isSocket(path: string): boolean {
-  try {
-    return readlinkSync(path).startsWith('socket:');
-  } catch {
-    // It has been closed since the directory was read.
-    return false;
-  }
+/** Source: proc(5), field 10 of each line after the first. */
+function inodesIn(table: string): string[] {
+  const lines = existsSync(table) ? readFileSync(table, 'utf8').trim().split('\n').slice(1) : [];
+  return lines.map((line) => line.trim().split(/\s+/)[9] ?? '');
 }

@@ -4,7 +4,7 @@ import { ask } from '../ask.js';
 import { type BenchDaemon, startDaemon } from '../daemon.js';
 import { count, mib } from '../figures.js';
 import type { Bench, Part, PartResult } from '../part.js';
-import { memoryOf, socketsOf } from '../process-usage.js';
+import { memoryOf, tcpSocketsOf } from '../process-usage.js';
 import { settle } from '../settle.js';
 import { moments, vanish } from '../vanishing-client.js';
 import { exactly, type Verdict } from '../verdict.js';
@@ -47,7 +47,7 @@ async function run({ processes, dir, smoke, say }: Bench): Promise<PartResult> {
     tables: [
       {
         title: `${count(clients)} clients that vanish`,
-        columns: ['', 'sockets', 'requests in flight', 'waiters', 'RSS of the dispatcher'],
+        columns: ['', 'TCP sockets', 'requests in flight', 'waiters', 'RSS of the dispatcher'],
         rows: [row('before', before), row('after', after)],
         notes: [`${atOnce} at a time, at a random moment within ${longestLingerMs} ms: ${moments.join(', ')}.`],
       },
@@ -70,7 +70,7 @@ async function look(daemon: BenchDaemon, names: readonly string[]): Promise<Left
   const instances = (await Promise.all(names.map((name) => instancesOf(daemon, name)))).flat();
   const waiters = await metric(daemon, 'fastcontainer_queue_length');
   return {
-    sockets: socketsOf(daemon.pid),
+    sockets: await tcpSocketsOf(daemon.pid),
     inflight: instances.reduce((sum, { inflight }) => sum + inflight, 0),
     waiters,
     residentBytes: memoryOf(daemon.pid).resident,
@@ -80,7 +80,7 @@ async function look(daemon: BenchDaemon, names: readonly string[]): Promise<Left
 function judge(clients: number, before: Left, after: Left): Verdict[] {
   const of = (what: string) => `${what} left by ${count(clients)} clients that vanished`;
   return [
-    exactly(of('sockets'), 0, Math.max(0, after.sockets - before.sockets), count),
+    exactly(of('TCP sockets'), 0, Math.max(0, after.sockets - before.sockets), count),
     exactly(of('requests in flight'), 0, after.inflight, count),
     exactly(of('waiters'), 0, after.waiters, count),
   ];
