@@ -25,6 +25,8 @@ export type Verdict =
 
 /** A kept connection may be found dead only by the request that is sent on it. */
 const keptMs = 2_000;
+/** Until the kernel has cleared away a process that was killed, its sockets take what is sent to them. */
+const dyingMs = 1_000;
 /** What ended a request must have ended it soon: later it is a hang. Longer than a loaded machine lets anything wait. */
 const promptMs = 15_000;
 /** How long after the store answers again a boot may still be refused: until all have connected anew. */
@@ -40,7 +42,10 @@ const crashLoopMs = 30_000;
 export function judge(evidence: Evidence): Verdict {
   const { trace, error, endedAt, kills } = evidence;
   if (error instanceof Hung || error instanceof WrongAnswer) return finding(evidence);
-  const during = kills.filter(({ at }) => at <= endedAt && at >= trace.startedAt && endedAt - at < promptMs);
+  const during = kills.filter(({ at, kind }) => {
+    const from = trace.startedAt - (kind === 'container' ? dyingMs : 0);
+    return at >= from && at <= endedAt && endedAt - at < promptMs;
+  });
   if (error instanceof Refused) {
     if (isCarriedByKilled(evidence, during) && error.code === 'upstream_reset') return { excuse: 'container killed' };
     if (isBootKilled(evidence) && error.code === 'boot_failed' && error.retryAfter) return { excuse: 'boot killed' };
