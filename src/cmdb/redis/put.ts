@@ -114,7 +114,10 @@ async function claimDomains(some: readonly Wanted[], { owns, failed, context }: 
   const answers = await link.all(
     possible.flat().map(({ domain, expected, claim }) => ['fcReplace', keys.domain(domain), expected, claim]),
   );
-  const got = new Set(possible.flat().filter(({ claim }, index) => answers[index] === claim));
+  // One that another node made meanwhile for the same app serves it as well.
+  const got = new Set(
+    possible.flat().filter(({ claim }, index) => claimantOf(String(answers[index])) === claimantOf(claim)),
+  );
   const stored = await records.all(some.map(({ app }) => app.name));
   const done = some.filter((_wanted, index) => missing[index]?.every((claim) => got.has(claim)) === true);
   // Told after the claims stand: who looks up a domain because of it is not to find it without an owner.

@@ -14,8 +14,11 @@ export async function undo(wanted: Wanted, context: ApplyContext): Promise<void>
   const { app, text, before } = wanted;
   const { link, keys, records, append } = context;
   const old = records.app(app.name, before);
-  if (before === undefined) await removeAll([app.name], context);
-  else if (!old || old.removed) await link.all([['fcReplace', keys.app(app.name), text, before], append(app.name)]);
+  if (before === undefined) {
+    // Somebody else has stored the app meanwhile: theirs counts.
+    const [standing] = await records.texts([app.name]);
+    if (standing === text) await removeAll([app.name], context);
+  } else if (!old || old.removed) await link.all([['fcReplace', keys.app(app.name), text, before], append(app.name)]);
   else await restore(wanted, old, context);
   await releaseVoid(app.domains, context);
 }

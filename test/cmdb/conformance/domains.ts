@@ -106,6 +106,35 @@ export function domainsConformance(test: StoreTest): void {
     }
   });
 
+  test('apps that several nodes put at once are never gone again once they are seen', async (t, cmdb, store) => {
+    const nodes = [cmdb, store.open(), store.open()];
+    const reader = store.open();
+    for (let round = 0; round < 15; round += 1) {
+      const put = Array.from({ length: 8 }, (_, index) => {
+        const name = `app-${round}-${index}`;
+        return testApp({ name, domains: ['a', 'b', 'c'].map((sub) => `${sub}.${name}.example`) });
+      });
+      const seen = new Set<string>();
+      const done = new AbortController();
+      const watching = (async () => {
+        while (!done.signal.aborted) {
+          await turn();
+          const records = await Promise.all(put.map(({ name }) => reader.find({ app: name })));
+          for (const [index, { name }] of put.entries()) {
+            if (records[index]?.removed === false) seen.add(name);
+            else if (seen.has(name)) t.fail(`${name} was there, and is gone`);
+          }
+        }
+      })();
+      const origins = new Map(put.map(({ name }) => [name, { host: 'a', since: 10, changed: false }]));
+      const applying = nodes.map((node) => node.apply({ put, remove: [], origins }));
+      t.same((await Promise.all(applying)).flat(), []);
+      done.abort();
+      await watching;
+      for (const { name, domains } of put) t.equal(await ownerOf(cmdb, domains[0]!), name);
+    }
+  });
+
   test('a domain that two apps pass on while it is looked up leads to one of them, never to a wildcard', async (t, cmdb, store) => {
     const other = store.open();
     const wild = testApp({ name: 'wild', domains: ['*.example'] });
