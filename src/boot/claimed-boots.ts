@@ -14,12 +14,12 @@ import {
   bootSucceeded,
   claimBoot,
   findInstance,
-  restoreClaim,
   startTerminate,
 } from '../model/deployment.js';
 import { RequestError } from '../model/errors.js';
 import type { Instance } from '../model/instance.js';
 import { homeOf, pinOf } from '../model/pin.js';
+import { restoreClaim } from '../model/restore-claim.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { BootPurpose } from './boot-slots.js';
 import { unlessAborted } from '../unless-aborted.js';
@@ -192,9 +192,10 @@ export class ClaimedBoots {
 
   async #restore(claim: Claim, owner: string): Promise<void> {
     const { id, app, instance } = claim;
-    const before = claim.owner;
-    const deployment = await this.#options.apps.update(app.name, (current) =>
-      this.#underWay.has(claim) ? restoreClaim(current, instance, before, owner) : current,
+    const { apps, clock } = this.#options;
+    const owners = { before: claim.owner, owner };
+    const deployment = await apps.update(app.name, (current, stored) =>
+      this.#underWay.has(claim) ? restoreClaim(current, stored ?? app, instance, owners, clock.now()) : current,
     );
     if (findInstance(deployment, id)?.owner === owner) claim.owner = owner;
   }
@@ -220,15 +221,22 @@ export class ClaimedBoots {
     for (;;) {
       try {
         const report = { address: booted.address, boot: booted.phases, user: session.incarnation, pin };
-        await apps.update(local.name, (current) => {
-          const { owner, instance } = claim;
+        await apps.update(local.name, (current, stored) => {
+          const { app, owner, instance } = claim;
+          const now = clock.now();
           // A store that was just replaced may have lost the claim, and this comes before it is written anew.
-          const claimed = session.storeIsComplete ? current : restoreClaim(current, instance, owner, owner);
-          return bootSucceeded(claimed, id, { ...report, claimedBy: owner }, clock.now());
+          const claimed = session.storeIsComplete
+            ? current
+            : restoreClaim(current, stored ?? app, instance, { before: owner, owner }, now);
+          return bootSucceeded(claimed, id, { ...report, claimedBy: owner }, now);
         });
         break;
       } catch (error) {
-        if (clock.now() > deadlineAt || this.#stop.signal.aborted) throw error;
+        if (clock.now() > deadlineAt || this.#stop.signal.aborted) {
+          // An attempt whose outcome was unknown may have made it ready, and this node its user.
+          uses.disown(local.name, id);
+          throw error;
+        }
         await new Promise<void>((resolve) => clock.after(rewriteMs, resolve));
       }
     }

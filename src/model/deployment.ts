@@ -68,10 +68,15 @@ export const askLimitMs = 10_000;
  * on its way out or for one being replaced. An app that must not overlap has one at a time, those on their way out included.
  */
 export function vacancies(deployment: Deployment, app: App, now: number): number {
+  return Math.max(0, room(deployment, app, now));
+}
+
+/** As vacancies, but below 0 by how many there are too many. */
+export function room(deployment: Deployment, app: App, now: number): number {
   const { instances } = deployment;
-  if (!app.overlap) return instances.length === 0 ? 1 : 0;
+  if (!app.overlap) return 1 - instances.length;
   const counted = instances.filter((instance) => now < countsUntil(instance, app)).length;
-  return Math.max(0, Math.min(app.scale.max - standing(deployment).length, app.scale.max + 1 - counted));
+  return Math.min(app.scale.max - standing(deployment).length, app.scale.max + 1 - counted);
 }
 
 /**
@@ -189,17 +194,6 @@ export function adopt(deployment: Deployment, instance: Instance, pin?: Pin): De
   if (findInstance(deployment, instance.id)) return deployment;
   const pinned = pin && !deployment.pinnedTo ? { pinnedTo: pin } : {};
   return { ...deployment, ...pinned, instances: [...deployment.instances, instance] };
-}
-
-/**
- * A store that was replaced may have lost the claim of a boot under way, or knows it under the session that its booter had
- * `before`: it is there, and `owner`'s. Unchanged where it came further, or somebody else has seen to it.
- */
-export function restoreClaim(deployment: Deployment, claim: Instance, before: string, owner: string): Deployment {
-  const known = findInstance(deployment, claim.id);
-  if (!known) return adopt(deployment, { ...claim, owner });
-  if (known.state !== 'booting' || known.owner !== before) return deployment;
-  return withInstance(deployment, claim.id, (booting) => ({ ...booting, owner }));
 }
 
 /** Ready → draining: users send nothing new, finish, and release. A paused or never-ready instance has nothing to drain. */

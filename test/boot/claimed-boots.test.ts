@@ -7,6 +7,7 @@ import type { NodeSession } from '../../src/check/session.js';
 import { Uses } from '../../src/check/uses.js';
 import type { AppRecord, Cmdb } from '../../src/cmdb/cmdb.js';
 import { emptyDeployment } from '../../src/model/deployment.js';
+import { RequestError } from '../../src/model/errors.js';
 import type { Address } from '../../src/model/instance.js';
 import type { BootOptions, Runtime } from '../../src/runtime/runtime.js';
 import { testApp } from '../fixtures/app.js';
@@ -20,8 +21,10 @@ async function setUp(t: Test) {
   const clock = new VirtualClock();
   let writes = 0;
   let record: AppRecord = { app, removed: false, deployment: emptyDeployment('shop'), version: 'v0' };
+  const store = { answers: true };
   const update: Cmdb['update'] = async (_app, change) => {
     record = { ...record, deployment: change(record.deployment, app), version: `v${(writes += 1)}` };
+    if (!store.answers) throw new RequestError('cmdb_unavailable');
     return record;
   };
   const apps = new LocalApps({ find: async () => record, update } as unknown as Cmdb);
@@ -45,6 +48,7 @@ async function setUp(t: Test) {
         };
       }),
     watch: () => () => {},
+    output: async () => '',
     inspect: async () => ({ state: 'running', listening: true }),
   } as unknown as Runtime;
   const terminated: string[] = [];
@@ -60,7 +64,8 @@ async function setUp(t: Test) {
   if (!local) throw new Error('there is a shop');
   t.teardown(() => uses.releaseAll(0));
   return {
-    ...{ boots, local, session, terminated },
+    ...{ boots, clock, local, session, store, terminated },
+    users: () => record.deployment.instances.flatMap(({ users }) => Object.keys(users)),
     start: () => start(),
     states: () => record.deployment.instances.map(({ state }) => state),
     loseInstances: () => void (record = { ...record, deployment: emptyDeployment('shop'), version: 'lost' }),
@@ -110,5 +115,27 @@ t.test(
     t.match(await outcome, { kind: 'claim_gone' });
     t.same(states(), []);
     t.same(terminated, [], 'nothing is killed without a written doom');
+  },
+);
+
+t.test(
+  'a success that was written, of which nobody was told in time, is not held by a node that does not use it',
+  async (t) => {
+    const { boots, clock, local, store, start, states, users } = await setUp(t);
+    const claim = await claimed(boots, local);
+    const booting = boots.carryOut(local, claim).then(async (outcome) => {
+      if (outcome.kind === 'failed') await outcome.cleanedUp.catch(() => {});
+      return outcome.kind;
+    });
+    await settle();
+    store.answers = false;
+    start();
+    await settle();
+    t.same([states(), users()], [['ready'], ['me']], 'written, and not answered');
+    await clock.advance(app.bootTimeoutMs + 1_000);
+    t.equal(await booting, 'failed');
+    store.answers = true;
+    await clock.advance(3_000);
+    t.same([states(), users()], [['ready'], []], 'its idle TTL runs');
   },
 );

@@ -8,7 +8,6 @@ import {
   confirmGone,
   emptyDeployment,
   instanceDied,
-  restoreClaim,
   startDrain,
   startTerminate,
 } from '../../src/model/deployment.js';
@@ -166,25 +165,6 @@ t.test("a boot is its node's own also after the session was renewed", async (t) 
     200,
   );
   t.match(doomed, { breaker: failure, instances: [{ state: 'terminating', owner: 'renewed' }] });
-});
-
-t.test('a lost claim is written anew for its booter, and only for it', async (t) => {
-  const claimed = testInstance({ state: 'booting', owner: 'me' });
-  const restored = restoreClaim(emptyDeployment('shop'), claimed, 'me', 'me again');
-  t.match(restored.instances, [{ id: 'shop-1', state: 'booting', owner: 'me again' }]);
-  t.match(restoreClaim({ ...restored, instances: [claimed] }, claimed, 'me', 'me again').instances, [
-    { state: 'booting', owner: 'me again' },
-  ]);
-  const others = [
-    testInstance({ state: 'booting', owner: 'other' }),
-    testInstance({ state: 'terminating' }),
-    testInstance(),
-  ];
-  for (const other of others) {
-    const deployment = { app: 'shop', instances: [other] };
-    t.equal(restoreClaim(deployment, claimed, 'me', 'me again'), deployment, `${other.state} of ${other.owner}`);
-  }
-  t.match(bootSucceeded(restored, 'shop-1', { ...report, user: 'me again' }, 5).instances, [{ state: 'ready' }]);
 });
 
 t.test('a lost use is written anew with its instance as it was, unless the doom of that is written', async (t) => {
