@@ -97,7 +97,7 @@ export class House {
       clock,
       randomBytes,
       logger,
-      onRenewed: (republish) => this.#renew(republish, logger),
+      onRenewed: (republishUntil) => this.#renew(republishUntil, logger),
       onStoreReplaced: () => {
         // Its change log may go on where the other one's ended: then nothing tells what is different.
         this.router.forget();
@@ -191,8 +191,9 @@ export class House {
   }
 
   /** Another store is read again when it has got back what is in use here, or on its way up or down: it would seem gone before. */
-  async #renew(republish: boolean, logger: Logger): Promise<void> {
-    await Promise.all([this.uses.renew(republish), republish && this.#restoreOwned(logger)]);
+  async #renew(republishUntil: number | undefined, logger: Logger): Promise<void> {
+    const republish = republishUntil !== undefined;
+    await Promise.all([this.uses.renew(republishUntil), republish && this.#restoreOwned(logger)]);
     if (republish) void this.apps.refreshAll().catch(() => {});
   }
 

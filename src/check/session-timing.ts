@@ -7,3 +7,6 @@ export interface SessionTiming {
 }
 
 export const defaultSessionTiming: SessionTiming = { ttlMs: 10_000, beatMs: 3_000, outageGraceMs: 300_000 };
+
+/** An address that was freed is not given to another app within a minute: what was used so recently is still itself. */
+export const republishLimitMs = 55_000;

@@ -5,7 +5,7 @@ import type { RandomBytes } from '../model/random-bytes.js';
 import { RequestError } from '../model/errors.js';
 import { HostClash, type Rival } from './host-clash.js';
 import { Liveness, type Verdict } from './liveness.js';
-import type { SessionTiming } from './session-timing.js';
+import { republishLimitMs, type SessionTiming } from './session-timing.js';
 
 export interface NodeSessionOptions {
   readonly cmdb: Cmdb;
@@ -18,18 +18,16 @@ export interface NodeSessionOptions {
   readonly randomBytes: RandomBytes;
   readonly logger: Logger;
   /**
-   * The incarnation changed: uses registered under the old one must be registered anew before anything is sent. `republish`:
-   * the store was replaced so soon after this node's last beat that what it uses can only be missing because it was lost.
+   * The incarnation changed: uses registered under the old one must be registered anew before anything is sent. The store was
+   * replaced so soon after this node's last beat that until `republishUntil`, in monotonic milliseconds, what it uses can only be
+   * missing because it was lost.
    */
-  readonly onRenewed: (republish: boolean) => Promise<void>;
+  readonly onRenewed: (republishUntil?: number) => Promise<void>;
   /** The store is another one than before: it came back empty, or a replica took over. */
   readonly onStoreReplaced: () => void;
   /** No node of these machines lives any more, as far as this one can judge. */
   readonly onHostsSilent: (hosts: readonly string[]) => void;
 }
-
-/** An address that was freed is not given to another app within a minute: what was used so recently is still itself. */
-const republishLimitMs = 55_000;
 
 /**
  * This node's liveness in the CMDB, and its judgement of the others. Beats in the background; an unreachable store is
@@ -257,7 +255,7 @@ export class NodeSession {
       this.#liveness.forget();
       this.#clash.forget();
     }
-    const gapMs = now - this.#answeredAt;
+    const republishUntil = this.#answeredAt + Math.min(timing.outageGraceMs, republishLimitMs);
     this.#answeredAt = now;
     if (this.#identity !== beat.identity) this.#knownSince = now;
     this.#identity = beat.identity;
@@ -268,7 +266,7 @@ export class NodeSession {
     this.#watchHosts(now);
     if (beat.revoked && !replaced) this.#renew('another node revoked it');
     if (replaced) {
-      this.#renew('the store was replaced', gapMs < timing.outageGraceMs && gapMs < republishLimitMs);
+      this.#renew('the store was replaced', now < republishUntil ? republishUntil : undefined);
       this.#options.onStoreReplaced();
     }
   }
@@ -282,7 +280,7 @@ export class NodeSession {
     if (silent.length > 0) onHostsSilent(silent);
   }
 
-  #renew(why: string, republish = false): void {
+  #renew(why: string, republishUntil?: number): void {
     const old = this.#incarnation;
     this.#options.logger.warn({ why }, 'this session lapsed; registering anew');
     this.#incarnation = this.#newIncarnation();
@@ -292,7 +290,7 @@ export class NodeSession {
     this.#lastTickAt = this.#options.clock.monotonic();
     void this.beat();
     this.#renewing += 1;
-    void this.#options.onRenewed(republish).finally(() => {
+    void this.#options.onRenewed(republishUntil).finally(() => {
       this.#renewing -= 1;
     });
   }

@@ -90,11 +90,11 @@ export class Uses implements UseOwner {
 
   /**
    * Registers all uses under the session's new incarnation, those in flight first; until then nothing new is sent. A store
-   * that lost the instances gets them back with `republish`, else a use whose instance is gone ends. Resolves when none
-   * stands under an old incarnation any more. Never throws.
+   * that lost the instances gets them back `republishUntil`, in monotonic milliseconds; else a use whose instance is gone ends. While
+   * the store is away, it is tried again. Resolves when none stands under an old incarnation any more. Never throws.
    */
-  async renew(republish = false): Promise<void> {
-    await this.#renewal.renew(this.#all(), republish);
+  async renew(republishUntil?: number): Promise<void> {
+    await this.#renewal.renew(this.#all(), republishUntil);
   }
 
   /** Resolves when no use is being registered anew. */

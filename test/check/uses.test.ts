@@ -5,6 +5,7 @@ import type { NodeSession } from '../../src/check/session.js';
 import { Uses } from '../../src/check/uses.js';
 import type { AppRecord, Cmdb } from '../../src/cmdb/cmdb.js';
 import { emptyDeployment, findInstance, startDrain } from '../../src/model/deployment.js';
+import { RequestError } from '../../src/model/errors.js';
 import { testApp } from '../fixtures/app.js';
 import { settle, VirtualClock } from '../fixtures/clock.js';
 import { testDeployment } from '../fixtures/deployment.js';
@@ -19,8 +20,10 @@ async function setUp() {
     ...{ app, removed: false, version: 'v0' },
     deployment: testDeployment({}, { id: 'shop-2', address: { host: '127.0.0.1', port: 2 } }),
   };
+  const store = { isAway: false };
   const update: Cmdb['update'] = async (_app, change) => {
     await Promise.resolve();
+    if (store.isAway) throw new RequestError('cmdb_unavailable');
     record = { ...record, deployment: change(record.deployment, app), version: `v${(writes += 1)}` };
     return record;
   };
@@ -50,11 +53,12 @@ async function setUp() {
   return {
     ...{ apps, uses, cuts, seats, update, local, clock },
     stored: (id: string) => findInstance(record.deployment, id),
+    store,
     /** The store comes back empty and has its apps again; this node registers anew. */
     async loseStore() {
       record = { ...record, deployment: emptyDeployment('shop'), version: 'lost' };
       names.push(`life ${names.length + 1}`);
-      await uses.renew(true);
+      await uses.renew(clock.monotonic() + 55_000);
       await apps.refreshAll();
     },
   };
@@ -95,6 +99,55 @@ t.test('of a draining instance that two nodes use, the second one is a user agai
   await losing;
   t.same(cuts, []);
   t.same(Object.keys(stored('shop-1')?.users ?? {}), ['other', 'life 2']);
+});
+
+t.test('a store that goes away again before it has all back cuts nothing; it gets it when it returns', async (t) => {
+  const { apps, store, cuts, clock, stored, local, loseStore } = await setUp();
+  store.isAway = true;
+  const losing = loseStore();
+  await clock.advance(10_000);
+  await apps.refreshAll();
+  t.same(cuts, [], 'also where the empty store was read');
+  t.same(
+    [...local.uses.values()].map(({ closed }) => closed),
+    [true, true],
+    'nothing new is sent meanwhile',
+  );
+  store.isAway = false;
+  await clock.advance(1_000);
+  await losing;
+  t.same(cuts, []);
+  for (const id of ['shop-1', 'shop-2']) t.match(stored(id), { state: 'ready', users: { 'life 2': {} } });
+  t.same(
+    [...local.uses.values()].map(({ closed }) => closed),
+    [false, false],
+  );
+});
+
+t.test('nor does one that goes away and comes back empty once more', async (t) => {
+  const { apps, store, cuts, clock, stored, loseStore } = await setUp();
+  store.isAway = true;
+  const first = loseStore();
+  await clock.advance(2_000);
+  await apps.refreshAll();
+  store.isAway = false;
+  const second = loseStore();
+  await clock.advance(2_000);
+  await Promise.all([first, second]);
+  t.same(cuts, []);
+  for (const id of ['shop-1', 'shop-2']) t.match(stored(id), { state: 'ready', users: { 'life 3': {} } });
+});
+
+t.test('a store that returns too late to get an instance back has it gone', async (t) => {
+  const { store, cuts, clock, stored, loseStore } = await setUp();
+  store.isAway = true;
+  const losing = loseStore();
+  await clock.advance(56_000);
+  store.isAway = false;
+  await clock.advance(1_000);
+  await losing;
+  t.same(cuts.toSorted(), ['shop-1: instance_gone', 'shop-2: instance_gone']);
+  t.equal(stored('shop-1'), undefined);
 });
 
 t.test('an instance that nobody asked for is as active as the one it succeeds', async (t) => {
