@@ -43,9 +43,14 @@ export class StoreWatch {
 
   /** Looks once now and goes on in the background. Resolves after the first look, whatever came of it. */
   async start(): Promise<void> {
-    this.#looking = this.#look();
-    await this.#looking;
+    await this.look();
     if (!this.#stopped) this.#timer = this.#options.clock.after(this.#options.everyMs, () => void this.start());
+  }
+
+  /** Looks now; concurrent callers share it. Never throws. */
+  look(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => (this.#looking = undefined));
+    return this.#looking;
   }
 
   async stop(): Promise<void> {

@@ -80,10 +80,12 @@ class Supervisor implements Daemon {
     this.#follower = new Follower({
       ...{ cmdb: this.#cmdb, clock: systemClock, logger },
       onChanges: async ({ changes, lost }) => {
+        // Another store lacks what was applied to the old one: it is not compared with the files before.
+        if (lost) await this.#store.look();
         const names = changes.filter(({ version }) => version === undefined).map(({ app }) => app);
         if (lost || names.length > 0) this.#control.appsChanged(lost ? 'all' : names);
       },
-      onInterrupted: () => {},
+      onInterrupted: () => void this.#store.look(),
     });
     this.#control = new Control({
       ...{ config, version, logger, cmdb: this.#cmdb, metrics: this.#metrics, clock: systemClock },

@@ -54,3 +54,14 @@ t.test('an outage is named and does not count as another store; another store is
   t.equal(replaced(), 1);
   await watch.stop();
 });
+
+t.test('whoever hears of another store first has it looked at, once for all of them', async (t) => {
+  const { store, watch, replaced } = setUp();
+  await watch.start();
+  store.identity = 'two';
+  await Promise.all([watch.look(), watch.look()]);
+  t.equal(watch.identity, 'two');
+  t.equal(replaced(), 1);
+  t.equal(store.left.length, 2);
+  await watch.stop();
+});
