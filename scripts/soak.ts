@@ -91,6 +91,8 @@ try {
 }
 for (const complaint of complaintsIn(journals)) report.finding(complaint);
 for (const fatal of log.fatal) report.finding(`a daemon said: ${fatal}`);
+// Nobody removes an app.
+for (const message of log.untrue) report.finding(`a daemon said: ${message}`);
 const killed = new Set(kills.flatMap((kill) => (kill.kind === 'container' ? [] : kill.pids)));
 for (const { pid, why } of log.ended) if (!killed.has(pid)) report.finding(`worker ${pid} ended by itself: ${why}`);
 report.verdict(kills, redis.outages, log.boots);

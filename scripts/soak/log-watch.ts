@@ -5,6 +5,8 @@ export class LogWatch {
   /** Workers of which a supervisor said that they ended, and why. */
   readonly ended: { readonly pid: number; readonly why: string }[] = [];
   readonly fatal: string[] = [];
+  /** What cannot be true here. */
+  readonly untrue: string[] = [];
 
   readonly onLine = (line: Record<string, unknown>): void => {
     const { msg, level, instance } = line;
@@ -12,6 +14,7 @@ export class LogWatch {
     else if (msg === 'ready') this.ready.add(String(instance));
     else if (msg === 'a worker ended; replacing it') {
       this.ended.push({ pid: Number(line['pid']), why: `${String(line['reason'])}, ${String(line['cause'])}` });
-    } else if (level === 60) this.fatal.push(`${String(msg)}: ${JSON.stringify(line['err'])}`);
+    } else if (/removed elsewhere/.test(String(msg))) this.untrue.push(String(msg));
+    else if (level === 60) this.fatal.push(`${String(msg)}: ${JSON.stringify(line['err'])}`);
   };
 }
