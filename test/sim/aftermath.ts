@@ -21,6 +21,9 @@ export async function aftermath(world: World): Promise<void> {
       world.judge.note('G5', `request ${request.plan.id} ended ${request.endings.length} times`);
   }
   await eventually(world, reconcileLimitMs, () => inconsistent(world), 'G4');
+  // A removal that a process which died had put into a slow store may come behind what the files say now: as if removed elsewhere.
+  await world.timeline.run(world.timeline.now + lateMs);
+  world.reload();
   await everyNodeServes(world);
   await eventually(world, serveLimitMs, () => tooFew(world), 'scale.min');
   // What processes that died put into a slow store has arrived by then: here no record is older than another.
