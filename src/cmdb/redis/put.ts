@@ -19,6 +19,8 @@ export interface Round {
 }
 
 const batch = 250;
+/** Other nodes that put the same apps replace these claims as these do theirs. */
+const mostClaimRounds = 5;
 
 /** Stores those that get all their domains: all records, then all claims, then what was given up. */
 export async function putChanged(changed: readonly Wanted[], context: ApplyContext): Promise<Round> {
@@ -95,6 +97,13 @@ interface ClaimContext {
   readonly context: ApplyContext;
 }
 
+interface DomainClaim {
+  readonly domain: string;
+  /** The claim that was judged; '' where there is none. */
+  readonly expected: string;
+  readonly claim: string;
+}
+
 /**
  * Claims what the apps did not list before, and what was lost. Those that got all of it. A claim that is taken over must
  * still be the very one that was judged: its owner may have been stored since.
@@ -106,18 +115,12 @@ async function claimDomains(some: readonly Wanted[], { owns, failed, context }: 
       .filter((domain) => claimantOf(claims.get(domain)) !== name || !owns(name, domain))
       .map((domain) => ({ domain, expected: claims.get(domain) ?? '', claim: newClaim(name) })),
   );
-  const isBlocked = ({ domain, expected }: { domain: string; expected: string }) => {
+  const isBlocked = ({ domain, expected }: DomainClaim) => {
     const owner = claimantOf(expected) ?? '';
     return failed.has(owner) && owns(owner, domain);
   };
   const possible = missing.map((claims) => (claims.some(isBlocked) ? [] : claims));
-  const answers = await link.all(
-    possible.flat().map(({ domain, expected, claim }) => ['fcReplace', keys.domain(domain), expected, claim]),
-  );
-  // One that another node made meanwhile for the same app serves it as well.
-  const got = new Set(
-    possible.flat().filter(({ claim }, index) => claimantOf(String(answers[index])) === claimantOf(claim)),
-  );
+  const got = await claimAll(possible.flat(), context);
   const stored = await records.all(some.map(({ app }) => app.name));
   const done = some.filter((_wanted, index) => missing[index]?.every((claim) => got.has(claim)) === true);
   // Told after the claims stand: who looks up a domain because of it is not to find it without an owner.
@@ -142,6 +145,26 @@ async function claimDomains(some: readonly Wanted[], { owns, failed, context }: 
     records,
   );
   return done;
+}
+
+/**
+ * Those that stand then. One that another node made meanwhile for the same app is replaced: that node may have judged it to be
+ * void before this one stored the app.
+ */
+async function claimAll(claims: readonly DomainClaim[], { link, keys }: ApplyContext): Promise<Set<DomainClaim>> {
+  const got = new Set<DomainClaim>();
+  let open = claims.map((wanted) => ({ wanted, expected: wanted.expected }));
+  for (let round = 0; open.length > 0 && round < mostClaimRounds; round += 1) {
+    const answers = await link.all(
+      open.map(({ wanted: { domain, claim }, expected }) => ['fcReplace', keys.domain(domain), expected, claim]),
+    );
+    const answered = open.map(({ wanted }, index) => ({ wanted, expected: String(answers[index]) }));
+    for (const { wanted, expected } of answered) if (expected === wanted.claim) got.add(wanted);
+    open = answered.filter(
+      ({ wanted: { claim }, expected }) => expected !== claim && claimantOf(expected) === claimantOf(claim),
+    );
+  }
+  return got;
 }
 
 async function inBatches<T>(items: readonly T[], run: (some: readonly T[]) => Promise<readonly T[]>): Promise<T[]> {

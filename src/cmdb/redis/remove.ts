@@ -14,12 +14,19 @@ export async function removeAll(names: readonly string[], context: ApplyContext)
   for (let open = names; open.length > 0;) open = await removeOnce(open, context);
 }
 
+/** Removes an app as long as this text of its record stands: another one is somebody else's. */
+export async function removeIfStill(name: string, text: string, context: ApplyContext): Promise<void> {
+  for (let open = [name]; open.length > 0;) open = await removeOnce(open, context, text);
+}
+
 /** Those that are to be looked at again: somebody else wrote, or it was marked and its last instance may have gone before. */
-async function removeOnce(names: readonly string[], context: ApplyContext): Promise<string[]> {
+async function removeOnce(names: readonly string[], context: ApplyContext, only?: string): Promise<string[]> {
   const { link, keys, records, append, touched } = context;
   const found = await records.all(names);
   const there = names.flatMap((name, index) => {
     const stored = found[index] as Stored;
+    // Marked by the round before, it is looked at for its last instance.
+    if (only !== undefined && stored.appText !== only && !stored.app?.removed) return [];
     return isThere(stored) || touched.has(name) ? [{ name, stored, ...stepOf(name, stored, context) }] : [];
   });
   for (const { name } of there) touched.add(name);

@@ -4,7 +4,7 @@ import type { Wanted } from './wanted.js';
 import { claimantOf, newClaim } from './claim.js';
 import { listedBy } from './records.js';
 import { releaseVoid } from './release-void.js';
-import { removeAll } from './remove.js';
+import { removeIfStill } from './remove.js';
 
 /**
  * Puts back what was stored before `app`, which could not get all its domains after all. A domain that it was to give up and
@@ -14,11 +14,8 @@ export async function undo(wanted: Wanted, context: ApplyContext): Promise<void>
   const { app, text, before } = wanted;
   const { link, keys, records, append } = context;
   const old = records.app(app.name, before);
-  if (before === undefined) {
-    // Somebody else has stored the app meanwhile: theirs counts.
-    const [standing] = await records.texts([app.name]);
-    if (standing === text) await removeAll([app.name], context);
-  } else if (!old || old.removed) await link.all([['fcReplace', keys.app(app.name), text, before], append(app.name)]);
+  if (before === undefined) await removeIfStill(app.name, text, context);
+  else if (!old || old.removed) await link.all([['fcReplace', keys.app(app.name), text, before], append(app.name)]);
   else await restore(wanted, old, context);
   await releaseVoid(app.domains, context);
 }
