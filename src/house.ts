@@ -24,6 +24,7 @@ import type { Machine } from './machine.js';
 import type { RuntimeName } from './model/app.js';
 import type { Clock } from './model/clock.js';
 import { findInstance } from './model/deployment.js';
+import { isStoreAway } from './model/errors.js';
 import type { Runtime } from './runtime/runtime.js';
 import { LogLimit } from './telemetry/log-limit.js';
 import type { Metrics } from './telemetry/metrics.js';
@@ -57,6 +58,9 @@ export interface HouseOptions {
 
 /** What the rest of the house needs of the forward room. */
 export type ForwardRoom = Pick<Forwarder, 'http' | 'upgrade' | 'endInstance' | 'close'>;
+
+/** While the store is away, what it may have lost is written again this often. */
+const restoreAgainMs = 1_000;
 
 /** The four rooms with what connects them; nothing runs yet. */
 export class House {
@@ -97,7 +101,7 @@ export class House {
       clock,
       randomBytes,
       logger,
-      onRenewed: (republishUntil) => this.#renew(republishUntil, logger),
+      onRenewed: (republishUntil) => this.#renew(republishUntil, options),
       onStoreReplaced: () => {
         // Its change log may go on where the other one's ended: then nothing tells what is different.
         this.router.forget();
@@ -191,33 +195,48 @@ export class House {
   }
 
   /** Another store is read again when it has got back what is in use here, or on its way up or down: it would seem gone before. */
-  async #renew(republishUntil: number | undefined, logger: Logger): Promise<void> {
-    const republish = republishUntil !== undefined;
-    await Promise.all([this.uses.renew(republishUntil), republish && this.#restoreOwned(logger)]);
-    if (republish) void this.apps.refreshAll().catch(() => {});
+  async #renew(republishUntil: number | undefined, options: HouseOptions): Promise<void> {
+    const restoring = republishUntil === undefined ? undefined : this.#restoreOwned(republishUntil, options);
+    await Promise.all([this.uses.renew(republishUntil), restoring]);
+    if (restoring) void this.apps.refreshAll().catch(() => {});
   }
 
   /** Without it what boots or ends here would seem a stray; that heals with the next comparisons. */
-  async #restoreOwned(logger: Logger): Promise<void> {
-    try {
-      const owner = await this.session.ensureRegistered();
-      await Promise.all([this.#boots.restore(owner), this.terminator.restore(owner)]);
-    } catch (error) {
-      logger.warn({ err: error }, 'could not write the claims of boots and terminations under way into the new store');
+  async #restoreOwned(until: number, { clock, logger }: HouseOptions): Promise<void> {
+    const { incarnation } = this.session;
+    this.#boots.doubtClaims();
+    for (;;) {
+      try {
+        const owner = await this.session.ensureRegistered();
+        await Promise.all([this.#boots.restore(owner), this.terminator.restore(owner)]);
+        return;
+      } catch (error) {
+        // Renewed once more meanwhile: that renewal goes on with it.
+        if (this.session.incarnation !== incarnation) return;
+        if (clock.monotonic() >= until || !isStoreAway(error)) {
+          logger.warn(
+            { err: error },
+            'could not write the claims of boots and terminations under way into the new store',
+          );
+          return;
+        }
+        await new Promise<void>((resolve) => clock.after(restoreAgainMs, resolve));
+      }
     }
   }
 
   /** What the change log tells: domains may lead elsewhere, known apps are read again, changed ones looked at. */
   async #follow({ changes, lost }: ChangeBatch, onAppsChanged: HouseOptions['onAppsChanged']): Promise<void> {
     const appChanges = changes.filter(({ version }) => version === undefined);
-    if (lost || appChanges.length > 0) onAppsChanged?.(lost ? 'all' : appChanges.map(({ app }) => app));
     if (lost || appChanges.length > 0) this.router.forget();
     if (lost) {
       // A store that came back empty gets back what is used before anybody reads from it that nothing is there.
       await this.session.beat();
-      await this.uses.renewed();
+      onAppsChanged?.('all');
+      await this.uses.renewalTried();
       return this.apps.refreshAll();
     }
+    if (appChanges.length > 0) onAppsChanged?.(appChanges.map(({ app }) => app));
     await Promise.all(changes.map(({ app, version }) => this.apps.refresh(app, version)));
     // What only this machine can do is not left to whoever asks the schedule first; one of its nodes is enough, except to boot.
     const here = changes.filter(({ hosts }) => hosts?.includes(this.#host));

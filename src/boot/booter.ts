@@ -9,10 +9,12 @@ import { asRequestError, RequestError } from '../model/errors.js';
 import { AppWork } from './app-work.js';
 import type { BootPlaces } from './boot-places.js';
 import type { BootPurpose } from './boot-slots.js';
-import type { Claim, ClaimedBoots } from './claimed-boots.js';
+import type { Claim } from './claim.js';
+import type { ClaimedBoots } from './claimed-boots.js';
 import type { Homes } from './homes.js';
 import { nextStep, type NextStep } from './next-step.js';
 import { mayQueue } from './queue-policy.js';
+import type { WaitingRoom } from './waiting-room.js';
 
 export interface BooterOptions {
   readonly apps: LocalApps;
@@ -67,7 +69,14 @@ export class Booter {
 
   /** A place came free at an instance of this app. */
   seatFreed(local: LocalApp): void {
-    this.#works.get(local.name)?.room.serve();
+    const room = this.#works.get(local.name)?.room;
+    if (room) this.#serve(room);
+  }
+
+  /** After a freeze nothing is sent before this node's uses stand again: checking closes them. */
+  #serve(room: WaitingRoom): void {
+    this.#options.session.check();
+    room.serve();
   }
 
   /** Requests that wait, over all apps. */
@@ -141,7 +150,7 @@ export class Booter {
     const { isComplete } = this.#options;
     try {
       while (!this.#stopped) {
-        room.serve();
+        this.#serve(room);
         // A store that came back empty does not know it yet: the apps are about to be applied again.
         if (local.removed && !isComplete(local.name)) return;
         if (local.removed) return room.dismiss(new RequestError('unknown_domain'));

@@ -6,7 +6,8 @@ import type { Instance } from '../model/instance.js';
 import type { OutliveReason } from '../model/lifetime.js';
 import { claimUpkeep, type Upkeep } from '../model/upkeep.js';
 import type { BootPlaces } from './boot-places.js';
-import { type BootResult, type Claim, type ClaimChange, type ClaimedBoots, resultOf } from './claimed-boots.js';
+import type { Claim } from './claim.js';
+import { type BootResult, type ClaimChange, type ClaimedBoots, resultOf } from './claimed-boots.js';
 import type { Homes } from './homes.js';
 
 export interface CirculatorOptions {

@@ -11,17 +11,17 @@ import {
   type BootClaim,
   bootFailed,
   bootRefused,
-  bootSucceeded,
   claimBoot,
   findInstance,
   startTerminate,
 } from '../model/deployment.js';
 import { RequestError } from '../model/errors.js';
-import type { Instance } from '../model/instance.js';
 import { homeOf, pinOf } from '../model/pin.js';
 import { restoreClaim } from '../model/restore-claim.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { BootPurpose } from './boot-slots.js';
+import { writeSuccess } from './boot-success.js';
+import type { Claim } from './claim.js';
 import { unlessAborted } from '../unless-aborted.js';
 import { BootError, bootInstance, type BootedInstance } from './instance-boot.js';
 import type { Probe } from './readiness.js';
@@ -51,17 +51,6 @@ export interface ClaimedBootsOptions {
     result: BootResult,
     phases: Record<string, number>,
   ) => void;
-}
-
-/** A boot whose claim stands in the CMDB. */
-export interface Claim {
-  readonly id: string;
-  readonly app: App;
-  readonly purpose: BootPurpose;
-  /** This node's session when it was written, at first or anew. */
-  owner: string;
-  /** As it was written at first. */
-  readonly instance: Instance;
 }
 
 /** How the claim is written; returns the deployment as it is where the boot is not allowed. */
@@ -182,22 +171,31 @@ export class ClaimedBoots {
     }
   }
 
-  /**
-   * A store that was replaced may have lost the claims of boots under way: writes them anew, as this session's. Throws what the
-   * store throws.
-   */
+  /** The store was replaced: it may have lost the claims of boots under way, until `restore` has written them. */
+  doubtClaims(): void {
+    for (const claim of this.#underWay) claim.mayBeLost = true;
+  }
+
+  /** Writes the claims in doubt anew, as this session's. Throws what the store throws. */
   async restore(owner: string): Promise<void> {
-    await Promise.all([...this.#underWay].map((claim) => this.#restore(claim, owner)));
+    const inDoubt = [...this.#underWay].filter(({ mayBeLost }) => mayBeLost);
+    await Promise.all(inDoubt.map((claim) => this.#restore(claim, owner)));
   }
 
   async #restore(claim: Claim, owner: string): Promise<void> {
     const { id, app, instance } = claim;
     const { apps, clock } = this.#options;
     const owners = { before: claim.owner, owner };
-    const deployment = await apps.update(app.name, (current, stored) =>
-      this.#underWay.has(claim) ? restoreClaim(current, stored ?? app, instance, owners, clock.now()) : current,
-    );
-    if (findInstance(deployment, id)?.owner === owner) claim.owner = owner;
+    let wasLost = false;
+    const deployment = await apps.update(app.name, (current) => {
+      // Once is enough: an attempt whose outcome was unknown may have written it.
+      wasLost ||= findInstance(current, id) === undefined;
+      return this.#underWay.has(claim) ? restoreClaim(current, app, instance, owners, clock.now()) : current;
+    });
+    claim.mayBeLost = false;
+    if (findInstance(deployment, id)?.owner !== owner) return;
+    claim.owner = owner;
+    claim.wasLost ||= wasLost;
   }
 
   /** Gives up the boots under way with this reason; their outcomes follow. */
@@ -220,16 +218,7 @@ export class ClaimedBoots {
     const pin = pins ? pinOf(claim.app, host) : undefined;
     for (;;) {
       try {
-        const report = { address: booted.address, boot: booted.phases, user: session.incarnation, pin };
-        await apps.update(local.name, (current, stored) => {
-          const { app, owner, instance } = claim;
-          const now = clock.now();
-          // A store that was just replaced may have lost the claim, and this comes before it is written anew.
-          const claimed = session.storeIsComplete
-            ? current
-            : restoreClaim(current, stored ?? app, instance, { before: owner, owner }, now);
-          return bootSucceeded(claimed, id, { ...report, claimedBy: owner }, now);
-        });
+        await writeSuccess({ apps, session, runtime: this.#runtimeOf(claim.app), clock, pin }, claim, booted);
         break;
       } catch (error) {
         if (clock.now() > deadlineAt || this.#stop.signal.aborted) {

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../model/clock.js';
-import { type Deployment, findInstance } from '../model/deployment.js';
-import { RequestError } from '../model/errors.js';
+import { type Deployment, findInstance, room } from '../model/deployment.js';
+import { isStoreAway } from '../model/errors.js';
 import type { Instance } from '../model/instance.js';
 import { renewUser, restoreUse } from '../model/users.js';
 import type { LocalApps } from './local-apps.js';
@@ -35,9 +35,9 @@ const retryMs = 1_000;
  */
 export class UseRenewal {
   readonly #options: UseRenewalOptions;
-  /** What was known of instances that the store may have lost, until it has them back. */
-  readonly #lost = new Map<Use, Deployment>();
-  #underWay: Promise<unknown> = Promise.resolve();
+  /** What was known of instances that the store may have lost, and until when they are written back. */
+  readonly #lost = new Map<Use, { readonly deployment: Deployment; readonly until: number }>();
+  #firstAttempts: Promise<unknown> = Promise.resolve();
 
   constructor(options: UseRenewalOptions) {
     this.#options = options;
@@ -47,27 +47,39 @@ export class UseRenewal {
   async renew(uses: readonly Use[], republishUntil = -Infinity): Promise<void> {
     for (const use of uses) use.closed = true;
     const inOrder = uses.toSorted((a, b) => b.inflight - a.inflight);
-    this.#underWay = Promise.all(inOrder.map((use) => this.#renewOne(use, republishUntil)));
-    await this.#underWay;
+    const renewals = inOrder.map((use) => this.#renewOne(use, republishUntil));
+    this.#firstAttempts = Promise.all(renewals.map(({ firstAttempt }) => firstAttempt));
+    await Promise.all(renewals.map(({ end }) => end));
   }
 
-  /** Resolves when no use is being registered anew. */
-  async settled(): Promise<void> {
-    await this.#underWay;
+  /** Resolves when each use has been tried to be registered anew. */
+  async tried(): Promise<void> {
+    await this.#firstAttempts;
   }
 
   /** Whether the store may not have this use's instance back yet. */
   isRepublishing(use: Use): boolean {
-    return this.#lost.has(use);
+    return this.#lostOf(use) !== undefined;
   }
 
-  async #renewOne(use: Use, republishUntil: number): Promise<void> {
+  #lostOf(use: Use): Deployment | undefined {
+    const lost = this.#lost.get(use);
+    return lost && this.#options.clock.monotonic() < lost.until ? lost.deployment : undefined;
+  }
+
+  #renewOne(use: Use, until: number): { readonly firstAttempt: Promise<unknown>; readonly end: Promise<void> } {
+    // Of several stores one after another only the first one may have lost what was known.
+    const isLost = !this.#lost.has(use) && isUsable(use) && this.#options.clock.monotonic() < until;
+    if (isLost) this.#lost.set(use, { deployment: use.local.deployment, until });
+    const firstAttempt = this.#attempt(use);
+    return { firstAttempt, end: this.#persist(use, firstAttempt) };
+  }
+
+  async #persist(use: Use, firstAttempt: Promise<RenewalOutcome | 'store away'>): Promise<void> {
     const { session, clock, onOutcome } = this.#options;
     const { incarnation } = session;
-    if (!this.#lost.has(use) && isUsable(use)) this.#lost.set(use, use.local.deployment);
-    for (;;) {
-      if (clock.monotonic() >= republishUntil) this.#lost.delete(use);
-      const outcome = await this.#attempt(use);
+    for (let attempt = firstAttempt; ; attempt = this.#attempt(use)) {
+      const outcome = await attempt;
       // Renewed once more meanwhile: that renewal goes on with it.
       if (use.isCurrent && incarnation !== session.incarnation) return;
       if (outcome !== 'store away') {
@@ -88,7 +100,7 @@ export class UseRenewal {
       return instance ? { kind: 'renewed', instance } : { kind: 'gone' };
     } catch (error) {
       if (!use.isCurrent) return { kind: 'void' };
-      if (error instanceof RequestError && error.code === 'cmdb_unavailable') return 'store away';
+      if (isStoreAway(error)) return 'store away';
       logger.warn(
         { err: error, app: use.local.name },
         'could not register the use of an instance anew; it is given up',
@@ -102,15 +114,24 @@ export class UseRenewal {
     const { apps, clock, session } = this.#options;
     const { local, instanceId } = use;
     const me = await session.ensureRegistered();
-    const lost = this.#lost.get(use);
-    const missing = lost && findInstance(lost, instanceId);
     const deployment = await apps.update(local.name, (current) => {
       if (!use.isCurrent) return current;
-      const whole = missing ? restoreUse(current, missing, me, clock.now(), lost?.pinnedTo) : current;
+      const whole = this.#withLost(current, use, me);
       return renewUser(whole, instanceId, (user) => session.isFormer(user), me, clock.now());
     });
     const instance = findInstance(deployment, instanceId);
     return instance?.users[me] ? instance : undefined;
+  }
+
+  #withLost(current: Deployment, use: Use, me: string): Deployment {
+    const { session, clock } = this.#options;
+    const lost = this.#lostOf(use);
+    const missing = lost && findInstance(lost, use.instanceId);
+    if (!missing) return current;
+    const whole = restoreUse(current, missing, me, clock.now(), lost.pinnedTo);
+    // So late that others have gone on without it, and have booted what the app may have.
+    const isLate = session.storeIsComplete && !findInstance(current, use.instanceId);
+    return isLate && room(whole, use.local.app, clock.now()) < 0 ? current : whole;
   }
 }
 

@@ -97,9 +97,9 @@ export class Uses implements UseOwner {
     await this.#renewal.renew(this.#all(), republishUntil);
   }
 
-  /** Resolves when no use is being registered anew. */
-  async renewed(): Promise<void> {
-    await this.#renewal.settled();
+  /** Resolves when each use that is to be registered anew has been tried. */
+  async renewalTried(): Promise<void> {
+    await this.#renewal.tried();
   }
 
   /** Releases everything once nothing is under way; past `deadlineMs` it is broken off. */

@@ -105,6 +105,11 @@ export class RequestError extends Error {
   }
 }
 
+/** Whether the store could not be reached, or did not answer in time: the same may succeed later. */
+export function isStoreAway(error: unknown): boolean {
+  return error instanceof RequestError && error.code === 'cmdb_unavailable';
+}
+
 /** Narrows an unknown failure; what is not a RequestError becomes one with the given code and the cause kept for the log. */
 export function asRequestError(error: unknown, code: ErrorCode): RequestError {
   return error instanceof RequestError ? error : new RequestError(code, undefined, { cause: error });

@@ -12,7 +12,7 @@ export interface ClaimOwners {
 /**
  * A store that was replaced may have lost the claim of a boot under way, or knows it under the session that its booter had
  * before: it is there, and its booter's. Unchanged where it came further, or somebody else has seen to it: a booter that was away for
- * long may find that another instance was booted in its stead, and that the app may have no more.
+ * long may find that another instance was booted in its stead, and that the app, as it was when it was claimed, may have no more.
  */
 export function restoreClaim(
   deployment: Deployment,

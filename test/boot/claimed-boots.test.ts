@@ -1,6 +1,7 @@
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
-import { type Claim, ClaimedBoots } from '../../src/boot/claimed-boots.js';
+import type { Claim } from '../../src/boot/claim.js';
+import { ClaimedBoots } from '../../src/boot/claimed-boots.js';
 import type { LocalApp } from '../../src/check/local-app.js';
 import { LocalApps } from '../../src/check/local-apps.js';
 import type { NodeSession } from '../../src/check/session.js';
@@ -37,6 +38,7 @@ async function setUp(t: Test) {
   const logger = pino({ level: 'silent' });
   const node = { apps, session: session as unknown as NodeSession, clock, logger };
   const uses = new Uses({ ...node, onSeatFreed: () => {}, onEnded: () => {} });
+  const container = { endsOnceReady: false, seen: 0 };
   let start = (): void => {};
   const runtime = {
     name: 'process',
@@ -49,7 +51,11 @@ async function setUp(t: Test) {
       }),
     watch: () => () => {},
     output: async () => '',
-    inspect: async () => ({ state: 'running', listening: true }),
+    inspect: async () => {
+      container.seen += 1;
+      // The first look finds it ready.
+      return { state: container.endsOnceReady && container.seen > 1 ? 'gone' : 'running', listening: true };
+    },
   } as unknown as Runtime;
   const terminated: string[] = [];
   const boots = new ClaimedBoots({
@@ -64,7 +70,7 @@ async function setUp(t: Test) {
   if (!local) throw new Error('there is a shop');
   t.teardown(() => uses.releaseAll(0));
   return {
-    ...{ boots, clock, local, session, store, terminated },
+    ...{ boots, clock, container, local, session, store, terminated },
     users: () => record.deployment.instances.flatMap(({ users }) => Object.keys(users)),
     start: () => start(),
     states: () => record.deployment.instances.map(({ state }) => state),
@@ -100,6 +106,47 @@ t.test('a boot that succeeds right after a replaced store lost its claim stands 
   start();
   t.match(await outcome, { kind: 'ready' });
   t.same(states(), ['ready'], 'there is no moment in which the store knows the container by nothing');
+});
+
+t.test('nor is one written whose container another node has ended, taking it for a stray', async (t) => {
+  const { boots, local, container, session, start, states, loseInstances } = await setUp(t);
+  const claim = await claimed(boots, local);
+  const outcome = boots.carryOut(local, claim);
+  await settle();
+  loseInstances();
+  session.storeIsComplete = false;
+  container.endsOnceReady = true;
+  start();
+  t.match(await outcome, { kind: 'claim_gone' });
+  t.same(states(), []);
+});
+
+t.test('a claim that was written anew goes again where its container has ended meanwhile', async (t) => {
+  const { boots, local, container, session, start, states, loseInstances } = await setUp(t);
+  const claim = await claimed(boots, local);
+  const outcome = boots.carryOut(local, claim);
+  await settle();
+  loseInstances();
+  session.storeIsComplete = false;
+  boots.doubtClaims();
+  await boots.restore('me');
+  t.same(states(), ['booting']);
+  container.endsOnceReady = true;
+  start();
+  t.match(await outcome, { kind: 'claim_gone' });
+  t.same(states(), []);
+});
+
+t.test('a claim in doubt is written anew also when the store is long whole: it could not be told before', async (t) => {
+  const { boots, local, start, states, loseInstances } = await setUp(t);
+  const claim = await claimed(boots, local);
+  const outcome = boots.carryOut(local, claim);
+  await settle();
+  loseInstances();
+  boots.doubtClaims();
+  start();
+  t.match(await outcome, { kind: 'ready' });
+  t.same(states(), ['ready']);
 });
 
 t.test(

@@ -31,13 +31,14 @@ async function setUp() {
   const apps = new LocalApps(cmdb);
   const names = ['first'];
   const session = {
+    storeIsComplete: false,
     get incarnation() {
       return names.at(-1) as string;
     },
     ensureRegistered: async () => names.at(-1) as string,
     isFormer: (name: string) => names.slice(0, -1).includes(name),
-  } as NodeSession;
-  const options = { apps, session, clock, logger: pino({ level: 'silent' }) };
+  };
+  const options = { apps, session: session as unknown as NodeSession, clock, logger: pino({ level: 'silent' }) };
   const uses = new Uses({ ...options, onSeatFreed: () => {}, onEnded: () => {} });
   const local = await apps.load('shop');
   if (!local) throw new Error('there is a shop');
@@ -53,7 +54,7 @@ async function setUp() {
   return {
     ...{ apps, uses, cuts, seats, update, local, clock },
     stored: (id: string) => findInstance(record.deployment, id),
-    store,
+    ...{ store, session, names },
     /** The store comes back empty and has its apps again; this node registers anew. */
     async loseStore() {
       record = { ...record, deployment: emptyDeployment('shop'), version: 'lost' };
@@ -148,6 +149,36 @@ t.test('a store that returns too late to get an instance back has it gone', asyn
   await losing;
   t.same(cuts.toSorted(), ['shop-1: instance_gone', 'shop-2: instance_gone']);
   t.equal(stored('shop-1'), undefined);
+});
+
+t.test(
+  'an instance comes back beside others that were booted meanwhile only where the app may have so many',
+  async (t) => {
+    const { store, session, cuts, clock, update, loseStore } = await setUp();
+    store.isAway = true;
+    const losing = loseStore();
+    await clock.advance(12_000);
+    session.storeIsComplete = true;
+    store.isAway = false;
+    await update('shop', () => testDeployment({ id: 'shop-3' }, { id: 'shop-4' }));
+    await clock.advance(1_000);
+    await losing;
+    t.equal(cuts.length, 1, 'scale.max is 3');
+  },
+);
+
+t.test('who registers anew once more, for another reason, still gives the store back what it lost', async (t) => {
+  const { uses, store, names, cuts, clock, stored, loseStore } = await setUp();
+  store.isAway = true;
+  const losing = loseStore();
+  await clock.advance(2_000);
+  names.push('thawed');
+  const renewing = uses.renew();
+  store.isAway = false;
+  await clock.advance(2_000);
+  await Promise.all([losing, renewing]);
+  t.same(cuts, []);
+  for (const id of ['shop-1', 'shop-2']) t.match(stored(id), { state: 'ready', users: { thawed: {} } });
 });
 
 t.test('an instance that nobody asked for is as active as the one it succeeds', async (t) => {

@@ -252,6 +252,37 @@ const replays: readonly Replay[] = [
       { at: 44_000, do: 'herd', app: 0, size: 1, holdMs: 0 },
     ],
   },
+  {
+    was: 'a boot that succeeded wrote its claim anew though another node had ended its container, which was then asked',
+    also: [103, 134, 349, 549, 2_802],
+    nodes: [
+      { ...node, wallErrorMs: 700 },
+      { ...node, bootSlots: 1 },
+    ],
+    apps: [{ ...app, max: 2, concurrency: 1, idleTtlMs: 2_000, maxLifetimeMs: 12_000 }],
+    actions: [
+      { at: 0, do: 'store restarted', empty: false },
+      { at: 0, do: 'store lossy', forMs: 3_000, probability: 0.2 },
+      { at: 0, do: 'close', node: 1, forMs: 13_000 },
+      { ...request, at: 2_000, holdMs: 300 },
+      { ...request, at: 2_000 },
+      { at: 3_000, do: 'freeze', node: 0, forMs: 3_000 },
+    ],
+  },
+  {
+    was: 'who waited for a place on a node that was frozen got it before the node knew that it was given up',
+    nodes: [
+      { ...node, wallErrorMs: 700 },
+      { ...node, wallErrorMs: -700, bootSlots: 1 },
+    ],
+    apps: [{ ...app, max: 3, concurrency: 1, idleTtlMs: 6_000, maxLifetimeMs: 30_000 }],
+    actions: [
+      { ...request, at: 5_000, holdMs: 12_000 },
+      { at: 9_000, do: 'herd', app: 0, size: 9, holdMs: 3_000 },
+      { at: 15_000, do: 'freeze', node: 0, forMs: 50_000 },
+      { at: 55_000, do: 'partition', node: 1, forMs: 1_000, reset: true },
+    ],
+  },
 ];
 
 const orders = 20;

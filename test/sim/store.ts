@@ -2,6 +2,7 @@ import { changeTo } from '../../src/cmdb/change-to.js';
 import type { AppRecord, Beat, Change, ChangeBatch, Cmdb, DomainConflict, Session } from '../../src/cmdb/cmdb.js';
 import type { App } from '../../src/model/app.js';
 import { type Deployment, emptyDeployment } from '../../src/model/deployment.js';
+import { tombstone } from '../../src/cmdb/tombstone.js';
 import { nextDueAt } from '../../src/model/schedule.js';
 import type { Random } from './random.js';
 import type { Timeline } from './timeline.js';
@@ -172,7 +173,10 @@ export class Store {
     if (next.deployment.instances.length === 0 && (!app || app.removed)) {
       deployments.delete(name);
       apps.delete(name);
-    } else deployments.set(name, next);
+    } else {
+      if (!app) apps.set(name, tombstone(name, next.deployment));
+      deployments.set(name, next);
+    }
     this.#onWrite(app?.app, before, next.deployment);
   }
 

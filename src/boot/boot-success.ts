@@ -1,0 +1,63 @@
+import type { LocalApps } from '../check/local-apps.js';
+import type { NodeSession } from '../check/session.js';
+import type { Clock } from '../model/clock.js';
+import { bootSucceeded, confirmGone, type Deployment, findInstance } from '../model/deployment.js';
+import type { Pin } from '../model/pin.js';
+import { restoreClaim } from '../model/restore-claim.js';
+import type { Runtime } from '../runtime/runtime.js';
+import type { Claim } from './claim.js';
+import type { BootedInstance } from './instance-boot.js';
+
+export interface SuccessOptions {
+  readonly apps: LocalApps;
+  readonly session: NodeSession;
+  readonly runtime: Runtime;
+  readonly clock: Clock;
+  readonly pin: Pin | undefined;
+}
+
+/**
+ * Writes that a claimed boot succeeded. A store that was just replaced may have lost the claim: it is written with it then, but
+ * only where the container still runs, for another node may have taken both away as a stray's. Nothing is written where the
+ * claim is gone. Throws what store and runtime throw; then its outcome may be unknown.
+ */
+export async function writeSuccess(options: SuccessOptions, claim: Claim, booted: BootedInstance): Promise<void> {
+  const { apps, session, runtime } = options;
+  const { id, app } = claim;
+  const runs = async () => (await runtime.inspect(id)).state === 'running';
+  for (;;) {
+    const { owner, wasLost } = claim;
+    if (wasLost && !(await runs())) {
+      await apps.update(app.name, (current) => withoutClaim(current, claim));
+      return;
+    }
+    let known = findInstance(await write(options, claim, owner, booted, false), id);
+    // Asked in this order: what the record lacks and runs all the same was not taken away.
+    if (!known && (claim.mayBeLost || !session.storeIsComplete) && (await runs())) {
+      known = findInstance(await write(options, claim, owner, booted, true), id);
+    }
+    // Else it was written anew meanwhile, under another name.
+    if (known?.state !== 'booting' || owner === claim.owner) return;
+  }
+}
+
+function write(
+  { apps, session, clock, pin }: SuccessOptions,
+  { id, app, instance }: Claim,
+  owner: string,
+  { address, phases }: BootedInstance,
+  isLost: boolean,
+): Promise<Deployment> {
+  const report = { address, boot: phases, user: session.incarnation, claimedBy: owner, pin };
+  return apps.update(app.name, (current) => {
+    const now = clock.now();
+    const owners = { before: owner, owner };
+    const claimed = isLost ? restoreClaim(current, app, instance, owners, now) : current;
+    return bootSucceeded(claimed, id, report, now);
+  });
+}
+
+function withoutClaim(deployment: Deployment, { id, owner }: Claim): Deployment {
+  const known = findInstance(deployment, id);
+  return known?.state === 'booting' && known.owner === owner ? confirmGone(deployment, id) : deployment;
+}
