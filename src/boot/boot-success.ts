@@ -1,11 +1,11 @@
 import type { LocalApps } from '../check/local-apps.js';
 import type { NodeSession } from '../check/session.js';
 import type { Clock } from '../model/clock.js';
-import { bootSucceeded, confirmGone, type Deployment, findInstance } from '../model/deployment.js';
+import { bootSucceeded, type Deployment, findInstance } from '../model/deployment.js';
 import type { Pin } from '../model/pin.js';
 import { restoreClaim } from '../model/restore-claim.js';
 import type { Runtime } from '../runtime/runtime.js';
-import type { Claim } from './claim.js';
+import { type Claim, withoutClaim } from './claim.js';
 import type { BootedInstance } from './instance-boot.js';
 
 export interface SuccessOptions {
@@ -55,9 +55,4 @@ function write(
     const claimed = isLost ? restoreClaim(current, app, instance, owners, now) : current;
     return bootSucceeded(claimed, id, report, now);
   });
-}
-
-function withoutClaim(deployment: Deployment, { id, owner }: Claim): Deployment {
-  const known = findInstance(deployment, id);
-  return known?.state === 'booting' && known.owner === owner ? confirmGone(deployment, id) : deployment;
 }

@@ -1,4 +1,5 @@
 import type { App } from '../model/app.js';
+import { confirmGone, type Deployment, findInstance } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
 import type { BootPurpose } from './boot-slots.js';
 
@@ -15,4 +16,10 @@ export interface Claim {
   wasLost?: boolean;
   /** As it was written at first. */
   readonly instance: Instance;
+}
+
+/** Without the boot, of which nothing runs. Unchanged where it has come further, or is somebody else's. */
+export function withoutClaim(deployment: Deployment, { id, owner }: Claim): Deployment {
+  const known = findInstance(deployment, id);
+  return known?.state === 'booting' && known.owner === owner ? confirmGone(deployment, id) : deployment;
 }

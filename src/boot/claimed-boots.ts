@@ -21,7 +21,7 @@ import { restoreClaim } from '../model/restore-claim.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { BootPurpose } from './boot-slots.js';
 import { writeSuccess } from './boot-success.js';
-import type { Claim } from './claim.js';
+import { type Claim, withoutClaim } from './claim.js';
 import { unlessAborted } from '../unless-aborted.js';
 import { BootError, bootInstance, type BootedInstance } from './instance-boot.js';
 import type { Probe } from './readiness.js';
@@ -94,7 +94,7 @@ export class ClaimedBoots {
     await unlessAborted(settled(local), this.#stop.signal);
     const owner = await session.ensureRegistered();
     const claimed = await this.#write(local, change, { host, owner });
-    return claimed && { ...claimed, purpose, owner };
+    return claimed && this.#begin({ ...claimed, purpose, owner });
   }
 
   /** Claims a boot for the nodes of another machine; one of them carries it out. False where that is not called for any more. */
@@ -119,7 +119,18 @@ export class ClaimedBoots {
       return takeBoot(current, app, id, { revision: revisionOf(app), host, owner }, clock.now());
     });
     const instance = findInstance(deployment, id);
-    return instance?.owner === owner ? { id, app, purpose, owner, instance } : undefined;
+    return instance?.owner === owner ? this.#begin({ id, app, purpose, owner, instance }) : undefined;
+  }
+
+  /** A session that was renewed while its claim was written knows another store, or one that has gone on: it is to look again. */
+  async #begin(claim: Claim): Promise<Claim | undefined> {
+    const { apps, session } = this.#options;
+    if (claim.owner !== session.incarnation) {
+      await apps.update(claim.app.name, (current) => withoutClaim(current, claim));
+      return undefined;
+    }
+    this.#underWay.add(claim);
+    return claim;
   }
 
   async #write(
@@ -127,11 +138,11 @@ export class ClaimedBoots {
     change: ClaimChange,
     who: Pick<BootClaim, 'host' | 'owner' | 'askedBy'>,
   ): Promise<Pick<Claim, 'id' | 'app' | 'instance'> | undefined> {
-    const { apps, pins, host, clock, randomBytes } = this.#options;
+    const { apps, session, pins, host, clock, randomBytes } = this.#options;
     const id = `${local.name}-${randomBytes(6).toString('hex')}`;
     let app = local.app;
     const deployment = await apps.update(local.name, (current, stored) => {
-      if (!stored) return current;
+      if (!stored || (who.owner !== undefined && who.owner !== session.incarnation)) return current;
       app = stored;
       // Pinned, or moved, since it was decided where to boot.
       const home = (pins ? homeOf(current, app) : undefined) ?? host;
@@ -141,12 +152,11 @@ export class ClaimedBoots {
     return instance && { id, app, instance };
   }
 
-  /** Never throws. */
+  /** Boots what was claimed or taken. Never throws. */
   async carryOut(local: LocalApp, claim: Claim): Promise<BootOutcome> {
     const { clock, probe, logger, onBoot } = this.#options;
     const { id, app, purpose } = claim;
     const from = clock.monotonic();
-    this.#underWay.add(claim);
     logger.info({ app: app.name, instance: id, runtime: app.runtime, purpose }, 'booting');
     try {
       const booted = await bootInstance({
@@ -178,7 +188,7 @@ export class ClaimedBoots {
 
   /** Writes the claims in doubt anew, as this session's. Throws what the store throws. */
   async restore(owner: string): Promise<void> {
-    const inDoubt = [...this.#underWay].filter(({ mayBeLost }) => mayBeLost);
+    const inDoubt = [...this.#underWay].filter((claim) => claim.mayBeLost || claim.owner !== owner);
     await Promise.all(inDoubt.map((claim) => this.#restore(claim, owner)));
   }
 

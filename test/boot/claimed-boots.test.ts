@@ -22,9 +22,10 @@ async function setUp(t: Test) {
   const clock = new VirtualClock();
   let writes = 0;
   let record: AppRecord = { app, removed: false, deployment: emptyDeployment('shop'), version: 'v0' };
-  const store = { answers: true };
+  const store = { answers: true, onWrite: () => {} };
   const update: Cmdb['update'] = async (_app, change) => {
     record = { ...record, deployment: change(record.deployment, app), version: `v${(writes += 1)}` };
+    store.onWrite();
     if (!store.answers) throw new RequestError('cmdb_unavailable');
     return record;
   };
@@ -95,6 +96,16 @@ t.test('a claim is written before the runtime is called, and a success makes it 
   t.same(states(), ['ready']);
   t.same([...local.uses.keys()], [claim.id]);
 });
+
+t.test(
+  'a claim that was under way when the session was renewed is taken back, and nothing is booted on it',
+  async (t) => {
+    const { boots, local, session, store, states } = await setUp(t);
+    store.onWrite = () => void (session.incarnation = 'me again');
+    t.equal(await boots.claim(local, 'first'), undefined);
+    t.same(states(), []);
+  },
+);
 
 t.test('a boot that succeeds right after a replaced store lost its claim stands all the same', async (t) => {
   const { boots, local, session, start, states, loseInstances } = await setUp(t);
