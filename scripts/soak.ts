@@ -205,7 +205,12 @@ async function whatMoves(): Promise<string[]> {
       wrong.push(`daemon ${daemon.name} does not stand again`);
       continue;
     }
-    const instances = await instancesOf(daemon.admin);
+    const instances = await instancesOf(daemon.admin).catch((error: Error) => error);
+    if (instances instanceof Error) {
+      // Right after a fault it may have to connect to the store anew.
+      wrong.push(`daemon ${daemon.name}: ${instances.message}`);
+      continue;
+    }
     const known = instances.map(({ id }) => id).toSorted();
     const real = living.map(({ instance }) => instance).toSorted();
     if (known.join() !== real.join()) wrong.push(`daemon ${daemon.name} knows of ${known.join(', ') || 'none'}`);
