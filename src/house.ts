@@ -84,6 +84,8 @@ export class House {
   readonly #lost: LostInstances;
   readonly #host: string;
   readonly #boots: ClaimedBoots;
+  /** Counts the stores that were replaced. */
+  #restorations = 0;
 
   constructor(options: HouseOptions) {
     const { cmdb, runtimes, config, metrics, clock, machine, logger } = options;
@@ -203,7 +205,7 @@ export class House {
 
   /** Without it what boots or ends here would seem a stray; that heals with the next comparisons. */
   async #restoreOwned(until: number, { clock, logger }: HouseOptions): Promise<void> {
-    const { incarnation } = this.session;
+    const mine = (this.#restorations += 1);
     this.#boots.doubtClaims();
     for (;;) {
       try {
@@ -211,8 +213,8 @@ export class House {
         await Promise.all([this.#boots.restore(owner), this.terminator.restore(owner)]);
         return;
       } catch (error) {
-        // Renewed once more meanwhile: that renewal goes on with it.
-        if (this.session.incarnation !== incarnation) return;
+        // Replaced once more meanwhile: that restoration goes on with it.
+        if (mine !== this.#restorations) return;
         if (clock.monotonic() >= until || !isStoreAway(error)) {
           logger.warn(
             { err: error },

@@ -36,8 +36,10 @@ export async function writeSuccess(options: SuccessOptions, claim: Claim, booted
     if (!known && (claim.mayBeLost || !session.storeIsComplete) && (await runs())) {
       known = findInstance(await write(options, claim, owner, booted, true), id);
     }
-    // Else it was written anew meanwhile, under another name.
-    if (known?.state !== 'booting' || owner === claim.owner) return;
+    if (known?.state !== 'booting' || known.owner === undefined || !session.isOwn(known.owner)) return;
+    // It was written anew under another name, perhaps without that its answer came.
+    claim.owner = known.owner;
+    claim.wasLost = true;
   }
 }
 

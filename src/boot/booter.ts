@@ -56,6 +56,8 @@ export class Booter {
   /** A seat at a ready instance, booted if need be. Rejects with the RequestError to answer, or the signal's reason. */
   async seat(found: LocalApp, signal: AbortSignal): Promise<Seat> {
     const local = this.#options.apps.keep(found);
+    // Since the request came, the store was perhaps asked, and this process frozen.
+    this.#options.session.check();
     const free = local.takeSeat();
     if (free) return free;
     const work = this.#workOf(local);
@@ -228,7 +230,7 @@ export class Booter {
   async #carryOut(work: AppWork, claim: Claim): Promise<void> {
     work.underWay += 1;
     const outcome = await this.#options.boots.carryOut(work.local, claim).finally(() => (work.underWay -= 1));
-    if (outcome.kind === 'ready') return work.room.serve();
+    if (outcome.kind === 'ready') return this.#serve(work.room);
     // Those who wait are served by the next attempt.
     if (outcome.kind === 'claim_gone') return;
     if (!this.#mayBeServed(work)) work.room.dismiss(outcome.error);

@@ -124,13 +124,25 @@ export class ClaimedBoots {
 
   /** A session that was renewed while its claim was written knows another store, or one that has gone on: it is to look again. */
   async #begin(claim: Claim): Promise<Claim | undefined> {
-    const { apps, session } = this.#options;
+    const { session } = this.#options;
+    // Also where this process was frozen meanwhile.
+    session.check();
     if (claim.owner !== session.incarnation) {
-      await apps.update(claim.app.name, (current) => withoutClaim(current, claim));
+      await this.#withdraw(claim);
       return undefined;
     }
     this.#underWay.add(claim);
     return claim;
+  }
+
+  /** Nothing runs of it. While the store is away, it is tried again in the background. */
+  async #withdraw(claim: Claim): Promise<void> {
+    const { apps, clock } = this.#options;
+    try {
+      await apps.update(claim.app.name, (current) => withoutClaim(current, claim));
+    } catch {
+      if (!this.#stop.signal.aborted) clock.after(rewriteMs, () => void this.#withdraw(claim));
+    }
   }
 
   async #write(
@@ -271,17 +283,19 @@ export class ClaimedBoots {
       await apps.update(local.name, (current) => bootRefused(current, id, { code, message }, clock.now()));
       return;
     }
-    const termination = {
-      owner: session.incarnation,
-      claimedBy: owner,
-      reason: aborted ? ('stopped' as const) : ('boot_failed' as const),
-      stopTimeoutMs: app.stopTimeoutMs,
-    };
-    await apps.update(local.name, (current) =>
-      aborted
+    await apps.update(local.name, (current) => {
+      // As which this node holds it by now.
+      const held = findInstance(current, id)?.owner;
+      const termination = {
+        owner: session.incarnation,
+        claimedBy: held !== undefined && session.isOwn(held) ? held : owner,
+        reason: aborted ? ('stopped' as const) : ('boot_failed' as const),
+        stopTimeoutMs: app.stopTimeoutMs,
+      };
+      return aborted
         ? startTerminate(current, id, termination, clock.now())
-        : bootFailed(current, id, { code, message }, termination, clock.now()),
-    );
+        : bootFailed(current, id, { code, message }, termination, clock.now());
+    });
     terminate(app.name, id);
   }
 

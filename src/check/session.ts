@@ -175,6 +175,11 @@ export class NodeSession {
     return this.#former.has(incarnation);
   }
 
+  /** Whether this process has this name, or had it. */
+  isOwn(incarnation: string): boolean {
+    return incarnation === this.#incarnation || this.isFormer(incarnation);
+  }
+
   /**
    * Others must see this session before they see its first use or claim: resolves to the incarnation to write, which is
    * in the store. Throws `cmdb_unavailable`.

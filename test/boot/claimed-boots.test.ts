@@ -34,7 +34,9 @@ async function setUp(t: Test) {
     incarnation: 'me',
     storeIsComplete: true,
     ensureRegistered: async () => 'me',
-    isFormer: () => false,
+    check: () => true,
+    isFormer: (name: string) => name !== session.incarnation,
+    isOwn: (name: string) => name.startsWith('me'),
   };
   const logger = pino({ level: 'silent' });
   const node = { apps, session: session as unknown as NodeSession, clock, logger };
@@ -158,6 +160,21 @@ t.test('a claim in doubt is written anew also when the store is long whole: it c
   start();
   t.match(await outcome, { kind: 'ready' });
   t.same(states(), ['ready']);
+});
+
+t.test('a claim that was written anew without an answer is found under its new name', async (t) => {
+  const { boots, local, session, store, start, states, users } = await setUp(t);
+  const claim = await claimed(boots, local);
+  const outcome = boots.carryOut(local, claim);
+  await settle();
+  session.incarnation = 'me again';
+  store.answers = false;
+  await boots.restore('me again').catch(() => {});
+  t.equal(claim.owner, 'me', 'nobody said so');
+  store.answers = true;
+  start();
+  t.match(await outcome, { kind: 'ready' });
+  t.same([states(), users()], [['ready'], ['me again']]);
 });
 
 t.test(

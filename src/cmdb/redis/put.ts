@@ -19,8 +19,6 @@ export interface Round {
 }
 
 const batch = 250;
-/** Other nodes that put the same apps replace these claims as these do theirs. */
-const mostClaimRounds = 5;
 
 /** Stores those that get all their domains: all records, then all claims, then what was given up. */
 export async function putChanged(changed: readonly Wanted[], context: ApplyContext): Promise<Round> {
@@ -154,7 +152,8 @@ async function claimDomains(some: readonly Wanted[], { owns, failed, context }: 
 async function claimAll(claims: readonly DomainClaim[], { link, keys }: ApplyContext): Promise<Set<DomainClaim>> {
   const got = new Set<DomainClaim>();
   let open = claims.map((wanted) => ({ wanted, expected: wanted.expected }));
-  for (let round = 0; open.length > 0 && round < mostClaimRounds; round += 1) {
+  // Each lost round means that another node is through.
+  while (open.length > 0) {
     const answers = await link.all(
       open.map(({ wanted: { domain, claim }, expected }) => ['fcReplace', keys.domain(domain), expected, claim]),
     );
