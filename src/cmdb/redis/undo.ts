@@ -17,7 +17,8 @@ export async function undo(wanted: Wanted, context: ApplyContext): Promise<void>
   if (before === undefined) await removeIfStill(app.name, text, context);
   else if (!old || old.removed) await link.all([['fcReplace', keys.app(app.name), text, before], append(app.name)]);
   else await restore(wanted, old, context);
-  await releaseVoid(app.domains, context);
+  // Also what was claimed anew: somebody else may have stored the app since, without it.
+  await releaseVoid([...app.domains, ...(old?.app.domains ?? [])], context);
 }
 
 async function restore({ app, text }: Wanted, { app: old, origin }: StoredApp, context: ApplyContext): Promise<void> {
