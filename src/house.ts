@@ -206,11 +206,11 @@ export class House {
   /** Without it what boots or ends here would seem a stray; that heals with the next comparisons. */
   async #restoreOwned(until: number, { clock, logger }: HouseOptions): Promise<void> {
     const mine = (this.#restorations += 1);
-    this.#boots.doubtClaims();
+    this.#boots.underWay.doubt();
     for (;;) {
       try {
         const owner = await this.session.ensureRegistered();
-        await Promise.all([this.#boots.restore(owner), this.terminator.restore(owner)]);
+        await Promise.all([this.#boots.underWay.restore(owner), this.terminator.restore(owner)]);
         return;
       } catch (error) {
         // Replaced once more meanwhile: that restoration goes on with it.

@@ -17,11 +17,11 @@ import {
 } from '../model/deployment.js';
 import { RequestError } from '../model/errors.js';
 import { homeOf, pinOf } from '../model/pin.js';
-import { restoreClaim } from '../model/restore-claim.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { BootPurpose } from './boot-slots.js';
 import { writeSuccess } from './boot-success.js';
 import { type Claim, withoutClaim } from './claim.js';
+import { ClaimsUnderWay } from './claims-under-way.js';
 import { unlessAborted } from '../unless-aborted.js';
 import { BootError, bootInstance, type BootedInstance } from './instance-boot.js';
 import type { Probe } from './readiness.js';
@@ -80,12 +80,13 @@ const outputBytes = 4_096;
 
 /** One boot from its claim to a ready instance that this node uses, or to a failure of which nothing is left. */
 export class ClaimedBoots {
+  readonly underWay: ClaimsUnderWay;
   readonly #options: ClaimedBootsOptions;
   readonly #stop = new AbortController();
-  readonly #underWay = new Set<Claim>();
 
   constructor(options: ClaimedBootsOptions) {
     this.#options = options;
+    this.underWay = new ClaimsUnderWay(options);
   }
 
   /** Writes the claim before the runtime is called. Undefined where the app may have no more, or not here: another node was first. */
@@ -131,7 +132,7 @@ export class ClaimedBoots {
       await this.#withdraw(claim);
       return undefined;
     }
-    this.#underWay.add(claim);
+    this.underWay.add(claim);
     return claim;
   }
 
@@ -189,35 +190,8 @@ export class ClaimedBoots {
       onBoot(app.runtime, purpose, 'aborted', {});
       return { kind: 'claim_gone' };
     } finally {
-      this.#underWay.delete(claim);
+      this.underWay.delete(claim);
     }
-  }
-
-  /** The store was replaced: it may have lost the claims of boots under way, until `restore` has written them. */
-  doubtClaims(): void {
-    for (const claim of this.#underWay) claim.mayBeLost = true;
-  }
-
-  /** Writes the claims in doubt anew, as this session's. Throws what the store throws. */
-  async restore(owner: string): Promise<void> {
-    const inDoubt = [...this.#underWay].filter((claim) => claim.mayBeLost || claim.owner !== owner);
-    await Promise.all(inDoubt.map((claim) => this.#restore(claim, owner)));
-  }
-
-  async #restore(claim: Claim, owner: string): Promise<void> {
-    const { id, app, instance } = claim;
-    const { apps, clock } = this.#options;
-    const owners = { before: claim.owner, owner };
-    let wasLost = false;
-    const deployment = await apps.update(app.name, (current) => {
-      // Once is enough: an attempt whose outcome was unknown may have written it.
-      wasLost ||= findInstance(current, id) === undefined;
-      return this.#underWay.has(claim) ? restoreClaim(current, app, instance, owners, clock.now()) : current;
-    });
-    claim.mayBeLost = false;
-    if (findInstance(deployment, id)?.owner !== owner) return;
-    claim.owner = owner;
-    claim.wasLost ||= wasLost;
   }
 
   /** Gives up the boots under way with this reason; their outcomes follow. */

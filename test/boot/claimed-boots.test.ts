@@ -87,6 +87,16 @@ async function claimed(boots: ClaimedBoots, local: LocalApp): Promise<Claim> {
   return claim;
 }
 
+/** A boot under way whose claim is lost by a store that was replaced. */
+async function bootingOnLostClaim(t: Test) {
+  const node = await setUp(t);
+  const claim = await claimed(node.boots, node.local);
+  const outcome = node.boots.carryOut(node.local, claim);
+  await settle();
+  node.loseInstances();
+  return { ...node, outcome };
+}
+
 t.test('a claim is written before the runtime is called, and a success makes it ready and used', async (t) => {
   const { boots, local, start, states } = await setUp(t);
   const claim = await claimed(boots, local);
@@ -110,11 +120,7 @@ t.test(
 );
 
 t.test('a boot that succeeds right after a replaced store lost its claim stands all the same', async (t) => {
-  const { boots, local, session, start, states, loseInstances } = await setUp(t);
-  const claim = await claimed(boots, local);
-  const outcome = boots.carryOut(local, claim);
-  await settle();
-  loseInstances();
+  const { session, start, states, outcome } = await bootingOnLostClaim(t);
   session.storeIsComplete = false;
   start();
   t.match(await outcome, { kind: 'ready' });
@@ -122,11 +128,7 @@ t.test('a boot that succeeds right after a replaced store lost its claim stands 
 });
 
 t.test('nor is one written whose container another node has ended, taking it for a stray', async (t) => {
-  const { boots, local, container, session, start, states, loseInstances } = await setUp(t);
-  const claim = await claimed(boots, local);
-  const outcome = boots.carryOut(local, claim);
-  await settle();
-  loseInstances();
+  const { container, session, start, states, outcome } = await bootingOnLostClaim(t);
   session.storeIsComplete = false;
   container.endsOnceReady = true;
   start();
@@ -135,14 +137,10 @@ t.test('nor is one written whose container another node has ended, taking it for
 });
 
 t.test('a claim that was written anew goes again where its container has ended meanwhile', async (t) => {
-  const { boots, local, container, session, start, states, loseInstances } = await setUp(t);
-  const claim = await claimed(boots, local);
-  const outcome = boots.carryOut(local, claim);
-  await settle();
-  loseInstances();
+  const { boots, container, session, start, states, outcome } = await bootingOnLostClaim(t);
   session.storeIsComplete = false;
-  boots.doubtClaims();
-  await boots.restore('me');
+  boots.underWay.doubt();
+  await boots.underWay.restore('me');
   t.same(states(), ['booting']);
   container.endsOnceReady = true;
   start();
@@ -151,12 +149,8 @@ t.test('a claim that was written anew goes again where its container has ended m
 });
 
 t.test('a claim in doubt is written anew also when the store is long whole: it could not be told before', async (t) => {
-  const { boots, local, start, states, loseInstances } = await setUp(t);
-  const claim = await claimed(boots, local);
-  const outcome = boots.carryOut(local, claim);
-  await settle();
-  loseInstances();
-  boots.doubtClaims();
+  const { boots, start, states, outcome } = await bootingOnLostClaim(t);
+  boots.underWay.doubt();
   start();
   t.match(await outcome, { kind: 'ready' });
   t.same(states(), ['ready']);
@@ -169,7 +163,7 @@ t.test('a claim that was written anew without an answer is found under its new n
   await settle();
   session.incarnation = 'me again';
   store.answers = false;
-  await boots.restore('me again').catch(() => {});
+  await boots.underWay.restore('me again').catch(() => {});
   t.equal(claim.owner, 'me', 'nobody said so');
   store.answers = true;
   start();
