@@ -1,6 +1,6 @@
 import type { Cmdb } from '../cmdb/cmdb.js';
 import { RequestError } from '../model/errors.js';
-import { domainOf } from './host-name.js';
+import { domainOf, plainDomainOf } from './host-name.js';
 import type { LocalApp } from './local-app.js';
 import type { LocalApps } from './local-apps.js';
 import { TwoGenerationCache } from './two-generation-cache.js';
@@ -10,13 +10,15 @@ export interface RouterOptions {
   readonly apps: LocalApps;
   /** False while the store may not have this domain yet though an app has it: it is then no 404. */
   readonly isComplete: (domain: string) => boolean;
-  /** Bound of the cache of known hosts, in entries. */
-  readonly knownHosts?: number;
-  /** Bound of the cache of unknown domains, in entries. */
-  readonly unknownDomains?: number;
+  /** Bound of the cache of known domains, in bytes. */
+  readonly knownBytes?: number;
+  /** Bound of the cache of unknown domains, in bytes. */
+  readonly unknownBytes?: number;
 }
 
-/** Whose domain is this host name? Cached by the header's exact bytes; both caches live until an app changes. */
+const mebibyte = 1024 * 1024;
+
+/** Whose domain is this host name? Cached by its normal form, of which there is one; both caches live until an app changes. */
 export class Router {
   readonly #options: RouterOptions;
   readonly #known: TwoGenerationCache<string>;
@@ -27,22 +29,23 @@ export class Router {
 
   constructor(options: RouterOptions) {
     this.#options = options;
-    this.#known = new TwoGenerationCache(options.knownHosts ?? 200_000);
-    this.#unknown = new TwoGenerationCache(options.unknownDomains ?? 20_000);
+    this.#known = new TwoGenerationCache(options.knownBytes ?? 48 * mebibyte);
+    this.#unknown = new TwoGenerationCache(options.unknownBytes ?? 4 * mebibyte);
   }
 
-  /** The app of a host header where it is at hand; never asks the store. */
+  /** The app of a host header if it is at hand and the name needs no conversion; never asks the store. */
   cached(host: string): LocalApp | undefined {
-    const name = this.#known.get(host);
+    const name = this.#known.get(host) ?? this.#known.get(plainDomainOf(host) ?? '');
     return name === undefined ? undefined : this.#options.apps.get(name);
   }
 
   /** The app of a host header, with at most one store look-up. Throws `unknown_domain`, `bad_request`, `cmdb_unavailable`. */
   async find(host: string): Promise<LocalApp> {
-    const name = this.#known.get(host);
-    const local = name === undefined ? await this.#lookUp(host) : await this.#options.apps.load(name);
+    const domain = domainOf(host);
+    if (domain === undefined) throw new RequestError('bad_request', 'The Host header is not a host name.');
+    const name = this.#known.get(domain);
+    const local = name === undefined ? await this.#lookUp(domain) : await this.#options.apps.load(name);
     if (local && !local.removed) return local;
-    const domain = domainOf(host) ?? '';
     if (!this.#options.isComplete(domain)) {
       throw new RequestError('cmdb_unavailable', 'The configuration store has not every app yet; try again shortly.');
     }
@@ -58,15 +61,13 @@ export class Router {
     this.#looking.clear();
   }
 
-  async #lookUp(host: string): Promise<LocalApp | undefined> {
-    const domain = domainOf(host);
-    if (domain === undefined) throw new RequestError('bad_request', 'The Host header is not a host name.');
+  async #lookUp(domain: string): Promise<LocalApp | undefined> {
     if (this.#unknown.get(domain)) return undefined;
     const epoch = this.#epoch;
     const looking = this.#looking.get(domain) ?? this.#ask(domain);
     const local = await looking;
     if (epoch !== this.#epoch) return local;
-    if (local) this.#known.set(host, local.name);
+    if (local) this.#known.set(domain, local.name);
     else if (this.#options.isComplete(domain)) this.#unknown.set(domain, true);
     return local;
   }

@@ -1,15 +1,20 @@
+/** What an entry costs beside the characters of its key, about: its part of a map, and the strings' own headers. */
+const entryBytes = 100;
+
 /**
- * A bounded map that forgets what was not asked for lately: two generations, the older dropped whole when the younger is
- * full. A hit costs one look-up and no reordering, unlike an LRU list.
+ * A map bounded in bytes that forgets what was not asked for lately: two generations, the older dropped whole when the younger
+ * is full. A hit costs one look-up and no reordering, unlike an LRU list.
  */
 export class TwoGenerationCache<V> {
   readonly #perGeneration: number;
   #young = new Map<string, V>();
   #old = new Map<string, V>();
+  #youngBytes = 0;
+  #oldBytes = 0;
 
-  /** Holds at most `capacity` entries. */
-  constructor(capacity: number) {
-    this.#perGeneration = Math.max(1, Math.floor(capacity / 2));
+  /** Holds keys of about `maxBytes` at most, in Latin-1; values are not counted. */
+  constructor(maxBytes: number) {
+    this.#perGeneration = Math.floor(maxBytes / 2);
   }
 
   get(key: string): V | undefined {
@@ -21,20 +26,28 @@ export class TwoGenerationCache<V> {
   }
 
   set(key: string, value: V): void {
-    if (this.#young.size >= this.#perGeneration && !this.#young.has(key)) {
-      this.#old = this.#young;
-      this.#young = new Map();
-    }
+    if (!this.#young.has(key)) this.#makeRoom(key.length + entryBytes);
     this.#young.set(key, value);
   }
 
   clear(): void {
     this.#young.clear();
     this.#old.clear();
+    this.#youngBytes = this.#oldBytes = 0;
   }
 
-  /** Entries held, those in both generations counted twice. */
-  get size(): number {
-    return this.#young.size + this.#old.size;
+  /** Bytes held, those of keys in both generations counted twice. */
+  get bytes(): number {
+    return this.#youngBytes + this.#oldBytes;
+  }
+
+  #makeRoom(bytes: number): void {
+    if (this.#youngBytes + bytes > this.#perGeneration) {
+      this.#old = this.#young;
+      this.#oldBytes = this.#youngBytes;
+      this.#young = new Map();
+      this.#youngBytes = 0;
+    }
+    this.#youngBytes += bytes;
   }
 }

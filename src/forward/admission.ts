@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { longestHost } from '../check/host-name.js';
 import { RequestError } from '../model/errors.js';
 
 /** A request that may be forwarded, in the form in which it will be. */
@@ -166,10 +167,16 @@ function requestLine(url: string, method: string, host: string | undefined): { t
   if (match === null) throw refuse('The request target is neither a path nor an http URL.');
   const named = match ? (match[1] as string) : host;
   if (named === undefined) throw refuse('There is no Host header.');
+  if (named.length > longestHost) throw refuse('The Host header is longer than any host name.');
   if (!authority.test(named)) throw refuse('The Host header is not a host name.');
   if (!match) return { target: url, host: named };
   const rest = match[2] as string;
-  return { target: rest.startsWith('/') ? rest : `/${rest}`, host: named };
+  return { target: rest.startsWith('/') ? rest : `/${rest}`, host: copied(named) };
+}
+
+/** A part of a string keeps the whole of it in memory, and a host is kept for as long as its connection. */
+function copied(part: string): string {
+  return Buffer.from(part, 'latin1').toString('latin1');
 }
 
 /** `Connection` may name further hop-by-hop headers; those it may not name (hop-by-hop abuse) are not in the list. */
@@ -178,9 +185,14 @@ function dropNamed(headers: string[], connection: string): void {
   if (lower === 'keep-alive' || lower === 'close' || lower === 'upgrade') return;
   const named = new Set(lower.split(',').map((token) => token.trim()));
   for (const endToEnd of protectedHeaders) named.delete(endToEnd);
-  for (let index = headers.length - 2; index >= 2; index -= 2) {
-    if (named.has((headers[index] as string).toLowerCase())) headers.splice(index, 2);
+  let kept = 2;
+  for (let index = 2; index < headers.length; index += 2) {
+    if (named.has((headers[index] as string).toLowerCase())) continue;
+    headers[kept] = headers[index] as string;
+    headers[kept + 1] = headers[index + 1] as string;
+    kept += 2;
   }
+  headers.length = kept;
 }
 
 /** A client could make the app miss these by naming them in `Connection`. */

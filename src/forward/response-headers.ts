@@ -34,7 +34,9 @@ export function responseHeaders(raw: readonly Buffer[], statusCode: number): str
 function tokens(known: Set<string> | undefined, value: string): Set<string> | undefined {
   const lower = value.toLowerCase();
   if (lower === 'keep-alive' || lower === 'close') return known;
-  return new Set([...(known ?? []), ...lower.split(',').map((token) => token.trim())]);
+  const named = known ?? new Set<string>();
+  for (const token of lower.split(',')) named.add(token.trim());
+  return named;
 }
 
 function without(headers: readonly string[], named: ReadonlySet<string>): string[] {

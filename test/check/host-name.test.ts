@@ -1,5 +1,5 @@
 import t from 'tap';
-import { domainOf } from '../../src/check/host-name.js';
+import { domainOf, plainDomainOf } from '../../src/check/host-name.js';
 
 const latin1 = (text: string) => Buffer.from(text, 'utf8').toString('latin1');
 
@@ -29,6 +29,14 @@ t.test('a host header names its domain', async (t) => {
     ['a\u0000b', undefined],
     ['x'.repeat(300), undefined],
     ['a..b', undefined],
+    [latin1(`${'中'.repeat(50)}.example:65535`), `xn--fiq${'a'.repeat(49)}.example`],
+    [latin1(`${'\u00ad'.repeat(400)}shop.example`), 'shop.example'],
+    [latin1(`${'\u00ad'.repeat(600)}shop.example`), undefined],
+    [`${'a'.repeat(63)}.`.repeat(4).slice(0, 253), `${'a'.repeat(63)}.`.repeat(4).slice(0, 253)],
   ];
-  for (const [host, domain] of cases) t.equal(domainOf(host), domain, JSON.stringify(host));
+  for (const [host, domain] of cases) {
+    t.equal(domainOf(host), domain, JSON.stringify(host));
+    const plain = plainDomainOf(host);
+    if (plain !== undefined) t.equal(plain, domain, `${JSON.stringify(host)} in a few steps`);
+  }
 });

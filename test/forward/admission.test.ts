@@ -13,6 +13,13 @@ const refusals: [string, string, number, string][] = [
   ['a Host with a user', 'GET / HTTP/1.1\r\nHost: a@b\r\n\r\n', 400, 'bad_request'],
   ['a Host with a path', 'GET / HTTP/1.1\r\nHost: a/b\r\n\r\n', 400, 'bad_request'],
   ['a Host with two ports', 'GET / HTTP/1.1\r\nHost: a:1:2\r\n\r\n', 400, 'bad_request'],
+  ['a Host longer than any name', `GET / HTTP/1.1\r\nHost: ${'\xad'.repeat(1_100)}a\r\n\r\n`, 400, 'bad_request'],
+  [
+    'a target for a host longer than any name',
+    `GET http://${'\xad'.repeat(1_100)}a/ HTTP/1.1\r\nHost: a\r\n\r\n`,
+    400,
+    'bad_request',
+  ],
   ['an empty Host', 'GET / HTTP/1.1\r\nHost:\r\n\r\n', 400, 'bad_request'],
   [
     'Transfer-Encoding and Content-Length',
