@@ -93,9 +93,9 @@ async function create(
   const plan = { spec, cmdbName: place.cmdbName, network: joined.name, address, port, publishOn };
   // Not ended by the boot's signal: whether the container exists must be known, so that it can be removed.
   const container = await engine
-    .call(
+    .json(
       `create container ${spec.id} of app ${spec.app.name}`,
-      (abortSignal) => engine.docker.createContainer({ ...containerOptions(plan), abortSignal }),
+      { method: 'POST', path: ['containers', 'create'], query: { name: spec.id }, body: containerOptions(plan) },
       { limitMs: createLimitMs },
     )
     .catch((error: unknown) => {
@@ -107,15 +107,15 @@ async function create(
         { cause: error },
       );
     });
-  const containerId = idAt(container, 'id');
+  const containerId = idAt(container, 'Id');
   if (containerId === undefined) throw new Error(`Docker Engine at ${engine.where} created a container without an id`);
   return containerId;
 }
 
 async function start({ engine }: BootContext, { spec, options }: Job, containerId: string): Promise<void> {
-  await engine.call(
+  await engine.bytes(
     `start container ${spec.id} of app ${spec.app.name}`,
-    (abortSignal) => engine.docker.getContainer(containerId).start({ abortSignal }),
+    { method: 'POST', path: ['containers', containerId, 'start'] },
     { signal: options.signal, limitMs: startLimitMs },
   );
 }

@@ -1,4 +1,3 @@
-import type { ContainerCreateOptions } from 'dockerode';
 import type { App } from '../../model/app.js';
 import type { InstanceSpec } from '../runtime.js';
 import { labelsOf } from './labels.js';
@@ -32,12 +31,11 @@ export interface ContainerPlan {
 }
 
 /** The engine's create request for one instance. */
-export function containerOptions(plan: ContainerPlan): ContainerCreateOptions {
+export function containerOptions(plan: ContainerPlan) {
   const { spec, port, publishOn } = plan;
   const { app } = spec;
   const tcpPort = `${port}/tcp`;
   return {
-    name: spec.id,
     Image: app.image ?? '',
     Labels: labelsOf(plan.cmdbName, spec, port),
     Env: environment(spec, port),

@@ -30,12 +30,7 @@ const validName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
  */
 export async function findContainer(engine: Engine, id: string, place: Place): Promise<OwnContainer | undefined> {
   if (!validName.test(id)) return undefined;
-  const reply: unknown = await engine
-    .call(`inspect container ${id}`, (abortSignal) => engine.docker.getContainer(id).inspect({ abortSignal }))
-    .catch((error: unknown) => {
-      if (isMissing(error)) return undefined;
-      throw error;
-    });
+  const reply = await inspectContainer(engine, id, id);
   // The engine also takes the beginning of another container's id for its name.
   if (textAt(reply, 'Name') !== `/${id}`) return undefined;
   const containerId = idAt(reply, 'Id');
@@ -49,6 +44,16 @@ export async function findContainer(engine: Engine, id: string, place: Place): P
     );
   }
   return { containerId, app: textAt(reply, 'Config', 'Labels', labels.app) ?? '', reply };
+}
+
+/** The engine's description of a container, by its id or name; undefined where there is none. */
+export async function inspectContainer(engine: Engine, containerId: string, name: string): Promise<unknown> {
+  try {
+    return await engine.json(`inspect container ${name}`, { path: ['containers', containerId, 'json'] });
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
 }
 
 /** Where an inspected container is reached; undefined while it has no address. */

@@ -1,4 +1,4 @@
-import { oneLine, textAt } from './reply.js';
+import { oneLine } from './reply.js';
 
 /** A call to the engine that failed. The message says what was tried, why it failed and what to do. */
 export class EngineError extends Error {
@@ -15,20 +15,16 @@ export class EngineError extends Error {
   }
 }
 
-/** Turns what dockerode threw while `doing` into an EngineError. */
-export function asEngineError(error: unknown, doing: string, where: string): EngineError {
+/** The engine answered with a status that means no; `reason` is what it said. */
+export function refused(doing: string, where: string, status: number, reason: string): EngineError {
+  const message = `cannot ${doing}: Docker Engine at ${where} answered ${status}: ${reason || 'nothing else'}`;
+  return new EngineError(message, status, reason);
+}
+
+/** Turns what the connection threw while `doing` into an EngineError. */
+export function unreachable(error: unknown, doing: string, where: string): EngineError {
   if (error instanceof EngineError) return error;
-  const status = statusOf(error);
-  if (status === undefined) {
-    return new EngineError(`cannot ${doing}: ${unreachable(error, where)}`, undefined, '', error);
-  }
-  const reason = reasonOf(error);
-  return new EngineError(
-    `cannot ${doing}: Docker Engine at ${where} answered ${status}: ${reason}`,
-    status,
-    reason,
-    error,
-  );
+  return new EngineError(`cannot ${doing}: ${whyUnreachable(error, where)}`, undefined, '', error);
 }
 
 /** The engine took the call and did not answer in time. */
@@ -46,17 +42,7 @@ export function isMissing(error: unknown): boolean {
   return error instanceof EngineError && error.status === 404;
 }
 
-function statusOf(error: unknown): number | undefined {
-  const status = typeof error === 'object' && error !== null && 'statusCode' in error ? error.statusCode : undefined;
-  return typeof status === 'number' ? status : undefined;
-}
-
-function reasonOf(error: unknown): string {
-  const json = typeof error === 'object' && error !== null && 'json' in error ? error.json : undefined;
-  return oneLine(textAt(json, 'message') ?? (error instanceof Error ? error.message : String(error)));
-}
-
-function unreachable(error: unknown, where: string): string {
+function whyUnreachable(error: unknown, where: string): string {
   const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
   switch (code) {
     case 'ENOENT':

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Exit } from '../runtime.js';
-import { exitCause, runs } from './container.js';
+import { exitCause, inspectContainer, runs } from './container.js';
 import type { Engine } from './engine.js';
 import { exitCodeCause } from './exit-code.js';
 import { labels } from './labels.js';
@@ -47,11 +47,9 @@ export function trackExits(engine: Engine, { cmdbName, logger }: ExitsOptions): 
     }
   };
   const endAsInspected = async (containerId: string, fallback: string) => {
-    const reply: unknown = await engine
-      .call('learn why a container ended', (abortSignal) =>
-        engine.docker.getContainer(containerId).inspect({ abortSignal }),
-      )
-      .catch(() => undefined);
+    const reply = await inspectContainer(engine, containerId, running.get(containerId)?.id ?? containerId).catch(
+      () => undefined,
+    );
     end(containerId, reply === undefined ? fallback : exitCause(at(reply, 'State')));
   };
 

@@ -2,11 +2,14 @@ import type { Logger } from 'pino';
 import type { Clock } from '../../model/clock.js';
 import { unlessAborted } from '../../unless-aborted.js';
 import { EngineError, isMissing } from './engine-error.js';
-import type { Engine, Inspectable } from './engine.js';
+import type { Engine } from './engine.js';
 import { jsonLines } from './json-lines.js';
 import { entriesAt, oneLine, textAt } from './reply.js';
 
 const progressEveryMs = 10_000;
+const maxPullMs = 3_600_000;
+/** Of which the progress is told; an engine takes images of 127 at most. */
+const maxLayers = 1_000;
 
 interface ImageOptions {
   readonly image: string;
@@ -79,34 +82,45 @@ export async function ensureImage(engine: Engine, options: ImageOptions): Promis
 }
 
 async function inspectImage(engine: Engine, { image, signal }: ImageOptions): Promise<unknown> {
-  return engine
-    .call(
-      `look up image ${image}`,
-      (abortSignal) => (engine.docker.getImage(image) as Inspectable).inspect({ abortSignal }),
-      {
-        signal,
-      },
-    )
-    .catch((error: unknown) => {
-      if (isMissing(error)) return undefined;
-      throw error;
-    });
+  try {
+    return await engine.json(`look up image ${image}`, { path: ['images', image, 'json'] }, { signal });
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
 }
 
 async function pull(engine: Engine, { image, app, signal, logger, clock }: ImageOptions): Promise<void> {
-  const stream = await engine.call(
-    `pull image ${image}`,
-    (abortSignal) => engine.docker.pull(image, { abortSignal }),
-    // A registry may take its time; a boot only waits for it as long as its own limit allows.
-    { signal, limitMs: 600_000 },
-  );
+  // Without a tag or digest the engine would pull all tags that there are.
+  const query = { fromImage: /[:@][^/]*$/.test(image) ? image : `${image}:latest` };
+  const request = { method: 'POST', path: ['images', 'create'], query } as const;
+  // A registry may take its time; a boot only waits for it as long as its own limit allows.
+  const stream = await engine.stream(`pull image ${image}`, request, { signal, limitMs: 600_000 });
+  const limit = new AbortController();
+  const timer = clock.after(maxPullMs, () => limit.abort());
+  const stop = AbortSignal.any([signal, limit.signal]);
+  try {
+    await followPull(jsonLines(stream, stop), { image, app, logger, clock });
+  } catch (error) {
+    if (!limit.signal.aborted) throw error;
+    throw new Error(`the pull was not done within ${maxPullMs / 60_000} minutes`, { cause: error });
+  } finally {
+    timer.cancel();
+  }
+}
+
+/** Resolves when all lines have come; throws what one of them says went wrong. */
+async function followPull(
+  lines: AsyncIterable<unknown>,
+  { image, app, logger, clock }: Pick<ImageOptions, 'image' | 'app' | 'logger' | 'clock'>,
+): Promise<void> {
   const layers = new Map<string, boolean>();
   let reportedAt = clock.monotonic();
-  for await (const line of jsonLines(stream, signal)) {
+  for await (const line of lines) {
     const error = textAt(line, 'error') ?? textAt(line, 'errorDetail', 'message');
     if (error !== undefined) throw new Error(error);
     const layer = textAt(line, 'id');
-    if (layer !== undefined && textAt(line, 'status') !== undefined) {
+    if (layer !== undefined && layers.size < maxLayers && textAt(line, 'status') !== undefined) {
       layers.set(layer, /^(Pull complete|Already exists)$/.test(textAt(line, 'status') ?? ''));
     }
     if (clock.monotonic() - reportedAt < progressEveryMs) continue;

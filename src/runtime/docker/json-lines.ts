@@ -1,18 +1,19 @@
+import type { Readable } from 'node:stream';
+
 const maxLineLength = 1024 * 1024;
 
 /**
  * Objects of a stream of JSON lines, as the engine sends events and pull progress. Throws on a line that is not JSON or
  * longer than 1 MiB, on a broken stream, and when `signal` aborts; destroys the stream whenever it ends.
  */
-export async function* jsonLines(stream: NodeJS.ReadableStream, signal: AbortSignal): AsyncGenerator<unknown> {
-  const readable = stream as NodeJS.ReadableStream & { destroy(error?: Error): void };
-  const stop = () => readable.destroy(new Error('given up'));
+export async function* jsonLines(stream: Readable, signal: AbortSignal): AsyncGenerator<unknown> {
+  const stop = () => stream.destroy(new Error('given up'));
   signal.addEventListener('abort', stop);
   try {
     signal.throwIfAborted();
-    readable.setEncoding('utf8');
+    stream.setEncoding('utf8');
     let rest = '';
-    for await (const chunk of readable) {
+    for await (const chunk of stream) {
       const lines = `${rest}${String(chunk)}`.split('\n');
       rest = lines.pop() ?? '';
       if (rest.length > maxLineLength) throw new Error('Docker Engine sent a line of more than 1 MiB');
@@ -21,6 +22,6 @@ export async function* jsonLines(stream: NodeJS.ReadableStream, signal: AbortSig
     if (rest.trim() !== '') yield JSON.parse(rest) as unknown;
   } finally {
     signal.removeEventListener('abort', stop);
-    readable.destroy();
+    stream.destroy();
   }
 }

@@ -4,6 +4,9 @@ import type { Engine } from './engine.js';
 import { cmdbFilter, labels } from './labels.js';
 import { textAt } from './reply.js';
 
+/** An entry takes 2 KB, more with many mounts. */
+const listLimits = { limitMs: 10_000, maxBytes: 256 * 1024 * 1024 };
+
 /** See Runtime.list. Throws on any failure: an empty list means that there is nothing. */
 export async function list(engine: Engine, place: Place): Promise<FoundInstance[]> {
   return (await listOwn(engine, place.cmdbName)).flatMap((entry) => found(entry, place));
@@ -11,11 +14,8 @@ export async function list(engine: Engine, place: Place): Promise<FoundInstance[
 
 /** The engine's own entries of this cmdb's containers, dead ones included. */
 export async function listOwn(engine: Engine, cmdbName: string): Promise<readonly unknown[]> {
-  const entries: unknown = await engine.call(
-    'list containers',
-    (abortSignal) => engine.docker.listContainers({ all: true, filters: { label: cmdbFilter(cmdbName) }, abortSignal }),
-    { limitMs: 10_000 },
-  );
+  const query = { all: true, filters: { label: cmdbFilter(cmdbName) } };
+  const entries = await engine.json('list containers', { path: ['containers', 'json'], query }, listLimits);
   if (Array.isArray(entries)) return entries;
   throw new Error(`cannot list containers: Docker Engine at ${engine.where} answered something that is not a list`);
 }

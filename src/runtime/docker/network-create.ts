@@ -60,7 +60,7 @@ async function freeSubnet(engine: Engine, options: NetworkOptions, attempt: numb
   }
   const probe = await inspectNetwork(engine, name);
   await engine
-    .call(`remove network ${name}`, (abortSignal) => engine.docker.getNetwork(name).remove({ abortSignal }))
+    .bytes(`remove network ${name}`, { method: 'DELETE', path: ['networks', name] })
     .catch((error: unknown) => {
       if (!isMissing(error)) throw error;
     });
@@ -75,21 +75,17 @@ async function create(
   name: string,
   subnet: string | undefined,
 ): Promise<void> {
-  await engine.call(
-    `create network ${name}${subnet === undefined ? '' : ` with subnet ${subnet}`}`,
-    (abortSignal) =>
-      engine.docker.createNetwork({
-        Name: name,
-        Driver: 'bridge',
-        // The check is best effort: two of one name may come to be. No two have the same bridge.
-        CheckDuplicate: true,
-        Options: { [iccOption]: 'false', [bridgeOption]: bridgeName(name) },
-        Labels: { [labels.cmdb]: options.cmdbName },
-        ...(subnet === undefined ? {} : { IPAM: { Driver: 'default', Config: [{ Subnet: subnet }] } }),
-        abortSignal,
-      }),
-    { limitMs: 30_000 },
-  );
+  const body = {
+    Name: name,
+    Driver: 'bridge',
+    // The check is best effort: two of one name may come to be. No two have the same bridge.
+    CheckDuplicate: true,
+    Options: { [iccOption]: 'false', [bridgeOption]: bridgeName(name) },
+    Labels: { [labels.cmdb]: options.cmdbName },
+    ...(subnet === undefined ? {} : { IPAM: { Driver: 'default', Config: [{ Subnet: subnet }] } }),
+  };
+  const doing = `create network ${name}${subnet === undefined ? '' : ` with subnet ${subnet}`}`;
+  await engine.json(doing, { method: 'POST', path: ['networks', 'create'], body }, { limitMs: 30_000 });
   if (name === options.name) options.logger.info({ network: name, subnet }, 'created the network of the containers');
 }
 

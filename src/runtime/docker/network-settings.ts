@@ -1,5 +1,5 @@
 import { isMissing } from './engine-error.js';
-import type { Engine, Inspectable } from './engine.js';
+import type { Engine } from './engine.js';
 import { at, listAt, textAt } from './reply.js';
 
 /** Whether containers on a bridge may connect to each other. */
@@ -7,14 +7,10 @@ export const iccOption = 'com.docker.network.bridge.enable_icc';
 
 /** What the engine says about the network; undefined where there is none of this name. */
 export async function inspectNetwork(engine: Engine, name: string): Promise<unknown> {
-  const reply = await engine
-    .call(`look up network ${name}`, (abortSignal) =>
-      (engine.docker.getNetwork(name) as Inspectable).inspect({ abortSignal }),
-    )
-    .catch((error: unknown) => {
-      if (isMissing(error)) return undefined;
-      throw error;
-    });
+  const reply = await engine.json(`look up network ${name}`, { path: ['networks', name] }).catch((error: unknown) => {
+    if (isMissing(error)) return undefined;
+    throw error;
+  });
   // The engine also takes the beginning of another network's id for its name.
   return textAt(reply, 'Name') === name ? reply : undefined;
 }

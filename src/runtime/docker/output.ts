@@ -9,17 +9,15 @@ const maxLines = 500;
 export async function output(engine: Engine, place: Place, id: string, maxBytes: number): Promise<string> {
   const container = await findContainer(engine, id, place);
   if (!container) return '';
-  const reply: unknown = await engine
-    .call(`read the output of container ${id}`, (abortSignal) =>
-      engine.docker
-        .getContainer(container.containerId)
-        .logs({ stdout: true, stderr: true, tail: maxLines, abortSignal }),
-    )
-    .catch((error: unknown) => {
-      if (isMissing(error)) return '';
-      throw error;
-    });
-  return Buffer.isBuffer(reply) ? endOf(demultiplex(reply), maxBytes) : '';
+  const request = {
+    path: ['containers', container.containerId, 'logs'],
+    query: { stdout: true, stderr: true, tail: maxLines },
+  };
+  const frames = await engine.bytes(`read the output of container ${id}`, request).catch((error: unknown) => {
+    if (isMissing(error)) return Buffer.alloc(0);
+    throw error;
+  });
+  return endOf(demultiplex(frames), maxBytes);
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { Clock } from '../../model/clock.js';
-import { EngineError, isMissing } from './engine-error.js';
+import { inspectContainer } from './container.js';
+import { EngineError } from './engine-error.js';
 import type { Engine } from './engine.js';
 
 const confirmMs = 15_000;
@@ -13,7 +14,7 @@ export async function removeContainer(engine: Engine, containerId: string, name:
   const startedAt = clock.monotonic();
   for (;;) {
     const problem = await tryRemove(engine, containerId, name);
-    if (!(await exists(engine, containerId, name))) return;
+    if ((await inspectContainer(engine, containerId, name)) === undefined) return;
     if (clock.monotonic() - startedAt > confirmMs) {
       throw problem ?? new Error(`container ${name} is still there though Docker Engine at ${engine.where} removed it`);
     }
@@ -25,30 +26,14 @@ export async function removeContainer(engine: Engine, containerId: string, name:
 /** Resolves to what the engine had against it, unless it could not be asked at all: that throws. */
 async function tryRemove(engine: Engine, containerId: string, name: string): Promise<EngineError | undefined> {
   try {
-    await engine.call(
+    await engine.bytes(
       `remove container ${name}`,
-      (abortSignal) => engine.docker.getContainer(containerId).remove(forced(abortSignal)),
+      { method: 'DELETE', path: ['containers', containerId], query: { force: true, v: true } },
       { limitMs: confirmMs },
     );
     return undefined;
   } catch (error) {
     if (error instanceof EngineError && error.status !== undefined) return error;
-    throw error;
-  }
-}
-
-function forced(abortSignal: AbortSignal) {
-  return { force: true, v: true, abortSignal };
-}
-
-async function exists(engine: Engine, containerId: string, name: string): Promise<boolean> {
-  try {
-    await engine.call(`inspect container ${name}`, (abortSignal) =>
-      engine.docker.getContainer(containerId).inspect({ abortSignal }),
-    );
-    return true;
-  } catch (error) {
-    if (isMissing(error)) return false;
     throw error;
   }
 }

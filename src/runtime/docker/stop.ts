@@ -28,9 +28,9 @@ export async function stop(context: StopContext, id: string, graceMs: number): P
 async function end(engine: Engine, containerId: string, id: string, graceMs: number): Promise<void> {
   const graceS = Math.max(0, Math.ceil(graceMs / 1000));
   try {
-    await engine.call(
+    await engine.bytes(
       `stop container ${id}`,
-      (abortSignal) => engine.docker.getContainer(containerId).stop({ t: graceS, abortSignal }),
+      { method: 'POST', path: ['containers', containerId, 'stop'], query: { t: graceS } },
       { limitMs: graceS * 1000 + 10_000 },
     );
   } catch (error) {

@@ -20,9 +20,9 @@ export interface DockerWarningsOptions extends EngineAddress {
 export async function dockerWarnings(options: DockerWarningsOptions): Promise<string[]> {
   if (options.subnet !== undefined) parseSubnet(options.subnet);
   const engine = connectEngine(options, options.clock);
-  const version: unknown = await engine.call('ask Docker Engine for its version', () => engine.docker.version());
+  const version = await engine.json('ask Docker Engine for its version', { path: ['version'] });
   const warnings = versionWarnings(textAt(version, 'ApiVersion'), textAt(version, 'Version'), engine.where);
-  const info: unknown = await engine.call('ask Docker Engine what it can do', () => engine.docker.info());
+  const info = await engine.json('ask Docker Engine what it can do', { path: ['info'] });
   warnings.push(...limitWarnings(info, engine.where));
   const network = await inspectNetwork(engine, options.network);
   return network === undefined ? warnings : [...warnings, ...networkWarnings(network, networkOf(options))];

@@ -57,20 +57,14 @@ export function watchEngine(engine: Engine, exits: Exits, { cmdbName, logger, cl
   /** Returns never but by throwing: a stream that ends is a stream that was lost. */
   const openStream = async (signal: AbortSignal, position: { nanos: number | undefined }, onOpen: () => void) => {
     const replayedTo = position.nanos;
-    const body = await engine.call(
-      'follow container events',
-      (abortSignal) =>
-        engine.docker.getEvents({
-          filters: { type: ['container'], event: ['start', 'die', 'destroy'], label: cmdbFilter(cmdbName) },
-          ...(replayedTo === undefined ? {} : { since: seconds(replayedTo) }),
-          abortSignal,
-        }),
-      { signal },
-    );
-    keepAlive(body);
+    const query = {
+      filters: { type: ['container'], event: ['start', 'die', 'destroy'], label: cmdbFilter(cmdbName) },
+      ...(replayedTo === undefined ? {} : { since: seconds(replayedTo) }),
+    };
+    const body = await engine.stream('follow container events', { path: ['events'], query }, { signal });
     // The listing comes after the stream stands, so that nothing falls between the two.
     const caughtUp = exits.catchUp().then(onOpen);
-    caughtUp.catch((error: unknown) => (body as NodeJS.ReadableStream & { destroy(e: unknown): void }).destroy(error));
+    caughtUp.catch((error: unknown) => body.destroy(error as Error));
     for await (const event of jsonLines(body, signal)) {
       const nanos = at(event, 'timeNano');
       if (typeof nanos === 'number' && replayedTo !== undefined && nanos <= replayedTo) continue;
@@ -112,12 +106,6 @@ export function watchEngine(engine: Engine, exits: Exits, { cmdbName, logger, cl
 /** A little early, for a double does not hold nanoseconds; what comes twice is skipped. */
 function seconds(nanos: number): number {
   return Math.floor(nanos / 1e3 - 1) / 1e6;
-}
-
-/** Over TCP a machine that vanished would otherwise go unnoticed: the stream may be silent for days. */
-function keepAlive(body: unknown): void {
-  const socket = at(body, 'socket') as { setKeepAlive?: (on: boolean, afterMs: number) => void } | undefined;
-  socket?.setKeepAlive?.(true, 15_000);
 }
 
 function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {

@@ -98,6 +98,26 @@ t.test('answers that make no sense become errors, not crashes', async (t) => {
   }
 });
 
+t.test(
+  'an answer without an end is given up at its limit of bytes, a line without an end of the event stream too',
+  async (t) => {
+    const chunk = 'x'.repeat(1024 * 1024);
+    const server = createHttpServer((_, response) => {
+      response.writeHead(200);
+      const more = () => void (response.destroyed || response.write(chunk, more));
+      more();
+    });
+    const socketPath = join(folder(t), 'docker.sock');
+    await new Promise<void>((resolve) => void server.listen(socketPath, resolve));
+    t.teardown(() => server.close());
+    const { runtime, log } = open(t, { socketPath });
+    await t.rejects(runtime.inspect('some-id'), { message: /its reply is larger than 16777216 bytes/ });
+    runtime.watch(() => undefined);
+    await eventually(() => log.length > 0);
+    t.match(log, [/sent a line of more than 1 MiB/]);
+  },
+);
+
 t.test('a missing TLS file is named when the runtime is opened', async (t) => {
   const tls = { ca: '/no/such/ca.pem' };
   t.throws(() => open(t, { ...common, host: '127.0.0.1', tls }), {
