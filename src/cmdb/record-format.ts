@@ -35,7 +35,9 @@ const appShape = Type.Object({
   limits: Type.Object({
     memoryBytes: Type.Optional(positive),
     cpus: Type.Optional(positive),
+    cpuWeight: Type.Optional(positive),
     pids: Type.Optional(positive),
+    files: Type.Optional(positive),
   }),
   readiness: Type.Union([Type.Object({ http: Type.String() }), Type.Object({ tcp: Type.Literal(true) })]),
   overlap: Type.Optional(Type.Boolean()),

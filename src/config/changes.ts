@@ -1,5 +1,6 @@
 import type { App } from '../model/app.js';
 import type { Config, Settings } from './config.js';
+import { unlimited } from './schema/fields.js';
 import { formatDuration, formatSize } from './units.js';
 
 /**
@@ -59,7 +60,7 @@ function atOnce(app: App): Figures {
 
 /** What needs a new container, as model/app.ts revisionOf has it. */
 function atBoot(app: App): Figures {
-  const { memoryBytes, cpus, pids } = app.limits;
+  const { memoryBytes, cpus, cpuWeight, pids, files } = app.limits;
   return {
     runtime: app.runtime,
     image: app.image,
@@ -68,9 +69,11 @@ function atBoot(app: App): Figures {
     user: app.user,
     readOnly: String(app.readOnly),
     publish: String(app.publish),
-    'limits.memory': memoryBytes === undefined ? undefined : formatSize(memoryBytes),
-    'limits.cpus': cpus?.toString(),
-    'limits.pids': pids?.toString(),
+    'limits.memory': memoryBytes === undefined ? unlimited : formatSize(memoryBytes),
+    'limits.cpus': cpus?.toString() ?? unlimited,
+    'limits.cpuWeight': cpuWeight?.toString(),
+    'limits.pids': pids?.toString() ?? unlimited,
+    'limits.files': files?.toString() ?? unlimited,
   };
 }
 

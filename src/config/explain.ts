@@ -39,7 +39,8 @@ function explainScalar(shape: Shape, value: unknown, path: Path, report: Report)
   const options = alternatives(shape, 'scalar');
   const only = options.length === 1 && typeof value === 'string' ? options[0]! : shape;
   const refinement = Errors(only, value).find(({ keyword }) => keyword === '~refine');
-  const fault = typeof value === 'string' ? refinement?.message : undefined;
+  // Of several alternatives no single one's complaint is the answer.
+  const fault = only === shape && options.length > 1 ? undefined : refinement?.message;
   report(path, mismatch(only, value, shape.secret === true, fault));
 }
 

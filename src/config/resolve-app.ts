@@ -3,6 +3,7 @@ import type { App, Limits, RuntimeName } from '../model/app.js';
 import { readDomain } from './domain.js';
 import type { Report } from './explain.js';
 import type { AppFile } from './schema/app-file.js';
+import { unlimited } from './schema/fields.js';
 import { type Filled, fill } from './schema/filled.js';
 import { type SharedKeys, sharedSchema } from './schema/shared-keys.js';
 import { parseDuration, parseSize } from './units.js';
@@ -134,11 +135,12 @@ function build(written: AppFile, shared: Filled<typeof sharedSchema>, runtime: R
   };
 }
 
-function limitsOf({ memory, cpus, pids }: Filled<typeof sharedSchema>['limits']): Limits {
-  const memoryBytes = memory === undefined ? undefined : parseSize(memory);
+function limitsOf({ memory, cpus, cpuWeight, pids, files }: Filled<typeof sharedSchema>['limits']): Limits {
   return {
-    ...(memoryBytes !== undefined && { memoryBytes }),
-    ...(cpus !== undefined && { cpus }),
-    ...(pids !== undefined && { pids }),
+    ...(memory !== unlimited && { memoryBytes: parseSize(memory)! }),
+    ...(cpus !== unlimited && { cpus }),
+    cpuWeight,
+    ...(pids !== unlimited && { pids }),
+    ...(files !== unlimited && { files }),
   };
 }

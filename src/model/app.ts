@@ -14,9 +14,15 @@ export interface Mount {
 
 /** Resource limits of one instance; an absent one is unlimited. */
 export interface Limits {
+  /** Without swap. */
   readonly memoryBytes?: number;
   readonly cpus?: number;
+  /** From 1 to 10,000, by the scale of cgroup v2; absent: 100. */
+  readonly cpuWeight?: number;
+  /** Processes and threads. */
   readonly pids?: number;
+  /** Open files of each process. */
+  readonly files?: number;
 }
 
 /** How an instance proves that it can serve: an HTTP GET answered 2xx or 3xx, or an accepted connection that stays open. */

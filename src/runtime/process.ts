@@ -1,7 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import type { App } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
 import type { Address } from '../model/instance.js';
 import { identify, isRunning, type ProcessIdentity } from '../proc-fs.js';
@@ -65,7 +64,7 @@ class ProcessRuntime implements Runtime {
   readonly #bindHost: string;
   readonly #booting = new Map<string, Boot>();
   readonly #stopping = new Map<string, Promise<void>>();
-  /** Records that could not be read and apps whose limits are ignored: said once each. */
+  /** Records that could not be read: said once each. */
   readonly #said = new Set<string>();
 
   constructor(options: ProcessRuntimeOptions) {
@@ -204,7 +203,6 @@ class ProcessRuntime implements Runtime {
 
   async #start(spec: InstanceSpec, record: ProcessRecord): Promise<ProcessIdentity> {
     const { id, port } = record;
-    this.#sayUnlimited(spec.app);
     const file = await this.#output.create(id);
     try {
       const output = { fd: file.fd, path: this.#output.pathOf(id) };
@@ -273,16 +271,6 @@ class ProcessRuntime implements Runtime {
     // A boot begins at the beginning of the file itself.
     if (this.#output.isFollowed(id) || this.#booting.has(id)) return;
     if (!this.#isElsewhere(record)) this.#output.follow(id, app, true);
-  }
-
-  #sayUnlimited({ name, limits }: App): void {
-    const ignored = Object.keys(limits).filter((limit) => limits[limit as keyof typeof limits] !== undefined);
-    if (ignored.length === 0 || this.#said.has(name)) return;
-    this.#said.add(name);
-    this.#options.logger.warn(
-      { app: name, ignored },
-      'the process runtime does not enforce limits; use docker for that',
-    );
   }
 
   #sayUnreadable(path: string): void {

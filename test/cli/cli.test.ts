@@ -116,21 +116,17 @@ t.test('warnings are printed and do not fail', async (t) => {
   const { port } = server.address() as { port: number };
   const files = await makeFiles({
     'main.yaml': `listen: { http: 127.0.0.1:${port} }\nadmin: { listen: 127.0.0.1:0 }\nruntimes: { process: { ports: 20000-20001 } }\n`,
-    'apps/a.yaml': appYaml(
-      'a',
-      'scale: { max: 3 }\nenv: { PORT: 1 }\nmounts: [{ source: /, target: /x }]\nlimits: { pids: 1 }\n',
-    ),
+    'apps/a.yaml': appYaml('a', 'scale: { max: 3 }\nenv: { PORT: 1 }\nmounts: [{ source: /, target: /x }]\n'),
   });
   t.teardown(files.remove);
   const { code, stdout, stderr } = await run([mainScript, 'check', '--config', 'main.yaml'], { cwd: files.directory });
   t.equal(code, 0, stderr);
-  t.equal(stdout, 'ok: main.yaml, 1 app, 5 warnings\n');
+  t.equal(stdout, 'ok: main.yaml, 1 app, 4 warnings\n');
   t.strictSame(stderr.split('\n'), [
     `warning: 127.0.0.1:${port} is in use; by a running daemon?`,
     'warning: runtimes.process.ports: 20000-20001 has fewer ports than the 3 instances that scale.max allows in all',
     'warning: app a: env.PORT is given by the daemon; the value in the file is not used',
     'warning: app a: mounts has no effect with runtime process',
-    'warning: app a: limits has no effect with runtime process',
     '',
   ]);
 });

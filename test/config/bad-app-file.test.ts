@@ -33,12 +33,20 @@ const badLines: [title: string, lines: string, problems: string[]][] = [
   [
     'a size without unit',
     'limits: { memory: 128 }',
-    ['5 limits.memory: must be a size from 4m to 64t such as 128m, got "128"'],
+    ['5 limits.memory: must be unlimited, or a size from 4m to 64t such as 128m, got "128"'],
   ],
   [
     'a size that is too small',
     'limits: { memory: 1k }',
-    ['5 limits.memory: must be a size from 4m to 64t such as 128m, got "1k"'],
+    ['5 limits.memory: must be unlimited, or a size from 4m to 64t such as 128m, got "1k"'],
+  ],
+  [
+    'another word than unlimited',
+    'limits: { pids: none, cpus: 0 }',
+    [
+      '5 limits.pids: must be unlimited, or a whole number from 1 to 4194304, got "none"',
+      '5 limits.cpus: must be unlimited, or a number from 0.01 to 1024, got 0',
+    ],
   ],
   ['a word for a flag', 'readOnly: yes', ['5 readOnly: must be true or false, got "yes"']],
   ['an unknown key', 'idelTtl: 5m', ['5 idelTtl: unknown key; did you mean idleTtl?']],

@@ -18,7 +18,7 @@ t.test('changes of apps are told figure by figure', async (t) => {
     ...main,
     'apps/a.yaml': appYaml(
       'a',
-      'plan: small\nlimits: { memory: 1g, pids: 5 }\nenv: { A: x, SECRET: two }\nscale: { max: 3 }\nreadiness: { http: / }\nmounts: [{ source: /a, target: /b }]\n',
+      'plan: small\nlimits: { memory: 1g, pids: 5, files: unlimited }\nenv: { A: x, SECRET: two }\nscale: { max: 3 }\nreadiness: { http: / }\nmounts: [{ source: /a, target: /b }]\n',
     ).replace('[a.localhost]', '[new.localhost]'),
     'apps/c.yaml': appYaml('c'),
   };
@@ -29,7 +29,8 @@ t.test('changes of apps are told figure by figure', async (t) => {
     'app a: scale.max 1 -> 3',
     'app a: idleTtl 20m -> 5m',
     'app a: limits.memory 128m -> 1g (from the next boot)',
-    'app a: limits.pids unset -> 5 (from the next boot)',
+    'app a: limits.pids 256 -> 5 (from the next boot)',
+    'app a: limits.files 4096 -> unlimited (from the next boot)',
     'app a: mounts changed (from the next boot)',
     'app a: env.SECRET changed (from the next boot)',
     'app a: env.OLD changed (from the next boot)',

@@ -46,7 +46,7 @@ t.test('an app of few lines has the built-in figures of the original service', a
       mounts: [],
       readOnly: false,
       publish: false,
-      limits: {},
+      limits: { memoryBytes: 536_870_912, cpuWeight: 100, pids: 256, files: 4096 },
       readiness: { tcp: true },
       overlap: true,
       scale: { min: 0, max: 1 },
@@ -140,7 +140,7 @@ readOnly: true
 publish: true
 env: { VERSION: 1.10, DEBUG: true, EMPTY: "", HEX: 0x10, TEXT: a: b }
 mounts: [{ source: data, target: /data }, { source: /x, target: /x, readOnly: true }]
-limits: { memory: 128m, cpus: 0.25, pids: 256 }
+limits: { memory: 128m, cpus: 0.25, cpuWeight: 50, pids: unlimited, files: 1024 }
 readiness: { http: /healthz?full=1 }
 overlap: true
 scale: { min: 1, max: 3 }
@@ -171,7 +171,7 @@ maxRequestBody: 1k
     user: '1000',
     readOnly: true,
     publish: true,
-    limits: { memoryBytes: 134_217_728, cpus: 0.25, pids: 256 },
+    limits: { memoryBytes: 134_217_728, cpus: 0.25, cpuWeight: 50, files: 1024 },
     readiness: { http: '/healthz?full=1' },
     overlap: true,
     scale: { min: 1, max: 3 },

@@ -30,7 +30,7 @@ async function startHost(t: Test, apps: Record<string, Record<string, unknown>>)
   };
 }
 
-const app = { idleTtl: '10m' };
+const app = { idleTtl: '10m', limits: { memory: 'unlimited' } };
 
 t.test('a boot that would not leave the floor first ends the instance that is idle for longest', async (t) => {
   const host = await startHost(t, { a: app, b: app, c: { ...app, limits: { memory: '300m' } } });

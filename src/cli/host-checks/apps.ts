@@ -59,10 +59,9 @@ async function mountProblems({ mounts }: App): Promise<string[]> {
   return missing.filter((problem) => problem !== undefined);
 }
 
-function warningsOf({ runtime, mounts, limits, env, readOnly }: App): string[] {
+function warningsOf({ runtime, mounts, env, readOnly }: App): string[] {
   const reserved = ['HOST', 'PORT'].filter((name) => Object.hasOwn(env, name));
-  const idle =
-    runtime === 'process' ? { mounts: mounts.length > 0, limits: Object.keys(limits).length > 0, readOnly } : {};
+  const idle = runtime === 'process' ? { mounts: mounts.length > 0, readOnly } : {};
   return [
     ...reserved.map((name) => `env.${name} is given by the daemon; the value in the file is not used`),
     ...Object.entries(idle).flatMap(([key, set]) => (set ? [`${key} has no effect with runtime process`] : [])),

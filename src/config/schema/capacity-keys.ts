@@ -36,7 +36,7 @@ export const memory = section(
       description:
         'Memory that is to stay available on this host (or in the control group of the daemon, where that has less). Below it ' +
         'idle instances end before their time, the longest idle first, but not below `scale.min`; a boot that would not leave ' +
-        'it beside `limits.memory` of its app waits for `bootTimeout` at most (`boot_failed`).',
+        'it beside `limits.memory` of its app (nothing, where that is `unlimited`) waits for `bootTimeout` at most (`boot_failed`).',
       defaultText: 'memory is not watched',
       examples: ['512m'],
     }),

@@ -112,6 +112,17 @@ export function either<Shapes extends TSchema[], const D extends Docs>(
   return Type.Union(shapes, options(docs)) as unknown as Type.TUnion<Shapes> & D;
 }
 
+/** The word that lifts a bound which has a safe default. */
+export const unlimited = 'unlimited';
+
+/** An amount, or `unlimited` written out. */
+export function orUnlimited<Amount extends TSchema & Docs>(amount: Amount) {
+  const { expects, description, default: byDefault, examples } = amount as Amount & Wording;
+  const docs = { expects: `${unlimited}, or ${expects}`, description, default: byDefault, examples };
+  const schema: unknown = either([amount, Type.Literal(unlimited)], docs);
+  return schema as Type.TUnion<[Amount, Type.TLiteral<typeof unlimited>]> & Pick<Amount, 'default'>;
+}
+
 /** One item or a list of them. */
 export function oneOrMore<Item extends TSchema, const D extends Docs>(
   item: Item,

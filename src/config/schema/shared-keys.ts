@@ -7,6 +7,7 @@ import {
   either,
   flag,
   number,
+  orUnlimited,
   section,
   size,
   text,
@@ -19,21 +20,56 @@ export const nameExpects = 'a name of at most 40 lower-case letters, digits and 
 const limits = section(
   {},
   {
-    memory: size({
-      from: '4m',
-      to: '64t',
-      description: 'Memory; the container is killed beyond it.',
-      examples: ['128m'],
+    memory: orUnlimited(
+      size({
+        from: '4m',
+        to: '64t',
+        description: 'Memory without swap; a process of the instance is killed beyond it.',
+        default: '512m',
+        examples: ['128m'],
+      }),
+    ),
+    cpus: orUnlimited(
+      number({
+        minimum: 0.01,
+        maximum: 1024,
+        description: 'Processor cores, in parts or whole.',
+        default: 'unlimited',
+        examples: [0.25],
+      }),
+    ),
+    cpuWeight: wholeNumber({
+      minimum: 1,
+      maximum: 10_000,
+      description: 'Share of the processor cores while others want them too; twice the number is twice the share.',
+      default: 100,
+      examples: [50],
     }),
-    cpus: number({
-      minimum: 0.01,
-      maximum: 1024,
-      description: 'Processor cores, in parts or whole.',
-      examples: [0.25],
-    }),
-    pids: wholeNumber({ minimum: 1, maximum: 4_194_304, description: 'Processes and threads.', examples: [256] }),
+    pids: orUnlimited(
+      wholeNumber({
+        minimum: 1,
+        maximum: 4_194_304,
+        description: 'Processes and threads.',
+        default: 256,
+        examples: [64],
+      }),
+    ),
+    files: orUnlimited(
+      wholeNumber({
+        minimum: 64,
+        maximum: 1_048_576,
+        description:
+          'Files and sockets that each process may have open; `unlimited` is what the host or engine allows.',
+        default: 4096,
+        examples: [1024],
+      }),
+    ),
   },
-  { description: 'Resources of one instance; what is not named is not limited. Carried out by docker.' },
+  {
+    description:
+      'Resources of one instance. What is not named has the safe default below; `unlimited` has to be written. With ' +
+      '`process` they need a control group, which `fastcontainer check` looks for.',
+  },
 );
 
 const readiness = either(

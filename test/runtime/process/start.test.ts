@@ -153,15 +153,6 @@ t.test('an exit is not missed however early it comes', async (t) => {
   t.same(seen.toSorted(), ids.map((id) => `${id} exit code 1`).toSorted());
 });
 
-t.test('limits are not enforced, which is said once per app', async (t) => {
-  const processes = await useProcesses(t);
-  const runtime = await processes.open();
-  for (let count = 0; count < 3; count += 1) await boot(runtime, { command: ['true'], limits: { pids: 5 } });
-  const said = processes.log.filter(({ msg }) => /does not enforce limits/.test(String(msg)));
-  t.match(said, [{ app: 'shop', ignored: ['pids'] }]);
-  t.equal(said.length, 1);
-});
-
 t.test('nobody else can look into the state directory', async (t) => {
   const processes = await useProcesses(t);
   const stateDir = join(processes.stateDir, 'deep', 'state');
