@@ -103,8 +103,7 @@ export interface Cmdb {
   /**
    * Stores apps and claims their domains, and removes apps by name, readable or not. An app whose domain another app owns is
    * not stored, and nothing of what it had changes; the others are. What one app of the change gives up another may take, also
-   * in a ring; a domain on its way leads to its old owner, its new one, or nowhere. Of two that want one free domain the
-   * first has it. Apps that are already stored as they are, with all their claims, cost no write. What came from a newer origin
+   * in a ring. Of two that want one free domain the first has it. Apps that are already stored as they are, with all their claims, cost no write. What came from a newer origin
    * than the one put stays as it is, and is no conflict: of several machines that apply their files at once, the newest wins.
    */
   apply(change: AppChange): Promise<DomainConflict[]>;

@@ -30,24 +30,19 @@ function freshOn(redis: TestRedis) {
       open: () => openOn(t, redis.url, { name, logLength, onUnreadable: (record) => void unreadable.push(record) }),
       async spoil(kind, key, text) {
         const client = new Redis(redis.url);
-        if (kind === 'session') await client.hset(`${name}:sessions`, key, text ?? '');
-        else if (kind === 'deployment') await client.hset(`${name}:deployment:{${key}}`, 'record', text ?? '');
-        else await spoilText(client, kind === 'app' ? `${name}:app:{${key}}` : `${name}:domain:${key}`, text);
+        if (kind === 'session') await client.hset(`{${name}}:sessions`, key, text ?? '');
+        else if (text === undefined) await client.del(`{${name}}:${kind}:${key}`);
+        else await client.set(`{${name}}:${kind}:${key}`, text);
         client.disconnect();
       },
       async remnants() {
         const client = new Redis(redis.url);
-        const keys = await client.keys(`${name}:*`);
+        const keys = await client.keys(`{${name}}:*`);
         client.disconnect();
-        return keys.filter((key) => ![`${name}:changes`, `${name}:nonce`].includes(key));
+        return keys.filter((key) => ![`{${name}}:changes`, `{${name}}:nonce`].includes(key));
       },
     };
   };
-}
-
-async function spoilText(client: Redis, key: string, text: string | undefined): Promise<void> {
-  if (text === undefined) await client.del(key);
-  else await client.set(key, text);
 }
 
 t.test('the port, on a real server', async (t) => {
@@ -120,7 +115,7 @@ t.test('a password is sent, and a wrong one ends in an error', async (t) => {
   await t.rejects(wrong.find({ app: 'shop' }), { code: 'cmdb_unavailable' });
 });
 
-t.test('a cluster keeps the keys of an app together', async (t) => {
+t.test('a cluster keeps the whole store in one slot', async (t) => {
   const redis = await startRedis(t, '--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1');
   if (!redis) return;
   const setUp = new Redis(redis.port);

@@ -1,7 +1,7 @@
 import type { Change, ChangeBatch } from '../cmdb.js';
 import { newNonce } from './nonce.js';
 import type { RedisClient } from './connect.js';
-import { type Command, type Link, unavailable } from './link.js';
+import { type Link, unavailable } from './link.js';
 
 export interface ChangeLogOptions {
   readonly link: Link;
@@ -31,23 +31,6 @@ export class ChangeLog {
 
   constructor(options: ChangeLogOptions) {
     this.#options = options;
-  }
-
-  /** The command that appends a change. */
-  entry({ app, version, hosts }: Change): Command {
-    const { key, length } = this.#options;
-    return [
-      'xadd',
-      key,
-      'MAXLEN',
-      '~',
-      length,
-      '*',
-      'app',
-      app,
-      ...(version === undefined ? [] : ['version', version]),
-      ...(hosts === undefined ? [] : ['hosts', JSON.stringify(hosts)]),
-    ];
   }
 
   async after(position: string | undefined, signal: AbortSignal): Promise<ChangeBatch> {

@@ -1,15 +1,21 @@
-/** Names of the keys. Those of one app share a hash tag, so that a cluster keeps them together. */
+import type { Table } from '../documents.js';
+
+/** Names of the keys. All share one hash tag: a transaction may touch any of them, and a cluster keeps them in one slot. */
 export class Keys {
   readonly #prefix: string;
+  /** A sorted set: when each app is due. */
   readonly schedule: string;
+  /** A stream: the change log. */
   readonly changes: string;
+  /** A hash by incarnation. */
   readonly sessions: string;
+  /** Names this life of the store. */
   readonly nonce: string;
-  /** Names of all apps. */
+  /** A set: names of all apps. */
   readonly names: string;
 
   constructor(name: string) {
-    this.#prefix = `${name}:`;
+    this.#prefix = `{${name}}:`;
     this.schedule = `${this.#prefix}schedule`;
     this.changes = `${this.#prefix}changes`;
     this.sessions = `${this.#prefix}sessions`;
@@ -17,16 +23,7 @@ export class Keys {
     this.names = `${this.#prefix}apps`;
   }
 
-  app(name: string): string {
-    return `${this.#prefix}app:{${name}}`;
-  }
-
-  /** A hash: `version`, and `record` with the rest. */
-  deployment(name: string): string {
-    return `${this.#prefix}deployment:{${name}}`;
-  }
-
-  domain(domain: string): string {
-    return `${this.#prefix}domain:${domain}`;
+  document(table: Table, name: string): string {
+    return `${this.#prefix}${table}:${name}`;
   }
 }

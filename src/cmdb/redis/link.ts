@@ -46,8 +46,7 @@ export class Link {
   }
 
   /**
-   * In one round trip where the keys may lie in different slots only on a cluster: there one by one, in order. Waits until
-   * it is known which store answers.
+   * In one round trip. Waits until it is known which store answers.
    */
   async all(commands: readonly Command[]): Promise<unknown[]> {
     if (commands.length === 0) return [];
@@ -62,7 +61,7 @@ export class Link {
   async ofAnyStore(commands: readonly Command[]): Promise<unknown[]> {
     await this.#ready();
     try {
-      return this.isCluster ? await this.#oneByOne(commands) : await this.#pipeline(commands);
+      return await this.#pipeline(commands);
     } catch (error) {
       throw unavailable(error);
     }
@@ -74,25 +73,15 @@ export class Link {
     return this.identity.connection;
   }
 
-  /** The values of keys that may lie anywhere. */
+  /** The values of these keys, of one moment. */
   async values(keys: readonly string[]): Promise<(string | undefined)[]> {
     if (keys.length === 0) return [];
-    const found = this.isCluster
-      ? await Promise.all(keys.map((key) => this.one(['get', key])))
-      : await this.one(['mget', ...keys]);
-    return (found as (string | null)[]).map((value) => value ?? undefined);
+    return ((await this.one(['mget', ...keys])) as (string | null)[]).map((value) => value ?? undefined);
   }
 
   close(): void {
     this.isClosed = true;
     this.#client.disconnect();
-  }
-
-  async #oneByOne(commands: readonly Command[]): Promise<unknown[]> {
-    const results: unknown[] = [];
-    for (const [name, ...args] of commands)
-      results.push(await (this.#client as unknown as Commands)[name as string]?.(...args));
-    return results;
   }
 
   async #pipeline(commands: readonly Command[]): Promise<unknown[]> {

@@ -1,61 +1,56 @@
 import type { RedisClient } from './connect.js';
 
 interface Script {
-  readonly numberOfKeys: number;
+  readonly numberOfKeys?: number;
   readonly lua: string;
 }
 
-/** Each touches the keys of one slot only, and can be run twice with the same outcome. */
 const scripts = {
   /**
-   * deployment, app; expected version, new version, record, expected app record ('' none), app record to write ('' none)
-   * → 1 written, 0 something changed.
+   * A transaction; see commit.ts for its arguments. KEYS: names, schedule, change log, then documents. Compares the documents
+   * with what was read, and writes everything or nothing → 1 written, 0 something changed.
    */
-  fcSwap: {
-    numberOfKeys: 2,
-    lua: `local version = redis.call('HGET', KEYS[1], 'version') or ''
-if version == ARGV[2] then return 1 end
-if version ~= ARGV[1] or (redis.call('GET', KEYS[2]) or '') ~= ARGV[4] then return 0 end
-redis.call('HSET', KEYS[1], 'version', ARGV[2], 'record', ARGV[3])
-if ARGV[5] ~= '' then redis.call('SET', KEYS[2], ARGV[5]) end
+  fcCommit: {
+    lua: `local at = 1
+local function take()
+  at = at + 1
+  return ARGV[at - 1]
+end
+local writes = {}
+for i = 4, #KEYS do
+  local seen = take()
+  if seen ~= '' then
+    local value = redis.call('GET', KEYS[i])
+    if (value and redis.sha1hex(value) or '-') ~= seen then return 0 end
+  end
+  local kind = take()
+  if kind ~= '' then writes[#writes + 1] = { kind, KEYS[i], kind == 'set' and take() } end
+end
+for _, write in ipairs(writes) do
+  if write[1] == 'set' then redis.call('SET', write[2], write[3]) else redis.call('DEL', write[2]) end
+end
+while at <= #ARGV do
+  local kind, name = take(), take()
+  if kind == 'named' then redis.call('SADD', KEYS[1], name)
+  elseif kind == 'unnamed' then redis.call('SREM', KEYS[1], name)
+  elseif kind == 'unscheduled' then redis.call('ZREM', KEYS[2], name)
+  elseif kind == 'scheduled' then redis.call('ZADD', KEYS[2], take(), name)
+  elseif kind == 'scheduled by' then
+    redis.call('ZADD', KEYS[2], math.min(tonumber(take()), tonumber(redis.call('ZSCORE', KEYS[2], name) or 0)), name)
+  else
+    local fields = { 'app', name }
+    for _ = 1, tonumber(take()) do fields[#fields + 1] = take() end
+    redis.call('XADD', KEYS[3], 'MAXLEN', '~', kind, '*', unpack(fields))
+  end
+end
 return 1`,
   },
-  /** deployment, app; expected version, expected app record → 1 gone, 0 something changed. */
-  fcDrop: {
-    numberOfKeys: 2,
-    lua: `local version = redis.call('HGET', KEYS[1], 'version') or ''
-local app = redis.call('GET', KEYS[2]) or ''
-if app == '' and version == '' then return 1 end
-if version ~= ARGV[1] or app ~= ARGV[2] then return 0 end
-redis.call('DEL', KEYS[1], KEYS[2])
-return 1`,
-  },
-  /** app or domain; expected value ('' none), new value → the value that stands. */
-  fcReplace: {
+  /** schedule; now, until when to postpone, limit → names of the apps that are due, each handed to one caller. */
+  fcDue: {
     numberOfKeys: 1,
-    lua: `local value = redis.call('GET', KEYS[1]) or ''
-if value ~= ARGV[1] then return value end
-redis.call('SET', KEYS[1], ARGV[2])
-return ARGV[2]`,
-  },
-  /** domain; claim → gives it up where it is still that very claim. */
-  fcRelease: {
-    numberOfKeys: 1,
-    lua: `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0`,
-  },
-  /** schedule; app, score seen, new score → 1 where this caller has it. */
-  fcTake: {
-    numberOfKeys: 1,
-    lua: `if redis.call('ZSCORE', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
-redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
-return 1`,
-  },
-  /** schedule; app → removed where it is still scheduled at the score seen. */
-  fcUnschedule: {
-    numberOfKeys: 1,
-    lua: `if redis.call('ZSCORE', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
-return redis.call('ZREM', KEYS[1], ARGV[1])`,
+    lua: `local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])
+for _, name in ipairs(due) do redis.call('ZADD', KEYS[1], ARGV[2], name) end
+return due`,
   },
   /** sessions; incarnation, record, '1' for the first beat, revoked … → { revoked, all }. */
   fcBeat: {

@@ -1,16 +1,16 @@
 import type { Logger } from 'pino';
-import type { Beat, Session } from '../cmdb.js';
+import type { Beat, Session, UnreadableReport } from '../cmdb.js';
+import { readable } from '../records.js';
 import { decodeSession, encodeSession } from '../session-format.js';
 import type { Keys } from './keys.js';
 import type { Link } from './link.js';
 import { newNonce } from './nonce.js';
-import type { Records } from './records.js';
 
 export interface SessionsOptions {
   readonly link: Link;
   readonly keys: Keys;
-  readonly records: Records;
   readonly logger: Logger;
+  readonly onUnreadable: UnreadableReport;
 }
 
 /** The sessions of all nodes, and what names this life of the store. */
@@ -26,7 +26,7 @@ export class Sessions {
 
   /** See Cmdb.beat. */
   async beat(session: Session, revoke: readonly string[]): Promise<Beat> {
-    const { link, keys, records } = this.#options;
+    const { link, keys, onUnreadable } = this.#options;
     const first = session.beats === 0 ? '1' : '0';
     const connection = await link.connected();
     const run = await this.#run();
@@ -41,7 +41,7 @@ export class Sessions {
     const sessions: Session[] = [];
     for (let index = 0; index < flat.length; index += 2) {
       const [incarnation, text] = [flat[index] as string, flat[index + 1] as string];
-      const found = records.decode(`session ${incarnation}`, () => decodeSession(incarnation, text));
+      const found = readable(`session ${incarnation}`, () => decodeSession(incarnation, text), onUnreadable);
       if (found) sessions.push(found);
     }
     return { identity: `${String(nonce)}.${run}`, sessions, revoked: revoked === 1 };

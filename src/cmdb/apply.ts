@@ -1,0 +1,143 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import type { App } from '../model/app.js';
+import { nextDueAt } from '../model/schedule.js';
+import { recordToPut, staysAs } from './app-origin.js';
+import { batches } from './batches.js';
+import { resolveClaims } from './claims.js';
+import type { AppChange, DomainConflict, UnreadableReport } from './cmdb.js';
+import type { Documents, DocumentStore, Wanted } from './documents.js';
+import { holdsApp } from './record-format.js';
+import { Records } from './records.js';
+import { tombstone } from './tombstone.js';
+
+type Origins = NonNullable<AppChange['origins']>;
+
+export interface ApplyContext {
+  readonly store: DocumentStore;
+  readonly origins: Origins;
+  readonly onUnreadable: UnreadableReport;
+}
+
+/** See Cmdb.apply. Apps that exchange domains are written in one transaction, however many they are; the others in batches. */
+export async function applyApps(
+  put: readonly App[],
+  remove: readonly string[],
+  { store, origins, onUnreadable }: ApplyContext,
+): Promise<DomainConflict[]> {
+  const records = (documents: Documents) => new Records(documents, onUnreadable);
+  const changed: App[] = [];
+  for (const apps of batches(put, store.batch.read)) {
+    const isChanged = (known: Records) => apps.filter((app) => !isCurrent(app, known, origins));
+    changed.push(...(await store.view(wantedToCompare(apps), (documents) => isChanged(records(documents)))));
+    // Requests go on while thousands of apps are compared.
+    if (put.length > store.batch.read) await turn();
+  }
+  const gone: string[] = [];
+  for (const names of batches(remove, store.batch.read)) {
+    const there = (known: Records) => names.filter((name) => isThere(name, known));
+    gone.push(...(await store.view(wantedOf(names), (documents) => there(records(documents)))));
+  }
+  const { exchanging, others } = await split(changed, store, records);
+  const write = (apps: readonly App[], names: readonly string[]) =>
+    store.write([...wantedToCompare(apps), ...wantedOf([...apps.map(({ name }) => name), ...names])], (documents) => {
+      removeAll(names, documents, records(documents));
+      return putAll(apps, documents, records(documents), origins);
+    });
+  const conflicts: DomainConflict[] = [];
+  // Removed first: what they give up may be wanted by the others. What fits one transaction is not split.
+  const atOnce = gone.slice(0, store.batch.write);
+  for (const names of batches(gone.slice(atOnce.length), store.batch.write)) await write([], names);
+  if (exchanging.length + atOnce.length > 0) conflicts.push(...(await write(exchanging, atOnce)));
+  for (const apps of batches(others, store.batch.write)) conflicts.push(...(await write(apps, [])));
+  return conflicts;
+}
+
+function wantedOf(names: readonly string[]): Wanted[] {
+  return names.flatMap((name): Wanted[] => [
+    ['app', name],
+    ['deployment', name],
+  ]);
+}
+
+function wantedToCompare(apps: readonly App[]): Wanted[] {
+  return apps.flatMap(({ name, domains }): Wanted[] => [
+    ['app', name],
+    ...domains.map((domain): Wanted => ['domain', domain]),
+  ]);
+}
+
+function isCurrent(app: App, records: Records, origins: Origins): boolean {
+  const text = records.appText(app.name);
+  if (!staysAs(app, text, origins.get(app.name), () => records.app(app.name))) return false;
+  return !holdsApp(text, app) || app.domains.every((domain) => records.claimant(domain) === app.name);
+}
+
+function isThere(name: string, records: Records): boolean {
+  return records.appText(name) !== undefined || records.deployment(name).version !== '';
+}
+
+/** Apps of the change between which domains move, and the others. A change that fits one transaction is not split. */
+async function split(
+  changed: readonly App[],
+  store: DocumentStore,
+  records: (documents: Documents) => Records,
+): Promise<{ exchanging: readonly App[]; others: readonly App[] }> {
+  if (changed.length <= store.batch.write) return { exchanging: changed, others: [] };
+  const names = new Set(changed.map(({ name }) => name));
+  const exchanging = new Set<string>();
+  for (const apps of batches(changed, store.batch.read)) {
+    const owners = await store.view(wantedToCompare(apps), (documents) =>
+      apps.flatMap(({ name, domains }) =>
+        domains.map((domain) => [name, records(documents).claimant(domain)] as const),
+      ),
+    );
+    for (const [name, owner] of owners) {
+      if (owner !== undefined && owner !== name && names.has(owner)) exchanging.add(name).add(owner);
+    }
+  }
+  const isExchanging = ({ name }: App) => exchanging.has(name);
+  return { exchanging: changed.filter(isExchanging), others: changed.filter((app) => !isExchanging(app)) };
+}
+
+function putAll(
+  apps: readonly App[],
+  documents: Documents,
+  records: Records,
+  origins: Origins,
+): readonly DomainConflict[] {
+  const had = (name: string) => {
+    const stored = records.app(name);
+    return stored && !stored.removed ? stored.app.domains : [];
+  };
+  const changed = apps.filter((app) => !isCurrent(app, records, origins));
+  const { accepted, conflicts } = resolveClaims(changed, {
+    ownerOf: (domain) => records.owner(domain)?.app.name,
+    domainsOf: (name) => had(name).filter((domain) => records.claimant(domain) === name),
+  });
+  for (const { name } of accepted) for (const domain of had(name)) records.unclaim(domain, name);
+  for (const app of accepted) {
+    const { name } = app;
+    for (const domain of app.domains) records.claim(domain, name);
+    records.putApp(name, recordToPut(app, records.appText(name), records.app(name), origins.get(name)));
+    documents.schedule(name, nextDueAt(records.deployment(name).deployment, app));
+    documents.append({ app: name });
+  }
+  return conflicts;
+}
+
+/** One that cannot be read goes as well: its claims lead nowhere, and what runs of it drains under a record that says so. */
+function removeAll(names: readonly string[], documents: Documents, records: Records): void {
+  for (const name of names) {
+    if (!isThere(name, records)) continue;
+    const stored = records.app(name);
+    const { deployment } = records.deployment(name);
+    for (const domain of stored?.app.domains ?? []) records.unclaim(domain, name);
+    if (deployment.instances.length === 0) records.drop(name);
+    else if (stored?.removed) continue;
+    else {
+      records.putApp(name, stored ? { app: stored.app, removed: true } : tombstone(name, deployment));
+      documents.schedule(name, 0);
+    }
+    documents.append({ app: name });
+  }
+}

@@ -1,0 +1,104 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { isActive } from './active.js';
+import { applyApps } from './apply.js';
+import { batches } from './batches.js';
+import type {
+  AppChange,
+  AppRecord,
+  Beat,
+  ChangeBatch,
+  Cmdb,
+  DeploymentChange,
+  DomainConflict,
+  Session,
+  UnreadableReport,
+} from './cmdb.js';
+import type { DocumentStore, Documents, Wanted } from './documents.js';
+import { checkAppKeys, checkKey, isKey } from './key-limits.js';
+import { normalChange } from './normal-change.js';
+import type { StoredDeployment } from './record-format.js';
+import { Records, wildcardOf } from './records.js';
+import { updateDeployment } from './update.js';
+
+/** The CMDB over a store of documents: all that Redis and LMDB have in common. */
+export function createCmdb(store: DocumentStore, onUnreadable: UnreadableReport): Cmdb {
+  return new DocumentCmdb(store, onUnreadable);
+}
+
+class DocumentCmdb implements Cmdb {
+  readonly #store: DocumentStore;
+  readonly #onUnreadable: UnreadableReport;
+
+  constructor(store: DocumentStore, onUnreadable: UnreadableReport) {
+    this.#store = store;
+    this.#onUnreadable = onUnreadable;
+  }
+
+  async apply(change: AppChange): Promise<DomainConflict[]> {
+    const { put, remove } = normalChange(change);
+    for (const app of put) checkAppKeys(app);
+    return applyApps(put, remove.filter(isKey), {
+      store: this.#store,
+      origins: change.origins ?? new Map(),
+      onUnreadable: this.#onUnreadable,
+    });
+  }
+
+  async find(query: Parameters<Cmdb['find']>[0]): Promise<AppRecord | undefined> {
+    if ('app' in query) {
+      const { app } = query;
+      return this.#store.view(recordOf(app), (documents) => this.#records(documents).record(app));
+    }
+    const { domain } = query;
+    const claims = [domain, wildcardOf(domain)].filter(isKey).map((claim): Wanted => ['domain', claim]);
+    return this.#store.view(claims, (documents) => this.#records(documents).find(domain));
+  }
+
+  async *list(which: 'all' | 'active'): AsyncIterable<AppRecord> {
+    const names = await this.#store.names(which === 'all' ? 'all' : 'scheduled');
+    for (const some of batches(names, this.#store.batch.read)) {
+      const found = await this.#store.view(some.flatMap(recordOf), (documents) =>
+        some.map((name) => this.#records(documents).record(name)),
+      );
+      for (const record of found) if (record && (which === 'all' || isActive(record))) yield record;
+      // Requests go on while thousands of apps are walked.
+      await turn();
+    }
+  }
+
+  async update(app: string, change: DeploymentChange): Promise<StoredDeployment> {
+    checkKey('app', app);
+    return this.#store.write(recordOf(app), (documents) =>
+      updateDeployment(app, change, documents, this.#records(documents)),
+    );
+  }
+
+  changes(position: string | undefined, signal: AbortSignal): Promise<ChangeBatch> {
+    return this.#store.changes(position, signal);
+  }
+
+  due(now: number, limit: number): Promise<string[]> {
+    return this.#store.due(now, limit);
+  }
+
+  async beat(session: Session, revoke: readonly string[] = []): Promise<Beat> {
+    for (const incarnation of [session.incarnation, ...revoke]) checkKey('session', incarnation);
+    return this.#store.beat(session, revoke);
+  }
+
+  close(): Promise<void> {
+    return this.#store.close();
+  }
+
+  #records(documents: Documents): Records {
+    return new Records(documents, this.#onUnreadable);
+  }
+}
+
+function recordOf(app: string): Wanted[] {
+  if (!isKey(app)) return [];
+  return [
+    ['app', app],
+    ['deployment', app],
+  ];
+}

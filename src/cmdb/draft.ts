@@ -1,0 +1,56 @@
+import type { Change } from './cmdb.js';
+import type { Documents, Table } from './documents.js';
+
+export interface Write {
+  readonly table: Table;
+  readonly name: string;
+  readonly text: string | undefined;
+}
+
+export interface Move {
+  readonly at: number | undefined;
+  /** Not later than the app is due already; at once if it is not due at all. */
+  readonly isBy: boolean;
+}
+
+/** What a transaction wants to write, before any of it is written. */
+export class Draft implements Documents {
+  readonly #read: (table: Table, name: string) => string | undefined;
+  readonly #writes = new Map<string, Write>();
+  /** By app. */
+  readonly moves = new Map<string, Move>();
+  readonly changes: Change[] = [];
+
+  constructor(read: (table: Table, name: string) => string | undefined) {
+    this.#read = read;
+  }
+
+  get writes(): Iterable<Write> {
+    return this.#writes.values();
+  }
+
+  get isEmpty(): boolean {
+    return this.#writes.size + this.moves.size + this.changes.length === 0;
+  }
+
+  get(table: Table, name: string): string | undefined {
+    const written = this.#writes.get(`${table}:${name}`);
+    return written ? written.text : this.#read(table, name);
+  }
+
+  set(table: Table, name: string, text: string | undefined): void {
+    this.#writes.set(`${table}:${name}`, { table, name, text });
+  }
+
+  schedule(app: string, at: number | undefined): void {
+    this.moves.set(app, { at, isBy: false });
+  }
+
+  scheduleBy(app: string, at: number): void {
+    this.moves.set(app, { at, isBy: true });
+  }
+
+  append(change: Change): void {
+    this.changes.push(change);
+  }
+}

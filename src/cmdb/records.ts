@@ -1,0 +1,109 @@
+import { emptyDeployment } from '../model/deployment.js';
+import type { AppRecord, UnreadableReport } from './cmdb.js';
+import type { Documents } from './documents.js';
+import { isKey } from './key-limits.js';
+import {
+  decodeApp,
+  decodeDeployment,
+  encodeApp,
+  encodeDeployment,
+  type StoredApp,
+  type StoredDeployment,
+} from './record-format.js';
+
+/** The documents of one transaction as apps, deployments and claims of domains. */
+export class Records {
+  readonly #documents: Documents;
+  readonly #onUnreadable: UnreadableReport;
+
+  constructor(documents: Documents, onUnreadable: UnreadableReport) {
+    this.#documents = documents;
+    this.#onUnreadable = onUnreadable;
+  }
+
+  record(name: string): AppRecord | undefined {
+    const stored = this.app(name);
+    return stored && { ...stored, ...this.deployment(name) };
+  }
+
+  /** The app's record as it is stored, readable or not. */
+  appText(name: string): string | undefined {
+    return isKey(name) ? this.#documents.get('app', name) : undefined;
+  }
+
+  app(name: string): StoredApp | undefined {
+    const text = this.appText(name);
+    return text === undefined ? undefined : readable(`app ${name}`, () => decodeApp(text), this.#onUnreadable);
+  }
+
+  /** One that cannot be read counts as empty. */
+  deployment(name: string): StoredDeployment {
+    const text = isKey(name) ? this.#documents.get('deployment', name) : undefined;
+    const decode = () => (text === undefined ? undefined : decodeDeployment(text));
+    const stored = readable(`deployment ${name}`, decode, this.#onUnreadable);
+    return stored ?? { deployment: emptyDeployment(name), version: '' };
+  }
+
+  /** The app that claims a domain, whether that app still counts or not. */
+  claimant(domain: string): string | undefined {
+    return isKey(domain) ? this.#documents.get('domain', domain) : undefined;
+  }
+
+  /** A claim counts while its owner can be read, stands, and still lists the domain. */
+  owner(domain: string): StoredApp | undefined {
+    const name = this.claimant(domain);
+    const stored = name === undefined ? undefined : this.app(name);
+    return stored && !stored.removed && stored.app.domains.includes(domain) ? stored : undefined;
+  }
+
+  /** The app that a host name leads to; a domain of an app that cannot be read leads nowhere, least of all to a wildcard. */
+  find(domain: string): AppRecord | undefined {
+    const exact = this.owner(domain);
+    const isUnreadable = exact === undefined && this.#hasUnreadableOwner(domain);
+    const owner = exact ?? (isUnreadable ? undefined : this.owner(wildcardOf(domain)));
+    return owner && { ...owner, ...this.deployment(owner.app.name) };
+  }
+
+  putApp(name: string, stored: StoredApp): void {
+    this.#documents.set('app', name, encodeApp(stored));
+  }
+
+  putDeployment(name: string, stored: StoredDeployment): void {
+    this.#documents.set('deployment', name, encodeDeployment(stored));
+  }
+
+  claim(domain: string, name: string): void {
+    this.#documents.set('domain', domain, name);
+  }
+
+  unclaim(domain: string, name: string): void {
+    if (this.claimant(domain) === name) this.#documents.set('domain', domain, undefined);
+  }
+
+  /** Removes the app with its deployment. */
+  drop(name: string): void {
+    this.#documents.set('app', name, undefined);
+    this.#documents.set('deployment', name, undefined);
+    this.#documents.schedule(name, undefined);
+  }
+
+  #hasUnreadableOwner(domain: string): boolean {
+    const name = this.claimant(domain);
+    return name !== undefined && this.appText(name) !== undefined && this.app(name) === undefined;
+  }
+}
+
+/** What `decode` returns; what cannot be read is reported and skipped. */
+export function readable<T>(record: string, decode: () => T, onUnreadable: UnreadableReport): T | undefined {
+  try {
+    return decode();
+  } catch (error) {
+    onUnreadable(record, error instanceof Error ? error.message : String(error));
+    return undefined;
+  }
+}
+
+/** The wildcard one label up. */
+export function wildcardOf(domain: string): string {
+  return domain.replace(/^[^.]*/, '*');
+}

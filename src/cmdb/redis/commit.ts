@@ -1,0 +1,42 @@
+import { createHash } from 'node:crypto';
+import type { Draft } from '../draft.js';
+import type { Keys } from './keys.js';
+import type { Command } from './link.js';
+
+/**
+ * The command that writes a draft if all documents that it was made from still stand. `read` has them by key, undefined for one that
+ * is not there. Their digests are compared, which are much shorter.
+ */
+export function commitCommand(
+  draft: Draft,
+  read: ReadonlyMap<string, string | undefined>,
+  keys: Keys,
+  logLength: number,
+): Command {
+  const documents = new Map<string, (string | number)[]>();
+  for (const [key, text] of read) documents.set(key, [text === undefined ? '-' : sha1(text), '']);
+  const effects: (string | number)[] = [];
+  for (const { table, name, text } of draft.writes) {
+    const key = keys.document(table, name);
+    const [seen = ''] = documents.get(key) ?? [];
+    documents.set(key, text === undefined ? [seen, 'delete'] : [seen, 'set', text]);
+    if (table === 'app') effects.push(text === undefined ? 'unnamed' : 'named', name);
+  }
+  for (const [app, { at, isBy }] of draft.moves) {
+    if (at === undefined) effects.push('unscheduled', app);
+    else effects.push(isBy ? 'scheduled by' : 'scheduled', app, at);
+  }
+  for (const { app, version, hosts } of draft.changes) {
+    const fields = [
+      ...(version === undefined ? [] : ['version', version]),
+      ...(hosts === undefined ? [] : ['hosts', JSON.stringify(hosts)]),
+    ];
+    effects.push(logLength, app, fields.length, ...fields);
+  }
+  const all = [keys.names, keys.schedule, keys.changes, ...documents.keys()];
+  return ['fcCommit', all.length, ...all, ...[...documents.values()].flat(), ...effects];
+}
+
+function sha1(text: string): string {
+  return createHash('sha1').update(text).digest('hex');
+}

@@ -1,0 +1,35 @@
+import { randomBytes } from 'node:crypto';
+import { nextDueAt } from '../model/schedule.js';
+import { changeTo } from './change-to.js';
+import type { DeploymentChange } from './cmdb.js';
+import type { Documents } from './documents.js';
+import type { StoredDeployment } from './record-format.js';
+import type { Records } from './records.js';
+import { tombstone } from './tombstone.js';
+
+/** See Cmdb.update; within one transaction. */
+export function updateDeployment(
+  app: string,
+  change: DeploymentChange,
+  documents: Documents,
+  records: Records,
+): StoredDeployment {
+  const current = records.deployment(app);
+  const stored = records.app(app);
+  const deployment = change(current.deployment, stored?.app);
+  if (deployment === current.deployment) return current;
+  const next = { deployment, version: randomBytes(12).toString('base64url') };
+  // A record that cannot be read, of a newer version perhaps, is not this program's to delete.
+  const isGone = stored ? stored.removed : records.appText(app) === undefined;
+  if (isGone && deployment.instances.length === 0) records.drop(app);
+  else {
+    records.putDeployment(app, next);
+    if (isGone && !stored) records.putApp(app, tombstone(app, deployment));
+    const at = nextDueAt(deployment, stored?.app);
+    // What is left of a removed app is looked at soon, whatever its own times are.
+    if (isGone && at !== undefined) documents.scheduleBy(app, at);
+    else documents.schedule(app, at);
+  }
+  documents.append(changeTo(deployment, next.version));
+  return next;
+}
