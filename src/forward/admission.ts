@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { longestHost } from '../check/host-name.js';
 import { RequestError } from '../model/errors.js';
+import { isClaim, isOurs } from './claims.js';
 
 /** A request that may be forwarded, in the form in which it will be. */
 export interface Admitted {
@@ -14,7 +15,7 @@ export interface Admitted {
    * the request came from, which whoever forwards it appends.
    */
   readonly headers: string[];
-  /** What the client, or a proxy before it, says of where the request came from; counts only from a trusted peer. */
+  /** What the client, or a proxy before it, says of where the request came from and who sent it; see claims.ts. */
   readonly claims: readonly string[] | undefined;
   readonly hasBody: boolean;
   readonly contentLength: number | undefined;
@@ -38,7 +39,7 @@ const treat = {
 } as const;
 type Treatment = (typeof treat)[keyof typeof treat];
 
-/** What is not simply passed on. Source: RFC 9110 §7.6.1, RFC 7239; `Proxy` is httpoxy (CVE-2016-5385). */
+/** What is not simply passed on, beside claims. Source: RFC 9110 §7.6.1; `Proxy` is httpoxy (CVE-2016-5385). */
 const treatments = new Map<string, Treatment>([
   ['proxy-connection', treat.drop],
   ['keep-alive', treat.drop],
@@ -48,12 +49,6 @@ const treatments = new Map<string, Treatment>([
   ['content-length', treat.length],
   ['expect', treat.expect],
   ['upgrade', treat.upgrade],
-  ['forwarded', treat.claim],
-  ['x-forwarded-for', treat.claim],
-  ['x-forwarded-host', treat.claim],
-  ['x-forwarded-proto', treat.claim],
-  ['x-forwarded-port', treat.claim],
-  ['x-real-ip', treat.claim],
   // What most requests carry, as most clients write it: found here, it need not be compared in lower case.
   ...[
     ...['Accept', 'Accept-Encoding', 'Accept-Language', 'Authorization', 'Cache-Control', 'Content-Type', 'Cookie'],
@@ -65,9 +60,18 @@ const treatments = new Map<string, Treatment>([
   ...['Connection', 'connection'].map((name): [string, Treatment] => [name, treat.connection]),
 ]);
 
+/**
+ * More header lines are refused. Servers drop what is beyond a bound of their own in silence (node's: 1,000 lines), and with it
+ * what a proxy appended: those of the app must not lose ours.
+ */
+export const mostHeaderLines = 500;
+
 const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']);
 const authority = /^(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@\\:[\]\x00-\x20]+)(?::\d{1,5})?$/;
 const absolute = /^https?:\/\/([^/?#]*)([^#]*)$/i;
+/** Of a header's name: what some servers take for a hyphen. */
+const odd = /[^a-z0-9-]/;
+const everyOdd = /[^a-z0-9-]/g;
 const digits = /^\d{1,15}$/;
 
 /**
@@ -78,6 +82,9 @@ export function admit(req: IncomingMessage): Admitted {
   if (req.httpVersionMajor !== 1 || req.httpVersionMinor > 1)
     throw refuse(`HTTP/${req.httpVersion} is not spoken here.`);
   const { rawHeaders } = req;
+  if (rawHeaders.length > 2 * mostHeaderLines) {
+    throw new RequestError('headers_too_large', `There are more than ${mostHeaderLines} header lines.`);
+  }
   const headers: string[] = ['Host', ''];
   let claims: string[] | undefined;
   let host: string | undefined;
@@ -156,8 +163,14 @@ function treatmentOf(name: string): Treatment {
   const known = treatments.get(name);
   if (known !== undefined) return known;
   const lower = name.toLowerCase();
-  // Servers that map headers to variables read x_forwarded_for as x-forwarded-for: it must not slip past the trust check.
-  return treatments.get(lower) ?? (lower.includes('_') ? (treatments.get(lower.replaceAll('_', '-')) ?? 0) : 0);
+  const special = treatments.get(lower);
+  if (special !== undefined) return special;
+  if (!odd.test(lower)) return isClaim(lower) ? treat.claim : isOurs(lower) ? treat.drop : treat.forward;
+  // Servers that map headers to variables read x_forwarded.for as x-forwarded-for: it must not slip past the trust check.
+  const plain = lower.replaceAll(everyOdd, '-');
+  return isClaim(plain) || isOurs(plain) || (treatments.get(plain) ?? treat.forward) !== treat.forward
+    ? treat.drop
+    : treat.forward;
 }
 
 /** An absolute-form target wins over Host: RFC 9112 §3.2.2. */

@@ -46,6 +46,8 @@ export function createListener(options: ListenerOptions): Listener {
     keepAliveInitialDelay: tcpKeepAliveMs,
     insecureHTTPParser: false,
   });
+  // Node would leave out what is beyond a number of lines in silence; admission refuses it.
+  server.maxHeadersCount = 0;
   boundConnections(server, options.maxConnections);
   const onRequest = (req: IncomingMessage, res: ServerResponse) => {
     watchQueued(req, res);

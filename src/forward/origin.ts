@@ -1,5 +1,6 @@
 import { BlockList, isIPv6, type Socket } from 'node:net';
 import type { Admitted } from './admission.js';
+import { addressOf, type Hop, nodeOf, readForwarded, writeForwarded } from './forwarded-list.js';
 
 interface Peer {
   readonly address: string;
@@ -12,11 +13,12 @@ interface Peer {
 }
 
 const kPeer = Symbol('peer');
+const continued = new Set(['forwarded', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host']);
 const ipv4Mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/;
 
 /**
- * Tells the app where a request came from: X-Forwarded-For, -Proto, -Host and Forwarded. What came in counts only from
- * a trusted proxy; from anyone else it is a claim and is dropped. Source: RFC 7239.
+ * Tells the app where a request came from: X-Forwarded-For, -Proto, -Host and Forwarded, which agree with each other. What came in
+ * counts only from a trusted proxy; from anyone else it is a claim and is dropped. Source: RFC 7239.
  */
 export class Origin {
   readonly #trusted = new BlockList();
@@ -48,21 +50,7 @@ export class Origin {
       );
       return;
     }
-    const claimed = collect(claims);
-    const listed = (name: string, own: string) => (claimed.has(name) ? `${claimed.get(name)}, ${own}` : own);
-    headers.push(
-      ...['X-Forwarded-For', listed('x-forwarded-for', peer.address)],
-      ...['X-Forwarded-Proto', claimed.get('x-forwarded-proto') ?? 'http'],
-      ...['X-Forwarded-Host', claimed.get('x-forwarded-host') ?? host],
-      ...['Forwarded', listed('forwarded', forwarded)],
-    );
-    for (const [name, label] of [
-      ['x-forwarded-port', 'X-Forwarded-Port'],
-      ['x-real-ip', 'X-Real-IP'],
-    ] as const) {
-      const value = claimed.get(name);
-      if (value !== undefined) headers.push(label, value);
-    }
+    appendClaimed(headers, claims, peer, host);
   }
 
   #peerOf(socket: Socket & { [kPeer]?: Peer }): Peer {
@@ -85,14 +73,62 @@ function forwardedBy(peer: Peer, host: string): string {
   return peer.forwarded;
 }
 
-/** Repeats are one list: RFC 9110 §5.3. Underscore spellings never count. */
-function collect(claims: readonly string[]): Map<string, string> {
+/**
+ * What a trusted proxy claims, and its own address behind it. X-Forwarded-* and Forwarded tell the same: what came in one form only
+ * is told in the other as well, or not at all, and the hop to this dispatcher has host and scheme of the claims. An app that
+ * reads the first element of a list agrees with one that reads the last.
+ */
+function appendClaimed(headers: string[], claims: readonly string[], peer: Peer, host: string): void {
+  const claimed = collect(claims, headers);
+  const proxy = nodeOf(peer.address);
+  const written = claimed.get('forwarded');
+  const hops = written === undefined ? undefined : readForwarded(written);
+  const firstOf = (key: 'host' | 'proto') => hops?.find((hop) => hop[key] !== undefined)?.[key];
+  const tells = ['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host'].some((name) => claimed.has(name));
+  const proto = claimed.get('x-forwarded-proto') ?? (tells ? undefined : firstOf('proto')) ?? 'http';
+  const forHost = claimed.get('x-forwarded-host') ?? (tells ? undefined : firstOf('host')) ?? host;
+  const before = claimed.get('x-forwarded-for') ?? (tells ? undefined : addressesOf(hops));
+  headers.push(
+    ...['X-Forwarded-For', before === undefined ? peer.address : `${before}, ${peer.address}`],
+    ...['X-Forwarded-Proto', proto],
+    ...['X-Forwarded-Host', forHost],
+  );
+  const last = hops?.at(-1);
+  const all: readonly (Hop | undefined)[] =
+    hops === undefined
+      ? chainOf(before, proxy, { host: forHost, proto })
+      : [
+          ...hops,
+          { ...(proxy !== undefined && { for: proxy }), host: last?.host ?? forHost, proto: last?.proto ?? proto },
+        ];
+  const forwarded = all.includes(undefined) ? undefined : writeForwarded(all as readonly Hop[]);
+  if (forwarded !== undefined) headers.push('Forwarded', forwarded);
+}
+
+function addressesOf(hops: readonly Hop[] | undefined): string | undefined {
+  const addresses = hops?.flatMap((hop) => (hop.for === undefined ? [] : [addressOf(hop.for)])) ?? [];
+  return addresses.length > 0 ? addresses.join(', ') : undefined;
+}
+
+/** The hops of an X-Forwarded-For, all with one host and scheme; undefined for what is no address. */
+function chainOf(before: string | undefined, proxy: string | undefined, told: Hop): (Hop | undefined)[] {
+  const nodes = before?.split(',').map((address) => nodeOf(address.trim())) ?? [];
+  return [...nodes, proxy].map((node) => (node === undefined ? undefined : { for: node, ...told }));
+}
+
+/** The claims that are continued, repeats as one list (RFC 9110 §5.3); all others are passed on as they are. */
+function collect(claims: readonly string[], headers: string[]): Map<string, string> {
   const collected = new Map<string, string>();
   for (let index = 0; index < claims.length; index += 2) {
-    const name = (claims[index] as string).toLowerCase();
-    const before = collected.get(name);
+    const name = claims[index] as string;
     const value = claims[index + 1] as string;
-    collected.set(name, before === undefined ? value : `${before}, ${value}`);
+    const lower = name.toLowerCase();
+    if (!continued.has(lower)) {
+      headers.push(name, value);
+      continue;
+    }
+    const before = collected.get(lower);
+    collected.set(lower, before === undefined ? value : `${before}, ${value}`);
   }
   return collected;
 }

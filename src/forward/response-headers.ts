@@ -1,4 +1,5 @@
 import { RequestError } from '../model/errors.js';
+import { isOurs } from './claims.js';
 
 /** Meant for one connection only: RFC 9110 §7.6.1. `Trailer` stays: it announces what is passed on. */
 const hopByHop = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'te']);
@@ -24,6 +25,7 @@ export function responseHeaders(raw: readonly Buffer[], statusCode: number): str
       }
       if (hopByHop.has(lower)) continue;
     }
+    if (mayBeOurs(name) && isOurs(name.toLowerCase())) continue;
     headers.push(name, value);
   }
   if (named) headers = without(headers, named);
@@ -47,6 +49,11 @@ function without(headers: readonly string[], named: ReadonlySet<string>): string
   });
 }
 
+/** Most names are told apart by one letter. */
+function mayBeOurs(name: string): boolean {
+  return name.charCodeAt(2) === 0x66 || name.charCodeAt(2) === 0x46;
+}
+
 function isLength(name: string): boolean {
   return name.length === 14 && name.toLowerCase() === 'content-length';
 }
@@ -59,7 +66,8 @@ export function responseTrailers(raw: readonly Buffer[]): [string, string][] {
   for (let index = 0; index < raw.length; index += 2) {
     const name = (raw[index] as Buffer).toString('latin1');
     const lower = name.toLowerCase();
-    if (!hopByHop.has(lower) && !framing.has(lower)) pairs.push([name, (raw[index + 1] as Buffer).toString('latin1')]);
+    if (!hopByHop.has(lower) && !framing.has(lower) && !isOurs(lower))
+      pairs.push([name, (raw[index + 1] as Buffer).toString('latin1')]);
   }
   return pairs;
 }

@@ -65,6 +65,8 @@ class Attempt {
   onRequest(proxyReq: ClientRequest): void {
     this.#proxyReq = proxyReq;
     const { admitted, seat } = this.#exchange;
+    // All header lines of the answer; node leaves out what is beyond a number of them.
+    proxyReq.maxHeadersCount = 0;
     proxyReq.path = admitted.target;
     for (const name of proxyReq.getHeaderNames()) proxyReq.removeHeader(name);
     for (let index = 0; index < this.#headers.length; index += 2) {
