@@ -82,6 +82,8 @@ function writeConfig({ dir, apps, cmdb = `lmdb:${join(dir, 'cmdb')}`, main }: Da
       cmdb: { url: cmdb, name: cmdbName },
       stateDir: join(dir, 'state'),
       apps: './apps/*.yaml',
+      // Apps of the bench use files of its own, which no other user may read.
+      ...(process.getuid?.() === 0 && { defaults: { user: 'root' } }),
       runtimes: { process: { ports } },
       ...main,
     }),

@@ -3,10 +3,21 @@ import { redisDurabilityWarnings } from './cmdb/redis/durability.js';
 import { lmdbPath } from './config/cmdb-url.js';
 import type { Config } from './config/config.js';
 import { dockerWarnings } from './runtime/docker.js';
+import { processFindings } from './runtime/process.js';
 import { systemClock } from './system-clock.js';
 
 /** The looks at the host that need an adapter: the engine where an app runs on it, the store where it is a server. */
-export const adapterChecks: ExtraChecks = (config) => [...dockerCheck(config), ...redisCheck(config)];
+export const adapterChecks: ExtraChecks = (config) => [
+  ...processCheck(config),
+  ...dockerCheck(config),
+  ...redisCheck(config),
+];
+
+function processCheck({ apps, runtimes }: Config): HostCheck[] {
+  const { users, inheritGroups } = runtimes.process;
+  const mine = apps.filter(({ runtime }) => runtime === 'process');
+  return [{ name: 'runtime process', run: async () => processFindings({ apps: mine, users, inheritGroups }) }];
+}
 
 function dockerCheck({ apps, runtimes }: Config): HostCheck[] {
   if (!apps.some(({ runtime }) => runtime === 'docker')) return [];

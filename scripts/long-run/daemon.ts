@@ -56,6 +56,7 @@ export async function startDaemon({ apps, idleTtl, maxLifetime, cmdb }: DaemonSe
     stringify({
       ...{ listen: { http: '127.0.0.1:0' }, admin: { listen: '127.0.0.1:0' } },
       ...{ cmdb: cmdb ?? `lmdb:${join(dir, 'cmdb')}`, stateDir: join(dir, 'state'), apps: './apps/*.yaml' },
+      ...(process.getuid?.() === 0 && { defaults: { user: 'root' } }),
       // A freed port rests for a minute: there have to be as many as boots in that time.
       runtimes: { process: { ports: '17000-18999' } },
     }),

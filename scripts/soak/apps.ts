@@ -40,11 +40,13 @@ export interface WrittenApps {
 export async function writeApps(dir: string, run: string): Promise<WrittenApps> {
   const journals = join(dir, 'journals');
   await Promise.all([mkdir(join(dir, 'apps')), mkdir(journals)]);
+  // Under root an app has to name a user; these write into a directory of this script.
+  const user = process.getuid?.() === 0 ? 'root' : 'auto';
   const command = [process.execPath, resolve(import.meta.dirname, '../load/app.js'), run];
   await Promise.all(
     kinds.map(({ name, min, max, overlap, settings }) => {
       const env = { JOURNAL: journals, ...(overlap ? {} : { ALONE: `${run}-${name}` }) };
-      const app = { name, domains: [`${name}.localhost`], runtime: 'process', command, env, scale: { min, max } };
+      const app = { name, domains: [`${name}.localhost`], runtime: 'process', user, command, env, scale: { min, max } };
       return writeFile(join(dir, 'apps', `${name}.yaml`), stringify({ ...app, ...lives, ...patience, ...settings }));
     }),
   );

@@ -1,5 +1,6 @@
 import type { App } from '../model/app.js';
 import type { ListenAddress, ListenSocket } from './listen-address.js';
+import type { IdRange } from './id-range.js';
 import type { PortRange } from './port-range.js';
 
 /** The main file with defaults put in. Durations are milliseconds, paths of data are absolute. */
@@ -16,7 +17,7 @@ export interface Settings {
   readonly workers: number;
   readonly stateDir: string;
   readonly runtimes: {
-    readonly process: { readonly stateDir: string; readonly ports: PortRange };
+    readonly process: ProcessSettings;
     readonly docker: DockerSettings;
   };
   readonly http: {
@@ -35,6 +36,15 @@ export interface Settings {
 }
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+
+export interface ProcessSettings {
+  readonly stateDir: string;
+  readonly ports: PortRange;
+  /** For apps with `user: auto`. */
+  readonly users: IdRange;
+  /** Apps may have groups of the daemon that are as good as root. */
+  readonly inheritGroups: boolean;
+}
 
 export interface DockerSettings {
   /** Of the engine's UNIX socket; absent with `host`. */

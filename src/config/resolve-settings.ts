@@ -13,6 +13,7 @@ import {
   type ListenSocket,
   parseListenAddress,
 } from './listen-address.js';
+import { parseIdRange } from './id-range.js';
 import { parsePortRange } from './port-range.js';
 import { type Filled, fill } from './schema/filled.js';
 import { cmdbSchema, type MainFile, mainSchema } from './schema/main-file.js';
@@ -36,6 +37,8 @@ export function resolveSettings(written: MainFile, env: Environment, report: Rep
       process: {
         stateDir: resolve(main.runtimes.process.stateDir ?? join(stateDir, 'process')),
         ports: rangeOf(main.runtimes.process.ports),
+        users: idRangeOf(main.runtimes.process.users),
+        inheritGroups: main.runtimes.process.inheritGroups,
       },
       docker: resolveDocker(main.runtimes.docker, report),
     },
@@ -131,4 +134,9 @@ function resolveLevel(written: LogLevel, env: Environment, report: Report): LogL
 function rangeOf(text: string): Settings['runtimes']['process']['ports'] {
   const reading = parsePortRange(text);
   return reading.fault === undefined ? reading.range : { from: 20_000, to: 29_999 };
+}
+
+function idRangeOf(text: string): Settings['runtimes']['process']['users'] {
+  const reading = parseIdRange(text);
+  return reading.fault === undefined ? reading.range : { from: 1_900_000_000, to: 1_900_065_535 };
 }

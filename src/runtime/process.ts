@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { Clock } from '../model/clock.js';
 import type { Address } from '../model/instance.js';
 import { identify, isRunning, type ProcessIdentity } from '../proc-fs.js';
+import { Accounts } from './process/accounts.js';
 import type { Command } from './process/child.js';
 import { Dispatchers } from './process/dispatchers.js';
 import { end } from './process/end.js';
@@ -17,11 +18,17 @@ import { isSafeId, type ProcessRecord, ProcessRecords } from './process/records.
 import { start } from './process/start.js';
 import type { BootOptions, Exit, FoundInstance, InstanceSpec, Inspection, Runtime } from './runtime.js';
 
+export { processFindings } from './process/findings.js';
+
 export interface ProcessRuntimeOptions {
   /** Directory of records, output and port leases; processes on one machine may share it. */
   readonly stateDir: string;
   readonly cmdbName: string;
   readonly ports: { readonly from: number; readonly to: number };
+  /** Numbers that apps with `user: auto` get. */
+  readonly users: { readonly from: number; readonly to: number };
+  /** Apps may have groups of a dispatcher that is not root, even if these are as good as root. */
+  readonly inheritGroups?: boolean;
   /** Where apps are told to listen; loopback unless told. */
   readonly bindHost?: string;
   /** Under which address others reach them; `bindHost` unless told. */
@@ -56,6 +63,7 @@ class ProcessRuntime implements Runtime {
   readonly #options: ProcessRuntimeOptions;
   readonly #records: ProcessRecords;
   readonly #ports: Ports;
+  readonly #accounts: Accounts;
   readonly #output: Output;
   readonly #exits: Exits;
   readonly #dispatchers: Dispatchers;
@@ -75,6 +83,8 @@ class ProcessRuntime implements Runtime {
     const isKnown = async (id: string) => (await this.#records.read(id)) !== undefined;
     const directory = join(stateDir, 'ports');
     this.#ports = new Ports({ directory, ...options.ports, bindHost: this.#bindHost, clock, isKnown });
+    const { cmdbName, users: range, inheritGroups = false } = options;
+    this.#accounts = new Accounts({ directory: join(stateDir, 'users'), cmdbName, range, inheritGroups });
     const linesPerSecond = logLinesPerSecond;
     this.#output = new Output({ directory: join(stateDir, 'output'), logger, clock, maxBytes, linesPerSecond });
     this.#listening = new Listening(clock);
@@ -99,6 +109,7 @@ class ProcessRuntime implements Runtime {
     await mkdir(this.#options.stateDir, { recursive: true, mode: 0o700 });
     await this.#records.open();
     await this.#ports.open();
+    await this.#accounts.open();
     await this.#output.open(async (id) => (await this.#records.read(id)) !== undefined);
     await this.#dispatchers.open();
     if (this.#dispatchers.isEldest) await this.#adoptAll();
@@ -203,12 +214,13 @@ class ProcessRuntime implements Runtime {
 
   async #start(spec: InstanceSpec, record: ProcessRecord): Promise<ProcessIdentity> {
     const { id, port } = record;
+    const account = await this.#accounts.of(spec.app);
     const file = await this.#output.create(id);
     try {
       const output = { fd: file.fd, path: this.#output.pathOf(id) };
       const parent = this.#exits.parentOf(record);
       const launch = (command: Command) => this.#launcher.start({ record, command, output, ...parent });
-      return await start({ spec, cmdbName: this.#options.cmdbName, host: this.#bindHost, port, launch });
+      return await start({ spec, account, cmdbName: this.#options.cmdbName, host: this.#bindHost, port, launch });
     } finally {
       await file.close();
     }

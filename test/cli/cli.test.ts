@@ -74,7 +74,7 @@ t.test('check names every problem of the host', async (t) => {
   const files = await makeFiles({
     'main.yaml':
       'listen: { http: 192.0.2.1:8080 }\nadmin: { listen: unix:file/admin.sock }\ncmdb: lmdb:file/cmdb\nstateDir: file\n' +
-      'runtimes: { docker: { socketPath: /nowhere/docker.sock } }\n',
+      'runtimes: { docker: { socketPath: /nowhere/docker.sock } }\ndefaults: { user: auto }\n',
     'apps/a.yaml': appYaml('a').replace('node, server.js', 'no-such-program'),
     'apps/b.yaml': appYaml('b', 'cwd: nowhere\n'),
     'apps/c.yaml': appYaml('c', 'user: no-such-user\n'),
@@ -99,9 +99,9 @@ t.test('check names every problem of the host', async (t) => {
       `admin.listen: ${directory}/file is not a directory`,
       'app a: command no-such-program is not on PATH',
       `app b: cwd ${directory}/nowhere is not there or is no directory`,
-      'app c: user no-such-user is not in /etc/passwd',
       `app d: command ${directory}/script.sh is not there or not executable`,
       `app e: mount source ${directory}/nowhere is not there`,
+      "app c: there is no user 'no-such-user' on this machine; create it, or correct 'user'",
       "Docker Engine: cannot ask Docker Engine for its version: Docker Engine's socket /nowhere/docker.sock does not exist; start it (systemctl start docker) or correct runtimes.docker",
       '11 problems',
       '',
@@ -116,7 +116,10 @@ t.test('warnings are printed and do not fail', async (t) => {
   const { port } = server.address() as { port: number };
   const files = await makeFiles({
     'main.yaml': `listen: { http: 127.0.0.1:${port} }\nadmin: { listen: 127.0.0.1:0 }\nruntimes: { process: { ports: 20000-20001 } }\n`,
-    'apps/a.yaml': appYaml('a', 'scale: { max: 3 }\nenv: { PORT: 1 }\nmounts: [{ source: /, target: /x }]\n'),
+    'apps/a.yaml': appYaml(
+      'a',
+      'scale: { max: 3 }\nenv: { PORT: 1 }\nmounts: [{ source: /, target: /x }]\nuser: auto\n',
+    ),
   });
   t.teardown(files.remove);
   const { code, stdout, stderr } = await run([mainScript, 'check', '--config', 'main.yaml'], { cwd: files.directory });

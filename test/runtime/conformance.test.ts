@@ -7,6 +7,7 @@ import type { App } from '../../src/model/app.js';
 import { openProcessRuntime } from '../../src/runtime/process.js';
 import type { Runtime } from '../../src/runtime/runtime.js';
 import { systemClock } from '../../src/system-clock.js';
+import { appUser } from '../fixtures/app-user.js';
 import { portRange } from '../fixtures/port-range.js';
 import { useDocker } from '../fixtures/docker.js';
 import { testImage } from '../fixtures/docker-image.js';
@@ -39,8 +40,9 @@ async function processes(t: Test): Promise<Subject> {
   const alive = setInterval(() => undefined, 60_000);
   const open = async () => {
     const ports = { from, to: from + 9 };
+    const users = { from: 1_900_000_000, to: 1_900_000_099 };
     const logger = pino({ level: 'silent' });
-    const runtime = await openProcessRuntime({ stateDir, cmdbName: 'test', ports, logger, clock: systemClock });
+    const runtime = await openProcessRuntime({ stateDir, cmdbName: 'test', ports, users, logger, clock: systemClock });
     handles.push(runtime);
     return runtime;
   };
@@ -53,7 +55,7 @@ async function processes(t: Test): Promise<Subject> {
   });
   const app = (changes: Partial<App>): App => {
     const { image: _none, ...rest } = dockerApp({ image: '', ...changes });
-    return { ...rest, runtime: 'process' };
+    return { ...rest, runtime: 'process', user: appUser };
   };
   return {
     open,

@@ -1,10 +1,10 @@
-import { access, constants, readFile, stat } from 'node:fs/promises';
+import { access, constants, stat } from 'node:fs/promises';
 import { delimiter, resolve } from 'node:path';
 import type { Environment } from '../../config/interpolate.js';
 import type { App } from '../../model/app.js';
 import type { Findings } from './host-check.js';
 
-/** Whether this host has what the apps name: programs, directories, users, mounts. */
+/** Whether this host has what the apps name: programs, directories, mounts. */
 export async function checkApps(apps: readonly App[], env: Environment): Promise<Findings> {
   const findings = await Promise.all(apps.map((app) => checkApp(app, env)));
   return {
@@ -24,8 +24,7 @@ async function processProblems(app: App, env: Environment): Promise<string[]> {
   if (!(await isDirectory(cwd))) return [`cwd ${cwd} is not there or is no directory`];
   const program = app.command?.[0] ?? '';
   const command = await programProblem(program, cwd, app.env['PATH'] ?? env['PATH'] ?? '');
-  const user = await userProblem(app.user);
-  return [command, user].filter((problem) => problem !== undefined);
+  return command === undefined ? [] : [command];
 }
 
 async function programProblem(program: string, cwd: string, path: string): Promise<string | undefined> {
@@ -38,16 +37,6 @@ async function programProblem(program: string, cwd: string, path: string): Promi
     if (await isExecutable(resolve(cwd, directory, program))) return undefined;
   }
   return `command ${program} is not on PATH (${path})`;
-}
-
-/** As the process runtime does it: only root may become another user, and names are looked up in /etc/passwd. */
-async function userProblem(user: string | undefined): Promise<string | undefined> {
-  if (user === undefined) return undefined;
-  if (!/^\d+(:\d+)?$/.test(user)) {
-    const accounts = await readFile('/etc/passwd', 'utf8').catch(() => '');
-    if (!accounts.split('\n').some((line) => line.startsWith(`${user}:`))) return `user ${user} is not in /etc/passwd`;
-  }
-  return process.getuid?.() === 0 ? undefined : `user ${user} needs the daemon to run as root`;
 }
 
 async function mountProblems({ mounts }: App): Promise<string[]> {

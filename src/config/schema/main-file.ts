@@ -4,8 +4,21 @@ import { readCidr, readIpOrCidr } from '../cidr.js';
 import { parseListenAddress } from '../listen-address.js';
 import { readCmdbUrl } from '../cmdb-url.js';
 import { readDockerHost } from '../docker-host.js';
+import { parseIdRange } from '../id-range.js';
 import { parsePortRange } from '../port-range.js';
-import { choice, dictionary, duration, either, list, oneOrMore, section, size, text, wholeNumber } from './fields.js';
+import {
+  choice,
+  dictionary,
+  duration,
+  either,
+  flag,
+  list,
+  oneOrMore,
+  section,
+  size,
+  text,
+  wholeNumber,
+} from './fields.js';
 import { boot, memory } from './capacity-keys.js';
 import { nameExpects, namePattern, sharedSchema } from './shared-keys.js';
 
@@ -68,6 +81,22 @@ const processRuntime = section(
       description: 'Ports that are given to processes, the one unused for longest first.',
       default: '20000-29999',
       examples: ['20000-20999'],
+    }),
+    users: text({
+      fault: (written) => parseIdRange(written).fault,
+      expects: 'a range of user numbers such as 1900000000-1900065535',
+      description:
+        'Users of apps with `user: auto` under a root daemon: each app gets a number of its own (and the group of that number), ' +
+        'remembered in `stateDir` and never given to another app. Two installations on one host need ranges of their own.',
+      default: '1900000000-1900065535',
+      examples: ['300000-365535'],
+    }),
+    inheritGroups: flag({
+      description:
+        'Apps of a daemon that is not root have its groups, which it cannot drop. With a group that is as good as root ' +
+        '(docker, lxd, disk ...) none is started unless this is `true`.',
+      default: false,
+      examples: [true],
     }),
   },
   { description: 'Apps that run as processes of this host.' },

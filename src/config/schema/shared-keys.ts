@@ -125,8 +125,10 @@ export const sharedKeys = {
   ),
   user: text({
     description:
-      'User the app runs as, by name or number; by default that of the daemon or image. `process` needs a root daemon.',
-    examples: ['www-data'],
+      'User the app runs as: a name, `UID`, `UID:GID`, or `auto`. With `process` under a root daemon it is required, and `auto` ' +
+      'is a user that only this app has (`runtimes.process.users`); a daemon that is not root runs apps as itself. With ' +
+      'docker `auto` is the user of the image, as without the key.',
+    examples: ['auto'],
   }),
   readOnly: flag({
     description: 'Root file system of the container is read-only (docker).',

@@ -41,7 +41,7 @@ export function containerOptions(plan: ContainerPlan) {
     Env: environment(spec, port),
     // Like `docker run IMAGE COMMAND`: an ENTRYPOINT of the image stays and gets it as arguments.
     ...(app.command ? { Cmd: [...app.command] } : {}),
-    ...(app.user === undefined ? {} : { User: app.user }),
+    ...(app.user === undefined || app.user === 'auto' ? {} : { User: app.user }),
     ...(app.cwd === undefined ? {} : { WorkingDir: app.cwd }),
     Tty: false,
     OpenStdin: false,

@@ -4,43 +4,86 @@ import { readFileSync } from 'node:fs';
 export interface Account {
   readonly uid: number;
   readonly gid: number;
+  /** Supplementary groups: those of /etc/group for a user given by name, else none. */
+  readonly groups: readonly number[];
   readonly home: string;
+}
+
+/** Texts of /etc/passwd and /etc/group. */
+export interface Databases {
+  readonly passwd: string;
+  readonly group: string;
 }
 
 /** Beyond it the kernel and node read ids as negative. */
 const largestId = 2_147_483_647;
 
 /**
- * By name from /etc/passwd, or `UID` or `UID:GID` as numbers; of a number without group, group and home are those in
- * /etc/passwd where it is there. Throws an Error that names the user and what to do.
+ * A user as an app names it: `NAME`, `UID`, or either with `:GROUP` or `:GID`; of a number without group, group and home are
+ * those in /etc/passwd, if it is there. Throws an Error that names the user and what to do.
  */
-export function accountOf(user: string, passwd: string = readPasswd()): Account {
-  const account = find(user, passwd);
-  const self = process.getuid?.();
-  if (self !== 0 && !(account.uid === self && account.gid === process.getgid?.())) {
-    throw new Error(`running as user '${user}' needs the dispatcher to run as root; run it so, or remove 'user'`);
-  }
-  return account;
-}
-
-function find(user: string, passwd: string): Account {
-  const fieldsOfEntry = 7;
-  const lines = passwd.split('\n').map((line) => line.split(':'));
-  const entries = lines.filter(({ length }) => length === fieldsOfEntry);
-  const numeric = /^(\d+)(?::(\d+))?$/.exec(user);
-  const entry = entries.find(([name, , uid]) => (numeric ? uid === numeric[1] : name === user));
-  if (!numeric && !entry) throw new Error(`there is no user '${user}' on this machine; create it, or correct 'user'`);
-  const uid = Number(numeric?.[1] ?? entry?.[2]);
-  const gid = Number(numeric?.[2] ?? entry?.[3] ?? uid);
+export function accountOf(user: string, databases: Databases = readDatabases()): Account {
+  const [name = '', group, ...more] = user.split(':');
+  if (more.length > 0) throw new Error(`user '${user}' has more than one colon; write NAME, UID or UID:GID`);
+  const isNumber = /^\d+$/.test(name);
+  const entry = passwdEntries(databases.passwd).find(([known, , uid]) => (isNumber ? uid === name : known === name));
+  if (!isNumber && !entry) throw new Error(`there is no user '${name}' on this machine; create it, or correct 'user'`);
+  const uid = Number(isNumber ? name : entry?.[2]);
+  const gid = group === undefined ? Number(entry?.[3] ?? uid) : gidOf(group, databases.group);
   if (![uid, gid].every((id) => Number.isInteger(id) && id <= largestId)) {
     throw new Error(`user '${user}' has an id that is no number up to ${largestId}; correct 'user'`);
   }
-  return { uid, gid, home: entry?.[5] || '/' };
+  return { uid, gid, groups: isNumber ? [] : groupsOf(name, gid, databases.group), home: entry?.[5] || '/' };
 }
 
-function readPasswd(): string {
+export function readDatabases(): Databases {
+  return { passwd: readOr('/etc/passwd'), group: readOr('/etc/group') };
+}
+
+/** Ids that /etc/passwd and /etc/group know, for what must not be given to anybody else. */
+export function knownIds({ passwd, group }: Databases): Set<number> {
+  return new Set([
+    ...passwdEntries(passwd).flatMap(([, , uid, gid]) => [Number(uid), Number(gid)]),
+    ...groupEntries(group).map(([, , gid]) => Number(gid)),
+  ]);
+}
+
+/** Name of a group; its number where /etc/group does not know it. */
+export function groupName(gid: number, { group }: Databases): string {
+  return groupEntries(group).find(([, , id]) => id === String(gid))?.[0] ?? String(gid);
+}
+
+function gidOf(group: string, text: string): number {
+  if (/^\d+$/.test(group)) return Number(group);
+  const gid = groupEntries(text).find(([name]) => name === group)?.[2];
+  if (gid === undefined) throw new Error(`there is no group '${group}' on this machine; create it, or correct 'user'`);
+  return Number(gid);
+}
+
+function groupsOf(name: string, gid: number, text: string): number[] {
+  const listed = groupEntries(text).filter(([, , , members = '']) => members.split(',').includes(name));
+  const ids = listed.map(([, , id]) => Number(id)).filter((id) => Number.isInteger(id) && id <= largestId);
+  return [...new Set(ids)].filter((id) => id !== gid);
+}
+
+function passwdEntries(text: string): string[][] {
+  return entriesOf(text, 7);
+}
+
+function groupEntries(text: string): string[][] {
+  return entriesOf(text, 4);
+}
+
+function entriesOf(text: string, fields: number): string[][] {
+  return text
+    .split('\n')
+    .map((line) => line.split(':'))
+    .filter(({ length }) => length === fields);
+}
+
+function readOr(path: string): string {
   try {
-    return readFileSync('/etc/passwd', 'utf8');
+    return readFileSync(path, 'utf8');
   } catch {
     return '';
   }

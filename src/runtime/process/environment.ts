@@ -10,21 +10,21 @@ export interface EnvironmentOptions {
   readonly cmdbName: string;
   readonly host: string;
   readonly port: number;
-  /** Home of the user it runs as; the dispatcher's own unless told. */
-  readonly home?: string | undefined;
+  /** Home of the user it runs as. */
+  readonly home: string;
 }
 
 /** What an app is told, its own settings, and of the dispatcher's environment only what a program needs to run at all. */
 export function environment({ spec, cmdbName, host, port, home }: EnvironmentOptions): Record<string, string> {
   const { id, app, revision } = spec;
-  const inherited = ['PATH', 'HOME', 'LANG', 'TZ'].flatMap((name) => {
+  const inherited = ['PATH', 'LANG', 'TZ'].flatMap((name) => {
     const value = process.env[name];
     return value === undefined ? [] : [[name, value] as const];
   });
   const [name, value] = marker(id).split('=') as [string, string];
   return {
     ...Object.fromEntries(inherited),
-    ...(home === undefined ? {} : { HOME: home }),
+    HOME: home,
     ...app.env,
     HOST: host,
     PORT: String(port),

@@ -1,12 +1,13 @@
 import { statSync } from 'node:fs';
 import type { App } from '../../model/app.js';
 import type { ProcessIdentity } from '../../proc-fs.js';
-import { accountOf } from './account.js';
+import type { Account } from './account.js';
 import type { Command } from './child.js';
 import { environment, type EnvironmentOptions } from './environment.js';
 
 export interface StartOptions extends Omit<EnvironmentOptions, 'home'> {
   /** Starts the command and rejects with the system's error where it cannot: see `startChild`. */
+  readonly account: Account;
   readonly launch: (command: Command) => Promise<ProcessIdentity>;
 }
 
@@ -14,14 +15,13 @@ export interface StartOptions extends Omit<EnvironmentOptions, 'home'> {
  * Starts the app's command. Resolves once it runs; throws an Error that names what is wrong with the command, the
  * directory or the user and what to do.
  */
-export async function start({ launch, ...told }: StartOptions): Promise<ProcessIdentity> {
+export async function start({ launch, account, ...told }: StartOptions): Promise<ProcessIdentity> {
   const { app } = told.spec;
   const [program, ...args] = app.command ?? [];
   if (!program) throw new Error(`app ${app.name} has no command to run; set 'command'`);
-  const account = app.user === undefined ? undefined : accountOf(app.user);
-  const env = environment({ ...told, home: account?.home });
+  const env = environment({ ...told, home: account.home });
   try {
-    return await launch({ program, args, env, cwd: app.cwd, uid: account?.uid, gid: account?.gid });
+    return await launch({ program, args, env, cwd: app.cwd, uid: account.uid, gid: account.gid });
   } catch (error) {
     throw startError(app, program, error as NodeJS.ErrnoException);
   }

@@ -34,7 +34,8 @@ export async function useProcesses(t: Test, level = 'debug'): Promise<Processes>
   const from = portsOfThisProcess;
   const log: Record<string, unknown>[] = [];
   const ports = { from, to: from + 9 };
-  const options = { stateDir, cmdbName: 'test', ports, logger: recorder(log, level), clock: systemClock };
+  const users = { from: 1_900_000_000, to: 1_900_000_099 };
+  const options = { stateDir, cmdbName: 'test', ports, users, logger: recorder(log, level), clock: systemClock };
   const handles: Runtime[] = [];
   const open = async (changes: Partial<ProcessRuntimeOptions> = {}) => {
     const runtime = await openProcessRuntime({ ...options, ...changes });

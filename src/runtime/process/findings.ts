@@ -1,0 +1,151 @@
+import { readFileSync } from 'node:fs';
+import type { App } from '../../model/app.js';
+import { type Databases, groupName, knownIds, readDatabases } from './account.js';
+import { type Credentials, readCredentials } from './credentials.js';
+import { groupsFault, keptGroups, runAs } from './run-as.js';
+
+export interface FindingsOptions {
+  /** Those of the process runtime. */
+  readonly apps: readonly App[];
+  readonly users: IdRange;
+  readonly inheritGroups: boolean;
+}
+
+export interface ProcessFindings {
+  readonly problems: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+interface IdRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What this host says of users; texts of files, '' if there is none. */
+export interface HostUsers extends Databases {
+  readonly daemon: Credentials;
+  readonly subuid: string;
+  readonly subgid: string;
+  readonly loginDefs: string;
+}
+
+const mostNames = 5;
+
+/** What keeps apps of the process runtime from running here, and what about their users is unsafe. */
+export function processFindings(options: FindingsOptions, host: HostUsers = readHostUsers()): ProcessFindings {
+  if (options.apps.length === 0) return { problems: [], warnings: [] };
+  const { byUser, faults } = groupByUser(options.apps, host);
+  const fault = groupsFault(host.daemon, host, options.inheritGroups);
+  return {
+    problems: [...faults, ...(fault === undefined ? [] : [fault])],
+    warnings: [
+      ...(host.daemon.uid === 0 ? sharedUsers(byUser) : ownUser(host, fault !== undefined)),
+      ...(host.daemon.uid === 0 && options.apps.some(({ user }) => user === 'auto')
+        ? rangeWarnings(options, host)
+        : []),
+    ],
+  };
+}
+
+function groupByUser(apps: readonly App[], host: HostUsers) {
+  const byUser = new Map<number, string[]>();
+  const byFault = new Map<string, string[]>();
+  const seen = new Map<string | undefined, { uid?: number; fault?: string }>();
+  for (const { name, user } of apps) {
+    const found = seen.get(user) ?? lookUp(user, host);
+    seen.set(user, found);
+    if (found.fault !== undefined) add(byFault, found.fault, name);
+    if (found.uid !== undefined) add(byUser, found.uid, name);
+  }
+  return { byUser, faults: [...byFault].map(([fault, names]) => `${appsOf(names)}: ${fault}`) };
+}
+
+function add<Key>(names: Map<Key, string[]>, key: Key, name: string): void {
+  const known = names.get(key);
+  if (known) known.push(name);
+  else names.set(key, [name]);
+}
+
+function lookUp(user: string | undefined, host: HostUsers): { uid?: number; fault?: string } {
+  try {
+    const who = runAs(user, host.daemon, host);
+    return 'account' in who ? { uid: who.account.uid } : {};
+  } catch (error) {
+    return { fault: (error as Error).message };
+  }
+}
+
+function sharedUsers(byUser: ReadonlyMap<number, readonly string[]>): string[] {
+  return [...byUser].flatMap(([uid, names]) => {
+    if (uid === 0) {
+      return [
+        `${appsOf(names)}: runs as root and can do whatever root can on this host; write 'user: auto' if it need not`,
+      ];
+    }
+    if (names.length === 1) return [];
+    return [
+      `${appsOf(names)}: run as one user (${uid}), so each can read, change and end the others; write 'user: auto'`,
+    ];
+  });
+}
+
+function ownUser({ daemon, ...databases }: HostUsers, isRefused: boolean): string[] {
+  const kept = isRefused ? [] : keptGroups(daemon).map((gid) => groupName(gid, databases));
+  const groups = kept.length > 0 ? `, with its groups (${listed(kept)})` : '';
+  return [
+    `runtime process: the daemon is not root, so all apps run as its own user (${daemon.uid})${groups}: each can do what the ` +
+      'daemon can and read what it keeps; run it as root and give each app a user, or use docker, for code that you do not trust',
+  ];
+}
+
+function rangeWarnings({ users }: FindingsOptions, host: HostUsers): string[] {
+  const key = `runtimes.process.users: ${users.from}-${users.to}`;
+  const taken = [...knownIds(host)].filter((id) => id >= users.from && id <= users.to);
+  const overlapping = (from: number, to: number) => from <= users.to && to >= users.from;
+  const subordinate = [
+    ['/etc/subuid', host.subuid],
+    ['/etc/subgid', host.subgid],
+  ].flatMap(([file, text = '']) =>
+    text.split('\n').flatMap((line) => {
+      const [owner, from, count] = line.split(':');
+      if (!owner || !overlapping(Number(from), Number(from) + Number(count) - 1)) return [];
+      return [`${key} overlaps the users that ${file} gives to ${owner}; choose another range`];
+    }),
+  );
+  const login = (name: string) => Number(new RegExp(`^\\s*${name}\\s+(\\d+)`, 'm').exec(host.loginDefs)?.[1]);
+  return [
+    ...(taken.length > 0
+      ? [`${key} includes users or groups of /etc/passwd and /etc/group (${listed(taken)}), which are left out`]
+      : []),
+    ...subordinate,
+    ...(overlapping(login('UID_MIN'), login('UID_MAX'))
+      ? [`${key} overlaps the users that useradd gives, ${login('UID_MIN')}-${login('UID_MAX')} (/etc/login.defs)`]
+      : []),
+  ];
+}
+
+function appsOf(names: readonly string[]): string {
+  return `${names.length > 1 ? 'apps' : 'app'} ${listed(names)}`;
+}
+
+function listed(items: readonly (string | number)[]): string {
+  const more = items.length - mostNames;
+  return more > 0 ? `${items.slice(0, mostNames).join(', ')} and ${more} more` : items.join(', ');
+}
+
+function readHostUsers(): HostUsers {
+  const [subuid, subgid, loginDefs] = ['/etc/subuid', '/etc/subgid', '/etc/login.defs'].map(readOr) as [
+    string,
+    string,
+    string,
+  ];
+  return { daemon: readCredentials(), ...readDatabases(), subuid, subgid, loginDefs };
+}
+
+function readOr(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}

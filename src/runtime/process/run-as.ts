@@ -1,0 +1,67 @@
+import { type Account, accountOf, type Databases, groupName } from './account.js';
+import { capability, type Credentials } from './credentials.js';
+
+/** Whom an app is to run as: an account, or one of its own that is given to it. */
+export type RunAs = { readonly account: Account } | { readonly auto: true };
+
+/** Groups whose members can become root. */
+const groupsOfRoot = [
+  'root',
+  'docker',
+  'podman',
+  'lxd',
+  'incus',
+  'incus-admin',
+  'libvirt',
+  'libvirtd',
+  'disk',
+  'shadow',
+  'kmem',
+];
+
+/**
+ * What `user` of an app means for a daemon with these credentials. `auto` is a user of its own under a root daemon, else the
+ * daemon's user. Throws an Error that says what to write.
+ */
+export function runAs(user: string | undefined, daemon: Credentials, databases: Databases): RunAs {
+  if (daemon.uid !== 0) return { account: ownAccount(user, daemon, databases) };
+  if (user === 'auto') return { auto: true };
+  if (user === undefined) {
+    throw new Error(
+      "the daemon is root and no user is named; write 'user: auto' for one of its own, a name, UID:GID, or 'user: root'",
+    );
+  }
+  return { account: accountOf(user, databases) };
+}
+
+/**
+ * Why a daemon that is not root must not start apps: they would get groups that are as good as root. Undefined if it may, since
+ * the groups are harmless, can be dropped, or `inheritGroups` allows them.
+ */
+export function groupsFault(daemon: Credentials, databases: Databases, inheritGroups: boolean): string | undefined {
+  if (inheritGroups || daemon.uid === 0) return undefined;
+  const kept = keptGroups(daemon);
+  const names = [daemon.gid, ...kept].map((gid) => groupName(gid, databases));
+  const found = [...new Set(names.filter((name) => groupsOfRoot.includes(name)))];
+  if (found.length === 0) return undefined;
+  const group = found.length > 1 ? `groups ${found.join(', ')}` : `group ${found[0]}`;
+  return (
+    `the daemon is not root and has the ${group}, which its apps would have too and which is as good as root; start it ` +
+    'without, or set runtimes.process.inheritGroups: true if its apps may be root'
+  );
+}
+
+/** Supplementary groups that apps of a daemon which is not root cannot be kept from. */
+export function keptGroups({ uid, gid, groups, effective }: Credentials): number[] {
+  if (uid === 0 || (effective & capability.setgid) !== 0n) return [];
+  return groups.filter((group) => group !== gid);
+}
+
+function ownAccount(user: string | undefined, daemon: Credentials, databases: Databases): Account {
+  const { uid, gid } = daemon;
+  const own = { uid, gid, groups: keptGroups(daemon), home: process.env['HOME'] ?? '/' };
+  if (user === undefined || user === 'auto') return own;
+  const account = accountOf(user, databases);
+  if (account.uid === uid && account.gid === gid) return { ...own, home: account.home };
+  throw new Error(`running as user '${user}' needs the dispatcher to run as root; run it so, or remove 'user'`);
+}
