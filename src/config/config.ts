@@ -55,6 +55,10 @@ export interface DockerSettings {
   readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
   readonly network: string;
   readonly subnet?: string;
+  readonly allowSharedNetwork: boolean;
+  /** Ports, such as `3306` or `53/udp`. */
+  readonly allowHost: readonly string[];
+  readonly hostRules: 'auto' | 'off';
 }
 
 /** Everything the files say. */

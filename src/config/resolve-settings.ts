@@ -96,7 +96,8 @@ function resolveCmdb(written: FilledMain['cmdb'], report: Report): Settings['cmd
 function resolveDocker(written: FilledMain['runtimes']['docker'], report: Report): DockerSettings {
   const path = ['runtimes', 'docker'];
   const { host, socketPath, caFile, certFile, keyFile, network, subnet } = written;
-  const common = { network, ...(subnet !== undefined && { subnet }) };
+  const { allowSharedNetwork, allowHost, hostRules } = written;
+  const common = { network, allowSharedNetwork, allowHost, hostRules, ...(subnet !== undefined && { subnet }) };
   const files = [caFile, certFile, keyFile].some((file) => file !== undefined);
   if ((certFile === undefined) !== (keyFile === undefined)) {
     report([...path, certFile === undefined ? 'keyFile' : 'certFile'], 'certFile and keyFile are needed together');

@@ -3,6 +3,7 @@ import type { Clock } from '../model/clock.js';
 import { parseSubnet } from './docker/addresses.js';
 import { boot } from './docker/boot.js';
 import type { Place } from './docker/container.js';
+import { egressGuard } from './docker/egress-guard.js';
 import { type EngineAddress, connectEngine } from './docker/engine.js';
 import { trackExits } from './docker/exits.js';
 import { Pulls } from './docker/image.js';
@@ -22,6 +23,14 @@ export interface DockerRuntimeOptions extends EngineAddress {
   readonly network: string;
   /** IPv4 CIDR of the network when it is created; default: one that the engine finds free. */
   readonly subnet?: string;
+  /** Boot also on a network on which containers can connect to each other. */
+  readonly allowSharedNetwork?: boolean;
+  /** Services of the engine's host that containers may use, such as `3306` or `53/udp`. */
+  readonly allowHost?: readonly string[];
+  /** Whether rules that keep containers from the other services are put; default auto: if that is possible. */
+  readonly hostRules?: 'auto' | 'off';
+  /** How often those rules are put again; default a minute. */
+  readonly hostRulesPeriodMs?: number;
   /** Containers carry it as a label; others are never touched. */
   readonly cmdbName: string;
   /**
@@ -44,8 +53,15 @@ export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
   }
   const { cmdbName, advertiseHost, logger, clock } = options;
   const engine = connectEngine(options, clock);
-  const place: Place = { cmdbName, network: options.network, publishedHost: advertiseHost ?? '127.0.0.1' };
-  const network = bootNetwork(engine, { ...options, name: options.network });
+  const { allowHost = [], hostRules = 'auto', allowSharedNetwork: allowShared = false } = options;
+  const guard = egressGuard({ ...options, allowHost, hostRules, isRemote: options.host !== undefined });
+  const place: Place = {
+    cmdbName,
+    network: options.network,
+    publishedHost: advertiseHost ?? '127.0.0.1',
+    showHost: allowHost.length > 0,
+  };
+  const network = bootNetwork(engine, { ...options, name: options.network, allowShared, guard });
   const exits = trackExits(engine, { cmdbName, logger });
   const events = watchEngine(engine, exits, { cmdbName, logger, clock });
   const publishAll = advertiseHost !== undefined;
@@ -83,6 +99,7 @@ export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
     async close() {
       pulls.close();
       events.close();
+      guard.close();
     },
   };
 }

@@ -136,9 +136,42 @@ const dockerRuntime = section(
       defaultText: 'a free one',
       examples: ['10.210.0.0/16'],
     }),
+    allowSharedNetwork: flag({
+      description:
+        'Boot containers also on a network on which they can connect to each other. Only for apps that trust each other.',
+      default: false,
+      examples: [true],
+    }),
+    allowHost: list(
+      text({
+        fault: (written) => (isService(written) ? undefined : 'must be a port such as 3306 or 53/udp'),
+        expects: 'a port such as 3306 or 53/udp',
+        description: 'A port.',
+        examples: ['3306'],
+      }),
+      {
+        description:
+          "Services of the engine's host that containers may use, by the name host.docker.internal; its others are closed to them.",
+        expects: 'a list of ports such as [3306, 53/udp]',
+        default: [],
+        examples: [['3306', '53/udp']],
+      },
+    ),
+    hostRules: choice(['auto', 'off'], {
+      description:
+        "Packet filter rules that close the engine's host and cloud metadata to containers: put by the daemon if it is root there (else `check` prints them), or the operator's own affair.",
+      default: 'auto',
+      examples: ['off'],
+    }),
   },
   { description: 'Apps that run as containers of Docker Engine.' },
 );
+
+/** A port with or without its protocol. */
+function isService(written: string): boolean {
+  const [, port] = /^(\d{1,5})(?:\/(?:tcp|udp))?$/.exec(written) ?? [];
+  return port !== undefined && Number(port) >= 1 && Number(port) <= 65_535;
+}
 
 /** The main file. */
 export const mainSchema = section(

@@ -97,6 +97,11 @@ export function parseSubnet(subnet: string): { readonly first: number; readonly 
   return { first: network + 1, count: size - 2 };
 }
 
+/** The engine's choice for a gateway that nobody configured. */
+export function firstAddress(subnet: string): string {
+  return toText(parseSubnet(subnet).first);
+}
+
 function toNumber(address: string): number {
   return address.split('.').reduce((value, part) => value * 256 + Number(part), 0);
 }

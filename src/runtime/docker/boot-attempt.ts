@@ -90,7 +90,10 @@ async function create(
   joined: BootNetwork,
   address: string | undefined,
 ): Promise<string> {
-  const plan = { spec, cmdbName: place.cmdbName, network: joined.name, address, port, publishOn };
+  const plan = {
+    ...{ spec, cmdbName: place.cmdbName, network: joined.name, address, port, publishOn },
+    hostAddress: place.showHost ? joined.gateway : undefined,
+  };
   // Not ended by the boot's signal: whether the container exists must be known, so that it can be removed.
   const container = await engine
     .json(

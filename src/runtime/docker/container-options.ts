@@ -24,6 +24,8 @@ export interface ContainerPlan {
   readonly network: string;
   /** Chosen address on the network; undefined: the engine chooses. */
   readonly address: string | undefined;
+  /** The host's own address on the network, which containers find as host.docker.internal; undefined: they do not. */
+  readonly hostAddress: string | undefined;
   /** Where the app listens inside. */
   readonly port: number;
   /** IP address of the engine's host to publish the port on; undefined: not published. */
@@ -56,6 +58,7 @@ export function containerOptions(plan: ContainerPlan) {
     HostConfig: {
       NetworkMode: plan.network,
       ...(publishOn === undefined ? {} : { PortBindings: { [tcpPort]: [{ HostIp: publishOn, HostPort: '' }] } }),
+      ...(plan.hostAddress === undefined ? {} : { ExtraHosts: [`host.docker.internal:${plan.hostAddress}`] }),
       Init: true,
       RestartPolicy: { Name: 'no' },
       LogConfig: { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '3' } },

@@ -11,6 +11,8 @@ export interface Place {
   readonly network: string;
   /** Host name or IP address that published ports are reached at. */
   readonly publishedHost: string;
+  /** Give containers a name for the engine's host, some services of which they may use. */
+  readonly showHost: boolean;
 }
 
 /** A container that is ours, by its label and its exact name. */

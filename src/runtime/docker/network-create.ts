@@ -4,10 +4,9 @@ import type { Clock } from '../../model/clock.js';
 import { EngineError, isMissing } from './engine-error.js';
 import type { Engine } from './engine.js';
 import { labels } from './labels.js';
-import { iccOption, inspectNetwork } from './network-settings.js';
+import { bridgeOption, iccOption, inspectNetwork } from './network-settings.js';
 import { listAt, textAt } from './reply.js';
 
-const bridgeOption = 'com.docker.network.bridge.name';
 const attempts = 10;
 const retryMs = 100;
 
@@ -90,6 +89,6 @@ async function create(
 }
 
 /** The interface's name on the engine's host, at most 15 characters; from the network's name, so never made twice. */
-function bridgeName(network: string): string {
+export function bridgeName(network: string): string {
   return `fc-${createHash('sha256').update(network).digest('hex').slice(0, 10)}`;
 }

@@ -1,6 +1,10 @@
+import { firstAddress } from './addresses.js';
 import { isMissing } from './engine-error.js';
 import type { Engine } from './engine.js';
 import { at, listAt, textAt } from './reply.js';
+
+/** Of the interface on the engine's host. */
+export const bridgeOption = 'com.docker.network.bridge.name';
 
 /** Whether containers on a bridge may connect to each other. */
 export const iccOption = 'com.docker.network.bridge.enable_icc';
@@ -15,6 +19,33 @@ export async function inspectNetwork(engine: Engine, name: string): Promise<unkn
   return textAt(reply, 'Name') === name ? reply : undefined;
 }
 
+/** The network's interface on the engine's host; undefined for one that is no bridge. */
+export function bridgeOf(network: unknown): string | undefined {
+  if (textAt(network, 'Driver') !== 'bridge') return undefined;
+  const id = textAt(network, 'Id');
+  return textAt(network, 'Options', bridgeOption) ?? (id === undefined ? undefined : `br-${id.slice(0, 12)}`);
+}
+
+/** The host's own address on the network, as its containers see it. */
+export function gatewayOf(network: unknown): string | undefined {
+  const config = listAt(network, 'IPAM', 'Config').find((entry) => textAt(entry, 'Subnet')?.includes('.'));
+  const [gateway, subnet] = [textAt(config, 'Gateway'), textAt(config, 'Subnet')];
+  if (gateway !== undefined || subnet === undefined) return gateway;
+  try {
+    return firstAddress(subnet);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Why apps on this network can attack each other; undefined where they cannot. */
+export function sharedBecause(network: unknown, name: string): string | undefined {
+  const driver = textAt(network, 'Driver');
+  if (driver !== 'bridge') return `network ${name} has the driver ${driver}, not bridge`;
+  if (textAt(network, 'Options', iccOption) === 'false') return undefined;
+  return `network ${name} lets containers connect to each other (${iccOption} is not "false")`;
+}
+
 /** What is wrong with an existing network, and how to mend it. */
 export function networkWarnings(
   network: unknown,
@@ -22,12 +53,12 @@ export function networkWarnings(
 ): string[] {
   const { name, subnet } = wanted;
   const warnings: string[] = [];
-  const driver = textAt(network, 'Driver');
-  if (driver !== 'bridge') warnings.push(`network ${name} has the driver ${driver}, not bridge; ${recreate(name)}`);
-  if (textAt(network, 'Options', iccOption) !== 'false') {
+  const shared = sharedBecause(network, name);
+  if (shared !== undefined) warnings.push(`${shared}, so one customer's app can attack another's; ${recreate(name)}`);
+  if (at(network, 'EnableIPv6') === true) {
     warnings.push(
-      `network ${name} lets containers connect to each other (${iccOption} is not "false"), ` +
-        `so one customer's app can attack another's; ${recreate(name)}`,
+      `network ${name} has IPv6, in which Docker Engine before 27 lets containers connect to each other ` +
+        `unless it was started with --experimental --ip6tables; ${recreate(name)}`,
     );
   }
   if (at(network, 'Internal') === true) {
@@ -40,6 +71,14 @@ export function networkWarnings(
     );
   }
   return warnings;
+}
+
+/** What an operator does about a network on which nothing is booted. */
+export function sharedAdvice(name: string): string {
+  return (
+    `one customer's app could attack another's, so nothing is booted there; ${recreate(name)}. ` +
+    'If all apps trust each other, write runtimes.docker.allowSharedNetwork: true'
+  );
 }
 
 /** What an operator does about a network that is not as it should be. */

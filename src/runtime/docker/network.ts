@@ -1,10 +1,22 @@
 import { type AddressPool, addressPool } from './addresses.js';
+import type { EgressGuard } from './egress-guard.js';
 import type { Engine } from './engine.js';
 import { type NetworkOptions, findOrCreate } from './network-create.js';
-import { inspectNetwork, networkWarnings, recreate } from './network-settings.js';
+import {
+  bridgeOf,
+  gatewayOf,
+  inspectNetwork,
+  networkWarnings,
+  recreate,
+  sharedAdvice,
+  sharedBecause,
+} from './network-settings.js';
 import { entriesAt, listAt, textAt } from './reply.js';
 
 export interface BootNetworkOptions extends NetworkOptions {
+  /** Boot also where apps can connect to each other. */
+  readonly allowShared: boolean;
+  readonly guard: EgressGuard;
   /** See AddressPoolOptions.start; default random. */
   readonly start?: number;
 }
@@ -14,6 +26,8 @@ export interface BootNetwork {
   readonly name: string;
   /** Undefined where the engine must choose addresses itself. */
   readonly pool: AddressPool | undefined;
+  /** The host's own address there. */
+  readonly gateway?: string;
 }
 
 export interface Network {
@@ -37,8 +51,16 @@ export function bootNetwork(engine: Engine, options: BootNetworkOptions): Networ
 
   const open = async () => {
     const network = await findOrCreate(engine, options);
+    const shared = sharedBecause(network, options.name);
+    if (shared !== undefined && !options.allowShared) throw new Error(`${shared}: ${sharedAdvice(options.name)}`);
     for (const warning of networkWarnings(network, options)) options.logger.warn({ network: options.name }, warning);
-    found = { name: options.name, pool: engineChooses ? undefined : poolOf(network, options) };
+    await options.guard.protect(bridgeOf(network));
+    const gateway = gatewayOf(network);
+    found = {
+      name: options.name,
+      pool: engineChooses ? undefined : poolOf(network, options),
+      ...(gateway !== undefined && { gateway }),
+    };
     return found;
   };
 
@@ -64,7 +86,7 @@ export function bootNetwork(engine: Engine, options: BootNetworkOptions): Networ
         );
       }
       engineChooses = true;
-      found = { name: options.name, pool: undefined };
+      found = { ...found, name: options.name, pool: undefined };
       pending = Promise.resolve(found);
     },
     inUse: async () => addressesInUse(await inspectNetwork(engine, options.name)),
@@ -75,19 +97,14 @@ function poolOf(network: unknown, { clock, start = Math.random() }: BootNetworkO
   const config = listAt(network, 'IPAM', 'Config').find((entry) => textAt(entry, 'Subnet')?.includes('.'));
   const subnet = textAt(config, 'IPRange') ?? textAt(config, 'Subnet');
   if (subnet === undefined) return undefined;
-  const gateway = textAt(config, 'Gateway') ?? firstAddress(textAt(config, 'Subnet') ?? subnet);
   const reserved = entriesAt(config, 'AuxiliaryAddresses').map(([, address]) => String(address));
+  const gateway = gatewayOf(network) ?? '';
   try {
     return addressPool({ subnet, reserved: [gateway, ...reserved], inUse: addressesInUse(network), clock, start });
   } catch {
     // Somebody made it too small to choose from.
     return undefined;
   }
-}
-
-/** The engine's choice for a gateway that nobody configured. */
-function firstAddress(subnet: string): string {
-  return subnet.replace(/\.0\/\d+$/, '.1');
 }
 
 function addressesInUse(network: unknown): string[] {

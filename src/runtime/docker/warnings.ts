@@ -1,7 +1,11 @@
 import type { Clock } from '../../model/clock.js';
 import { parseSubnet } from './addresses.js';
 import { type EngineAddress, connectEngine } from './engine.js';
-import { inspectNetwork, networkWarnings } from './network-settings.js';
+import { egressCommands, isElsewhere, obstacleTo } from './egress-guard.js';
+import { safeInterface } from './egress-rules.js';
+import { hostListeners } from './host-listeners.js';
+import { bridgeName } from './network-create.js';
+import { bridgeOf, inspectNetwork, networkWarnings, sharedAdvice, sharedBecause } from './network-settings.js';
 import { at, textAt } from './reply.js';
 
 /** API 1.41 is Docker Engine 20.10. */
@@ -10,6 +14,9 @@ const oldestApi = [1, 41] as const;
 export interface DockerWarningsOptions extends EngineAddress {
   readonly network: string;
   readonly subnet?: string;
+  readonly allowSharedNetwork?: boolean;
+  readonly allowHost?: readonly string[];
+  readonly hostRules?: 'auto' | 'off';
   readonly clock: Clock;
 }
 
@@ -25,7 +32,32 @@ export async function dockerWarnings(options: DockerWarningsOptions): Promise<st
   const info = await engine.json('ask Docker Engine what it can do', { path: ['info'] });
   warnings.push(...limitWarnings(info, engine.where));
   const network = await inspectNetwork(engine, options.network);
-  return network === undefined ? warnings : [...warnings, ...networkWarnings(network, networkOf(options))];
+  if (network !== undefined) {
+    const shared = sharedBecause(network, options.network);
+    if (shared !== undefined && options.allowSharedNetwork !== true) {
+      throw new Error(`${shared}: ${sharedAdvice(options.network)}`);
+    }
+    warnings.push(...networkWarnings(network, networkOf(options)));
+  }
+  return [...warnings, ...(await egressWarnings(network, options))];
+}
+
+/** What containers can reach of the engine's host, and the commands that close it. */
+async function egressWarnings(network: unknown, options: DockerWarningsOptions): Promise<string[]> {
+  const { allowHost = [], hostRules = 'auto', host } = options;
+  const bridge = network === undefined ? bridgeName(options.network) : bridgeOf(network);
+  const isRemote = host !== undefined;
+  const elsewhere = async () => (network === undefined ? undefined : isElsewhere(bridge ?? ''));
+  const obstacle =
+    hostRules === 'off' ? 'runtimes.docker.hostRules is off' : (obstacleTo(bridge, isRemote) ?? (await elsewhere()));
+  if (obstacle === undefined) return [];
+  const allowed = new Set(allowHost);
+  const ports = isRemote ? [] : (await hostListeners()).filter((port) => !allowed.has(String(port)));
+  const which = ports.length === 0 ? '' : `, among them what listens on the TCP ports ${ports.join(', ')}`;
+  const say = `unless rules of your own forbid it, containers can reach services of the engine's host${which} (${obstacle})`;
+  if (hostRules === 'off' || bridge === undefined || !safeInterface.test(bridge)) return [say];
+  const { v4, v6 } = await egressCommands({ bridge, allowHost });
+  return [`${say}; run this as root there, and with each start of the machine:\n${v4}${v6}`];
 }
 
 function networkOf({ network, subnet }: DockerWarningsOptions) {

@@ -125,15 +125,23 @@ t.test('a missing TLS file is named when the runtime is opened', async (t) => {
   });
 });
 
-t.test('a host that could run the docker runtime gives no warnings, a bad network one', async (t) => {
-  const engine = await useDocker(t);
-  if (!engine) return;
-  const { socketPath } = engine;
-  t.same(await dockerWarnings({ ...common, network: 'not-made-yet', socketPath }), []);
-  await engine.docker.createNetwork({ Name: 'open-network' });
-  t.teardown(() => engine.docker.getNetwork('open-network').remove());
-  t.match(await dockerWarnings({ ...common, network: 'open-network', socketPath }), [
-    /lets containers connect to each other/,
-  ]);
-  await t.rejects(dockerWarnings({ ...common, socketPath, subnet: '10.0.0.0' }), /runtimes\.docker\.subnet/);
-});
+t.test(
+  'a host that could run the docker runtime gives no warnings, a network that is shared is refused or warned of',
+  async (t) => {
+    const engine = await useDocker(t);
+    if (!engine) return;
+    const { socketPath } = engine;
+    t.same(await dockerWarnings({ ...common, network: 'not-made-yet', socketPath }), []);
+    await engine.docker.createNetwork({ Name: 'open-network' });
+    t.teardown(() => engine.docker.getNetwork('open-network').remove());
+    const bad = { ...common, network: 'open-network', socketPath };
+    await t.rejects(dockerWarnings(bad), /lets containers connect to each other .*allowSharedNetwork: true/);
+    t.match(await dockerWarnings({ ...bad, allowSharedNetwork: true }), [
+      /lets containers connect to each other/,
+      engine.init === undefined
+        ? /.*/
+        : /containers can reach services of .*network namespace.*\n\*filter\n[^]*-A FC-br-/,
+    ]);
+    await t.rejects(dockerWarnings({ ...common, socketPath, subnet: '10.0.0.0' }), /runtimes\.docker\.subnet/);
+  },
+);

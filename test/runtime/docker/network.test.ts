@@ -77,20 +77,34 @@ t.test('network', async (t) => {
     );
   });
 
-  t.test(
-    'an existing network with open traffic between containers is used, with a warning that says how to mend it',
-    async (t) => {
-      const { runtime, network, log } = openRuntime(t, engine);
-      await makeNetwork(t, network);
-      const booted = await bootApp(runtime, app);
-      await eventually(() => reaches(booted));
-      t.match(log.join(' | '), /lets containers connect to each other .* "docker network rm net-test/);
-      t.match(log.join('\n'), /without a subnet of its own, so the engine chooses addresses/);
-      t.match(await runtime.list(), [{ id: booted.id, address: booted.address }]);
-      await bootApp(runtime, app);
-      t.equal(log.filter((line) => /engine chooses/.test(line)).length, 1, 'it is said once');
-    },
-  );
+  t.test('an existing network with open traffic between containers is refused, with what to do', async (t) => {
+    const { runtime, network } = openRuntime(t, engine);
+    await makeNetwork(t, network);
+    await t.rejects(bootApp(runtime, app), {
+      message: /lets containers connect to each other .* "docker network rm net-test.*allowSharedNetwork: true/,
+    });
+    t.same(await runtime.list(), []);
+    await docker.getNetwork(network).remove();
+    const { address } = await bootApp(runtime, app);
+    t.ok(address.host, 'once it is removed, it is made as it should be');
+  });
+
+  t.test('a network of the host itself is refused too', async (t) => {
+    const { runtime } = openRuntime(t, engine, { network: 'host' });
+    await t.rejects(bootApp(runtime, app), { message: /network host has the driver host, not bridge/ });
+  });
+
+  t.test('with allowSharedNetwork it is used, with a warning that says how to mend it', async (t) => {
+    const { runtime, network, log } = openRuntime(t, engine, { allowSharedNetwork: true });
+    await makeNetwork(t, network);
+    const booted = await bootApp(runtime, app);
+    await eventually(() => reaches(booted));
+    t.match(log.join(' | '), /lets containers connect to each other .* "docker network rm net-test/);
+    t.match(log.join('\n'), /without a subnet of its own, so the engine chooses addresses/);
+    t.match(await runtime.list(), [{ id: booted.id, address: booted.address }]);
+    await bootApp(runtime, app);
+    t.equal(log.filter((line) => /engine chooses/.test(line)).length, 1, 'it is said once');
+  });
 
   t.test('a configured subnet is used, and one that overlaps is refused by name', async (t) => {
     const first = openRuntime(t, engine);

@@ -1,0 +1,124 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import type { Clock, Timer } from '../../model/clock.js';
+import { type EgressPlan, egressScript, nameserversIn, safeInterface } from './egress-rules.js';
+import { oneLine } from './reply.js';
+
+const resolvers = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf'];
+const limitMs = 30_000;
+const maxReasonBytes = 4_096;
+
+export interface EgressOptions {
+  /** `off`: the operator has rules of his own. */
+  readonly hostRules: 'auto' | 'off';
+  readonly allowHost: readonly string[];
+  /** How often the rules are put again, which a firewall that is loaded anew has flushed. */
+  readonly hostRulesPeriodMs?: number;
+  /** The engine is reached over the network. */
+  readonly isRemote: boolean;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/** Keeps containers of a bridge from the host's own services. */
+export interface EgressGuard {
+  /** Puts the rules for this bridge, and again from time to time; what keeps it from that is logged once. */
+  protect(bridge: string | undefined): Promise<void>;
+  close(): void;
+}
+
+export function egressGuard(options: EgressOptions): EgressGuard {
+  const { clock, logger, hostRules, allowHost, hostRulesPeriodMs = 60_000, isRemote } = options;
+  let bridge: string | undefined;
+  let said: string | undefined;
+  let again: Timer | undefined;
+  let closed = false;
+
+  const put = async (): Promise<void> => {
+    const obstacle =
+      obstacleTo(bridge, isRemote) ?? (await isElsewhere(bridge ?? '')) ?? (await install(bridge ?? '', allowHost));
+    const outcome = obstacle ?? 'done';
+    if (outcome !== said) {
+      if (obstacle === undefined) logger.info({ bridge }, 'containers are kept from the services of this host');
+      else logger.warn({ bridge }, `containers can reach services of the engine's host: ${obstacle}; ${advice}`);
+    }
+    said = outcome;
+  };
+  const putAgain = () => {
+    if (!closed) again = clock.after(hostRulesPeriodMs, () => void put().finally(putAgain));
+  };
+
+  return {
+    async protect(name) {
+      if (hostRules === 'off') return;
+      bridge = name;
+      await put();
+      if (again === undefined) putAgain();
+    },
+    close() {
+      closed = true;
+      again?.cancel();
+    },
+  };
+}
+
+const advice = '"fastcontainer check" prints the commands that close this way';
+
+/** Why the rules cannot be put from here; undefined where nothing is known to be in the way. */
+export function obstacleTo(bridge: string | undefined, isRemote: boolean): string | undefined {
+  if (isRemote) return 'the engine is on another machine';
+  if (bridge === undefined) return 'its network is no bridge';
+  if (!safeInterface.test(bridge)) return `its bridge ${oneLine(bridge)} has a name that needs quotes`;
+  if (process.geteuid?.() !== 0) return 'only root may set packet filter rules, and the daemon is not root';
+  const isThere = searchPath().some((folder) => existsSync(join(folder, 'iptables-restore')));
+  return isThere ? undefined : 'iptables is not installed';
+}
+
+/** A bridge that exists but not here: the engine, or the daemon, is in a network namespace of its own. */
+export async function isElsewhere(bridge: string): Promise<string | undefined> {
+  const interfaces = await readFile('/proc/net/dev', 'utf8').catch(() => '');
+  const names = interfaces.split('\n').map((line) => line.split(':')[0]?.trim());
+  return names.includes(bridge) ? undefined : `the bridge ${bridge} is not in the daemon's network namespace`;
+}
+
+/** The commands, which a shell of root runs; IPv6 is something that a host need not have. */
+export async function egressCommands(plan: Omit<EgressPlan, 'nameservers'>): Promise<{ v4: string; v6: string }> {
+  const texts = await Promise.all(resolvers.map((path) => readFile(path, 'utf8').catch(() => '')));
+  const whole = { ...plan, nameservers: nameserversIn(texts.join('\n')) };
+  return { v4: egressScript(whole, 'iptables'), v6: egressScript(whole, 'ip6tables') };
+}
+
+/** Resolves to what went wrong. */
+async function install(bridge: string, allowHost: readonly string[]): Promise<string | undefined> {
+  const { v4, v6 } = await egressCommands({ bridge, allowHost });
+  const problem = await run(v4);
+  if (problem !== undefined) return `iptables: ${problem}`;
+  if ((await readFile('/proc/net/if_inet6', 'utf8').catch(() => '')) === '') return undefined;
+  const problem6 = await run(v6);
+  return problem6 === undefined ? undefined : `ip6tables: ${problem6}`;
+}
+
+/** Runs a shell script; resolves to what it complained of if it failed. */
+function run(script: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const env = { PATH: searchPath().join(':'), LC_ALL: 'C' };
+    const shell = spawn('/bin/sh', [], { stdio: ['pipe', 'ignore', 'pipe'], env, cwd: '/', timeout: limitMs });
+    let reason = '';
+    shell.stderr.setEncoding('utf8').on('data', (text: string) => {
+      if (reason.length < maxReasonBytes) reason += text;
+    });
+    shell.on('error', (error) => resolve(error.message));
+    shell.on('close', (code, signal) => {
+      resolve(code === 0 ? undefined : oneLine(reason) || `ended with ${signal ?? code}`);
+    });
+    shell.stdin.on('error', () => undefined);
+    shell.stdin.end(script);
+  });
+}
+
+function searchPath(): string[] {
+  return [...(process.env['PATH'] ?? '').split(':').filter((folder) => folder !== ''), '/usr/sbin', '/sbin'];
+}
