@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { allProcesses, socketInodes } from '../src/proc-fs.js';
+import { allProcesses, socketDescriptors } from '../src/proc-fs.js';
 
 const ticksPerSecond = Number(spawnSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }).stdout || 100);
 
@@ -48,7 +48,7 @@ export function memoryOf(pid: number): { readonly resident: number; readonly ano
 
 /** How many TCP connections and listeners a process holds open; what it talks to its own helpers over is not of them. */
 export async function tcpSocketsOf(pid: number): Promise<number> {
-  const open = (await socketInodes(pid)) ?? new Set();
+  const open = (await socketDescriptors(pid)) ?? new Map();
   return ['tcp', 'tcp6'].flatMap((table) => inodesIn(`/proc/${pid}/net/${table}`)).filter((inode) => open.has(inode))
     .length;
 }

@@ -155,7 +155,11 @@ class Composition {
     this.#house = new House({
       ...{ config, machine, logger, cmdb: this.cmdb, metrics: this.metrics, clock: this.#clock },
       runtimes: this.#runtimes,
-      forwarder: new Forwarder({ ...config.http, trustedProxies: config.trustedProxies }),
+      forwarder: new Forwarder({
+        ...config.http,
+        trustedProxies: config.trustedProxies,
+        listenerOf: (seat) => this.#house.listenerOf(seat),
+      }),
       sessionTiming: timing.session,
       reconcilePeriodMs: timing.reconcilePeriodMs,
       fileApps: this.#fileApps,

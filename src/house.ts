@@ -13,6 +13,7 @@ import { type AppQuery, type FileApps, isStoreComplete } from './check/file-apps
 import { Follower } from './check/follower.js';
 import { LocalApps } from './check/local-apps.js';
 import { Router } from './check/router.js';
+import type { Seat } from './check/seat.js';
 import { NodeSession } from './check/session.js';
 import type { SessionTiming } from './check/session-timing.js';
 import { Uses } from './check/uses.js';
@@ -23,7 +24,6 @@ import type { Forwarder } from './forward/forwarder.js';
 import type { Machine } from './machine.js';
 import type { RuntimeName } from './model/app.js';
 import type { Clock } from './model/clock.js';
-import { findInstance } from './model/deployment.js';
 import { isStoreAway } from './model/errors.js';
 import type { Runtime } from './runtime/runtime.js';
 import { LogLimit } from './telemetry/log-limit.js';
@@ -83,6 +83,7 @@ export class House {
   readonly dispatcher: Dispatcher;
   readonly #lost: LostInstances;
   readonly #host: string;
+  readonly #runtimes: ReadonlyMap<RuntimeName, Runtime>;
   readonly #boots: ClaimedBoots;
   /** Counts the stores that were replaced. */
   #restorations = 0;
@@ -93,6 +94,7 @@ export class House {
     const { host, advertise } = config.node;
     const pins = advertise !== undefined;
     this.#host = host;
+    this.#runtimes = runtimes;
     const apps = new LocalApps(cmdb);
     const session = new NodeSession({
       cmdb,
@@ -190,6 +192,12 @@ export class House {
     this.dispatcher = this.#dispatcher(options);
   }
 
+  /** What tells on which socket a seat's instance accepts connections; undefined if no other program can have its address. */
+  listenerOf(seat: Seat): (() => Promise<string | undefined>) | undefined {
+    const runtime = this.#runtimeOf(seat);
+    return runtime?.listener && (async () => runtime.listener?.(seat.instanceId));
+  }
+
   /** Sends away who waits, and begins nothing more; resolves when what was under way has ended. */
   async stopBoots(): Promise<void> {
     const { booter, circulator, askedBoots, memoryRelief } = this;
@@ -258,14 +266,15 @@ export class House {
     });
   }
 
-  #dispatcher({ runtimes, config, metrics, clock, logger, machine, sessionTiming }: HouseOptions): Dispatcher {
+  /** The runtime that holds a seat's instance; undefined if it is on another machine. */
+  #runtimeOf({ location: { host, runtime } }: Seat): Runtime | undefined {
+    return host === this.#host ? this.#runtimes.get(runtime) : undefined;
+  }
+
+  #dispatcher({ metrics, clock, logger, machine, sessionTiming }: HouseOptions): Dispatcher {
     const limit = new LogLimit({ clock, logger });
     const instanceCheck = new InstanceCheck({
-      runtimeOf: ({ app, instanceId }) => {
-        const deployment = this.apps.get(app.name)?.deployment;
-        const instance = deployment && findInstance(deployment, instanceId);
-        return instance?.host === config.node.host ? runtimes.get(instance.runtime) : undefined;
-      },
+      runtimeOf: (seat) => this.#runtimeOf(seat),
       onDead: (runtime, exit) => this.exits.report(runtime, exit),
       remote: new RemoteCheck({
         apps: this.apps,

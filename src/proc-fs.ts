@@ -1,15 +1,10 @@
 import { readFileSync, readlinkSync } from 'node:fs';
-import { open, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { setImmediate as turn } from 'node:timers/promises';
 
-/** State of a listening socket in /proc/net/tcp. */
-const listening = '0A';
 const filesAtOnce = 16;
 /** Of what the kernel answers at once: read in place it costs a tenth of what it takes through the thread pool. */
 const readsInATurn = 32;
-/** Bytes: a few lines of a table of sockets, and a page, of which the kernel gives no more. */
-const firstPiece = 512;
-const largestPiece = 4_096;
 
 /** What /proc/PID/stat says. Times are clock ticks since the machine booted. */
 export interface ProcessStat {
@@ -87,30 +82,21 @@ export async function hasInEnvironment(pid: number, entry: string): Promise<bool
   return environment.split('\0').includes(entry);
 }
 
-/** Inodes of the sockets that a process holds open; undefined where that cannot be read. */
-export async function socketInodes(pid: number): Promise<Set<string> | undefined> {
+/** Descriptors of the sockets that a process holds open, by inode; undefined if that cannot be read. */
+export async function socketDescriptors(pid: number): Promise<Map<string, string> | undefined> {
   try {
     const descriptors = await readdir(`/proc/${pid}/fd`);
     const inodes = await inTurns(descriptors, (fd) => socketInode(`/proc/${pid}/fd/${fd}`));
-    return new Set(inodes.filter((inode) => inode !== undefined));
+    return new Map(inodes.flatMap((inode, index) => (inode === undefined ? [] : [[inode, descriptors[index] ?? '']])));
   } catch {
     return undefined;
   }
 }
 
-/**
- * Inodes of the TCP sockets that listen on a port, as they are found: to learn that there are no more takes the kernel
- * milliseconds, and whoever has found enough stops before. Throws an Error where that cannot be read.
- */
-export async function* listeningInodes(port: number): AsyncGenerator<string> {
-  const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
-  for (const name of ['tcp', 'tcp6']) {
-    for await (const line of listeningLines(`/proc/net/${name}`)) {
-      if (!line.includes(suffix)) continue;
-      const fields = line.trim().split(/\s+/);
-      if (fields[1]?.endsWith(suffix) && fields[9]) yield fields[9];
-    }
-  }
+/** Real, effective, saved and file system user of a process; none if there is no such process. */
+export function usersOf(pid: number): number[] {
+  const line = /^Uid:\s*(.*)$/m.exec(readNow(`/proc/${pid}/status`))?.[1];
+  return line === undefined ? [] : line.split(/\s+/).map(Number);
 }
 
 /** Children of a process, by the kernel's own lists; none where it keeps no such lists (CONFIG_PROC_CHILDREN). */
@@ -118,35 +104,6 @@ export async function childrenOf(pid: number): Promise<number[]> {
   const tasks = await readdir(`/proc/${pid}/task`).catch(() => []);
   const lists = await inTurns(tasks, (task) => readNow(`/proc/${pid}/task/${task}/children`));
   return lists.flatMap((list) => list.split(' ').filter(Boolean).map(Number));
-}
-
-/**
- * The beginning of a table of sockets: those that listen come first, and the connections after them may be many. It is read in
- * pieces that grow, for the kernel looks on for what fills a piece; no table is that of a machine without this protocol.
- */
-async function* listeningLines(path: string): AsyncGenerator<string> {
-  const file = await open(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT' && path.endsWith('6')) return undefined;
-    throw error;
-  });
-  if (!file) return;
-  try {
-    let rest = '';
-    let isHeader = true;
-    for (let size = firstPiece; ; size = Math.min(2 * size, largestPiece)) {
-      const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(size), 0, size, null);
-      if (bytesRead === 0) return;
-      const lines = (rest + buffer.toString('latin1', 0, bytesRead)).split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) {
-        if (!isHeader && line.trim().split(/\s+/, 4)[3] !== listening) return;
-        if (!isHeader) yield line;
-        isHeader = false;
-      }
-    }
-  } finally {
-    await file.close();
-  }
 }
 
 function socketInode(link: string): string | undefined {

@@ -1,5 +1,5 @@
 import type { App } from '../model/app.js';
-import type { Address } from '../model/instance.js';
+import type { Address, Location } from '../model/instance.js';
 
 /** Why the dispatcher breaks off what an occupant still has under way. */
 export type CutReason = 'drain_timeout' | 'idle' | 'instance_gone' | 'shutdown';
@@ -15,6 +15,7 @@ export interface Seat {
   readonly app: App;
   readonly instanceId: string;
   readonly address: Address;
+  readonly location: Location;
   /** Set by whoever forwards, so that a drain that runs out of time can end it. */
   occupant: Occupant | undefined;
   /** From now on only data that flows (touch) counts as activity, not the open seat itself: an upgraded connection. */

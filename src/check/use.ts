@@ -1,6 +1,6 @@
 import type { App } from '../model/app.js';
 import type { Clock, Timer } from '../model/clock.js';
-import type { Address } from '../model/instance.js';
+import type { Address, Location } from '../model/instance.js';
 import type { LocalApp } from './local-app.js';
 import type { CutReason, Occupant, Seat } from './seat.js';
 
@@ -12,6 +12,12 @@ export interface UseOwner {
   wokeUp(use: Use): void;
 }
 
+/** What is known of an instance that is used. */
+export interface UsedInstance extends Location {
+  readonly id: string;
+  readonly address: Address;
+}
+
 /**
  * This node's registered use of one ready instance: as long as it stands, requests to the instance need no CMDB
  * round trip. Counts what is in flight and knows when something last happened (epoch milliseconds).
@@ -20,6 +26,7 @@ export class Use {
   readonly local: LocalApp;
   readonly instanceId: string;
   readonly address: Address;
+  readonly location: Location;
   /** This node's share of the app's concurrency; see fair-share.ts. */
   target: number;
   max: number;
@@ -37,10 +44,11 @@ export class Use {
   #idleTimer: Timer | undefined;
   #onEmpty: (() => void) | undefined;
 
-  constructor(local: LocalApp, instanceId: string, address: Address, owner: UseOwner, clock: Clock) {
+  constructor(local: LocalApp, instance: UsedInstance, owner: UseOwner, clock: Clock) {
     this.local = local;
-    this.instanceId = instanceId;
-    this.address = address;
+    this.instanceId = instance.id;
+    this.address = instance.address;
+    this.location = instance;
     this.target = local.app.concurrency.target;
     this.max = local.app.concurrency.max;
     this.#owner = owner;
@@ -143,6 +151,10 @@ class UseSeat implements Seat {
 
   get address(): Address {
     return this.#use.address;
+  }
+
+  get location(): Location {
+    return this.#use.location;
   }
 
   /** An upgraded connection on which nothing flowed for the app's idle TTL. */

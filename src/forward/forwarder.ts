@@ -1,6 +1,7 @@
 import { RequestError } from '../model/errors.js';
 import type { HttpExchange, UpgradeExchange } from './exchange.js';
 import { Origin } from './origin.js';
+import type { ListenerOf } from './proven-connector.js';
 import { RequestBody } from './request-body.js';
 import { Transfer } from './transfer.js';
 import { Upgrades } from './upgrade.js';
@@ -14,16 +15,19 @@ export interface ForwarderOptions {
   readonly trustedProxies: readonly string[];
   /** A client that stalls in the middle of its body for this long is given up. */
   readonly requestBodyIdleTimeoutMs: number;
+  readonly listenerOf: ListenerOf;
 }
 
 /** Carries requests to instances: plain ones over undici, upgrades over http-proxy. */
 export class Forwarder {
-  readonly #upstreams = new Upstreams();
-  readonly #upgrades = new Upgrades();
+  readonly #upstreams: Upstreams;
+  readonly #upgrades: Upgrades;
   readonly #origin: Origin;
   readonly #bodyIdleTimeoutMs: number;
 
-  constructor({ trustedProxies, requestBodyIdleTimeoutMs }: ForwarderOptions) {
+  constructor({ trustedProxies, requestBodyIdleTimeoutMs, listenerOf }: ForwarderOptions) {
+    this.#upstreams = new Upstreams(listenerOf);
+    this.#upgrades = new Upgrades(listenerOf);
     this.#origin = new Origin(trustedProxies);
     this.#bodyIdleTimeoutMs = requestBodyIdleTimeoutMs;
   }

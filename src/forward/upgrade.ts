@@ -1,21 +1,27 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import httpProxy from 'http-proxy';
+import { buildConnector } from 'undici';
 import { RequestError } from '../model/errors.js';
 import { Connection } from './connection.js';
 import type { UpgradeExchange } from './exchange.js';
 import { endConnection } from './end-connection.js';
 import { unwatchEnd } from './end-watch.js';
+import { ConnectorAgent, type ListenerOf, provenConnector } from './proven-connector.js';
 import { responseHeaders } from './response-headers.js';
 import { upstreamError } from './upstream-error.js';
+import { connectTimeoutMs } from './upstreams.js';
 
 /** Carries requests that change the protocol of their connection, through http-proxy's WebSocket side. */
 export class Upgrades {
   readonly #proxy = httpProxy.createProxyServer({});
+  readonly #connect = buildConnector({ timeout: connectTimeoutMs, autoSelectFamily: false });
+  readonly #listenerOf: ListenerOf;
   /** From `ws` to its event, which comes in the same tick. */
   readonly #pending = new WeakMap<IncomingMessage, Attempt>();
 
-  constructor() {
+  constructor(listenerOf: ListenerOf) {
+    this.#listenerOf = listenerOf;
     this.#proxy.on('proxyReqWs', (proxyReq, req) => this.#pending.get(req)?.onRequest(proxyReq));
     // Every failure is handled where it belongs to an exchange; without a listener http-proxy would throw.
     this.#proxy.on('error', () => {});
@@ -26,10 +32,13 @@ export class Upgrades {
     const attempt = new Attempt(exchange, headers);
     const { req, socket, head, seat } = exchange;
     this.#pending.set(req, attempt);
+    const listener = this.#listenerOf(seat);
+    const agent = listener && new ConnectorAgent(provenConnector(this.#connect, listener));
+    const target = { host: seat.address.host, port: seat.address.port } as never;
     // http-proxy only takes WebSockets; what the client really asked for is put back in onRequest.
     req.headers.upgrade = 'websocket';
     try {
-      this.#proxy.ws(req, socket, head, { target: { host: seat.address.host, port: seat.address.port } as never });
+      this.#proxy.ws(req, socket, head, { target, ...(agent ? { agent } : {}) });
     } catch (error) {
       // Node refuses to write some headers, such as Trailer without chunks, after the connection was begun.
       return attempt.refuse(new RequestError('bad_request', 'The request cannot be passed on.', { cause: error }));
@@ -74,7 +83,10 @@ class Attempt {
     }
     proxyReq.setHeader('Connection', 'Upgrade');
     proxyReq.setHeader('Upgrade', admitted.upgrade ?? 'websocket');
-    proxyReq.on('socket', (socket) => socket.once('connect', () => (this.#connected = true)));
+    proxyReq.on('socket', (socket) => {
+      if (socket.connecting) socket.once('connect', () => (this.#connected = true));
+      else this.#connected = true;
+    });
     // http-proxy joins the two in its own listener, which must find the connection free.
     proxyReq.prependListener('upgrade', () => unwatchEnd(this.#exchange.socket));
     // From the request on, not from the last byte: interim answers and a header that drips in would prolong it for ever.

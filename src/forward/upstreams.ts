@@ -1,5 +1,6 @@
 import { type buildConnector, Client } from 'undici';
 import type { Seat } from '../check/seat.js';
+import { type ListenerOf, provenConnector } from './proven-connector.js';
 import { upstreamConnector } from './upstream-connector.js';
 
 /**
@@ -7,20 +8,28 @@ import { upstreamConnector } from './upstream-connector.js';
  * be repeated would be lost. See docs/decisions/keep-alive.md.
  */
 const keepAliveMs = 1_000;
-const connectTimeoutMs = 5_000;
+export const connectTimeoutMs = 5_000;
 const maxHeaderSizeBytes = 64 * 1024;
 
 /** Connections to instances: a pool belongs to an instance id and dies with it, so that none ever reaches another app. */
 export class Upstreams {
   readonly #pools = new Map<string, UpstreamPool>();
   readonly #connect = upstreamConnector({ timeout: connectTimeoutMs, autoSelectFamily: false });
+  readonly #listenerOf: ListenerOf;
+
+  constructor(listenerOf: ListenerOf) {
+    this.#listenerOf = listenerOf;
+  }
 
   /** The pool of a seat's instance. */
-  of({ instanceId, address }: Seat): UpstreamPool {
+  of(seat: Seat): UpstreamPool {
+    const { instanceId, address } = seat;
     const known = this.#pools.get(instanceId);
     if (known) return known;
+    const listener = this.#listenerOf(seat);
+    const connect = listener ? provenConnector(this.#connect, listener) : this.#connect;
     const host = address.host.includes(':') ? `[${address.host}]` : address.host;
-    const pool = new UpstreamPool(`http://${host}:${address.port}`, this.#connect);
+    const pool = new UpstreamPool(`http://${host}:${address.port}`, connect);
     this.#pools.set(instanceId, pool);
     return pool;
   }

@@ -24,6 +24,13 @@ export interface Address {
   readonly port: number;
 }
 
+/** Which runtime holds an instance. */
+export interface Location {
+  readonly runtime: RuntimeName;
+  /** The machine of the runtime. */
+  readonly host: string;
+}
+
 /** A node that may send requests to an instance. Times are epoch milliseconds. */
 export interface User {
   readonly since: number;
@@ -32,13 +39,10 @@ export interface User {
 }
 
 /** One container of an app. Its id is never reused. Times are epoch milliseconds. */
-export interface Instance {
+export interface Instance extends Location {
   readonly id: string;
   readonly revision: string;
   readonly state: InstanceState;
-  readonly runtime: RuntimeName;
-  /** The machine whose runtime holds it. */
-  readonly host: string;
   readonly address?: Address;
   /** Session that carries out an owned state (booting, pausing, resuming, terminating); absent: one of its host is to take it up. */
   readonly owner?: string;

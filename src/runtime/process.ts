@@ -87,7 +87,7 @@ class ProcessRuntime implements Runtime {
     this.#accounts = new Accounts({ directory: join(stateDir, 'users'), cmdbName, range, inheritGroups });
     const linesPerSecond = logLinesPerSecond;
     this.#output = new Output({ directory: join(stateDir, 'output'), logger, clock, maxBytes, linesPerSecond });
-    this.#listening = new Listening(clock);
+    this.#listening = new Listening({ clock, logger });
     this.#launcher = new Launcher({ clock, logger });
     this.#exits = new Exits({
       clock,
@@ -138,6 +138,13 @@ class ProcessRuntime implements Runtime {
     const record = await this.#resolve(found);
     if (!isAlive(record)) return { state: 'exited', cause: await this.#exits.causeOf(id) };
     return { state: 'running', listening: await this.#listening.isOwn(record) };
+  }
+
+  async listener(id: string): Promise<string | undefined> {
+    const open = this.#listening.stillOpen(id);
+    if (open !== undefined) return open;
+    const found = await this.#records.read(id);
+    return found && this.#listening.nameOf(await this.#resolve(found));
   }
 
   async list(): Promise<FoundInstance[]> {
@@ -245,6 +252,7 @@ class ProcessRuntime implements Runtime {
     await this.#ports.free(port, id);
     await this.#records.remove(id);
     this.#exits.forget(id);
+    this.#listening.forget(id);
   }
 
   /** An instance is its main process: what that left behind must not hold the port. A stop takes care of it itself. */

@@ -58,6 +58,13 @@ export interface Runtime {
 
   inspect(id: string): Promise<Inspection>;
 
+  /**
+   * Names the socket on which the instance's own processes accept connections at its address; undefined if none of theirs
+   * does. The same name before and after a connection was made proves that it leads to the instance, and not to a program that
+   * took its port while it was free. Absent: nothing else can have an address of this runtime.
+   */
+  listener?(id: string): Promise<string | undefined>;
+
   /** Everything that carries this cmdb's name. */
   list(): Promise<FoundInstance[]>;
 

@@ -11,6 +11,7 @@ export function measuredRuntime(runtime: Runtime, metrics: Metrics, clock: Clock
     name: runtime.name,
     boot: (spec, options) => timed('boot', () => runtime.boot(spec, options)),
     stop: (id, graceMs) => timed('stop', () => runtime.stop(id, graceMs)),
+    ...(runtime.listener ? { listener: runtime.listener.bind(runtime) } : {}),
     inspect: (id) => timed('inspect', () => runtime.inspect(id)),
     list: () => timed('list', () => runtime.list()),
     watch: (onExit) => runtime.watch(onExit),

@@ -12,7 +12,7 @@ const limitMs = 18_000;
 const app = testApp({ name: 'shop' });
 const address = { host: '10.0.0.2', port: 20_001 };
 const seat: Seat = {
-  ...{ app, instanceId: 'shop-1', address, occupant: undefined },
+  ...{ app, instanceId: 'shop-1', address, location: { host: 'there', runtime: 'process' }, occupant: undefined },
   countOnlyTraffic: () => {},
   touch: () => {},
   release: () => {},

@@ -19,7 +19,16 @@ function setUp(overrides: Parameters<typeof testApp>[0] = {}) {
   });
   const local = new LocalApp({ app, removed: false, deployment: testDeployment(), version: 'v' });
   const room = new WaitingRoom(local, clock);
-  const open = () => local.uses.set('shop-1', new Use(local, 'shop-1', { host: '127.0.0.1', port: 1 }, owner, clock));
+  const open = () =>
+    local.uses.set(
+      'shop-1',
+      new Use(
+        local,
+        { id: 'shop-1', address: { host: '127.0.0.1', port: 1 }, host: 'here', runtime: 'process' },
+        owner,
+        clock,
+      ),
+    );
   return { clock, local, room, open };
 }
 

@@ -10,7 +10,12 @@ function setUp() {
   const app = testApp({ idleTtlMs: 20_000 });
   const local = new LocalApp({ app, removed: false, version: '1', deployment: { app: app.name, instances: [] } });
   const owner = { seatFreed: () => {}, wokeUp: () => {} };
-  const use = new Use(local, 'shop-1', { host: '127.0.0.1', port: 80 }, owner, clock);
+  const use = new Use(
+    local,
+    { id: 'shop-1', address: { host: '127.0.0.1', port: 80 }, host: 'here', runtime: 'process' },
+    owner,
+    clock,
+  );
   local.addUse(use);
   const toldAt: number[] = [];
   watchIdle(use, clock, () => toldAt.push(clock.monotonic()));

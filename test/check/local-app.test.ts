@@ -15,7 +15,12 @@ function setUp(count: number, scaleMax: number) {
   const record = { app, removed: false, deployment: testDeployment(...instances), version: 'v' };
   const local = new LocalApp(record, () => (over += 1));
   const clock = new VirtualClock();
-  const uses = instances.toReversed().map(({ id }) => new Use(local, id, { host: '127.0.0.1', port: 1 }, owner, clock));
+  const uses = instances
+    .toReversed()
+    .map(
+      ({ id }) =>
+        new Use(local, { id, address: { host: '127.0.0.1', port: 1 }, host: 'here', runtime: 'process' }, owner, clock),
+    );
   for (const use of uses) local.addUse(use);
   return { local, over: () => over, take: (times: number) => Array.from({ length: times }, () => local.takeSeat()) };
 }

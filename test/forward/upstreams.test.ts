@@ -19,7 +19,7 @@ async function startApp(t: Test) {
   server.on('connection', (socket: Socket) => sockets.push(socket));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const upstreams = new Upstreams();
+  const upstreams = new Upstreams(() => undefined);
   t.teardown(async () => {
     await upstreams.close();
     await new Promise((resolve) => server.close(resolve));
@@ -77,7 +77,7 @@ for (const path of ['/close', '/reset']) {
 }
 
 t.test('a connection that cannot be made leaves nothing behind', async (t) => {
-  const upstreams = new Upstreams();
+  const upstreams = new Upstreams(() => undefined);
   t.teardown(() => upstreams.close());
   const pool = upstreams.of({ instanceId: 'app-1', address: { host: '127.0.0.1', port: 1 } } as Seat);
   const client = pool.take();

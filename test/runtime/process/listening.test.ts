@@ -1,11 +1,21 @@
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:net';
+import { connect, createServer, type Server } from 'node:net';
+import { resolve } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Inspection, Runtime } from '../../../src/runtime/runtime.js';
 import { eventually } from '../../fixtures/eventually.js';
 import { boot, shell, useProcesses, webApp } from './open-processes.js';
 
 const [node, script] = webApp.map((word) => `'${word}'`);
+
+const gapApp = [process.execPath, resolve('test/fixtures/apps/gap.mjs')];
+
+function connects(port: number, host: string): Promise<boolean> {
+  return new Promise((done) => {
+    const socket = connect(port, host, () => done(true)).on('error', () => done(false));
+    socket.on('close', () => socket.destroy()).end();
+  });
+}
 
 async function squat(t: Test, port: number): Promise<Server> {
   const server = createServer().listen(port, '127.0.0.1');
@@ -54,6 +64,52 @@ t.test('a foreign program on the port is not the app', async (t) => {
   server.close();
   await once(server, 'close');
   t.same(await runtime.inspect(id), { state: 'running', listening: false });
+});
+
+t.test('an app that listens at another address is not what listens at its own', async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  for (const address of ['::1', '127.0.0.2']) {
+    const app = await boot(runtime, { command: gapApp, env: { LISTEN_ON: address } });
+    const { port } = app.address;
+    await eventually(() => connects(port, address));
+    t.same(await runtime.inspect(app.id), { state: 'running', listening: false }, address);
+    t.equal(await runtime.listener?.(app.id), undefined);
+    await squat(t, port);
+    t.same(
+      await runtime.inspect(app.id),
+      { state: 'running', listening: false },
+      `${address}, beside a foreign program`,
+    );
+    t.equal(await runtime.listener?.(app.id), undefined);
+  }
+});
+
+t.test('an app that listens at every address listens at its own', async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  for (const address of ['0.0.0.0', '::']) {
+    const { id } = await boot(runtime, { command: gapApp, env: { LISTEN_ON: address } });
+    t.ok(await listens(runtime, id), address);
+  }
+});
+
+t.test('the socket on which an app accepts has one name while it is open, also for another dispatcher', async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  const { id, address } = await boot(runtime, { command: gapApp });
+  await listens(runtime, id);
+  const name = await runtime.listener?.(id);
+  t.type(name, 'string');
+  t.equal(await runtime.listener?.(id), name);
+  t.equal(await (await processes.open()).listener?.(id), name);
+  const pid = Number(await (await fetch(`http://127.0.0.1:${address.port}/gap`)).text());
+  await eventually(async () => (await runtime.listener?.(id)) === undefined);
+  process.kill(pid, 'SIGUSR2');
+  const next = await eventually(() => runtime.listener?.(id) ?? Promise.resolve(undefined));
+  t.not(next, name, 'it was closed in between');
+  await runtime.stop(id, 0);
+  t.equal(await runtime.listener?.(id), undefined);
 });
 
 t.test('another app on the port is not the app', async (t) => {

@@ -1,0 +1,99 @@
+import { open } from 'node:fs/promises';
+import { endianness } from 'node:os';
+import { allProcesses, forEachProcess, socketDescriptors } from './proc-fs.js';
+
+/** A TCP socket that listens, as a table of the kernel tells. */
+export interface ListeningSocket {
+  readonly family: 4 | 6;
+  /** As text; an IPv4 address that an IPv6 socket is bound to is written as IPv4. */
+  readonly address: string;
+  readonly port: number;
+  /** User that created it. */
+  readonly uid: number;
+  readonly inode: string;
+}
+
+/** State of a listening socket in /proc/net/tcp. */
+const listening = '0A';
+/** Bytes: a few lines of a table of sockets, and a page, of which the kernel gives no more. */
+const firstPiece = 512;
+const largestPiece = 4_096;
+
+/**
+ * The TCP sockets that listen, IPv4 first, as they are found: to learn that there are no more takes the kernel milliseconds, and
+ * a caller that has found enough stops before. Only those on `port` if it is given; of the network of the process `pid`, or of
+ * this one. Throws an Error if that cannot be read.
+ */
+export async function* listeningSockets(
+  port?: number,
+  pid: number | 'self' = 'self',
+): AsyncGenerator<ListeningSocket, void, undefined> {
+  const suffix = port === undefined ? ':' : `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  for (const [name, family] of [['tcp', 4] as const, ['tcp6', 6] as const]) {
+    for await (const line of listeningLines(`/proc/${pid}/net/${name}`)) {
+      if (!line.includes(suffix)) continue;
+      const socket = parse(line, family);
+      if (socket && (port === undefined || socket.port === port)) yield socket;
+    }
+  }
+}
+
+/** A process for each socket that is still held, by inode. Looks into every process of the machine: for rare use. */
+export async function findHolders(inodes: ReadonlySet<string>): Promise<Map<string, number>> {
+  const holders = new Map<string, number>();
+  if (inodes.size === 0) return holders;
+  const pids = (await allProcesses()).map(({ pid }) => pid);
+  await forEachProcess(pids, async (pid) => {
+    for (const inode of (await socketDescriptors(pid))?.keys() ?? []) {
+      if (inodes.has(inode) && !holders.has(inode)) holders.set(inode, pid);
+    }
+  });
+  return holders;
+}
+
+function parse(line: string, family: 4 | 6): ListeningSocket | undefined {
+  const fields = line.trim().split(/\s+/, 10);
+  const [hex, port] = fields[1]?.split(':') ?? [];
+  const inode = fields[9];
+  if (!hex || !port || !inode) return undefined;
+  return { family, address: addressIn(hex), port: Number.parseInt(port, 16), uid: Number(fields[7]), inode };
+}
+
+/** The kernel prints an address in words of this machine's byte order. */
+function addressIn(hex: string): string {
+  const bytes = Buffer.from(hex, 'hex');
+  if (endianness() === 'LE') bytes.swap32();
+  const isMapped = bytes.length === 16 && hex.startsWith('0000000000000000') && bytes.readUInt32BE(8) === 0xff_ff;
+  if (bytes.length === 4 || isMapped) return bytes.subarray(-4).join('.');
+  const words = Array.from({ length: 8 }, (_, index) => bytes.readUInt16BE(2 * index).toString(16));
+  return new URL(`http://[${words.join(':')}]`).hostname.slice(1, -1);
+}
+
+/**
+ * The beginning of a table of sockets: those that listen come first, and the connections after them may be many. It is read in
+ * pieces that grow, for the kernel looks on for what fills a piece; no table is that of a machine without this protocol.
+ */
+async function* listeningLines(path: string): AsyncGenerator<string, void, undefined> {
+  const file = await open(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' && path.endsWith('6')) return undefined;
+    throw error;
+  });
+  if (!file) return;
+  try {
+    let rest = '';
+    let isHeader = true;
+    for (let size = firstPiece; ; size = Math.min(2 * size, largestPiece)) {
+      const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(size), 0, size, null);
+      if (bytesRead === 0) return;
+      const lines = (rest + buffer.toString('latin1', 0, bytesRead)).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) {
+        if (!isHeader && line.trim().split(/\s+/, 4)[3] !== listening) return;
+        if (!isHeader) yield line;
+        isHeader = false;
+      }
+    }
+  } finally {
+    await file.close();
+  }
+}
