@@ -1,10 +1,13 @@
 import { readFileSync, readlinkSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
+import { open, readdir } from 'node:fs/promises';
 import { setImmediate as turn } from 'node:timers/promises';
 
 const filesAtOnce = 16;
 /** Of what the kernel answers at once: read in place it costs a tenth of what it takes through the thread pool. */
 const readsInATurn = 32;
+/** Bytes of an environment that are read at once, and at most. */
+const environPiece = 64 * 1024;
+const mostEnviron = 1024 * 1024;
 
 /** What /proc/PID/stat says. Times are clock ticks since the machine booted. */
 export interface ProcessStat {
@@ -76,10 +79,24 @@ export async function forEachProcess<T>(pids: readonly number[], read: (pid: num
   return results;
 }
 
-/** Whether a process was started with `NAME=value` in its environment; false where that cannot be read. */
+/** Whether a process was started with `NAME=value` in its environment; false if that cannot be read, or is very large. */
 export async function hasInEnvironment(pid: number, entry: string): Promise<boolean> {
-  const environment = await readFile(`/proc/${pid}/environ`, 'latin1').catch(() => '');
-  return environment.split('\0').includes(entry);
+  const file = await open(`/proc/${pid}/environ`).catch(() => undefined);
+  if (!file) return false;
+  try {
+    // The kernel gives a page at a time, and an environment may be megabytes of a hostile program's own.
+    let text = '';
+    for (const buffer = Buffer.allocUnsafe(environPiece); text.length < mostEnviron;) {
+      const { bytesRead } = await file.read(buffer, 0, environPiece, null);
+      if (bytesRead === 0) break;
+      text += buffer.toString('latin1', 0, bytesRead);
+    }
+    return text.split('\0').includes(entry);
+  } catch {
+    return false;
+  } finally {
+    await file.close();
+  }
 }
 
 /** Descriptors of the sockets that a process holds open, by inode; undefined if that cannot be read. */

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { Clock } from '../model/clock.js';
 import type { Address } from '../model/instance.js';
 import { identify, isRunning, type ProcessIdentity } from '../proc-fs.js';
+import type { Account } from './process/account.js';
 import { Accounts } from './process/accounts.js';
 import type { Command } from './process/child.js';
 import { Dispatchers } from './process/dispatchers.js';
@@ -14,7 +15,7 @@ import { Listening } from './process/listening.js';
 import { findMain } from './process/members.js';
 import { Output } from './process/output.js';
 import { Ports } from './process/ports.js';
-import { isSafeId, type ProcessRecord, ProcessRecords } from './process/records.js';
+import { isSafeId, newSecret, type ProcessRecord, ProcessRecords } from './process/records.js';
 import { start } from './process/start.js';
 import type { BootOptions, Exit, FoundInstance, InstanceSpec, Inspection, Runtime } from './runtime.js';
 
@@ -199,13 +200,16 @@ class ProcessRuntime implements Runtime {
     }
     const host = advertiseHost ?? this.#bindHost;
     const booter = identify(process.pid);
-    let record: ProcessRecord = { v: 1, id, app: app.name, revision, cmdb: cmdbName, host, port, booter };
+    const secret = newSecret();
+    let record: ProcessRecord = { v: 1, id, app: app.name, revision, cmdb: cmdbName, host, port, booter, secret };
     try {
+      const account = await this.#accounts.of(app);
+      record = { ...record, uid: account.uid };
       await this.#records.write(record);
       const createdAt = clock.monotonic();
       onPhase('create', createdAt - from);
       signal.throwIfAborted();
-      record = { ...record, process: await this.#start(spec, record) };
+      record = { ...record, process: await this.#start(spec, record, account) };
       if (!(await this.#records.has(id))) throw new Error(`instance ${id} was stopped while it booted`);
       await this.#records.write(record);
       this.#output.follow(id, app.name, false);
@@ -219,15 +223,22 @@ class ProcessRuntime implements Runtime {
     }
   }
 
-  async #start(spec: InstanceSpec, record: ProcessRecord): Promise<ProcessIdentity> {
-    const { id, port } = record;
-    const account = await this.#accounts.of(spec.app);
+  async #start(spec: InstanceSpec, record: ProcessRecord, account: Account): Promise<ProcessIdentity> {
+    const { id, port, secret = '' } = record;
     const file = await this.#output.create(id);
     try {
       const output = { fd: file.fd, path: this.#output.pathOf(id) };
       const parent = this.#exits.parentOf(record);
       const launch = (command: Command) => this.#launcher.start({ record, command, output, ...parent });
-      return await start({ spec, account, cmdbName: this.#options.cmdbName, host: this.#bindHost, port, launch });
+      return await start({
+        spec,
+        secret,
+        account,
+        cmdbName: this.#options.cmdbName,
+        host: this.#bindHost,
+        port,
+        launch,
+      });
     } finally {
       await file.close();
     }
@@ -273,7 +284,7 @@ class ProcessRuntime implements Runtime {
   /** A dispatcher that died between the start and its record left only a marked process: it is looked for. */
   async #resolve(record: ProcessRecord): Promise<ProcessRecord> {
     if (record.process || isRunning(record.booter)) return record;
-    const main = await findMain(record.id);
+    const main = await findMain(record);
     if (!main) return record;
     const whole = { ...record, process: main };
     await this.#records.write(whole);

@@ -1,12 +1,19 @@
 import type { InstanceSpec } from '../runtime.js';
 
-/** Every process is started with this entry in its environment, and so are its children unless they clear it. */
-export function marker(id: string): string {
-  return `FASTCONTAINER_INSTANCE=${id}`;
+const markerName = 'FASTCONTAINER_MARKER';
+
+/**
+ * Every process of an instance is started with this entry in its environment, and so are its children unless they clear it. Other
+ * users can neither read nor guess it.
+ */
+export function marker(secret: string): string {
+  return `${markerName}=${secret}`;
 }
 
 export interface EnvironmentOptions {
   readonly spec: InstanceSpec;
+  /** By which its processes are known. */
+  readonly secret: string;
   readonly cmdbName: string;
   readonly host: string;
   readonly port: number;
@@ -15,20 +22,20 @@ export interface EnvironmentOptions {
 }
 
 /** What an app is told, its own settings, and of the dispatcher's environment only what a program needs to run at all. */
-export function environment({ spec, cmdbName, host, port, home }: EnvironmentOptions): Record<string, string> {
+export function environment({ spec, secret, cmdbName, host, port, home }: EnvironmentOptions): Record<string, string> {
   const { id, app, revision } = spec;
   const inherited = ['PATH', 'LANG', 'TZ'].flatMap((name) => {
     const value = process.env[name];
     return value === undefined ? [] : [[name, value] as const];
   });
-  const [name, value] = marker(id).split('=') as [string, string];
   return {
     ...Object.fromEntries(inherited),
     HOME: home,
     ...app.env,
     HOST: host,
     PORT: String(port),
-    [name]: value,
+    [markerName]: secret,
+    FASTCONTAINER_INSTANCE: id,
     FASTCONTAINER_APP: app.name,
     FASTCONTAINER_REVISION: revision,
     FASTCONTAINER_CMDB: cmdbName,

@@ -65,7 +65,7 @@ export class Launcher {
     const launched = await process.launch(command, output.path, launch);
     if (launched.outcome === 'started') return launched.process;
     if (launched.outcome === 'declined') return undefined;
-    const found = await findMain(record.id);
+    const found = await findMain(record);
     if (found) onOrphaned(found);
     // What an app left that has ended already must not meet the one that is started in its place.
     else await end(record, { graceMs: 0, clock: this.#options.clock });

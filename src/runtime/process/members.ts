@@ -8,13 +8,14 @@ import {
   type ProcessIdentity,
   type ProcessStat,
   statOf,
+  usersOf,
 } from '../../proc-fs.js';
 import { marker } from './environment.js';
 import type { ProcessRecord } from './records.js';
 
 /**
- * All processes of an instance: its main process, its group, whatever carries its marker, also after it left the group, and
- * the descendants of all these. A group whose leader is dead may be another's by now; it is counted only with
+ * All processes of an instance: its main process, its group, what of its user carries its marker, also after it left the group,
+ * and the descendants of all these. A group whose leader is dead may be another's by now; it is counted only with
  * `trustGroup`, for a leader that was seen alive a moment ago, and not where its number is used again.
  */
 export async function membersOf(record: ProcessRecord, trustGroup = false): Promise<ProcessStat[]> {
@@ -24,7 +25,7 @@ export async function membersOf(record: ProcessRecord, trustGroup = false): Prom
   const young = all.filter(({ startTime }) => Number(startTime) >= born);
   const marked = await forEachProcess(
     young.map(({ pid }) => pid),
-    (pid) => hasInEnvironment(pid, marker(record.id)),
+    (pid) => isMarked(pid, record),
   );
   const members = new Map(young.filter((_, index) => marked[index]).map((stat) => [stat.pid, stat]));
   const group = ownGroup(record, trustGroup);
@@ -50,16 +51,27 @@ export async function groupLives(group: number): Promise<boolean> {
 }
 
 /** The main process of an instance whose dispatcher died before it could write it down: a marked leader of a group. */
-export async function findMain(id: string): Promise<ProcessIdentity | undefined> {
+export async function findMain(record: ProcessRecord): Promise<ProcessIdentity | undefined> {
   const leaders = (await allProcesses()).filter(({ pid, group }) => pid === group && pid > 1);
   const marked = await forEachProcess(
     leaders.map(({ pid }) => pid),
-    (pid) => hasInEnvironment(pid, marker(id)),
+    (pid) => isMarked(pid, record),
   );
   const [main] = leaders
     .filter((_, index) => marked[index])
     .toSorted((a, b) => Number(a.startTime) - Number(b.startTime) || a.pid - b.pid);
   return main && identify(main.pid);
+}
+
+/**
+ * Whether a process carries the marker of an instance and is of its user, or of ours until it has become its user. Whoever got hold
+ * of the marker as another user is none of its processes.
+ */
+async function isMarked(pid: number, { secret, uid }: ProcessRecord): Promise<boolean> {
+  if (secret === undefined || uid === undefined) return false;
+  const [real] = usersOf(pid);
+  if (real === undefined || (real !== uid && real !== process.getuid?.())) return false;
+  return hasInEnvironment(pid, marker(secret));
 }
 
 /** A process and its descendants, by the kernel's lists of children: much cheaper than to look at all processes. */

@@ -16,6 +16,10 @@ export interface ProcessRecord {
   /** The dispatcher that started it. */
   readonly booter: ProcessIdentity;
   readonly process?: ProcessIdentity;
+  /** Random, in the environment of its processes; known to nobody else. Instances of before it existed have none. */
+  readonly secret?: string;
+  /** The user it was started as. */
+  readonly uid?: number;
   /** Another dispatcher than the booter that stops it: what the main process leaves has its grace, and is its business. */
   readonly stopper?: ProcessIdentity;
 }
@@ -24,6 +28,12 @@ export interface ProcessRecord {
 const safeId = /^[a-z0-9][a-z0-9-]{0,127}$/;
 /** A file that its writer left behind half done is older than this. */
 const abandonedMs = 60_000;
+
+const secretPattern = /^[0-9a-f]{32}$/;
+
+export function newSecret(): string {
+  return randomBytes(16).toString('hex');
+}
 
 export function isSafeId(id: string): boolean {
   return safeId.test(id);
@@ -104,6 +114,8 @@ function parse(text: string, id: string): ProcessRecord | undefined {
       record.id === id &&
       [record.app, record.revision, record.cmdb, record.host].every((field) => typeof field === 'string') &&
       Number.isInteger(record.port) &&
+      (record.secret === undefined || (typeof record.secret === 'string' && secretPattern.test(record.secret))) &&
+      (record.uid === undefined || Number.isInteger(record.uid)) &&
       isIdentity(record.booter) &&
       [record.process, record.stopper].every((identity) => identity === undefined || isIdentity(identity));
     return isWhole ? record : undefined;

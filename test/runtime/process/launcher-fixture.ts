@@ -3,6 +3,7 @@ import { open } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Test } from 'tap';
 import { allProcesses, forEachProcess, hasInEnvironment, identify } from '../../../src/proc-fs.js';
+import { newSecret } from '../../../src/runtime/process/records.js';
 import { Launcher } from '../../../src/runtime/process/launcher.js';
 import { systemClock } from '../../../src/system-clock.js';
 import { eventually } from '../../fixtures/eventually.js';
@@ -53,10 +54,15 @@ export async function badLauncher(t: Test, processes: Processes) {
       for (const pid of await marked(id)) process.kill(pid, 'SIGKILL');
     });
     const { cmdbName: cmdb, ports } = options;
-    const self = { v: 1, id, app: 'shop', revision: 'r', cmdb, host: '127.0.0.1', port: ports.from } as const;
+    const own = { secret: newSecret(), uid: process.getuid?.() ?? 0 };
+    const self = { v: 1, ...own, id, app: 'shop', revision: 'r', cmdb, host: '127.0.0.1', port: ports.from } as const;
     const identity = await launcher.start({
       record: { ...self, booter: identify(process.pid) },
-      command: { program: '/bin/sleep', args: ['100'], env: { FASTCONTAINER_INSTANCE: id, FAILURE: failure } },
+      command: {
+        program: '/bin/sleep',
+        args: ['100'],
+        env: { FASTCONTAINER_INSTANCE: id, FASTCONTAINER_MARKER: own.secret, FAILURE: failure },
+      },
       output: { fd: file.fd, path },
       onExit: (cause) => void told.push(`${id} ${cause}`),
       onOrphaned: ({ pid }) => void told.push(`${id} orphaned ${pid}`),

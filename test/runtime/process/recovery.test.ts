@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -7,6 +8,7 @@ import t, { type Test } from 'tap';
 import { type App, revisionOf } from '../../../src/model/app.js';
 import type { Address } from '../../../src/model/instance.js';
 import { identify, isRunning, type ProcessIdentity, statOf } from '../../../src/proc-fs.js';
+import { membersOf } from '../../../src/runtime/process/members.js';
 import type { ProcessRecord } from '../../../src/runtime/process/records.js';
 import { testApp } from '../../fixtures/app.js';
 import { eventually } from '../../fixtures/eventually.js';
@@ -16,6 +18,7 @@ import { readRecord, writeRecord } from './record-file.js';
 /** One instance per run of this file; each test removes it. */
 const found = newId('found');
 const survivor = newId('survivor');
+const secret = randomBytes(16).toString('hex');
 const dead: ProcessIdentity = { ...identify(process.pid), startTime: '1' };
 
 /** A dispatcher process that has booted one app. */
@@ -33,11 +36,12 @@ async function dispatch(t: Test, { options }: Processes, app: App, stays: boolea
 }
 
 /** A process of its own session, as the runtime starts them. */
-function startSleeper(t: Test, env: Record<string, string> = {}): ChildProcess & { pid: number } {
+function startSleeper(t: Test, env: Record<string, string> = {}, uid?: number): ChildProcess & { pid: number } {
   const child = spawn('sleep', ['100'], {
     detached: true,
     stdio: 'ignore',
     env: { PATH: process.env['PATH'], ...env },
+    ...(uid !== undefined && { uid, gid: uid }),
   });
   t.teardown(() => child.kill('SIGKILL'));
   return child as ChildProcess & { pid: number };
@@ -94,8 +98,8 @@ t.test('what runs does not keep a dispatcher from ending', async (t) => {
 
 t.test('a process whose dispatcher died before it wrote it down is found by its marker', async (t) => {
   const processes = await useProcesses(t);
-  const { pid } = startSleeper(t, { FASTCONTAINER_INSTANCE: found });
-  await writeRecord(processes.stateDir, recordOf(processes, {}));
+  const { pid } = startSleeper(t, { FASTCONTAINER_MARKER: secret });
+  await writeRecord(processes.stateDir, recordOf(processes, { secret, uid: process.getuid?.() ?? 0 }));
   const runtime = await processes.open();
   t.match(await runtime.list(), [{ id: found, running: true }]);
   t.match(await runtime.inspect(found), { state: 'running', listening: false });
@@ -103,6 +107,28 @@ t.test('a process whose dispatcher died before it wrote it down is found by its 
   await runtime.stop(found, 1_000);
   await eventually(() => !statOf(pid));
 });
+
+t.test(
+  'what knows only the public id of an instance, or carries its marker as another user, is none of it',
+  async (t) => {
+    const processes = await useProcesses(t);
+    const owner = { secret, uid: process.getuid?.() ?? 0 };
+    const strangers = [startSleeper(t, { FASTCONTAINER_INSTANCE: found })];
+    if (owner.uid === 0) strangers.push(startSleeper(t, { FASTCONTAINER_MARKER: secret }, 12_345));
+    await writeRecord(processes.stateDir, recordOf(processes, owner));
+    const runtime = await processes.open();
+    t.match(await runtime.list(), [{ id: found, running: false }], 'it does not take the place of one that boots');
+    const { pid } = startSleeper(t);
+    await writeRecord(processes.stateDir, recordOf(processes, { ...owner, process: identify(pid) }));
+    const members = await membersOf(recordOf(processes, { ...owner, process: identify(strangers[0]!.pid) }));
+    t.notOk(
+      members.some((member) => member.pid === strangers[1]?.pid),
+      'nor does it count beside its main process',
+    );
+    await runtime.stop(found, 1_000);
+    for (const stranger of strangers) t.ok(statOf(stranger.pid), 'and it is left alone');
+  },
+);
 
 t.test('a dispatcher that died before it started anything leaves a dead instance', async (t) => {
   const processes = await useProcesses(t);

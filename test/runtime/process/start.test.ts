@@ -26,7 +26,8 @@ t.test('an app is told where to listen and who it is, and nothing else of the di
   // The test runner adds its own to every process that is spawned.
   const lines = output.filter((line) => !/^(_TAPJS_|NODE_OPTIONS=)/.test(line));
   const told = Object.fromEntries(lines.map((line) => [line.split('=')[0], line.slice(line.indexOf('=') + 1)]));
-  const { PATH: _path, HOME: _home, LANG: _lang, TZ: _tz, FASTCONTAINER_REVISION: revision, ...rest } = told;
+  const { PATH: _path, HOME: _home, LANG: _lang, TZ: _tz, ...known } = told;
+  const { FASTCONTAINER_REVISION: revision, FASTCONTAINER_MARKER: secret, ...rest } = known;
   t.same(rest, {
     GREETING: 'hi',
     HOST: '127.0.0.1',
@@ -36,6 +37,7 @@ t.test('an app is told where to listen and who it is, and nothing else of the di
     FASTCONTAINER_CMDB: 'test',
   });
   t.equal(revision, (await runtime.list())[0]?.revision);
+  t.match(secret, /^[0-9a-f]{32}$/);
 });
 
 t.test('an app runs in a session and group of its own, with no descriptor but its output', async (t) => {
