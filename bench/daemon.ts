@@ -33,6 +33,9 @@ export interface BenchDaemon {
 /** Under which the bench's containers and keys go. */
 export const cmdbName = `bench-${process.pid}`;
 
+/** With which its records are signed. */
+export const benchKey = 'a-key-of-the-bench-which-is-no-secret';
+
 /** Ports of processes: below those that the system gives out itself, apart from those of tests and of an installation. */
 const ports = '31000-32700';
 
@@ -79,7 +82,7 @@ function writeConfig({ dir, apps, cmdb = `lmdb:${join(dir, 'cmdb')}`, main }: Da
       listen: { http: '127.0.0.1:0' },
       admin: { listen: '127.0.0.1:0' },
       log: { level: 'info' },
-      cmdb: { url: cmdb, name: cmdbName },
+      cmdb: { url: cmdb, name: cmdbName, signingKey: benchKey },
       stateDir: join(dir, 'state'),
       apps: './apps/*.yaml',
       // Apps of the bench use files of its own, which no other user may read.

@@ -2,20 +2,22 @@ import { pino } from 'pino';
 import type { Cmdb } from '../src/cmdb/cmdb.js';
 import { openLmdbCmdb } from '../src/cmdb/lmdb.js';
 import { openRedisCmdb } from '../src/cmdb/redis.js';
+import { RecordSigner } from '../src/cmdb/record-signer.js';
 import { lmdbPath } from '../src/config/cmdb-url.js';
 import type { App } from '../src/model/app.js';
-import { cmdbName } from './daemon.js';
+import { benchKey, cmdbName } from './daemon.js';
 
 const batch = 500;
 
 /** Opens the store of a dispatcher from outside, under the name that the bench gives it. */
 export function openStore(url: string): Cmdb {
-  const onUnreadable = (record: string, problem: string) => {
+  const onUnreadable = (record: string, problem: string | undefined) => {
     throw new Error(`${record}: ${problem}`);
   };
   const path = lmdbPath(url);
-  if (path !== undefined) return openLmdbCmdb({ path, onUnreadable });
-  return openRedisCmdb({ url, name: cmdbName, logger: pino({ level: 'silent' }), onUnreadable });
+  const signer = new RecordSigner(benchKey, cmdbName);
+  if (path !== undefined) return openLmdbCmdb({ path, signer, onUnreadable });
+  return openRedisCmdb({ url, name: cmdbName, signer, logger: pino({ level: 'silent' }), onUnreadable });
 }
 
 /** Writes this many apps of one domain each, none of which runs. */

@@ -68,7 +68,12 @@ const daemons = await Promise.all(
     const [port, adminPort] = ports.slice(2 * index) as [number, number];
     const config = {
       ...{ listen: { http: `127.0.0.1:${port}` }, admin: { listen: `127.0.0.1:${adminPort}` } },
-      ...{ cmdb: redis.url, stateDir: join(dir, name), apps: './apps/*.yaml', workers: 2 },
+      ...{
+        cmdb: { url: redis.url, signingKey: 'a-key-of-the-soak-which-is-no-secret' },
+        stateDir: join(dir, name),
+        apps: './apps/*.yaml',
+        workers: 2,
+      },
       // Both run the processes of one machine. A freed port rests for a minute: there have to be as many as boots in that time.
       runtimes: { process: { stateDir: join(dir, 'processes'), ports: '27000-28999' } },
     };

@@ -1,21 +1,23 @@
 import type { Logger } from 'pino';
-import type { Cmdb } from './cmdb/cmdb.js';
+import type { Cmdb, UnreadableReport } from './cmdb/cmdb.js';
 import { openLmdbCmdb } from './cmdb/lmdb.js';
+import { RecordSigner } from './cmdb/record-signer.js';
 import { openRedisCmdb } from './cmdb/redis.js';
 import { lmdbPath } from './config/cmdb-url.js';
 import type { Config } from './config/config.js';
 import type { Clock } from './model/clock.js';
+import { makePrivateDirectory } from './private-directory.js';
 import { openDockerRuntime } from './runtime/docker.js';
 import { openProcessRuntime } from './runtime/process.js';
 import type { Runtime } from './runtime/runtime.js';
+import { localSigningKey } from './signing-key.js';
 
-/** Throws an Error that names the place where the store cannot be opened. */
-export function openCmdb({ cmdb }: Config, logger: Logger): Cmdb {
+/** Throws an Error that says what to do if the store, or the key that its records are signed with, cannot be used. */
+export function openCmdb({ cmdb, stateDir }: Config, logger: Logger, onUnreadable: UnreadableReport): Cmdb {
   const path = lmdbPath(cmdb.url);
-  const onUnreadable = (record: string, problem: string) => {
-    logger.error({ record, problem }, 'a record in the CMDB cannot be read; it is skipped');
-  };
-  return path === undefined ? openRedisCmdb({ ...cmdb, logger, onUnreadable }) : openLmdbCmdb({ path, onUnreadable });
+  const signer = new RecordSigner(cmdb.signingKey ?? localSigningKey(stateDir), cmdb.name);
+  const common = { signer, onUnreadable };
+  return path === undefined ? openRedisCmdb({ ...cmdb, ...common, logger }) : openLmdbCmdb({ ...common, path });
 }
 
 /** Throws an Error that says what to do where the runtime cannot be used on this machine. */
@@ -34,6 +36,7 @@ export async function openRuntime(
     ...(advertise === undefined ? {} : { advertiseHost: advertise }),
   };
   if (name === 'docker') return openDockerRuntime({ ...common, ...runtimes.docker });
+  makePrivateDirectory(runtimes.process.stateDir);
   const bind = advertise === undefined ? {} : { bindHost: advertise };
   return openProcessRuntime({ ...common, ...bind, ...runtimes.process });
 }

@@ -5,10 +5,12 @@ import type { Cmdb } from './cmdb/cmdb.js';
 import { AppDifferences } from './config/app-differences.js';
 import { AppSync } from './config/app-sync.js';
 import { createAppApplier } from './config/apply-apps.js';
+import { storeWarnings } from './config/cmdb-url.js';
 import type { Config } from './config/config.js';
 import type { ReadMemory } from './host-memory.js';
-import type { Clock } from './model/clock.js';
+import type { Clock, Timer } from './model/clock.js';
 import type { Metrics } from './telemetry/metrics.js';
+import type { UnreadableRecords } from './telemetry/unreadable-records.js';
 
 /** What the control side asks of those who serve: the one process, or all workers. */
 export interface Serving {
@@ -22,6 +24,7 @@ export interface ControlOptions {
   readonly config: Config;
   readonly version: string;
   readonly cmdb: Cmdb;
+  readonly unreadable: Pick<UnreadableRecords, 'count' | 'summary'>;
   readonly serving: Serving;
   /** Gets the gauges of instances and memory, which are read once however many workers there are. */
   readonly metrics: Metrics;
@@ -33,12 +36,17 @@ export interface ControlOptions {
   readonly logger: Logger;
 }
 
+const mendAfterMs = 1_000;
+const mendEveryMs = 60_000;
+
 /** What a daemon has once, however many processes serve: the apps of its files in the CMDB, and the admin side. */
 export class Control {
   readonly #appSync: AppSync;
   readonly #differences: AppDifferences;
   readonly #admin: Admin;
   readonly #options: ControlOptions;
+  #mending: Timer | undefined;
+  #mendedAt = -Infinity;
   /** Where the apps come from, as of the latest files. */
   #files: Pick<Config, 'apps' | 'appFiles' | 'file'>;
 
@@ -65,6 +73,8 @@ export class Control {
       },
     });
     metrics.setDifferenceSource(() => this.#differences.count);
+    for (const warning of storeWarnings(config.cmdb.url)) logger.warn(warning);
+    metrics.setUnreadableSource(() => options.unreadable.count);
     metrics.setInstanceSource(async function* () {
       for await (const { deployment } of cmdb.list('active')) {
         for (const { state } of deployment.instances) yield state;
@@ -95,12 +105,26 @@ export class Control {
     this.#differences.look(names);
   }
 
+  /** What somebody without the key wrote in the place of an app that a file here has is written over, at most once a minute. */
+  appForged(app: string): void {
+    const { clock, logger } = this.#options;
+    if (this.#files.appFiles[app] === undefined || this.#mending) return;
+    const waitMs = Math.max(mendAfterMs, this.#mendedAt + mendEveryMs - clock.monotonic());
+    this.#mending = clock.after(waitMs, () => {
+      this.#mending = undefined;
+      this.#mendedAt = clock.monotonic();
+      logger.warn({ app }, 'records of apps were forged; writing those of the files here again');
+      void this.#appSync.apply(this.#files.apps, true);
+    });
+  }
+
   /** Answers the admin side from now on; resolves to its address. */
   listen(): Promise<string> {
     return this.#admin.listen();
   }
 
   async close(): Promise<void> {
+    this.#mending?.cancel();
     this.#appSync.stop();
     await this.#differences.stop();
     await this.#admin.close();
@@ -108,7 +132,10 @@ export class Control {
 
   #readiness(): Readiness {
     const apps = this.#appSync.isApplied ? { ok: true } : { ok: false, detail: 'not yet written to the CMDB' };
-    const checks = { ...this.#options.serving.checks(), apps };
+    // Records that somebody forged must not take the machine out of service: they are told, no more.
+    const { summary } = this.#options.unreadable;
+    const records = { ok: true, ...(summary !== undefined && { detail: summary }) };
+    const checks = { ...this.#options.serving.checks(), apps, records };
     return { ready: Object.values(checks).every(({ ok }) => ok), checks };
   }
 }

@@ -20,6 +20,7 @@ import { systemClock } from './system-clock.js';
 import { measuredCmdb } from './telemetry/measured-cmdb.js';
 import { measuredRuntime } from './telemetry/measured-runtime.js';
 import { Metrics } from './telemetry/metrics.js';
+import { UnreadableRecords } from './telemetry/unreadable-records.js';
 import { stopAll } from './terminate/stop-all.js';
 
 /** Times that tests shorten; operators cannot set them. */
@@ -59,7 +60,7 @@ export function createDaemon(options: DaemonOptions): Daemon {
 }
 
 /** One of several dispatcher processes of a daemon; the control side is its supervisor's. */
-export type WorkerNode = Omit<Composition, 'cmdb' | 'storeIdentity'>;
+export type WorkerNode = Omit<Composition, 'cmdb' | 'unreadable' | 'storeIdentity'>;
 
 export function createWorkerNode(options: DaemonOptions): WorkerNode {
   return new Composition(options);
@@ -79,11 +80,12 @@ class SingleProcess implements Daemon {
     this.#node = new Composition(options, {
       onStoreReplaced: () => void this.#control.apply(this.#config, true),
       onAppsChanged: (names) => this.#control.appsChanged(names),
+      onAppForged: (app) => this.#control.appForged(app),
       onEnd: () => this.#control.close(),
     });
-    const { cmdb, metrics } = this.#node;
+    const { cmdb, metrics, unreadable } = this.#node;
     this.#control = new Control({
-      ...{ config, version, cmdb, metrics, logger, clock: systemClock },
+      ...{ config, version, cmdb, unreadable, metrics, logger, clock: systemClock },
       readMemory: options.readMemory ?? (() => readHostMemory()),
       exposition: metrics.registry,
       onApplied: (identity) => this.#node.applied(identity),
@@ -122,6 +124,8 @@ interface Surroundings {
   readonly onStoreReplaced: () => void;
   /** Records of these apps changed, or of any. */
   readonly onAppsChanged: (names: readonly string[] | 'all') => void;
+  /** Nobody with the key has signed the record of this app. */
+  readonly onAppForged: (app: string) => void;
   /** Drained; nothing is at hand any more after this. */
   readonly onEnd: () => Promise<void>;
 }
@@ -130,6 +134,7 @@ interface Surroundings {
 class Composition {
   readonly metrics = new Metrics();
   readonly cmdb: Cmdb;
+  readonly unreadable: UnreadableRecords;
   readonly #options: DaemonOptions;
   readonly #surroundings: Partial<Surroundings>;
   readonly #clock: Clock = systemClock;
@@ -151,7 +156,8 @@ class Composition {
     this.#config = config;
     this.#fileApps = new FileApps(config.apps);
     const timing = { ...defaultTiming, ...options.timing };
-    this.cmdb = measuredCmdb(openCmdb(config, logger), this.metrics, this.#clock);
+    this.unreadable = new UnreadableRecords({ logger, onForgedApp: (app) => surroundings.onAppForged?.(app) });
+    this.cmdb = measuredCmdb(openCmdb(config, logger, this.unreadable.report), this.metrics, this.#clock);
     this.#house = new House({
       ...{ config, machine, logger, cmdb: this.cmdb, metrics: this.metrics, clock: this.#clock },
       runtimes: this.#runtimes,

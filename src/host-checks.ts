@@ -1,9 +1,13 @@
+import { randomBytes } from 'node:crypto';
 import type { ExtraChecks, HostCheck } from './cli/host-checks/host-check.js';
+import { RecordSigner } from './cmdb/record-signer.js';
 import { redisDurabilityWarnings } from './cmdb/redis/durability.js';
+import { redisKeyProblem } from './cmdb/redis/signing-key.js';
 import { lmdbPath } from './config/cmdb-url.js';
 import type { Config } from './config/config.js';
 import { dockerWarnings } from './runtime/docker.js';
 import { processFindings } from './runtime/process.js';
+import { readSigningKey } from './signing-key.js';
 import { systemClock } from './system-clock.js';
 
 /** The looks at the host that need an adapter: the engine where an app runs on it, the store where it is a server. */
@@ -28,7 +32,13 @@ function dockerCheck({ apps, runtimes }: Config): HostCheck[] {
   return [{ name: 'Docker Engine', run }];
 }
 
-function redisCheck({ cmdb }: Config): HostCheck[] {
+function redisCheck({ cmdb, stateDir }: Config): HostCheck[] {
   if (lmdbPath(cmdb.url) !== undefined) return [];
-  return [{ name: 'Redis', run: async () => ({ problems: [], warnings: await redisDurabilityWarnings(cmdb) }) }];
+  const run = async () => {
+    // A machine without a key makes one of its own.
+    const key = cmdb.signingKey ?? readSigningKey(stateDir) ?? randomBytes(32).toString('hex');
+    const problem = await redisKeyProblem(cmdb, new RecordSigner(key, cmdb.name).keyId);
+    return { problems: problem === undefined ? [] : [problem], warnings: await redisDurabilityWarnings(cmdb) };
+  };
+  return [{ name: 'Redis', run }];
 }

@@ -1,6 +1,6 @@
 import type { App } from '../model/app.js';
 import type { AppOrigin, PutOrigin } from './cmdb.js';
-import { holdsApp, type StoredApp } from './record-format.js';
+import type { RecordFormat, StoredApp } from './record-format.js';
 
 /** Whether the record stays as it is where `app` is put: it holds that app already, or a newer one that came from a file. */
 export function staysAs(
@@ -8,8 +8,9 @@ export function staysAs(
   text: string | undefined,
   origin: PutOrigin | undefined,
   decode: () => StoredApp | undefined,
+  format: RecordFormat,
 ): boolean {
-  const held = holdsApp(text, app);
+  const held = format.holdsApp(text, app);
   if (held) return held === 'with origin' || origin === undefined;
   if (origin === undefined || origin.changed || text === undefined) return false;
   const stored = decode();
@@ -22,9 +23,10 @@ export function recordToPut(
   text: string | undefined,
   stored: StoredApp | undefined,
   origin: PutOrigin | undefined,
+  format: RecordFormat,
 ): StoredApp {
   const before = stored?.origin;
-  if (before && holdsApp(text, app)) return { app, removed: false, origin: before };
+  if (before && format.holdsApp(text, app)) return { app, removed: false, origin: before };
   if (!origin) return { app, removed: false };
   const { host, since, changed } = origin;
   // A machine whose clock is behind has changed its file all the same.

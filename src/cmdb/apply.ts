@@ -4,9 +4,9 @@ import { nextDueAt } from '../model/schedule.js';
 import { recordToPut, staysAs } from './app-origin.js';
 import { batches } from './batches.js';
 import { resolveClaims } from './claims.js';
-import type { AppChange, DomainConflict, UnreadableReport } from './cmdb.js';
+import type { AppChange, DomainConflict } from './cmdb.js';
 import type { Documents, DocumentStore, Wanted } from './documents.js';
-import { holdsApp } from './record-format.js';
+import type { RecordReader } from './record-reader.js';
 import { Records } from './records.js';
 import { tombstone } from './tombstone.js';
 
@@ -15,16 +15,16 @@ type Origins = NonNullable<AppChange['origins']>;
 export interface ApplyContext {
   readonly store: DocumentStore;
   readonly origins: Origins;
-  readonly onUnreadable: UnreadableReport;
+  readonly reader: RecordReader;
 }
 
 /** See Cmdb.apply. Apps that exchange domains are written in one transaction, however many they are; the others in batches. */
 export async function applyApps(
   put: readonly App[],
   remove: readonly string[],
-  { store, origins, onUnreadable }: ApplyContext,
+  { store, origins, reader }: ApplyContext,
 ): Promise<DomainConflict[]> {
-  const records = (documents: Documents) => new Records(documents, onUnreadable);
+  const records = (documents: Documents) => new Records(documents, reader);
   const changed: App[] = [];
   for (const apps of batches(put, store.batch.read)) {
     const isChanged = (known: Records) => apps.filter((app) => !isCurrent(app, known, origins));
@@ -68,8 +68,8 @@ function wantedToCompare(apps: readonly App[]): Wanted[] {
 
 function isCurrent(app: App, records: Records, origins: Origins): boolean {
   const text = records.appText(app.name);
-  if (!staysAs(app, text, origins.get(app.name), () => records.app(app.name))) return false;
-  return !holdsApp(text, app) || app.domains.every((domain) => records.claimant(domain) === app.name);
+  if (!staysAs(app, text, origins.get(app.name), () => records.app(app.name), records.format)) return false;
+  return !records.format.holdsApp(text, app) || app.domains.every((domain) => records.claimant(domain) === app.name);
 }
 
 function isThere(name: string, records: Records): boolean {
@@ -118,7 +118,7 @@ function putAll(
   for (const app of accepted) {
     const { name } = app;
     for (const domain of app.domains) records.claim(domain, name);
-    records.putApp(name, recordToPut(app, records.appText(name), records.app(name), origins.get(name)));
+    records.putApp(name, recordToPut(app, records.appText(name), records.app(name), origins.get(name), records.format));
     documents.schedule(name, nextDueAt(records.deployment(name).deployment, app));
     documents.append({ app: name });
   }

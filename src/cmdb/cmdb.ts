@@ -86,8 +86,10 @@ export interface ChangeBatch {
 /** Changes a deployment; returning the same object means no change. Must be pure: it runs again after a lost race. */
 export type DeploymentChange = (current: Deployment, app: App | undefined) => Deployment;
 
-/** Names of the key or record and what is wrong with it; it was skipped. */
-export type UnreadableReport = (record: string, problem: string) => void;
+/**
+ * The kind and name of a record, and what is wrong with it; it was skipped. Without a
+ * problem: it can be read again, or is gone. Forged: nobody with the key has signed it, as it stands there. */
+export type UnreadableReport = (record: string, problem: string | undefined, isForged?: boolean) => void;
 
 /**
  * The store that dispatchers share: versioned documents with compare-and-set, a resumable change log, a schedule and

@@ -11,27 +11,27 @@ import type {
   DeploymentChange,
   DomainConflict,
   Session,
-  UnreadableReport,
 } from './cmdb.js';
 import type { DocumentStore, Documents, Wanted } from './documents.js';
 import { checkAppKeys, checkKey, isKey } from './key-limits.js';
 import { normalChange } from './normal-change.js';
 import type { StoredDeployment } from './record-format.js';
+import type { RecordReader } from './record-reader.js';
 import { Records, wildcardOf } from './records.js';
 import { updateDeployment } from './update.js';
 
 /** The CMDB over a store of documents: all that Redis and LMDB have in common. */
-export function createCmdb(store: DocumentStore, onUnreadable: UnreadableReport): Cmdb {
-  return new DocumentCmdb(store, onUnreadable);
+export function createCmdb(store: DocumentStore, reader: RecordReader): Cmdb {
+  return new DocumentCmdb(store, reader);
 }
 
 class DocumentCmdb implements Cmdb {
   readonly #store: DocumentStore;
-  readonly #onUnreadable: UnreadableReport;
+  readonly #reader: RecordReader;
 
-  constructor(store: DocumentStore, onUnreadable: UnreadableReport) {
+  constructor(store: DocumentStore, reader: RecordReader) {
     this.#store = store;
-    this.#onUnreadable = onUnreadable;
+    this.#reader = reader;
   }
 
   async apply(change: AppChange): Promise<DomainConflict[]> {
@@ -40,7 +40,7 @@ class DocumentCmdb implements Cmdb {
     return applyApps(put, remove.filter(isKey), {
       store: this.#store,
       origins: change.origins ?? new Map(),
-      onUnreadable: this.#onUnreadable,
+      reader: this.#reader,
     });
   }
 
@@ -91,7 +91,7 @@ class DocumentCmdb implements Cmdb {
   }
 
   #records(documents: Documents): Records {
-    return new Records(documents, this.#onUnreadable);
+    return new Records(documents, this.#reader);
   }
 }
 

@@ -1,20 +1,27 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { chmodSync, existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
+import { RequestError } from '../model/errors.js';
+import { makePrivateDirectory } from '../private-directory.js';
 import type { Beat, ChangeBatch, Cmdb, Session, UnreadableReport } from './cmdb.js';
 import { createCmdb } from './document-cmdb.js';
 import { type DocumentStore, type Documents, postponeMs, type Wanted } from './documents.js';
 import { Draft } from './draft.js';
-import { Bell } from './lmdb/bell.js';
+import { Bell, bellFile } from './lmdb/bell.js';
 import { ChangeTable } from './lmdb/change-log.js';
 import { Tables } from './lmdb/tables.js';
 import { Transactions } from './lmdb/transactions.js';
-import { readable } from './records.js';
-import { decodeSession, encodeSession } from './session-format.js';
+import { RecordFormat } from './record-format.js';
+import { RecordReader } from './record-reader.js';
+import type { RecordSigner } from './record-signer.js';
+import { encodeSession } from './session-format.js';
+import { signedElsewhere } from './signed-elsewhere.js';
 
 export interface LmdbCmdbOptions {
   /** Directory of the store; made where it is missing. */
   readonly path: string;
+  readonly signer: RecordSigner;
   readonly onUnreadable: UnreadableReport;
   /** Changes the log holds; who is further behind has fallen off. */
   readonly logLength?: number;
@@ -24,21 +31,48 @@ export interface LmdbCmdbOptions {
   readonly timeLimitMs?: number;
 }
 
+const ownerOnly = 0o600;
+/** Under which the id of the key is stored that records are signed with. */
+const keyOfKey = 'signing-key';
+
 /**
  * Opens the embedded store for the processes of one machine. Every write is one LMDB transaction, so there is no
  * unknown outcome; a large `apply` is several of them. Throws an Error that names the path where it cannot be opened.
  */
 export function openLmdbCmdb(options: LmdbCmdbOptions): Cmdb {
   try {
-    mkdirSync(options.path, { recursive: true, mode: 0o700 });
-    const root = open<string, string>({ path: options.path, maxDbs: 16, encoding: 'string' });
-    return createCmdb(new LmdbStore(root, options), options.onUnreadable);
+    makePrivateDirectory(options.path);
+    const root = openRoot(options.path);
+    const problem = keyProblem(root.get(keyOfKey), options);
+    if (problem !== undefined) {
+      void root.close();
+      throw new Error(problem);
+    }
+    const reader = new RecordReader(new RecordFormat(options.signer), options.onUnreadable);
+    return createCmdb(new LmdbStore(root, options, reader), reader);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw new Error(`cannot open the CMDB in ${options.path}: ${why}; make the directory writable or change cmdb`, {
+    throw new Error(`cannot open the CMDB in ${options.path}: ${why}; mend the directory or change cmdb`, {
       cause: error,
     });
   }
+}
+
+/** Its files are the daemon's alone, also those that an older version made. */
+function openRoot(path: string): RootDatabase<string, string> {
+  const permissions: object = { permissionsMode: ownerOnly };
+  const root = open<string, string>({ path, maxDbs: 16, encoding: 'string', ...permissions });
+  for (const name of ['data.mdb', 'lock.mdb', bellFile]) {
+    const file = join(path, name);
+    if (existsSync(file)) chmodSync(file, ownerOnly);
+  }
+  return root;
+}
+
+function keyProblem(theirs: string | undefined, { path, signer }: LmdbCmdbOptions): string | undefined {
+  if (theirs === undefined || theirs === signer.keyId) return undefined;
+  const remedy = `without that key, move ${path} away: apps come again from their files, and what runs is found again`;
+  return signedElsewhere(theirs, signer.keyId, remedy);
 }
 
 class LmdbStore implements DocumentStore {
@@ -51,10 +85,12 @@ class LmdbStore implements DocumentStore {
   readonly #log: ChangeTable;
   readonly #sessions: Database<string, string>;
   readonly #bell: Bell;
+  readonly #reader: RecordReader;
   readonly #closing = new AbortController();
 
-  constructor(root: RootDatabase<string, string>, options: LmdbCmdbOptions) {
+  constructor(root: RootDatabase<string, string>, options: LmdbCmdbOptions, reader: RecordReader) {
     this.#options = options;
+    this.#reader = reader;
     this.#root = root;
     this.#transactions = new Transactions(root, options.timeLimitMs ?? 2_000);
     this.#log = new ChangeTable(root, options.logLength ?? 10_000);
@@ -117,16 +153,19 @@ class LmdbStore implements DocumentStore {
   }
 
   async beat(session: Session, revoke: readonly string[]): Promise<Beat> {
-    return this.#transactions.write(() => {
+    const beat = await this.#transactions.write(() => {
+      const problem = this.#keyProblem();
+      if (problem !== undefined) return problem;
       const revoked = session.beats > 0 && this.#sessions.get(session.incarnation) === undefined;
       if (!revoked) void this.#sessions.put(session.incarnation, encodeSession(session));
       for (const incarnation of revoke) void this.#sessions.remove(incarnation);
       const sessions = [...this.#sessions.getRange()].flatMap(({ key, value }) => {
-        const found = readable(`session ${key}`, () => decodeSession(key, value), this.#options.onUnreadable);
-        return found ? [found] : [];
+        return this.#reader.session(key, value) ?? [];
       });
-      return { identity: this.#identity(), sessions, revoked };
+      return { identity: `${this.#identity()}.${this.#options.signer.keyId}`, sessions, revoked };
     });
+    if (typeof beat === 'string') throw new RequestError('cmdb_unavailable', beat);
+    return beat;
   }
 
   async close(): Promise<void> {
@@ -138,6 +177,12 @@ class LmdbStore implements DocumentStore {
 
   #draft(): Draft {
     return new Draft((table, name) => this.#tables.get(table, name));
+  }
+
+  #keyProblem(): string | undefined {
+    const theirs = this.#root.get(keyOfKey);
+    if (theirs === undefined) void this.#root.put(keyOfKey, this.#options.signer.keyId);
+    return keyProblem(theirs, this.#options);
   }
 
   #identity(): string {

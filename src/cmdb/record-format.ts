@@ -3,6 +3,7 @@ import { Compile } from 'typebox/compile';
 import type { App } from '../model/app.js';
 import type { AppOrigin } from './cmdb.js';
 import type { Deployment } from '../model/deployment.js';
+import type { RecordSigner, SignedKind } from './record-signer.js';
 
 /** Version of the records' format; a record of another one is not read. */
 export const format = 1;
@@ -114,36 +115,65 @@ export interface StoredDeployment {
   readonly deployment: Deployment;
 }
 
-/** A record as it is stored. */
-export function encodeApp({ app, removed, origin }: StoredApp): string {
+/** Nobody with the key has written the record under the name at which it was found. */
+export class SignatureError extends Error {}
+
+/** Records as they are stored: JSON, signed (record-signer.ts). */
+export class RecordFormat {
+  readonly #signer: RecordSigner;
+
+  constructor(signer: RecordSigner) {
+    this.#signer = signer;
+  }
+
+  encodeApp(stored: StoredApp): string {
+    return this.#signer.sign('app', stored.app.name, appText(stored));
+  }
+
+  /** Whether a record holds exactly this app, not removed, whatever its origin. Parses nothing. */
+  holdsApp(signed: string | undefined, app: App): 'with origin' | 'without origin' | undefined {
+    if (signed === undefined) return undefined;
+    const text = this.#signer.textOf(signed);
+    const plain = appText({ app, removed: false });
+    const isPlain = text === plain;
+    if (!isPlain && !text.startsWith(`${plain.slice(0, -1)},"origin":`)) return undefined;
+    if (!this.#signer.holds('app', app.name, signed)) return undefined;
+    return isPlain ? 'without origin' : 'with origin';
+  }
+
+  encodeDeployment(name: string, { version, deployment }: StoredDeployment): string {
+    return this.#signer.sign('deployment', name, JSON.stringify({ v: format, version, deployment }));
+  }
+
+  /** Reads the app stored under a name; throws an Error that says what is wrong with it. */
+  decodeApp(name: string, signed: string): StoredApp {
+    const record = this.#open('app', name, signed);
+    if (!appRecord.Check(record)) throw new Error(problemOf(appRecord.Errors(record), record));
+    const { v: _format, app, ...rest } = record as StoredApp & { readonly v: number };
+    // Records from before the key existed: their instances did overlap.
+    return { app: { ...app, overlap: app.overlap ?? true }, ...rest };
+  }
+
+  /** Reads the deployment stored under a name; throws an Error that says what is wrong with it. */
+  decodeDeployment(name: string, signed: string): StoredDeployment {
+    const record = this.#open('deployment', name, signed);
+    if (!deploymentRecord.Check(record)) throw new Error(problemOf(deploymentRecord.Errors(record), record));
+    return record as unknown as StoredDeployment;
+  }
+
+  /** Nothing is parsed that somebody else may have written. */
+  #open(kind: SignedKind, name: string, signed: string): unknown {
+    if (this.#signer.holds(kind, name, signed)) return JSON.parse(this.#signer.textOf(signed));
+    throw new SignatureError(
+      signed.startsWith('{')
+        ? 'it is not signed: a version before signatures wrote it, or somebody without the key'
+        : 'its signature does not hold: it was written or changed with another key, or moved here',
+    );
+  }
+}
+
+function appText({ app, removed, origin }: StoredApp): string {
   return JSON.stringify({ v: format, app, removed, origin });
-}
-
-/** Whether a record's text holds exactly this app, not removed, whatever its origin. Reads nothing of the text. */
-export function holdsApp(text: string | undefined, app: App): 'with origin' | 'without origin' | undefined {
-  const plain = encodeApp({ app, removed: false });
-  if (text === plain) return 'without origin';
-  return text?.startsWith(`${plain.slice(0, -1)},"origin":`) ? 'with origin' : undefined;
-}
-
-export function encodeDeployment({ version, deployment }: StoredDeployment): string {
-  return JSON.stringify({ v: format, version, deployment });
-}
-
-/** Reads a stored app; throws an Error that says what is wrong with it. */
-export function decodeApp(text: string): StoredApp {
-  const record: unknown = JSON.parse(text);
-  if (!appRecord.Check(record)) throw new Error(problemOf(appRecord.Errors(record), record));
-  const { v: _format, app, ...rest } = record as StoredApp & { readonly v: number };
-  // Records from before the key existed: their instances did overlap.
-  return { app: { ...app, overlap: app.overlap ?? true }, ...rest };
-}
-
-/** Reads a stored deployment; throws an Error that says what is wrong with it. */
-export function decodeDeployment(text: string): StoredDeployment {
-  const record: unknown = JSON.parse(text);
-  if (!deploymentRecord.Check(record)) throw new Error(problemOf(deploymentRecord.Errors(record), record));
-  return record as unknown as StoredDeployment;
 }
 
 /** What is wrong with a record of the wrong shape or version, in words. */

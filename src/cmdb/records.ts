@@ -1,24 +1,21 @@
-import { emptyDeployment } from '../model/deployment.js';
-import type { AppRecord, UnreadableReport } from './cmdb.js';
+import type { AppRecord } from './cmdb.js';
 import type { Documents } from './documents.js';
 import { isKey } from './key-limits.js';
-import {
-  decodeApp,
-  decodeDeployment,
-  encodeApp,
-  encodeDeployment,
-  type StoredApp,
-  type StoredDeployment,
-} from './record-format.js';
+import type { RecordFormat, StoredApp, StoredDeployment } from './record-format.js';
+import type { RecordReader } from './record-reader.js';
 
 /** The documents of one transaction as apps, deployments and claims of domains. */
 export class Records {
   readonly #documents: Documents;
-  readonly #onUnreadable: UnreadableReport;
+  readonly #reader: RecordReader;
 
-  constructor(documents: Documents, onUnreadable: UnreadableReport) {
+  constructor(documents: Documents, reader: RecordReader) {
     this.#documents = documents;
-    this.#onUnreadable = onUnreadable;
+    this.#reader = reader;
+  }
+
+  get format(): RecordFormat {
+    return this.#reader.format;
   }
 
   record(name: string): AppRecord | undefined {
@@ -32,16 +29,12 @@ export class Records {
   }
 
   app(name: string): StoredApp | undefined {
-    const text = this.appText(name);
-    return text === undefined ? undefined : readable(`app ${name}`, () => decodeApp(text), this.#onUnreadable);
+    return this.#reader.app(name, this.appText(name));
   }
 
   /** One that cannot be read counts as empty. */
   deployment(name: string): StoredDeployment {
-    const text = isKey(name) ? this.#documents.get('deployment', name) : undefined;
-    const decode = () => (text === undefined ? undefined : decodeDeployment(text));
-    const stored = readable(`deployment ${name}`, decode, this.#onUnreadable);
-    return stored ?? { deployment: emptyDeployment(name), version: '' };
+    return this.#reader.deployment(name, isKey(name) ? this.#documents.get('deployment', name) : undefined);
   }
 
   /** The app that claims a domain, whether that app still counts or not. */
@@ -65,11 +58,11 @@ export class Records {
   }
 
   putApp(name: string, stored: StoredApp): void {
-    this.#documents.set('app', name, encodeApp(stored));
+    this.#documents.set('app', name, this.format.encodeApp(stored));
   }
 
   putDeployment(name: string, stored: StoredDeployment): void {
-    this.#documents.set('deployment', name, encodeDeployment(stored));
+    this.#documents.set('deployment', name, this.format.encodeDeployment(name, stored));
   }
 
   claim(domain: string, name: string): void {
@@ -90,16 +83,6 @@ export class Records {
   #hasUnreadableOwner(domain: string): boolean {
     const name = this.claimant(domain);
     return name !== undefined && this.appText(name) !== undefined && this.app(name) === undefined;
-  }
-}
-
-/** What `decode` returns; what cannot be read is reported and skipped. */
-export function readable<T>(record: string, decode: () => T, onUnreadable: UnreadableReport): T | undefined {
-  try {
-    return decode();
-  } catch (error) {
-    onUnreadable(record, error instanceof Error ? error.message : String(error));
-    return undefined;
   }
 }
 

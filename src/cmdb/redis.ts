@@ -2,6 +2,9 @@ import type { Logger } from 'pino';
 import type { Beat, ChangeBatch, Cmdb, Session, UnreadableReport } from './cmdb.js';
 import { createCmdb } from './document-cmdb.js';
 import { type DocumentStore, type Documents, postponeMs, type Wanted } from './documents.js';
+import { RecordFormat } from './record-format.js';
+import { RecordReader } from './record-reader.js';
+import type { RecordSigner } from './record-signer.js';
 import { ChangeLog } from './redis/change-log.js';
 import { connect, type ConnectOptions } from './redis/connect.js';
 import { Keys } from './redis/keys.js';
@@ -12,6 +15,7 @@ import { Transactions } from './redis/transactions.js';
 export interface RedisCmdbOptions extends Omit<ConnectOptions, 'timeLimitMs'> {
   /** Prefix of all keys. */
   readonly name: string;
+  readonly signer: RecordSigner;
   readonly logger: Logger;
   readonly onUnreadable: UnreadableReport;
   /** 2 s unless told. */
@@ -24,7 +28,8 @@ export interface RedisCmdbOptions extends Omit<ConnectOptions, 'timeLimitMs'> {
 
 /** Opens the shared store. Connects in the background: until it is there, calls end in `cmdb_unavailable`. */
 export function openRedisCmdb(options: RedisCmdbOptions): Cmdb {
-  return createCmdb(new RedisStore(options), options.onUnreadable);
+  const reader = new RecordReader(new RecordFormat(options.signer), options.onUnreadable);
+  return createCmdb(new RedisStore(options, reader), reader);
 }
 
 class RedisStore implements DocumentStore {
@@ -36,7 +41,7 @@ class RedisStore implements DocumentStore {
   readonly #log: ChangeLog;
   readonly #sessions: Sessions;
 
-  constructor({ name, logger, onUnreadable, ...options }: RedisCmdbOptions) {
+  constructor({ name, logger, signer, ...options }: RedisCmdbOptions, reader: RecordReader) {
     this.#keys = new Keys(name);
     const { timeLimitMs = 2_000, changesWaitMs: waitMs = 5_000, logLength = 10_000 } = options;
     const connection = { ...options, timeLimitMs };
@@ -53,7 +58,7 @@ class RedisStore implements DocumentStore {
       // A read that waits is silent for as long as it waits.
       connect: () => connect(connection, { commandTimeout: undefined as never, socketTimeout: waitMs + timeLimitMs }),
     });
-    this.#sessions = new Sessions({ ...parts, logger, onUnreadable });
+    this.#sessions = new Sessions({ ...parts, logger, reader, keyId: signer.keyId });
   }
 
   view<T>(wanted: readonly Wanted[], read: (documents: Documents) => T): Promise<T> {

@@ -1,3 +1,5 @@
+import { isLoopback, parseListenAddress } from './listen-address.js';
+
 const networkSchemes = ['redis', 'rediss', 'redis-sentinel', 'rediss-sentinel', 'redis-cluster', 'rediss-cluster'];
 
 const schemesText = 'lmdb:PATH, redis://, rediss://, redis+unix://, redis-sentinel:// or redis-cluster://';
@@ -25,6 +27,32 @@ export function readCmdbUrl(text: string): { readonly fault?: string } {
   if (scheme.includes('-')) return {};
   if (hosts.includes(',')) return { fault: `names several hosts; write ${scheme}-cluster:// or ${scheme}-sentinel://` };
   return /^\d*$/.test(path) ? {} : { fault: 'must end in the number of a database or nothing' };
+}
+
+/** What others on the way to a store, or beside it, could do; in words with a remedy. */
+export function storeWarnings(url: string): string[] {
+  const [, scheme = '', credentials = '', hosts = ''] = /^([a-z+-]+):\/\/(?:([^@/]*)@)?([^/]*)/.exec(url) ?? [];
+  if (!networkSchemes.includes(scheme)) return [];
+  const isExposed = !hosts
+    .split(',')
+    .every((text) => isLoopback(parseListenAddress(text) ?? { host: bareHost(text), port: 0 }));
+  return [
+    ...(/:./.test(credentials)
+      ? []
+      : [
+          'cmdb: Redis is used without a password: whoever reaches it reads the secrets of apps and can take all of them down; ' +
+            'give it a user of its own (docs/redis.md)',
+        ]),
+    ...(isExposed && !scheme.startsWith('rediss')
+      ? [
+          `cmdb: the connection to Redis at ${hosts} is not encrypted: the network sees its password and the secrets of apps; use rediss://`,
+        ]
+      : []),
+  ];
+}
+
+function bareHost(text: string): string {
+  return text.replace(/^\[|\]$/g, '');
 }
 
 /** Path of an `lmdb:` URL; undefined for another store. */

@@ -12,6 +12,8 @@ export interface Settings {
     readonly url: string;
     readonly name: string;
     readonly caFile?: string;
+    /** Absent: a key of this machine's own (signing-key.ts). */
+    readonly signingKey?: string;
   };
   readonly node: { readonly host: string; readonly advertise?: string };
   readonly workers: number;

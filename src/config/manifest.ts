@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { App } from '../model/app.js';
+import { makePrivateDirectory } from '../private-directory.js';
 
 /** What this machine's file of an app holds. */
 export interface ManifestEntry {
@@ -50,9 +51,12 @@ export async function readManifest(file: string): Promise<Manifest> {
 
 /** Replaces the file as a whole: a crash leaves the old one or the new one. */
 export async function writeManifest(file: string, { identity, apps }: Manifest): Promise<void> {
-  await mkdir(dirname(file), { recursive: true });
+  makePrivateDirectory(dirname(file));
   const temporary = `${file}.${process.pid}.tmp`;
-  await writeFile(temporary, `${JSON.stringify({ identity, apps: Object.fromEntries(apps) })}\n`, { flush: true });
+  await writeFile(temporary, `${JSON.stringify({ identity, apps: Object.fromEntries(apps) })}\n`, {
+    flush: true,
+    mode: 0o600,
+  });
   await rename(temporary, file);
 }
 

@@ -29,7 +29,7 @@ export function resolveSettings(written: MainFile, env: Environment, report: Rep
   return {
     listen: { http: resolveListen(main, report) },
     admin: resolveAdmin(main.admin, report),
-    cmdb: resolveCmdb(main.cmdb, report),
+    cmdb: resolveCmdb(main, report),
     node: { host: main.node.host ?? hostname(), ...(advertise !== undefined && { advertise }) },
     workers: main.workers === 'auto' ? availableParallelism() : main.workers,
     stateDir,
@@ -82,14 +82,18 @@ function resolveAdmin({ listen, token }: FilledMain['admin'], report: Report): S
   return { listen: address, ...(token !== undefined && { token }) };
 }
 
-function resolveCmdb(written: FilledMain['cmdb'], report: Report): Settings['cmdb'] {
+function resolveCmdb({ cmdb: written, node }: FilledMain, report: Report): Settings['cmdb'] {
   const cmdb = fill(cmdbSchema, typeof written === 'string' ? { url: written } : written);
   const path = lmdbPath(cmdb.url);
   if (path !== undefined && cmdb.caFile !== undefined) report(['cmdb', 'caFile'], 'has no use with an lmdb store');
+  if (path === undefined && node.advertise !== undefined && cmdb.signingKey === undefined) {
+    report(['cmdb'], 'needs signingKey, the same on all machines that share the store (openssl rand -base64 32)');
+  }
   return {
     url: path === undefined ? cmdb.url : `lmdb:${resolve(path)}`,
     name: cmdb.name,
     ...(cmdb.caFile !== undefined && { caFile: resolve(cmdb.caFile) }),
+    ...(cmdb.signingKey !== undefined && { signingKey: cmdb.signingKey }),
   };
 }
 

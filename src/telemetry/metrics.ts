@@ -22,6 +22,7 @@ export class Metrics {
   #instances: () => AsyncIterable<InstanceState> = async function* () {};
   #memory: () => HostMemory | undefined = () => undefined;
   #differences: () => number | undefined = () => undefined;
+  #unreadable: () => number | undefined = () => undefined;
 
   constructor({ maxApps = 1_000 }: MetricsOptions = {}) {
     this.#maxApps = maxApps;
@@ -53,17 +54,16 @@ export class Metrics {
         else this.set(available);
       },
     });
-    const differences = () => this.#differences();
-    new Gauge({
-      name: 'fastcontainer_app_files_differing',
-      help: 'Apps whose file on this machine is not what the CMDB has of them.',
-      registers: [this.registry],
-      collect() {
-        const count = differences();
-        if (count === undefined) this.reset();
-        else this.set(count);
-      },
-    });
+    this.#count(
+      'fastcontainer_app_files_differing',
+      'Apps whose file on this machine is not what the CMDB has of them.',
+      () => this.#differences(),
+    );
+    this.#count(
+      'fastcontainer_cmdb_unreadable_records',
+      'Records of the CMDB that this daemon met and could not read, such as those that nobody with the key has signed.',
+      () => this.#unreadable(),
+    );
   }
 
   readonly #requests = new RequestMetrics(this.registry);
@@ -138,6 +138,10 @@ export class Metrics {
     this.#differences = source;
   }
 
+  setUnreadableSource(source: () => number): void {
+    this.#unreadable = source;
+  }
+
   memoryWait(result: 'fits' | 'refused' | 'dropped'): void {
     this.#memoryWaits.inc({ result });
   }
@@ -202,6 +206,20 @@ export class Metrics {
     if (this.#requests.size >= this.#maxApps) return otherApp;
     this.#requests.open(app);
     return app;
+  }
+
+  /** A gauge that is asked for with each scrape; absent while there is no figure. */
+  #count(name: string, help: string, figure: () => number | undefined): void {
+    new Gauge({
+      name,
+      help,
+      registers: [this.registry],
+      collect() {
+        const count = figure();
+        if (count === undefined) this.reset();
+        else this.set(count);
+      },
+    });
   }
 
   #counter(name: string, help: string, labelNames: string[]): Counter {

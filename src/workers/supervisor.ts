@@ -17,6 +17,7 @@ import { systemClock } from '../system-clock.js';
 import { measuredCmdb } from '../telemetry/measured-cmdb.js';
 import { MergedMetrics } from '../telemetry/merged-metrics.js';
 import { Metrics } from '../telemetry/metrics.js';
+import { UnreadableRecords } from '../telemetry/unreadable-records.js';
 import { WorkerMetrics } from '../telemetry/worker-metrics.js';
 import { mergeChecks } from './merged-checks.js';
 import type { Order } from './messages.js';
@@ -66,7 +67,8 @@ class Supervisor implements Daemon {
     this.#config = config;
     this.#logger = logger;
     this.#timing = { ...defaultSupervisionTiming, ...options.supervision };
-    this.#cmdb = measuredCmdb(openCmdb(config, logger), this.#metrics, systemClock);
+    const unreadable = new UnreadableRecords({ logger, onForgedApp: (app) => this.#control.appForged(app) });
+    this.#cmdb = measuredCmdb(openCmdb(config, logger, unreadable.report), this.#metrics, systemClock);
     this.#store = new StoreWatch({
       cmdb: this.#cmdb,
       host: config.node.host,
@@ -88,7 +90,7 @@ class Supervisor implements Daemon {
       onInterrupted: () => void this.#store.look(),
     });
     this.#control = new Control({
-      ...{ config, version, logger, cmdb: this.#cmdb, metrics: this.#metrics, clock: systemClock },
+      ...{ config, version, logger, cmdb: this.#cmdb, unreadable, metrics: this.#metrics, clock: systemClock },
       readMemory: options.readMemory ?? (() => readHostMemory()),
       onApplied: (identity) => this.#onApplied(identity),
       exposition: { contentType: this.#metrics.registry.contentType, metrics: () => this.#exposition() },

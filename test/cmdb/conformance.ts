@@ -7,6 +7,7 @@ import { originsConformance } from './conformance/origins.js';
 import { pinsConformance } from './conformance/pins.js';
 import { randomConformance } from './conformance/random.js';
 import { scheduleConformance } from './conformance/schedule.js';
+import { signaturesConformance } from './conformance/signatures.js';
 import { sessionsConformance } from './conformance/sessions.js';
 import { unreadableConformance } from './conformance/unreadable.js';
 import type { CmdbUnderTest, StoreTest } from './conformance/store.js';
@@ -25,6 +26,7 @@ export function cmdbConformance(t: Test, fresh: (t: Test) => Promise<CmdbUnderTe
   scheduleConformance(test);
   sessionsConformance(test);
   unreadableConformance(test);
+  signaturesConformance(test);
   originsConformance(test);
   pinsConformance(test);
   randomConformance(test);

@@ -1,15 +1,18 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { open as openRaw } from 'lmdb';
 import t, { type Test } from 'tap';
+import type { UnreadableReport } from '../../src/cmdb/cmdb.js';
 import { openLmdbCmdb } from '../../src/cmdb/lmdb.js';
+import type { RecordSigner } from '../../src/cmdb/record-signer.js';
 import { testApp } from '../fixtures/app.js';
 import { until } from '../fixtures/daemon.js';
 import { eventually } from '../fixtures/eventually.js';
+import { testSigner } from '../fixtures/signer.js';
 import { collect } from './collect.js';
 import { cmdbConformance } from './conformance.js';
 import type { CmdbUnderTest } from './conformance/store.js';
@@ -24,17 +27,33 @@ async function directory(t: Test): Promise<string> {
   return path;
 }
 
+async function modeOf(path: string): Promise<number> {
+  return (await stat(path)).mode & 0o777;
+}
+
 async function fresh(t: Test): Promise<CmdbUnderTest> {
   const path = await directory(t);
-  const unreadable: string[] = [];
+  const [unreadable, readable]: [string[], string[]] = [[], []];
   const logLength = 20;
+  const openAs = (signer: RecordSigner) => {
+    const onUnreadable: UnreadableReport = (record, problem) =>
+      void (problem === undefined ? readable : unreadable).push(record);
+    const cmdb = openLmdbCmdb({ path, signer, logLength, onUnreadable });
+    t.teardown(() => cmdb.close());
+    return cmdb;
+  };
   return {
     unreadable,
+    readable,
     logLength,
-    open() {
-      const cmdb = openLmdbCmdb({ path, logLength, onUnreadable: (record) => void unreadable.push(record) });
-      t.teardown(() => cmdb.close());
-      return cmdb;
+    signer: testSigner(),
+    open: () => openAs(testSigner()),
+    openAs,
+    async stored(kind, name) {
+      const root = openRaw({ path, maxDbs: 16, encoding: 'string' });
+      const text = root.openDB({ name: `${kind}s`, encoding: 'string' }).get(name) as string;
+      await root.close();
+      return text;
     },
     async spoil(kind, name, text) {
       const root = openRaw({ path, maxDbs: 16, encoding: 'string' });
@@ -56,13 +75,14 @@ cmdbConformance(t, fresh);
 
 const script = (path: string, code: string) => `
   import { openLmdbCmdb } from ${JSON.stringify(resolve('dist/src/cmdb/lmdb.js'))};
-  const cmdb = openLmdbCmdb({ path: ${JSON.stringify(path)}, onUnreadable() {} });
+  import { testSigner } from ${JSON.stringify(resolve('dist/test/fixtures/signer.js'))};
+  const cmdb = openLmdbCmdb({ path: ${JSON.stringify(path)}, signer: testSigner(), onUnreadable() {} });
   ${code}
   await cmdb.close();`;
 
 t.test('another process wakes whoever follows the log', async (t) => {
   const path = await directory(t);
-  const cmdb = openLmdbCmdb({ path, onUnreadable() {} });
+  const cmdb = openLmdbCmdb({ path, signer: testSigner(), onUnreadable() {} });
   t.teardown(() => cmdb.close());
   await cmdb.apply({ put: [testApp()], remove: [] });
   const { position } = await cmdb.changes(undefined, AbortSignal.timeout(1_000));
@@ -74,7 +94,7 @@ t.test('another process wakes whoever follows the log', async (t) => {
 
 t.test('updates of several processes lose nothing', async (t) => {
   const path = await directory(t);
-  const cmdb = openLmdbCmdb({ path, onUnreadable() {} });
+  const cmdb = openLmdbCmdb({ path, signer: testSigner(), onUnreadable() {} });
   t.teardown(() => cmdb.close());
   await cmdb.apply({ put: [testApp()], remove: [] });
   const breaker = { failures: 0, retryAt: 0, code: 'boot_failed', message: '' } as const;
@@ -89,14 +109,53 @@ t.test('updates of several processes lose nothing', async (t) => {
 t.test('a path that cannot be used is named, with what to do', async (t) => {
   const file = join(await directory(t), 'file');
   await writeFile(file, '');
-  t.throws(() => openLmdbCmdb({ path: join(file, 'cmdb'), onUnreadable() {} }), {
-    message: /cannot open the CMDB in .*file\/cmdb: .*; make the directory writable or change cmdb/,
+  t.throws(() => openLmdbCmdb({ path: join(file, 'cmdb'), signer: testSigner(), onUnreadable() {} }), {
+    message: /cannot open the CMDB in .*file\/cmdb: .*; mend the directory or change cmdb/,
   });
 });
 
+t.test("its files are the daemon's alone, also those that an older version made", async (t) => {
+  const path = join(await directory(t), 'cmdb');
+  const old = process.umask(0);
+  try {
+    const cmdb = openLmdbCmdb({ path, signer: testSigner(), onUnreadable() {} });
+    await cmdb.apply({ put: [testApp()], remove: [] });
+    const modes = async () => Promise.all([path, ...(await readdir(path)).map((name) => join(path, name))].map(modeOf));
+    t.same(await modes(), [0o700, 0o600, 0o600, 0o600]);
+    await cmdb.close();
+    for (const name of await readdir(path)) await chmod(join(path, name), 0o644);
+    await openLmdbCmdb({ path, signer: testSigner(), onUnreadable() {} }).close();
+    t.same(await modes(), [0o700, 0o600, 0o600, 0o600]);
+  } finally {
+    process.umask(old);
+  }
+});
+
+t.test(
+  "a directory that others can enter, or that is another user's, is refused with the command that mends it",
+  async (t) => {
+    const path = await directory(t);
+    const opening = () => openLmdbCmdb({ path, signer: testSigner(), onUnreadable() {} });
+    for (const mode of [0o750, 0o705, 0o701]) {
+      await chmod(path, mode);
+      t.throws(opening, {
+        message: new RegExp(`open to other users \\(mode 0${mode.toString(8)}\\); run: chmod 0700 ${path}`),
+      });
+    }
+    t.same(await readdir(path), [], 'nothing was written');
+    await chmod(path, 0o700);
+    if (process.getuid?.() === 0) {
+      await chown(path, 65_534, 65_534);
+      t.throws(opening, { message: new RegExp(`belongs to user 65534, .* run: chown 0 ${path}`) });
+      await chown(path, 0, 0);
+    }
+    await opening().close();
+  },
+);
+
 t.test('a store that another process holds ends a write by its limit, and nothing is written later', async (t) => {
   const path = await directory(t);
-  const cmdb = openLmdbCmdb({ path, onUnreadable() {}, timeLimitMs: 300 });
+  const cmdb = openLmdbCmdb({ path, signer: testSigner(), onUnreadable() {}, timeLimitMs: 300 });
   t.teardown(() => cmdb.close());
   await cmdb.apply({ put: [testApp()], remove: [] });
   const holding = `
@@ -122,7 +181,7 @@ t.test('a store that another process holds ends a write by its limit, and nothin
 
 t.test('a process stopped within a transaction holds up writes, not reads, and its death frees them', async (t) => {
   const path = await directory(t);
-  const cmdb = openLmdbCmdb({ path, onUnreadable() {}, timeLimitMs: 60_000 });
+  const cmdb = openLmdbCmdb({ path, signer: testSigner(), onUnreadable() {}, timeLimitMs: 60_000 });
   t.teardown(() => cmdb.close());
   await cmdb.apply({ put: [testApp()], remove: [] });
   const code = `setInterval(() => {}, 1_000);
@@ -153,7 +212,7 @@ t.test('a process stopped within a transaction holds up writes, not reads, and i
 });
 
 t.test('other work of the process goes on while thousands of apps are walked', async (t) => {
-  const cmdb = openLmdbCmdb({ path: await directory(t), onUnreadable() {} });
+  const cmdb = openLmdbCmdb({ path: await directory(t), signer: testSigner(), onUnreadable() {} });
   t.teardown(() => cmdb.close());
   const names = Array.from({ length: 1_000 }, (_, index) => `app-${index}`);
   const put = names.map((name) => testApp({ name, domains: [`${name}.example`], scale: { min: 1, max: 1 } }));

@@ -2,19 +2,21 @@ import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
-import type { Cmdb } from '../../src/cmdb/cmdb.js';
+import type { Cmdb, UnreadableReport } from '../../src/cmdb/cmdb.js';
+import type { RecordSigner } from '../../src/cmdb/record-signer.js';
 import { openRedisCmdb, type RedisCmdbOptions } from '../../src/cmdb/redis.js';
 import { testApp } from '../fixtures/app.js';
 import { eventually } from '../fixtures/eventually.js';
 import { startLossyProxy } from '../fixtures/lossy-proxy.js';
 import { startRedis, type TestRedis } from '../fixtures/redis.js';
+import { testSigner } from '../fixtures/signer.js';
 import { cmdbConformance } from './conformance.js';
 import type { CmdbUnderTest } from './conformance/store.js';
 
 const logger = pino({ level: 'silent' });
 
 function openOn(t: Test, url: string, options: Partial<RedisCmdbOptions> = {}): Cmdb {
-  const cmdb = openRedisCmdb({ url, name: 'test', logger, onUnreadable() {}, ...options });
+  const cmdb = openRedisCmdb({ url, name: 'test', signer: testSigner(), logger, onUnreadable() {}, ...options });
   t.teardown(() => cmdb.close());
   return cmdb;
 }
@@ -22,12 +24,26 @@ function openOn(t: Test, url: string, options: Partial<RedisCmdbOptions> = {}): 
 function freshOn(redis: TestRedis) {
   return async (t: Test): Promise<CmdbUnderTest> => {
     const name = `t${randomBytes(4).toString('hex')}`;
-    const unreadable: string[] = [];
+    const [unreadable, readable]: [string[], string[]] = [[], []];
     const logLength = 20;
+    const openAs = (signer: RecordSigner) => {
+      const onUnreadable: UnreadableReport = (record, problem) =>
+        void (problem === undefined ? readable : unreadable).push(record);
+      return openOn(t, redis.url, { name, signer, logLength, onUnreadable });
+    };
     return {
       unreadable,
       logLength,
-      open: () => openOn(t, redis.url, { name, logLength, onUnreadable: (record) => void unreadable.push(record) }),
+      readable,
+      signer: testSigner(name),
+      open: () => openAs(testSigner(name)),
+      openAs,
+      async stored(kind, key) {
+        const client = new Redis(redis.url);
+        const text = await client.get(`{${name}}:${kind}:${key}`);
+        client.disconnect();
+        return text as string;
+      },
       async spoil(kind, key, text) {
         const client = new Redis(redis.url);
         if (kind === 'session') await client.hset(`{${name}}:sessions`, key, text ?? '');
@@ -39,7 +55,7 @@ function freshOn(redis: TestRedis) {
         const client = new Redis(redis.url);
         const keys = await client.keys(`{${name}}:*`);
         client.disconnect();
-        return keys.filter((key) => ![`{${name}}:changes`, `{${name}}:nonce`].includes(key));
+        return keys.filter((key) => ![`{${name}}:changes`, `{${name}}:nonce`, `{${name}}:signing-key`].includes(key));
       },
     };
   };

@@ -40,6 +40,16 @@ const cases: [title: string, content: string, problems: string[]][] = [
     ['1 admin.listen: must be HOST:PORT, :PORT or "[IPV6]:PORT" or unix:PATH, got "unix:"'],
   ],
   [
+    'has a short signing key, which is not shown',
+    'cmdb: { url: "redis://:p@10.0.0.7", signingKey: secret }',
+    ['1 cmdb.signingKey: must be at least 32 visible ASCII characters, got another value (not shown)'],
+  ],
+  [
+    'is one of several machines and has no signing key',
+    'cmdb: redis://:p@10.0.0.7\nnode: { advertise: 10.0.0.5 }',
+    ['1 cmdb: needs signingKey, the same on all machines that share the store (openssl rand -base64 32)'],
+  ],
+  [
     'opens the admin API without a token',
     'admin:\n  listen: 0.0.0.0:8081',
     ['1 admin.token: is required where admin.listen is not loopback, got 0.0.0.0:8081 without a token'],

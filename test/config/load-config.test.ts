@@ -68,7 +68,7 @@ t.test('every key of the main file is taken over', async (t) => {
     'main.yaml': `
 listen: { http: [":80", "[::1]:8080", "localhost:0"] }
 admin: { listen: unix:run/admin.sock, token: 0123456789abcdef }
-cmdb: { url: rediss://u:p@h:1/2, name: staging, caFile: ca.pem }
+cmdb: { url: rediss://u:p@h:1/2, name: staging, caFile: ca.pem, signingKey: 0123456789abcdef0123456789abcdef }
 node: { host: web1, advertise: 10.0.0.5 }
 workers: 3
 apps: [./one.yaml, ./more/**/*.yml]
@@ -95,7 +95,12 @@ log: { level: debug }
       ],
     },
     admin: { listen: { path: resolve('run/admin.sock') }, token: '0123456789abcdef' },
-    cmdb: { url: 'rediss://u:p@h:1/2', name: 'staging', caFile: resolve('ca.pem') },
+    cmdb: {
+      url: 'rediss://u:p@h:1/2',
+      name: 'staging',
+      caFile: resolve('ca.pem'),
+      signingKey: '0123456789abcdef0123456789abcdef',
+    },
     node: { host: 'web1', advertise: '10.0.0.5' },
     stateDir: '/var/lib/fc',
     runtimes: {

@@ -2,6 +2,7 @@ import t, { type Test } from 'tap';
 import { openRedisCmdb } from '../../src/cmdb/redis.js';
 import { pino } from 'pino';
 import { isAlive, until } from '../fixtures/daemon.js';
+import { testSigner } from '../fixtures/signer.js';
 import { adminToken, type Machine, startMachine } from '../fixtures/machine.js';
 import { startRedis } from '../fixtures/redis.js';
 
@@ -147,7 +148,13 @@ t.test('a machine with the name of another one says so, and ends nothing while t
 
 /** A session that beats and does nothing else, as if from a machine with another boot id. */
 async function beating(t: Test, url: string, name: string, host: string, bootId: string) {
-  const cmdb = openRedisCmdb({ url, name, logger: pino({ level: 'silent' }), onUnreadable() {} });
+  const cmdb = openRedisCmdb({
+    url,
+    name,
+    signer: testSigner(name),
+    logger: pino({ level: 'silent' }),
+    onUnreadable() {},
+  });
   let [life, beats] = [0, 0];
   const beat = async () => {
     const session = { incarnation: `rival-${life}`, host, beats, process: { pid: 1, startTime: '1', bootId } };

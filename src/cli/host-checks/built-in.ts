@@ -5,6 +5,7 @@ import { checkApps } from './apps.js';
 import { checkFiles } from './files.js';
 import { checkListen } from './listen.js';
 import { checkPorts } from './ports.js';
+import { checkStore } from './store.js';
 import { checkWorkers } from './workers.js';
 
 /** Checks that need nothing but the operating system. */
@@ -12,6 +13,7 @@ export function builtInChecks(config: Config, env: Environment): HostCheck[] {
   return [
     { name: 'listen', run: () => checkListen(config) },
     { name: 'files', run: () => checkFiles(config) },
+    { name: 'store', run: async () => checkStore(config) },
     { name: 'ports', run: () => checkPorts(config) },
     { name: 'workers', run: async () => checkWorkers(config) },
     { name: 'apps', run: () => checkApps(config.apps, env) },

@@ -1,6 +1,9 @@
 import { type FSWatcher, watch, writeFile, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+/** Its name in the directory of the store. */
+export const bellFile = 'changes.bell';
+
 /**
  * Wakes whoever follows the change log, in this process and in the others that share the store: each change touches a
  * small file, and the kernel tells its watchers. Nothing polls.
@@ -14,8 +17,8 @@ export class Bell {
   #closed = false;
 
   constructor(directory: string) {
-    this.#file = join(directory, 'changes.bell');
-    writeFileSync(this.#file, '', { flag: 'a' });
+    this.#file = join(directory, bellFile);
+    writeFileSync(this.#file, '', { flag: 'a', mode: 0o600 });
     this.#watcher = watch(this.#file, { persistent: false }, () => this.#wake());
     // Without the bell, a wait ends by its time limit.
     this.#watcher.on('error', () => {});

@@ -1,47 +1,20 @@
-import { Cluster } from 'ioredis';
-import { connect, type ConnectOptions } from './connect.js';
+import { askRedis } from './ask.js';
+import type { ConnectOptions } from './connect.js';
 
 const evicting = /^(allkeys|volatile)-/;
-const timeLimitMs = 2_000;
 
-/**
- * What may make this server lose instances and claims, each with what to set. Throws where it cannot be reached. A cluster
- * is asked through one of its nodes.
- */
-export async function redisDurabilityWarnings(options: Omit<ConnectOptions, 'timeLimitMs'>): Promise<string[]> {
-  const client = connect({ ...options, timeLimitMs }, { retryStrategy: () => null, enableOfflineQueue: true });
-  let lastError: Error | undefined;
-  client.on('error', (error: Error) => (lastError = error));
-  try {
-    const node = client instanceof Cluster ? await firstNode(client) : client;
+/** What may make this server lose instances and claims, each with what to set. Throws where it cannot be reached. */
+export function redisDurabilityWarnings(options: Omit<ConnectOptions, 'timeLimitMs'>): Promise<string[]> {
+  return askRedis(options, async (node) => {
     const replicas = Number(/connected_slaves:(\d+)/.exec(await node.info('replication'))?.[1] ?? 0);
     const settings = await settingsOf((...args) => node.call(...args) as Promise<string[]>);
     return settings ? warningsFor(settings, replicas) : [noConfig];
-  } catch (error) {
-    const why = lastError ?? (error as Error);
-    throw new Error(`the CMDB cannot be reached: ${why.message}; check its address, password and TLS in cmdb`, {
-      cause: error,
-    });
-  } finally {
-    client.disconnect();
-  }
+  });
 }
 
 const noConfig =
   'Redis does not tell its settings (CONFIG is forbidden): make sure that it persists (appendonly yes) and does not evict ' +
   '(maxmemory-policy noeviction)';
-
-async function firstNode(cluster: Cluster) {
-  if (cluster.status !== 'ready') {
-    await new Promise<void>((resolve, reject) => {
-      cluster.once('ready', resolve);
-      cluster.once('end', () => reject(new Error('no node of the cluster answers')));
-    });
-  }
-  const [node] = cluster.nodes('master');
-  if (!node) throw new Error('the cluster has no master');
-  return node;
-}
 
 async function settingsOf(
   call: (...args: [string, ...string[]]) => Promise<string[]>,

@@ -11,6 +11,8 @@ export class Keys {
   readonly sessions: string;
   /** Names this life of the store. */
   readonly nonce: string;
+  /** Id of the key that records are signed with. */
+  readonly signingKey: string;
   /** A set: names of all apps. */
   readonly names: string;
 
@@ -20,6 +22,7 @@ export class Keys {
     this.changes = `${this.#prefix}changes`;
     this.sessions = `${this.#prefix}sessions`;
     this.nonce = `${this.#prefix}nonce`;
+    this.signingKey = `${this.#prefix}signing-key`;
     this.names = `${this.#prefix}apps`;
   }
 

@@ -1,16 +1,21 @@
 import type { Logger } from 'pino';
-import type { Beat, Session, UnreadableReport } from '../cmdb.js';
-import { readable } from '../records.js';
-import { decodeSession, encodeSession } from '../session-format.js';
+import { RequestError } from '../../model/errors.js';
+import type { Beat, Session } from '../cmdb.js';
+import type { RecordReader } from '../record-reader.js';
+import { encodeSession } from '../session-format.js';
+import { signedElsewhere } from '../signed-elsewhere.js';
 import type { Keys } from './keys.js';
 import type { Link } from './link.js';
 import { newNonce } from './nonce.js';
+import { remedyFor } from './signing-key.js';
 
 export interface SessionsOptions {
   readonly link: Link;
   readonly keys: Keys;
   readonly logger: Logger;
-  readonly onUnreadable: UnreadableReport;
+  readonly reader: RecordReader;
+  /** Of the key that records are signed with. */
+  readonly keyId: string;
 }
 
 /** The sessions of all nodes, and what names this life of the store. */
@@ -26,10 +31,11 @@ export class Sessions {
 
   /** See Cmdb.beat. */
   async beat(session: Session, revoke: readonly string[]): Promise<Beat> {
-    const { link, keys, onUnreadable } = this.#options;
+    const { link, keys, reader, keyId } = this.#options;
     const first = session.beats === 0 ? '1' : '0';
     const connection = await link.connected();
     const run = await this.#run();
+    await this.#checkKey();
     const [, nonce, answer] = await link.ofAnyStore([
       ['set', keys.nonce, newNonce(), 'NX'],
       ['get', keys.nonce],
@@ -41,10 +47,21 @@ export class Sessions {
     const sessions: Session[] = [];
     for (let index = 0; index < flat.length; index += 2) {
       const [incarnation, text] = [flat[index] as string, flat[index + 1] as string];
-      const found = readable(`session ${incarnation}`, () => decodeSession(incarnation, text), onUnreadable);
+      const found = reader.session(incarnation, text);
       if (found) sessions.push(found);
     }
-    return { identity: `${String(nonce)}.${run}`, sessions, revoked: revoked === 1 };
+    return { identity: `${String(nonce)}.${run}.${keyId}`, sessions, revoked: revoked === 1 };
+  }
+
+  /** Throws if the records are signed with another key: this node could read none, and must not write over any. */
+  async #checkKey(): Promise<void> {
+    const { link, keys, keyId } = this.#options;
+    const [, theirs] = await link.ofAnyStore([
+      ['set', keys.signingKey, keyId, 'NX'],
+      ['get', keys.signingKey],
+    ]);
+    if (theirs !== keyId)
+      throw new RequestError('cmdb_unavailable', signedElsewhere(String(theirs), keyId, remedyFor(keys)));
   }
 
   /** The server process, whose change tells of a failover; '' where the user of the connection may not ask for it. */

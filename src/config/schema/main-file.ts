@@ -55,6 +55,16 @@ export const cmdbSchema = section(
       description: 'PEM file of the authority that signed the certificate of the store.',
       examples: ['/etc/ssl/redis-ca.pem'],
     }),
+    signingKey: text({
+      secret: true,
+      pattern: '^[!-~]{32,}$',
+      expects: 'at least 32 visible ASCII characters',
+      description:
+        'Secret that the records of the store are signed with: a record that was not written with it is reported and not used. ' +
+        'Required with `node.advertise`, the same on all machines.',
+      defaultText: 'a key of this machine, made once in `stateDir`',
+      examples: ['${CMDB_SIGNING_KEY}'],
+    }),
   },
   { description: 'The store that dispatchers share.' },
 );

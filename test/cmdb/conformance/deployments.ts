@@ -2,7 +2,7 @@ import type { Cmdb } from '../../../src/cmdb/cmdb.js';
 import { adopt, claimBoot, emptyDeployment } from '../../../src/model/deployment.js';
 import { registerUser } from '../../../src/model/users.js';
 import { testInstance } from '../../fixtures/deployment.js';
-import { app, claim, type StoreTest } from './store.js';
+import { app, claim, spoilSigned, type StoreTest } from './store.js';
 
 export function deploymentsConformance(test: StoreTest): void {
   test('an update stands when it resolves, and one that changes nothing writes nothing', async (t, cmdb) => {
@@ -81,7 +81,7 @@ export function deploymentsConformance(test: StoreTest): void {
   test('an app stored before it could say whether its instances may overlap lets them', async (t, cmdb, store) => {
     await cmdb.apply({ put: [app], remove: [] });
     const { overlap: _unknown, ...older } = app;
-    await store.spoil('app', 'shop', JSON.stringify({ v: 1, app: older, removed: false }));
+    await spoilSigned(store, 'app', 'shop', JSON.stringify({ v: 1, app: older, removed: false }));
     t.equal((await cmdb.find({ app: 'shop' }))?.app.overlap, true);
     t.same(store.unreadable, []);
   });

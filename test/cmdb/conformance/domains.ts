@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { testApp } from '../../fixtures/app.js';
 import { collect } from '../collect.js';
-import { app, ownerOf, type StoreTest } from './store.js';
+import { app, ownerOf, spoilSigned, type StoreTest } from './store.js';
 
 export function domainsConformance(test: StoreTest): void {
   test('a domain claimed twice is refused with both names, and nothing of the loser changes', async (t, cmdb) => {
@@ -28,7 +28,7 @@ export function domainsConformance(test: StoreTest): void {
   test('a claim that its owner does not list leads nowhere', async (t, cmdb, store) => {
     await cmdb.apply({ put: [app], remove: [] });
     const record = JSON.stringify({ v: 1, app: { ...app, domains: ['other.example'] }, removed: false });
-    await store.spoil('app', 'shop', record);
+    await spoilSigned(store, 'app', 'shop', record);
     t.equal(await cmdb.find({ domain: 'shop.example' }), undefined);
     t.equal(await cmdb.find({ domain: 'any.shop.example' }), undefined);
   });

@@ -1,5 +1,6 @@
 import type { Test } from 'tap';
 import type { AppRecord, Cmdb, Session } from '../../../src/cmdb/cmdb.js';
+import type { RecordSigner, SignedKind } from '../../../src/cmdb/record-signer.js';
 import { testApp } from '../../fixtures/app.js';
 
 export interface CmdbUnderTest {
@@ -7,6 +8,14 @@ export interface CmdbUnderTest {
   open(): Cmdb;
   /** Reports of records that could not be read, by all handles. */
   readonly unreadable: string[];
+  /** Reports that a record can be read again, by all handles. */
+  readonly readable: string[];
+  /** What its records are signed with. */
+  readonly signer: RecordSigner;
+  /** Another handle that signs with another key; closed with the test. */
+  openAs(signer: RecordSigner): Cmdb;
+  /** A stored record as it stands. */
+  stored(kind: SignedKind, name: string): Promise<string>;
   /** Replaces a stored record by this text; undefined takes it away. A domain's is the claim on it. */
   spoil(kind: RecordKind, name: string, text: string | undefined): Promise<void>;
   /** Everything under which something is stored, except for the change log and the store's identity. */
@@ -31,6 +40,11 @@ export async function names(cmdb: Cmdb, which: 'all' | 'active'): Promise<string
   const found: AppRecord[] = [];
   for await (const record of cmdb.list(which)) found.push(record);
   return found.map(({ app: { name } }) => name).toSorted();
+}
+
+/** Replaces a record by this text as who has the key would. */
+export function spoilSigned(store: CmdbUnderTest, kind: SignedKind, name: string, text: string): Promise<void> {
+  return store.spoil(kind, name, store.signer.sign(kind, name, text));
 }
 
 /** The app that a domain leads to. */

@@ -1,7 +1,7 @@
 import { adopt, bootSucceeded, claimBoot, confirmGone } from '../../../src/model/deployment.js';
 import { testApp } from '../../fixtures/app.js';
 import { testInstance } from '../../fixtures/deployment.js';
-import { app, claim, names, session, type StoreTest } from './store.js';
+import { app, claim, names, session, spoilSigned, type StoreTest } from './store.js';
 
 export function unreadableConformance(test: StoreTest): void {
   test('a record that cannot be read is reported and skipped, and can be written over', async (t, cmdb, store) => {
@@ -21,13 +21,13 @@ export function unreadableConformance(test: StoreTest): void {
       '{"v":1,"version":"x","deployment":{"app":"shop","instances":[{}]}}',
     ]) {
       store.unreadable.length = 0;
-      await store.spoil('deployment', 'shop', garbage);
+      await spoilSigned(store, 'deployment', 'shop', garbage);
       t.match(await cmdb.find({ app: 'shop' }), { deployment: { instances: [] } }, garbage);
       t.match(store.unreadable, [/deployment shop/]);
     }
     const { deployment } = await cmdb.update('shop', (current) => adopt(current, testInstance()));
     t.equal(deployment.instances.length, 1);
-    await store.spoil('app', 'other', '{"v":1}');
+    await spoilSigned(store, 'app', 'other', '{"v":1}');
     store.unreadable.length = 0;
     t.equal(await cmdb.find({ domain: 'other.example' }), undefined);
     t.same(await names(cmdb, 'all'), ['shop']);
@@ -40,7 +40,7 @@ export function unreadableConformance(test: StoreTest): void {
     const heir = testApp({ name: 'heir', domains: ['shop.example'] });
     for (const garbage of ['not json', '{"v":99}', '{"v":1}']) {
       await cmdb.apply({ put: [app], remove: [] });
-      await store.spoil('app', 'shop', garbage);
+      await spoilSigned(store, 'app', 'shop', garbage);
       t.same(await cmdb.apply({ put: [heir], remove: ['shop'] }), []);
       t.equal((await cmdb.find({ domain: 'shop.example' }))?.app.name, 'heir');
       t.same(await names(cmdb, 'all'), ['heir']);
@@ -51,7 +51,7 @@ export function unreadableConformance(test: StoreTest): void {
   test('what runs of an app that could not be read drains when it is removed', async (t, cmdb, store) => {
     await cmdb.apply({ put: [app], remove: [] });
     await cmdb.update('shop', (current) => adopt(current, testInstance()));
-    await store.spoil('app', 'shop', '{"v":99}');
+    await spoilSigned(store, 'app', 'shop', '{"v":99}');
     await cmdb.apply({ put: [], remove: ['shop'] });
     t.match(await cmdb.find({ app: 'shop' }), { removed: true, deployment: { instances: [{ id: 'shop-1' }] } });
     t.same(await cmdb.due(0, 10), ['shop'], 'it is due at once');
@@ -65,7 +65,7 @@ export function unreadableConformance(test: StoreTest): void {
     await cmdb.apply({ put: [app], remove: [] });
     const text = '{"v":99,"of":"a newer version"}';
     await cmdb.update('shop', (current) => adopt(current, testInstance()));
-    await store.spoil('app', 'shop', text);
+    await spoilSigned(store, 'app', 'shop', text);
     await cmdb.update('shop', (current) => confirmGone(current, 'shop-1'));
     store.unreadable.length = 0;
     t.equal(await cmdb.find({ app: 'shop' }), undefined);
@@ -75,7 +75,7 @@ export function unreadableConformance(test: StoreTest): void {
   test('the domain of an app that cannot be read does not lead to the wildcard above it', async (t, cmdb, store) => {
     const exact = testApp({ name: 'www', domains: ['www.shop.example'] });
     await cmdb.apply({ put: [app, exact], remove: [] });
-    await store.spoil('app', 'www', '{"v":99}');
+    await spoilSigned(store, 'app', 'www', '{"v":99}');
     t.equal(await cmdb.find({ domain: 'www.shop.example' }), undefined);
     t.equal((await cmdb.find({ domain: 'w.shop.example' }))?.app.name, 'shop');
   });
@@ -113,7 +113,7 @@ export function unreadableConformance(test: StoreTest): void {
   test('a deployment that cannot be read does not make its app an active one', async (t, cmdb, store) => {
     await cmdb.apply({ put: [app], remove: [] });
     await cmdb.update('shop', (current) => adopt(current, testInstance()));
-    await store.spoil('deployment', 'shop', '{"v":99}');
+    await spoilSigned(store, 'deployment', 'shop', '{"v":99}');
     t.same(await names(cmdb, 'active'), []);
   });
 }

@@ -6,13 +6,20 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { Redis } from 'ioredis';
 import t, { type Test } from 'tap';
+import { testSigner } from '../../fixtures/signer.js';
 import { openRedisCmdb, type RedisCmdbOptions } from '../../../src/cmdb/redis.js';
 import { testApp } from '../../fixtures/app.js';
 import { eventually } from '../../fixtures/eventually.js';
 import { freePort, startRedis } from '../../fixtures/redis.js';
 
 function open(t: Test, options: Pick<RedisCmdbOptions, 'url'> & Partial<RedisCmdbOptions>) {
-  const cmdb = openRedisCmdb({ name: 'test', logger: pino({ level: 'silent' }), onUnreadable() {}, ...options });
+  const cmdb = openRedisCmdb({
+    name: 'test',
+    signer: testSigner(),
+    logger: pino({ level: 'silent' }),
+    onUnreadable() {},
+    ...options,
+  });
   t.teardown(() => cmdb.close());
   return cmdb;
 }

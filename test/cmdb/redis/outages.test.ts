@@ -7,12 +7,20 @@ import { testApp } from '../../fixtures/app.js';
 import { testInstance } from '../../fixtures/deployment.js';
 import { eventually } from '../../fixtures/eventually.js';
 import { startLossyProxy } from '../../fixtures/lossy-proxy.js';
+import { testSigner } from '../../fixtures/signer.js';
 import { startRedis } from '../../fixtures/redis.js';
 import { collect } from '../collect.js';
 import { session } from '../conformance/store.js';
 
 function open(t: Test, url: string, options: Partial<RedisCmdbOptions> = {}) {
-  const cmdb = openRedisCmdb({ url, name: 'test', logger: pino({ level: 'silent' }), onUnreadable() {}, ...options });
+  const cmdb = openRedisCmdb({
+    url,
+    name: 'test',
+    signer: testSigner(),
+    logger: pino({ level: 'silent' }),
+    onUnreadable() {},
+    ...options,
+  });
   t.teardown(() => cmdb.close());
   return cmdb;
 }
