@@ -66,10 +66,10 @@ export class Dispatcher implements ExchangeOwner {
   };
 
   /** Handles one request for another protocol on its connection. */
-  readonly upgrade = (req: IncomingMessage, socket: Duplex, head: Buffer): void => {
+  readonly upgrade = (req: IncomingMessage, socket: Duplex): void => {
     const startedAt = this.#options.clock.monotonic();
     try {
-      this.#dispatch(new ConnectionExchange(this, req, socket, head, admit(req), startedAt));
+      this.#dispatch(new ConnectionExchange(this, req, socket, admit(req), startedAt));
     } catch (error) {
       const refusal = asRequestError(error, 'bad_request');
       answerErrorRaw(socket, refusal);
@@ -85,10 +85,14 @@ export class Dispatcher implements ExchangeOwner {
   /** Warm: everything is at hand and nothing is waited for. */
   #dispatch(exchange: AnyExchange): void {
     const { router, session } = this.#options;
-    if (this.#closing) return this.#refuse(exchange, new RequestError('shutting_down'));
-    const seat = session.check() ? router.cached(exchange.admitted.host)?.takeSeat() : undefined;
-    if (seat) this.#forward(exchange, seat);
-    else void this.#wake(exchange);
+    try {
+      if (this.#closing) return this.#refuse(exchange, new RequestError('shutting_down'));
+      const seat = session.check() ? router.cached(exchange.admitted.host)?.takeSeat() : undefined;
+      if (seat) this.#forward(exchange, seat);
+      else void this.#wake(exchange);
+    } catch (error) {
+      this.#broke(exchange, error);
+    }
   }
 
   /** Cold: check → boot → forward. */
@@ -110,7 +114,7 @@ export class Dispatcher implements ExchangeOwner {
       this.#forward(exchange, seat);
     } catch (error) {
       if (error instanceof ClientGone) this.#report(exchange, 499, 'client_gone');
-      else this.#refuse(exchange, asRequestError(error, 'boot_failed'));
+      else this.#broke(exchange, error);
     }
   }
 
@@ -133,13 +137,23 @@ export class Dispatcher implements ExchangeOwner {
     const { instanceCheck, clock } = this.#options;
     const { seat } = exchange;
     exchange.attempts += 1;
-    const isConnectionError = error.code === 'upstream_unreachable' || error.code === 'upstream_reset';
-    const alive = isConnectionError ? await instanceCheck.isAlive(seat, replayable) : true;
-    if (!replayable || exchange.attempts >= maxAttempts) return this.#refuse(exchange, error);
-    // It runs and refuses connections: its listener may be coming back.
-    const pauseMs = alive && error.code === 'upstream_unreachable' ? firstPauseMs * 3 ** (exchange.attempts - 1) : 0;
-    if (pauseMs > 0) await new Promise<void>((resolve) => clock.after(pauseMs, resolve));
-    await this.#wake(exchange);
+    try {
+      const isConnectionError = error.code === 'upstream_unreachable' || error.code === 'upstream_reset';
+      const alive = isConnectionError ? await instanceCheck.isAlive(seat, replayable) : true;
+      if (!replayable || exchange.attempts >= maxAttempts) return this.#refuse(exchange, error);
+      // It runs and refuses connections: its listener may be coming back.
+      const pauseMs = alive && error.code === 'upstream_unreachable' ? firstPauseMs * 3 ** (exchange.attempts - 1) : 0;
+      if (pauseMs > 0) await new Promise<void>((resolve) => clock.after(pauseMs, resolve));
+      await this.#wake(exchange);
+    } catch (failure) {
+      this.#broke(exchange, failure);
+    }
+  }
+
+  /** Whatever fails here belongs to this exchange: it gives its seat back and is answered, and the process goes on. */
+  #broke(exchange: AnyExchange, error: unknown): void {
+    exchange.giveUpSeat();
+    this.#refuse(exchange, asRequestError(error, 'boot_failed'));
   }
 
   /** Cold is a request for which an instance was booted. */
@@ -158,8 +172,12 @@ export class Dispatcher implements ExchangeOwner {
   }
 
   #refuse(exchange: AnyExchange, error: RequestError): void {
-    if (exchange.kind === 'request') answerError(exchange.req, exchange.res, error);
-    else answerErrorRaw(exchange.socket, error);
+    try {
+      if (exchange.kind === 'request') answerError(exchange.req, exchange.res, error);
+      else answerErrorRaw(exchange.socket, error);
+    } catch {
+      (exchange.kind === 'request' ? exchange.res : exchange.socket).destroy();
+    }
     this.#reportRefusal(exchange, exchange.req, error, exchange.startedAt);
   }
 

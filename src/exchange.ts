@@ -47,6 +47,11 @@ abstract class Exchange {
     this.#seat = seat;
     this.app = seat.app.name;
   }
+
+  /** Gives back the seat that it may have. Harmless twice. */
+  giveUpSeat(): void {
+    this.#seat?.release();
+  }
 }
 
 /** One HTTP request on its way through check, boot and forward. */
@@ -72,19 +77,16 @@ export class RequestExchange extends Exchange implements HttpExchange {
 export class ConnectionExchange extends Exchange implements UpgradeExchange {
   readonly kind = 'connection';
   readonly socket: Duplex;
-  readonly head: Buffer;
 
   constructor(
     owner: ExchangeOwner,
     req: IncomingMessage,
     socket: Duplex,
-    head: Buffer,
     admitted: Admitted,
     startedAt: number,
   ) {
     super(owner, req, admitted, startedAt);
     this.socket = socket;
-    this.head = head;
   }
 
   onFailed(error: RequestError, replayable: boolean): void {

@@ -12,7 +12,7 @@ export const longestHost = 4 * longestDomain + '.:65535'.length;
 const plain = /^[a-z0-9_][a-z0-9_-]*(\.[a-z0-9_][a-z0-9_-]*)*$/;
 /** What a URL parser would take for the end of a host name, or drop. */
 const noHostName = /[\x00-\x20"#%*/:<>?@[\\\]^`{|}\x7f]/;
-const portSuffix = /:\d{1,5}$/;
+const portSuffix = /:\d{0,5}$/;
 
 /**
  * The domain that a Host header (or authority) names: lower case, punycode, without port and trailing dot; an IPv6
@@ -47,6 +47,6 @@ function international(name: string): string {
 }
 
 function ipv6Of(host: string): string | undefined {
-  const address = /^\[([^\]]+)\](?::\d{1,5})?$/.exec(host)?.[1] ?? '';
+  const address = /^\[([^\]]+)\](?::\d{0,5})?$/.exec(host)?.[1] ?? '';
   return isIPv6(address) ? address.toLowerCase() : undefined;
 }

@@ -45,6 +45,8 @@ const treatments = new Map<string, Treatment>([
   ['keep-alive', treat.drop],
   ['te', treat.drop],
   ['proxy', treat.drop],
+  // Trailers of requests are not passed on.
+  ['trailer', treat.drop],
   ['transfer-encoding', treat.encoding],
   ['content-length', treat.length],
   ['expect', treat.expect],
@@ -67,7 +69,7 @@ const treatments = new Map<string, Treatment>([
 export const mostHeaderLines = 500;
 
 const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']);
-const authority = /^(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@\\:[\]\x00-\x20]+)(?::\d{1,5})?$/;
+const authority = /^(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@\\:[\]\x00-\x20]+)(?::\d{0,5})?$/;
 const absolute = /^https?:\/\/([^/?#]*)([^#]*)$/i;
 /** Of a header's name: what some servers take for a hyphen. */
 const odd = /[^a-z0-9-]/;
@@ -91,7 +93,7 @@ export function admit(req: IncomingMessage): Admitted {
   let length: string | undefined;
   let chunked = false;
   let connection: string | undefined;
-  let expect: string | undefined;
+  let expectsContinue = false;
   let upgrade: string | undefined;
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] as string;
@@ -118,7 +120,10 @@ export function admit(req: IncomingMessage): Admitted {
         connection = connection === undefined ? value : `${connection},${value}`;
         break;
       case treat.expect:
-        expect = value;
+        // HTTP/1.0 knows no expectation: RFC 9110 §10.1.1.
+        if (req.httpVersionMinor === 0) break;
+        if (value.toLowerCase() !== '100-continue') throw new RequestError('expectation_failed');
+        expectsContinue = true;
         break;
       case treat.upgrade:
         upgrade = upgrade === undefined ? value : `${upgrade}, ${value}`;
@@ -133,8 +138,6 @@ export function admit(req: IncomingMessage): Admitted {
   if (chunked && length !== undefined) throw refuse('There are both Transfer-Encoding and Content-Length.');
   if (chunked && req.httpVersionMinor === 0) throw refuse('HTTP/1.0 has no Transfer-Encoding.');
   if (length !== undefined && !digits.test(length)) throw refuse('The Content-Length is not a number.');
-  if (expect !== undefined && expect.toLowerCase() !== '100-continue')
-    throw refuse('The only Expect taken is 100-continue.');
   const contentLength = length === undefined ? undefined : Number(length);
   const hasBody = chunked || (contentLength !== undefined && contentLength > 0);
   const method = req.method ?? 'GET';
@@ -151,7 +154,7 @@ export function admit(req: IncomingMessage): Admitted {
     hasBody,
     contentLength,
     idempotent: idempotent.has(method),
-    expectsContinue: expect !== undefined,
+    expectsContinue,
     upgrade:
       upgrade !== undefined && connection !== undefined && /(^|,)\s*upgrade\s*(,|$)/i.test(connection)
         ? upgrade

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { CutReason, Occupant, Seat } from '../check/seat.js';
+import { type Breakable, contained } from './contained.js';
 import { FrameScanner, goingAway } from './frames.js';
 
 export interface ConnectionOptions {
@@ -18,7 +19,7 @@ const lingerMs = 2_000;
  * An upgraded connection between client and instance, piped by http-proxy. Here it is watched: data that flows counts as
  * activity, and a cut ends a WebSocket with 1001 between two frames.
  */
-export class Connection implements Occupant {
+export class Connection implements Occupant, Breakable {
   readonly #options: ConnectionOptions;
   readonly #fromClient = new FrameScanner();
   readonly #fromUpstream = new FrameScanner();
@@ -32,8 +33,14 @@ export class Connection implements Occupant {
     this.#options = options;
     seat.countOnlyTraffic();
     seat.occupant = this;
-    client.on('data', (chunk: Buffer) => this.#onClientData(chunk));
-    upstream.on('data', (chunk: Buffer) => this.#onUpstreamData(chunk));
+    client.on(
+      'data',
+      contained(this, (chunk: Buffer) => this.#onClientData(chunk)),
+    );
+    upstream.on(
+      'data',
+      contained(this, (chunk: Buffer) => this.#onUpstreamData(chunk)),
+    );
     for (const side of [client, upstream]) {
       side.on('end', () => this.#lingerOn());
       side.on('error', () => this.#end('upstream_gone'));
@@ -41,6 +48,10 @@ export class Connection implements Occupant {
     client.on('close', () => this.#end('complete'));
     upstream.on('close', () => this.#lingerOn());
     if (client.destroyed) this.#end('complete');
+  }
+
+  broke(): void {
+    this.#end('upstream_gone');
   }
 
   cut(_reason: CutReason): void {

@@ -1,20 +1,68 @@
 import type { Duplex } from 'node:stream';
 import { unwatchEnd } from './end-watch.js';
 
-/** How long a client may take to close its side after the other one has ended, in milliseconds. */
-const lingerMs = 2_000;
+const kEnding = Symbol('ending');
+
+type Ending = Duplex & { [kEnding]?: true; readonly bytesRead?: number };
+
+/** Bounds of what is read on from a client that was told all it will be told: nginx has the same times. */
+const tickMs = 1_000;
+const silentTicks = 5;
+const mostTicks = 30;
+const mostBytes = 64 * 1024 * 1024;
+/** A client that takes nothing of what is written for so long gets no more of it. */
+const stalledTicks = 30;
 
 /**
- * Ends a connection that node's server has let go of, behind what was written to it. What the client still sends is thrown
- * away, and one that does not close is closed: nobody else looks after such a connection any more.
+ * Ends a connection behind what was written to it. What the client still sends is read and thrown away within bounds of time
+ * and bytes: closed at once, it would be reset, and the client would lose the answer. Harmless twice.
  */
 export function endConnection(socket: Duplex, last = ''): void {
+  if (isEnding(socket)) return;
+  (socket as Ending)[kEnding] = true;
   unwatchEnd(socket);
   socket.on('error', () => socket.destroy());
-  socket.once('finish', () => {
-    const linger = setTimeout(() => socket.destroy(), lingerMs).unref();
-    socket.once('close', () => clearTimeout(linger));
-  });
+  const bounds = new Bounds(socket);
+  const timer = setInterval(() => {
+    if (bounds.areReached()) socket.destroy();
+  }, tickMs).unref();
+  socket.once('close', () => clearInterval(timer));
   socket.end(last);
   socket.resume();
+}
+
+/** Whether all that the client will be told was written. */
+export function isEnding(socket: Ending): boolean {
+  return socket[kEnding] === true;
+}
+
+class Bounds {
+  readonly #socket: Ending;
+  readonly #from: number;
+  #read: number;
+  #unwritten = Infinity;
+  #ticks = 0;
+  #silent = 0;
+  #stalled = 0;
+
+  constructor(socket: Ending) {
+    this.#socket = socket;
+    this.#from = this.#read = socket.bytesRead ?? 0;
+  }
+
+  /** Asked once per tick. */
+  areReached(): boolean {
+    const { bytesRead = 0, writableFinished, writableLength } = this.#socket;
+    const isSilent = bytesRead === this.#read;
+    this.#read = bytesRead;
+    if (bytesRead - this.#from > mostBytes) return true;
+    if (!writableFinished) {
+      this.#stalled = writableLength === this.#unwritten ? this.#stalled + 1 : 0;
+      this.#unwritten = writableLength;
+      return this.#stalled >= stalledTicks;
+    }
+    this.#ticks += 1;
+    this.#silent = isSilent ? this.#silent + 1 : 0;
+    return this.#ticks >= mostTicks || this.#silent >= silentTicks;
+  }
 }

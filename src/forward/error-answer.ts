@@ -18,8 +18,9 @@ export function answerError(req: IncomingMessage, res: ServerResponse, error: Re
     return;
   }
   const { status, headers, body } = answerOf(error, req.headers.accept);
-  // The rest of a body that nobody reads would be taken for the next request.
-  if (!req.complete && hasBody(req)) res.shouldKeepAlive = false;
+  // The rest of a body that nobody reads would be taken for the next request, and so may be what is behind a request that
+  // two servers would read in two ways.
+  if (error.code === 'bad_request' || (!req.complete && hasBody(req))) res.shouldKeepAlive = false;
   // With its reason: the app's own may stand on the response already, and may be what cannot be written.
   res.writeHead(status, STATUS_CODES[status], headers);
   res.end(body);

@@ -27,7 +27,6 @@ export interface HttpExchange extends Forwarded {
 }
 
 export interface UpgradeExchange extends Forwarded {
+  /** What the client sent after its header can be read from it. */
   readonly socket: Duplex;
-  /** What the client sent after its header. */
-  readonly head: Buffer;
 }

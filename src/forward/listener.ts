@@ -1,10 +1,10 @@
-import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { RequestError } from '../model/errors.js';
-import { endConnection } from './end-connection.js';
+import { ClientConnection } from './client-connection.js';
 import { watchEnd } from './end-watch.js';
-import { answerErrorRaw } from './error-answer.js';
+import { answerError, answerErrorRaw } from './error-answer.js';
 import { watchQueued } from './queued-answers.js';
 
 export interface ListenerOptions {
@@ -13,7 +13,7 @@ export interface ListenerOptions {
   readonly keepAliveTimeoutMs: number;
   readonly maxConnections: number;
   readonly onRequest: (req: IncomingMessage, res: ServerResponse) => void;
-  readonly onUpgrade: (req: IncomingMessage, socket: Duplex, head: Buffer) => void;
+  readonly onUpgrade: (req: IncomingMessage, socket: Duplex) => void;
   /** What node's parser refused before there was a request; it has been answered. */
   readonly onRefused: (error: RequestError, remoteAddress: string | undefined) => void;
 }
@@ -49,7 +49,9 @@ export function createListener(options: ListenerOptions): Listener {
   // Node would leave out what is beyond a number of lines in silence; admission refuses it.
   server.maxHeadersCount = 0;
   boundConnections(server, options.maxConnections);
+  server.on('connection', (socket) => void new ClientConnection(socket));
   const onRequest = (req: IncomingMessage, res: ServerResponse) => {
+    if (ClientConnection.of(req.socket)?.takes(req, res) === false) return;
     watchQueued(req, res);
     options.onRequest(req, res);
   };
@@ -57,11 +59,6 @@ export function createListener(options: ListenerOptions): Listener {
   server.on('checkContinue', onRequest);
   server.on('checkExpectation', onRequest);
   server.on('upgrade', (req, socket, head) => onUpgrade(req, socket, head, options));
-  server.on('connect', (_req, socket) => {
-    if (!isBusy(socket, options)) {
-      refuse(socket, new RequestError('bad_request', 'CONNECT is not for this server.'), options);
-    }
-  });
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => onClientError(error, socket, options));
   return {
     listen: (address) => listen(server, address),
@@ -106,64 +103,50 @@ function close(server: Server): Promise<void> {
   });
 }
 
-/** Only a GET for a WebSocket or another real upgrade leaves HTTP; an offer of HTTP/2 may be ignored, and is. */
+/** Node has let go of the connection; what came behind the header can be read from it. */
 function onUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer, options: ListenerOptions): void {
-  if (isBusy(socket, options)) return;
   socket.on('error', () => socket.destroy());
-  // It would be forwarded with a length and without a body, and the app would wait for it.
-  if (Number(req.headers['content-length'] ?? 0) > 0 || req.headers['transfer-encoding'] !== undefined) {
-    return refuse(socket, new RequestError('bad_request', 'A request with a body cannot ask for an upgrade.'), options);
-  }
-  if (req.method === 'GET' && !/^\s*h2c\b/i.test(req.headers.upgrade ?? '')) {
-    watchEnd(socket);
-    return options.onUpgrade(req, socket, head);
-  }
-  // Node has let go of the connection; it ends with this one answer.
-  const res = new ServerResponse(req);
-  res.shouldKeepAlive = false;
-  res.assignSocket(socket as never);
+  if (head.length > 0) socket.unshift(head);
   watchEnd(socket);
-  res.on('finish', () => {
-    res.detachSocket(socket as never);
-    endConnection(socket);
-  });
-  options.onRequest(req, res);
-}
-
-function onClientError(error: NodeJS.ErrnoException, socket: Duplex, options: ListenerOptions): void {
-  // Nothing can be answered to a peer that is gone, or in the middle of another answer.
-  if (error.code === 'ECONNRESET' || !socket.writable || isAnswering(socket)) {
-    socket.destroy();
-    return;
-  }
-  refuse(socket, parserError(error), options);
+  options.onUpgrade(req, socket);
 }
 
 /**
- * Whether an answer to an earlier request is still under way where node has let go of the connection: a client that sends
- * such a request behind another one. Both would write to it, and nothing drains it any more; so it is closed.
+ * What came cannot be parsed, or came too late. The requests before it are answered first, and nothing behind it is looked
+ * at. Where it was in the body of a request, that one is refused.
  */
-function isBusy(socket: Duplex & { _httpMessage?: ServerResponse | null }, { onRefused }: ListenerOptions): boolean {
-  if (!socket._httpMessage) return false;
-  socket.on('error', () => {});
-  socket.destroy();
-  const detail = 'A request that takes over its connection came before the answer to the one before it.';
-  onRefused(new RequestError('bad_request', detail), remoteOf(socket));
-  return true;
+function onClientError(error: NodeJS.ErrnoException, socket: Duplex, options: ListenerOptions): void {
+  const connection = ClientConnection.of(socket);
+  if (connection?.isOpen === false && isOfParser(error)) return;
+  // A browser connects ahead and may never ask: an answer would be taken for the one to its first request.
+  const isUnused = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && (socket as Socket).bytesRead === 0;
+  if (isUnused || !isOfParser(error) || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  connection?.close();
+  const { onRefused } = options;
+  const refusal = parserError(error);
+  const pending = connection?.pending;
+  if (pending === undefined) answerErrorRaw(socket, refusal);
+  else if (!pending.req.complete) refuseHalf(pending, refusal);
+  else if (pending.shouldKeepAlive) pending.once('finish', () => void (socket.writable && answerErrorRaw(socket, refusal)));
+  onRefused(refusal, remoteOf(socket));
 }
 
-function refuse(socket: Duplex, error: RequestError, { onRefused }: ListenerOptions): void {
-  answerErrorRaw(socket, error);
-  onRefused(error, remoteOf(socket));
+/** Whoever works on the request is told that its client is gone, which is true of the rest of it. */
+function refuseHalf(res: ServerResponse, refusal: RequestError): void {
+  res.emit('close');
+  answerError(res.req, res, refusal);
+}
+
+/** Errors of the connection itself have other codes: nothing can be answered to a peer that is gone. */
+function isOfParser({ code = '' }: NodeJS.ErrnoException): boolean {
+  return code.startsWith('HPE_') || code === 'ERR_HTTP_REQUEST_TIMEOUT';
 }
 
 function remoteOf(socket: Duplex): string | undefined {
   return 'remoteAddress' in socket ? String(socket.remoteAddress) : undefined;
-}
-
-/** Node keeps the response under way on the socket; writing beside it would corrupt it. */
-function isAnswering(socket: Duplex & { _httpMessage?: ServerResponse | null }): boolean {
-  return socket._httpMessage?.headersSent === true;
 }
 
 function parserError(error: NodeJS.ErrnoException & { reason?: string }): RequestError {

@@ -1,7 +1,7 @@
 import { RequestError } from '../model/errors.js';
 import { isOurs } from './claims.js';
 
-/** Meant for one connection only: RFC 9110 §7.6.1. `Trailer` stays: it announces what is passed on. */
+/** Meant for one connection only: RFC 9110 §7.6.1. `Trailer` stays where trailers can: it announces what is passed on. */
 const hopByHop = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'te']);
 
 /** Lengths of the names above; most headers are told apart by length alone. */
@@ -9,11 +9,13 @@ const hopByHopLengths = new Set([...hopByHop].map((name) => name.length));
 
 /**
  * An upstream's raw headers as a flat list of strings for writeHead: order, case and repeats kept, hop-by-hop dropped.
- * Throws RequestError `upstream_reset` for a coding of the body that the client would not be told of.
+ * Throws RequestError `upstream_reset` for a coding of the body that the client would not be told of. `mayTrail`: the client
+ * takes chunks, and there is a body.
  */
-export function responseHeaders(raw: readonly Buffer[], statusCode: number): string[] {
+export function responseHeaders(raw: readonly Buffer[], statusCode: number, mayTrail: boolean): string[] {
   let headers: string[] = [];
   let named: Set<string> | undefined;
+  let announcesTrailer = false;
   for (let index = 0; index < raw.length; index += 2) {
     const name = (raw[index] as Buffer).toString('latin1');
     const value = (raw[index + 1] as Buffer).toString('latin1');
@@ -23,12 +25,15 @@ export function responseHeaders(raw: readonly Buffer[], statusCode: number): str
       if (lower === 'transfer-encoding' && value.toLowerCase() !== 'chunked') {
         throw new RequestError('upstream_reset', `The app answered with Transfer-Encoding ${JSON.stringify(value)}.`);
       }
-      if (hopByHop.has(lower)) continue;
+      if (lower === 'trailer') announcesTrailer = true;
+      if (hopByHop.has(lower) && !(lower === 'upgrade' && statusCode === 426)) continue;
     }
     if (mayBeOurs(name) && isOurs(name.toLowerCase())) continue;
     headers.push(name, value);
   }
-  if (named) headers = without(headers, named);
+  if (named) headers = without(headers, named, statusCode);
+  // Only chunks have room for trailers; that they are missing costs the client nothing: RFC 9110 §6.5.1.
+  if (announcesTrailer && !(mayTrail && !hasLength(headers))) headers = without(headers, new Set(['trailer']), statusCode);
   // A 204 must not announce a body: a cache behind us might wait for it and take the next answer for it.
   return statusCode === 204 ? headers.filter((_, at) => !isLength(headers[at - (at % 2)] as string)) : headers;
 }
@@ -41,11 +46,11 @@ function tokens(known: Set<string> | undefined, value: string): Set<string> | un
   return named;
 }
 
-function without(headers: readonly string[], named: ReadonlySet<string>): string[] {
-  // An app cannot take away what frames its own body.
+function without(headers: readonly string[], named: ReadonlySet<string>, statusCode: number): string[] {
   return headers.filter((_, index) => {
     const name = (headers[index - (index % 2)] as string).toLowerCase();
-    return name === 'content-length' || !named.has(name);
+    // An app cannot take away what frames its own body. What a 426 asks for is the client's: RFC 9110 §15.5.22.
+    return name === 'content-length' || (name === 'upgrade' && statusCode === 426) || !named.has(name);
   });
 }
 
@@ -54,8 +59,23 @@ function mayBeOurs(name: string): boolean {
   return name.charCodeAt(2) === 0x66 || name.charCodeAt(2) === 0x46;
 }
 
+function hasLength(headers: readonly string[]): boolean {
+  return headers.some((name, index) => index % 2 === 0 && isLength(name));
+}
+
 function isLength(name: string): boolean {
   return name.length === 14 && name.toLowerCase() === 'content-length';
+}
+
+/** The header lines of a 103, as sent, without what frames a body: an answer without one frames nothing. */
+export function hintLines(raw: readonly Buffer[]): string {
+  let lines = '';
+  for (let index = 0; index < raw.length; index += 2) {
+    const name = (raw[index] as Buffer).toString('latin1');
+    if (hopByHop.has(name.toLowerCase()) || isLength(name)) continue;
+    lines += `${name}: ${(raw[index + 1] as Buffer).toString('latin1')}\r\n`;
+  }
+  return lines;
 }
 
 const framing = new Set(['content-length', 'host', 'trailer']);

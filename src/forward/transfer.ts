@@ -2,9 +2,10 @@ import type { ServerResponse } from 'node:http';
 import type { Client, Dispatcher } from 'undici';
 import type { CutReason, Occupant } from '../check/seat.js';
 import { RequestError } from '../model/errors.js';
+import { type Breakable, contain } from './contained.js';
 import type { ForwardOutcome, HttpExchange } from './exchange.js';
 import type { RequestBody } from './request-body.js';
-import { responseHeaders, responseTrailers } from './response-headers.js';
+import { hintLines, responseHeaders, responseTrailers } from './response-headers.js';
 import { gatheredBytes, smallBytes, SmallChunks } from './small-chunks.js';
 import { upstreamError } from './upstream-error.js';
 import type { UpstreamPool } from './upstreams.js';
@@ -31,7 +32,7 @@ const mostInterim = 1_000;
  * the tick in which they came, as more, and often all, comes in the same one. It bounds the memory, too: for each pause undici
  * reads on by 64 KiB, and of an app's chunks of one byte a client's buffer would let it parse less than that until the next.
  */
-export class Transfer implements Occupant {
+export class Transfer implements Occupant, Breakable {
   readonly #exchange: HttpExchange;
   readonly #body: RequestBody | undefined;
   readonly #pool: UpstreamPool;
@@ -78,15 +79,17 @@ export class Transfer implements Occupant {
   }
 
   onHeaders(statusCode: number, raw: Buffer[], resume: () => void, statusText: string): boolean {
-    const { res, req, serverTiming } = this.#exchange;
+    const { res, req, admitted, serverTiming } = this.#exchange;
     if (statusCode < 200) return this.#inform(statusCode, raw);
     this.#resume = resume;
-    const headers = responseHeaders(raw, statusCode);
+    const mayTrail = req.httpVersionMinor > 0 && admitted.method !== 'HEAD' && !hasNoBody(statusCode);
+    const headers = responseHeaders(raw, statusCode, mayTrail);
     if (serverTiming !== undefined) {
       headers.push('Server-Timing', `${serverTiming}, ttfb;dur=${(performance.now() - this.#startedAt).toFixed(1)}`);
     }
     // What is left of a body that the app did not want would be taken for the next request.
     if (this.#body !== undefined && !req.complete) res.shouldKeepAlive = false;
+    if (statusCode === 426) nameUpgrade(headers, res.shouldKeepAlive);
     this.#headers = headers;
     this.#statusCode = statusCode;
     this.#statusText = printable.test(statusText) ? statusText : '';
@@ -161,19 +164,27 @@ export class Transfer implements Occupant {
   /** Throws where node cannot write what the app sent. */
   #writeHead(): void {
     const headers = this.#headers;
+    const { res } = this.#exchange;
     this.#headers = undefined;
-    this.#exchange.res.writeHead(this.#statusCode, this.#statusText, headers);
+    try {
+      res.writeHead(this.#statusCode, this.#statusText, headers);
+    } catch (error) {
+      // Node may have noted already that there is no body: our own answer might not be whole, and has to be the last.
+      res.shouldKeepAlive = false;
+      throw error;
+    }
   }
 
+  /** undici calls it from where nothing that it throws would be caught. */
   onError(error: Error): void {
+    contain(this, () => this.#onError(error));
+  }
+
+  #onError(error: Error): void {
     if (this.#ended) return;
     const { res, admitted } = this.#exchange;
     if (this.#isWholeWithout(error) && this.#isCompleted()) return;
-    if (res.headersSent) {
-      // A clean end would pass off half an answer as a whole one.
-      res.destroy();
-      return this.#finish('upstream_gone');
-    }
+    if (res.headersSent) return this.#breakOff();
     const sent = this.#abort !== undefined;
     const cause = this.#body?.errored ?? error;
     const failure = upstreamError(cause, sent);
@@ -184,6 +195,13 @@ export class Transfer implements Occupant {
   /** The request cannot be handed to the instance. */
   refuse(error: RequestError): void {
     if (!this.#ended) this.#fail(error, false);
+  }
+
+  broke(error: Error): void {
+    if (this.#ended) return;
+    if (this.#exchange.res.headersSent) this.#breakOff();
+    else this.#fail(upstreamError(error, true), false);
+    this.#abort?.();
   }
 
   /** The client went. */
@@ -200,10 +218,8 @@ export class Transfer implements Occupant {
   cut(reason: CutReason): void {
     if (this.#ended) return;
     const { res, admitted } = this.#exchange;
-    if (res.headersSent) {
-      res.destroy();
-      this.#finish('upstream_gone');
-    } else {
+    if (res.headersSent) this.#breakOff();
+    else {
       const unsent = this.#abort === undefined;
       const replayable = reason === 'instance_gone' && (unsent || (admitted.idempotent && !admitted.hasBody));
       this.#fail(
@@ -234,15 +250,20 @@ export class Transfer implements Occupant {
     if (this.#interim > mostInterim)
       throw new RequestError('upstream_reset', 'The app sent interim answers without end.');
     if (performance.now() - this.#startedAt > requestTimeoutMs) throw new RequestError('upstream_timeout');
-    if (statusCode !== 103 || this.#interim > mostHints) return true;
-    const hints: Record<string, string[]> = {};
-    const headers = responseHeaders(raw, statusCode);
-    for (let index = 0; index < headers.length; index += 2) {
-      (hints[(headers[index] as string).toLowerCase()] ??= []).push(headers[index + 1] as string);
-    }
-    // Without a link there is nothing to hint at, and node refuses it.
-    if (hints['link']) this.#exchange.res.writeEarlyHints(hints);
+    const { req, res } = this.#exchange;
+    // What waits behind another answer goes without: hints are for those who wait.
+    if (statusCode !== 103 || this.#interim > mostHints || req.httpVersionMinor === 0 || res.socket === null) return true;
+    // Node would write only links that it understands, and one in a list.
+    res.socket.write(`HTTP/1.1 103 Early Hints\r\n${hintLines(raw)}\r\n`, 'latin1');
     return true;
+  }
+
+  /** A clean end would pass off half an answer as a whole one: to HTTP/1.0 the end of the connection is the end of it. */
+  #breakOff(): void {
+    const { req, res } = this.#exchange;
+    if (req.httpVersionMinor === 0) res.socket?.resetAndDestroy();
+    res.destroy();
+    this.#finish('upstream_gone');
   }
 
   #fail(error: RequestError, replayable: boolean): void {
@@ -271,11 +292,19 @@ export class Transfer implements Occupant {
 }
 
 function onClose(this: Carrying): void {
-  this[kTransfer]?.gone();
+  const transfer = this[kTransfer];
+  if (transfer) contain(transfer, () => transfer.gone());
 }
 
 function onDrain(this: Carrying): void {
-  this[kTransfer]?.drained();
+  const transfer = this[kTransfer];
+  if (transfer) contain(transfer, () => transfer.drained());
+}
+
+/** A 426 says what to ask for, and has to name that in Connection: RFC 9110 §7.8, §15.5.22. */
+function nameUpgrade(headers: string[], keepAlive: boolean): void {
+  if (!headers.some((name, at) => at % 2 === 0 && name.toLowerCase() === 'upgrade')) return;
+  headers.push('Connection', keepAlive ? 'Upgrade' : 'Upgrade, close');
 }
 
 function flush(transfer: Transfer): void {

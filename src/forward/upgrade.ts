@@ -1,9 +1,11 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import httpProxy from 'http-proxy';
 import { buildConnector } from 'undici';
 import { RequestError } from '../model/errors.js';
 import { Connection } from './connection.js';
+import { type Breakable, contain, contained } from './contained.js';
 import type { UpgradeExchange } from './exchange.js';
 import { endConnection } from './end-connection.js';
 import { unwatchEnd } from './end-watch.js';
@@ -11,6 +13,9 @@ import { ConnectorAgent, type ListenerOf, provenConnector } from './proven-conne
 import { responseHeaders } from './response-headers.js';
 import { upstreamError } from './upstream-error.js';
 import { connectTimeoutMs } from './upstreams.js';
+
+/** What came behind the client's header is still in its socket, for whichever attempt joins the two. */
+const noHead = Buffer.alloc(0);
 
 /** Carries requests that change the protocol of their connection, through http-proxy's WebSocket side. */
 export class Upgrades {
@@ -30,35 +35,40 @@ export class Upgrades {
   /** `headers`: what the upstream is to get, flat, Host included. */
   forward(exchange: UpgradeExchange, headers: string[]): void {
     const attempt = new Attempt(exchange, headers);
-    const { req, socket, head, seat } = exchange;
+    const { req, socket, seat } = exchange;
     this.#pending.set(req, attempt);
     const listener = this.#listenerOf(seat);
     const agent = listener && new ConnectorAgent(provenConnector(this.#connect, listener));
     const target = { host: seat.address.host, port: seat.address.port } as never;
     // http-proxy only takes WebSockets; what the client really asked for is put back in onRequest.
     req.headers.upgrade = 'websocket';
+    // Node would write the header at once, before onRequest.
+    delete req.headers.expect;
     try {
-      this.#proxy.ws(req, socket, head, { target, ...(agent ? { agent } : {}) });
+      this.#proxy.ws(req, socket, noHead, { target, ...(agent ? { agent } : {}) });
     } catch (error) {
-      // Node refuses to write some headers, such as Trailer without chunks, after the connection was begun.
       return attempt.refuse(new RequestError('bad_request', 'The request cannot be passed on.', { cause: error }));
     } finally {
       this.#pending.delete(req);
     }
-    attempt.begin();
+    contain(attempt, () => attempt.begin());
   }
 }
 
 /** A timer that is set for longer fires at once. */
 const longestTimerMs = 2 ** 31 - 1;
 
+type Join = (response: IncomingMessage, upstream: Duplex, head: Buffer) => void;
+
 /** One attempt to switch protocols with an instance. */
-class Attempt {
+class Attempt implements Breakable {
   readonly #exchange: UpgradeExchange;
   readonly #headers: string[];
   #proxyReq: ClientRequest | undefined;
   #settled = false;
   #connected = false;
+  /** The status that the client has been told. */
+  #answered: number | undefined;
   #deadline: NodeJS.Timeout | undefined;
   readonly #onClientGone = () => {
     this.#proxyReq?.destroy();
@@ -87,8 +97,6 @@ class Attempt {
       if (socket.connecting) socket.once('connect', () => (this.#connected = true));
       else this.#connected = true;
     });
-    // http-proxy joins the two in its own listener, which must find the connection free.
-    proxyReq.prependListener('upgrade', () => unwatchEnd(this.#exchange.socket));
     // From the request on, not from the last byte: interim answers and a header that drips in would prolong it for ever.
     const limitMs = Math.min(seat.app.requestTimeoutMs, longestTimerMs);
     this.#deadline = setTimeout(() => proxyReq.destroy(new RequestError('upstream_timeout')), limitMs).unref();
@@ -96,57 +104,118 @@ class Attempt {
 
   begin(): void {
     const { socket, seat } = this.#exchange;
-    if (!this.#proxyReq) return this.#settle(() => this.#exchange.onFinished(499, 'client_gone'));
-    // http-proxy would end the client's connection on any failure, and another attempt with it; and where the app does not
-    // switch, it would announce chunks and then send none.
-    this.#proxyReq.removeAllListeners('error').removeAllListeners('response');
-    this.#proxyReq.on('error', (error) => this.#onError(error));
-    this.#proxyReq.on('response', (response) => this.#onRefusal(response));
-    // After http-proxy has joined the two: whoever listened before would swallow what came with the header.
-    this.#proxyReq.on('upgrade', (_res, upstream: Duplex) => this.#onUpgrade(upstream));
+    const proxyReq = this.#proxyReq;
+    if (!proxyReq) return this.#settle(() => this.#exchange.onFinished(499, 'client_gone'));
+    const [join] = proxyReq.listeners('upgrade') as Join[];
+    // http-proxy would end the client's connection on any failure, and another attempt with it; where the app does not
+    // switch, it would announce chunks and then send none; and it would believe any switch.
+    proxyReq.removeAllListeners('error').removeAllListeners('response').removeAllListeners('upgrade');
+    proxyReq.on(
+      'error',
+      contained(this, (error: Error) => this.#onError(error)),
+    );
+    proxyReq.on(
+      'response',
+      contained(this, (response: IncomingMessage) => this.#onRefusal(response)),
+    );
+    proxyReq.on(
+      'upgrade',
+      contained(this, (response: IncomingMessage, upstream: Duplex, head: Buffer) =>
+        this.#onUpgrade(response, upstream, () => join?.call(proxyReq, response, upstream, head)),
+      ),
+    );
+    proxyReq.on(
+      'information',
+      contained(this, ({ statusCode }: { statusCode: number }) => {
+        if (statusCode === 101) this.#refuseSwitch('The app switched protocols without naming one.');
+      }),
+    );
     socket.on('close', this.#onClientGone);
-    seat.occupant = { cut: () => this.#proxyReq?.destroy(new RequestError('upstream_reset')) };
+    seat.occupant = { cut: () => proxyReq.destroy(new RequestError('upstream_reset')) };
     if (socket.destroyed) this.#onClientGone();
   }
 
   /** It cannot be handed to the instance. */
   refuse(error: RequestError): void {
-    this.#proxyReq?.on('error', () => {}).destroy();
+    this.#dropUpstream();
     this.#settle(() => this.#exchange.onFailed(error, false));
   }
 
-  #onUpgrade(upstream: Duplex): void {
-    if (this.#settled) return;
-    this.#settled = true;
+  broke(error: Error): void {
+    this.#dropUpstream();
+    const { socket } = this.#exchange;
+    const status = this.#answered;
+    if (status === undefined) return this.#settle(() => this.#exchange.onFailed(upstreamError(error, true), false));
+    socket.destroy();
+    this.#settle(() => this.#exchange.onFinished(status, 'upstream_gone'));
+  }
+
+  #onUpgrade(response: IncomingMessage, upstream: Duplex, join: () => void): void {
+    upstream.on('error', () => {});
+    if (this.#settled) return void upstream.destroy();
     const { socket, seat, admitted } = this.#exchange;
+    const protocol = response.headers.upgrade ?? '';
+    if (!isOffered(protocol, admitted.upgrade ?? '')) {
+      upstream.destroy();
+      return this.#refuseSwitch(`The app switched to ${JSON.stringify(protocol)}, which the client did not offer.`);
+    }
     socket.off('close', this.#onClientGone);
     clearTimeout(this.#deadline);
-    const isWebSocket = admitted.upgrade?.toLowerCase() === 'websocket';
-    const onEnded = (outcome: 'complete' | 'upstream_gone') => this.#exchange.onFinished(101, outcome);
+    this.#answered = 101;
+    unwatchEnd(socket);
+    // http-proxy writes the headers as text, each name once: they are handed to it as one, with their case, order and bytes.
+    response.headers = asOne(response.rawHeaders);
+    socket.setDefaultEncoding('latin1');
+    join();
+    socket.setDefaultEncoding('utf8');
+    const isWebSocket = protocol.toLowerCase() === 'websocket';
+    const onEnded = (outcome: 'complete' | 'upstream_gone') => this.#settle(() => this.#exchange.onFinished(101, outcome));
     new Connection({ client: socket, upstream, seat, isWebSocket, onEnded });
+  }
+
+  #refuseSwitch(detail: string): void {
+    this.refuse(new RequestError('upstream_reset', detail));
   }
 
   /** The app answers instead of switching: its answer is the client's, and the connection ends with it. */
   #onRefusal(response: IncomingMessage): void {
     if (this.#settled) return void response.destroy();
     const { socket } = this.#exchange;
+    const statusCode = response.statusCode ?? 502;
+    const raw = response.rawHeaders.map((text) => Buffer.from(text, 'latin1'));
+    const headers = responseHeaders(raw, statusCode, false);
+    const lines = [`HTTP/1.1 ${statusCode} ${response.statusMessage ?? ''}`];
+    for (let index = 0; index < headers.length; index += 2) lines.push(`${headers[index]}: ${headers[index + 1]}`);
     socket.off('close', this.#onClientGone);
     clearTimeout(this.#deadline);
-    const headers = responseHeaders(
-      response.rawHeaders.map((text) => Buffer.from(text, 'latin1')),
-      response.statusCode ?? 502,
+    socket.on(
+      'close',
+      contained(this, () => {
+        response.destroy();
+        this.#settle(() => this.#exchange.onFinished(statusCode, 'client_gone'));
+      }),
     );
-    const lines = [`HTTP/1.1 ${response.statusCode} ${response.statusMessage ?? ''}`];
-    for (let index = 0; index < headers.length; index += 2) lines.push(`${headers[index]}: ${headers[index + 1]}`);
-    socket.write(`${lines.join('\r\n')}\r\nConnection: close\r\n\r\n`, 'latin1');
+    if (socket.destroyed) return void response.destroy();
+    this.#answered = statusCode;
+    // What the client has for another protocol is thrown away, so that its end is seen.
+    unwatchEnd(socket);
+    socket.on('end', () => socket.destroy());
+    socket.resume();
+    // A 426 that keeps its Upgrade has to name it: RFC 9110 §7.8.
+    const connection = statusCode === 426 && response.headers.upgrade !== undefined ? 'Upgrade, close' : 'close';
+    socket.write(`${lines.join('\r\n')}\r\nConnection: ${connection}\r\n\r\n`, 'latin1');
     response.pipe(socket, { end: false });
-    response.on('end', () => endConnection(socket));
-    response.on('error', () => socket.destroy());
-    socket.on('close', () => {
-      response.destroy();
-      this.#settle(() =>
-        this.#exchange.onFinished(response.statusCode ?? 502, response.complete ? 'complete' : 'client_gone'),
-      );
+    response.on(
+      'end',
+      contained(this, () => {
+        this.#settle(() => this.#exchange.onFinished(statusCode, 'complete'));
+        endConnection(socket);
+      }),
+    );
+    // A clean end would pass off half an answer as a whole one.
+    response.on('error', () => {
+      this.#settle(() => this.#exchange.onFinished(statusCode, 'upstream_gone'));
+      (socket as Socket).resetAndDestroy();
     });
   }
 
@@ -155,6 +224,10 @@ class Attempt {
     // An upgrade has no body and is a GET: it may be asked for again as long as nobody answered.
     const replayable = failure.code === 'upstream_unreachable' || failure.code === 'upstream_reset';
     this.#settle(() => this.#exchange.onFailed(failure, replayable));
+  }
+
+  #dropUpstream(): void {
+    this.#proxyReq?.on('error', () => {}).destroy();
   }
 
   #settle(report: () => void): void {
@@ -167,4 +240,31 @@ class Attempt {
     seat.release();
     report();
   }
+}
+
+/** Whether the app's choice is among what the client offered. */
+function isOffered(chosen: string, offered: string): boolean {
+  const offers = new Set(protocols(offered));
+  const choice = protocols(chosen);
+  return choice.length > 0 && choice.every((protocol) => offers.has(protocol));
+}
+
+function protocols(list: string): string[] {
+  return list
+    .toLowerCase()
+    .split(',')
+    .map((protocol) => protocol.trim())
+    .filter((protocol) => protocol !== '');
+}
+
+/** All header lines as the name and value of a single one; without a length, which a switch has not. */
+function asOne(raw: readonly string[]): Record<string, string> {
+  const lines: [string, string][] = [];
+  for (let index = 0; index < raw.length; index += 2) {
+    if (!/^(content-length|transfer-encoding)$/i.test(raw[index] as string)) {
+      lines.push([raw[index] as string, raw[index + 1] as string]);
+    }
+  }
+  const [name, value] = lines.pop() as [string, string];
+  return { [[...lines.map((line) => line.join(': ')), name].join('\r\n')]: value };
 }

@@ -22,6 +22,11 @@ export const errorTable = {
     title: 'The request body is too large',
     remedy: 'Send less, or raise maxRequestBody of the app.',
   },
+  expectation_failed: {
+    status: 417,
+    title: 'The request expects what this server does not know',
+    remedy: 'Send Expect: 100-continue, or no Expect at all.',
+  },
   headers_too_large: {
     status: 431,
     title: 'The request headers are too large',

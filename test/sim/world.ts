@@ -219,7 +219,7 @@ export class World {
         if (request.destroyed) return;
         const { dispatcher } = life.node.house;
         if (kind === 'http') dispatcher.handle(request.req, request.stream);
-        else dispatcher.upgrade(request.req, request.stream as never, Buffer.alloc(0));
+        else dispatcher.upgrade(request.req, request.stream as never);
       });
     }
     if (patienceMs !== undefined && life) timeline.after(patienceMs, life.process, () => request.abort());
