@@ -78,13 +78,7 @@ export class ConnectionExchange extends Exchange implements UpgradeExchange {
   readonly kind = 'connection';
   readonly socket: Duplex;
 
-  constructor(
-    owner: ExchangeOwner,
-    req: IncomingMessage,
-    socket: Duplex,
-    admitted: Admitted,
-    startedAt: number,
-  ) {
+  constructor(owner: ExchangeOwner, req: IncomingMessage, socket: Duplex, admitted: Admitted, startedAt: number) {
     super(owner, req, admitted, startedAt);
     this.socket = socket;
   }

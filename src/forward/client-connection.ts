@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { endConnection, isEnding } from './end-connection.js';
+import type { TcpState } from './tcp-table.js';
 
 const kConnection = Symbol('client connection');
 
@@ -13,7 +14,14 @@ type Known = Duplex & {
   [kConnection]?: ClientConnection;
   readonly parser?: Parser | null;
   readonly _httpMessage?: ServerResponse | null;
+  readonly _handle?: { readonly reading?: boolean } | null;
+  readonly _readableState?: { readonly ended: boolean };
 };
+
+/** Ticks without a byte either way after which a client that ended its side is taken for gone. */
+const halfClosedTicks = 2;
+/** The same for one that has another protocol on its connection, by which it may have ended its side only. */
+const switchedTicks = 120;
 
 /** A request whose parser's `upgrade` says whether it takes over the connection. */
 type Incoming = IncomingMessage & { upgrade?: boolean | null };
@@ -23,11 +31,16 @@ type Incoming = IncomingMessage & { upgrade?: boolean | null };
  * is served: the client was told, or has asked, that it ends. And the end comes so that this last answer arrives.
  */
 export class ClientConnection {
-  readonly #socket: Socket;
+  readonly socket: Socket;
   /** The answer to the request that came last. */
   #last: ServerResponse | undefined;
   /** Something came that is not served. */
   #isClosed = false;
+  #hasSwitched = false;
+  /** Bytes both ways at the last tick, and ticks since they last moved. */
+  #bytes = 0;
+  #still = 0;
+  #missing = 0;
 
   static of(socket: Duplex): ClientConnection | undefined {
     return (socket as Known)[kConnection];
@@ -35,7 +48,7 @@ export class ClientConnection {
 
   /** To be made as soon as node's server has the connection. */
   constructor(socket: Socket) {
-    this.#socket = socket;
+    this.socket = socket;
     (socket as Known)[kConnection] = this;
     this.#chooseUpgrades();
     const { destroySoon } = socket;
@@ -70,7 +83,45 @@ export class ClientConnection {
 
   /** False from when the connection is closed to what comes. */
   get isOpen(): boolean {
-    return !this.#isClosed && !isEnding(this.#socket);
+    return !this.#isClosed && !isEnding(this.socket);
+  }
+
+  /** From now on it carries another protocol. */
+  switched(): void {
+    this.#hasSwitched = true;
+  }
+
+  /**
+   * To be called at an even pace. A client that ended its side has a moment for its answer. True if nobody reads from the
+   * connection, so that only the system knows whether its client is still there.
+   */
+  tick(): boolean {
+    const { socket } = this;
+    const { bytesRead, bytesWritten } = socket;
+    const moves = bytesRead + bytesWritten !== this.#bytes;
+    this.#bytes = bytesRead + bytesWritten;
+    this.#still = moves ? 0 : this.#still + 1;
+    if (this.#last?.writableFinished) this.#last = undefined;
+    if (socket.destroyed || isEnding(socket)) return false;
+    const { _readableState, _handle } = socket as Known;
+    if (_readableState?.ended === true && !this.#hasSwitched) {
+      this.#learnHalfClosed();
+      return false;
+    }
+    return _handle?.reading === false && this.#still > 0;
+  }
+
+  /** What the system says of a connection that nobody reads from. */
+  learn(state: TcpState): void {
+    this.#missing = state === 'gone' ? this.#missing + 1 : 0;
+    if (this.#missing > 1) this.socket.destroy();
+    else if (state === 'ended') this.#learnHalfClosed();
+  }
+
+  /** A client that is gone resets the connection as soon as it is written to: one that lets bytes wait is there. */
+  #learnHalfClosed(): void {
+    const patience = this.#hasSwitched ? switchedTicks : halfClosedTicks;
+    if (this.#still >= patience && this.socket.writableLength === 0) this.socket.destroy();
   }
 
   /**
@@ -78,7 +129,7 @@ export class ClientConnection {
    * request is served as if it had not offered to switch, as it may be: RFC 9110 §7.8. A CONNECT is refused like a request.
    */
   #chooseUpgrades(): void {
-    const { parser } = this.#socket as Known;
+    const { parser } = this.socket as Known;
     const onIncoming = parser?.onIncoming;
     if (!parser || !onIncoming) return;
     parser.onIncoming = (req: Incoming, keepAlive) => {
@@ -96,7 +147,7 @@ export class ClientConnection {
       (headers['content-length'] ?? '0') === '0' &&
       headers['transfer-encoding'] === undefined &&
       !/^\s*h2c\b/i.test(headers.upgrade ?? '') &&
-      !(this.#socket as Known)._httpMessage &&
+      !(this.socket as Known)._httpMessage &&
       this.isOpen
     );
   }

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { CutReason, Occupant, Seat } from '../check/seat.js';
+import { ClientConnection } from './client-connection.js';
 import { type Breakable, contained } from './contained.js';
 import { FrameScanner, goingAway } from './frames.js';
 
@@ -33,6 +34,7 @@ export class Connection implements Occupant, Breakable {
     this.#options = options;
     seat.countOnlyTraffic();
     seat.occupant = this;
+    ClientConnection.of(client)?.switched();
     client.on(
       'data',
       contained(this, (chunk: Buffer) => this.#onClientData(chunk)),

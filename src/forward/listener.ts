@@ -3,6 +3,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { RequestError } from '../model/errors.js';
 import { ClientConnection } from './client-connection.js';
+import { ClientWatch } from './client-watch.js';
 import { watchEnd } from './end-watch.js';
 import { answerError, answerErrorRaw } from './error-answer.js';
 import { watchQueued } from './queued-answers.js';
@@ -49,7 +50,10 @@ export function createListener(options: ListenerOptions): Listener {
   // Node would leave out what is beyond a number of lines in silence; admission refuses it.
   server.maxHeadersCount = 0;
   boundConnections(server, options.maxConnections);
-  server.on('connection', (socket) => void new ClientConnection(socket));
+  // A client that only ends its side still gets its answer.
+  (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
+  const watch = new ClientWatch();
+  server.on('connection', (socket) => watch.add(socket));
   const onRequest = (req: IncomingMessage, res: ServerResponse) => {
     if (ClientConnection.of(req.socket)?.takes(req, res) === false) return;
     watchQueued(req, res);
@@ -130,7 +134,8 @@ function onClientError(error: NodeJS.ErrnoException, socket: Duplex, options: Li
   const pending = connection?.pending;
   if (pending === undefined) answerErrorRaw(socket, refusal);
   else if (!pending.req.complete) refuseHalf(pending, refusal);
-  else if (pending.shouldKeepAlive) pending.once('finish', () => void (socket.writable && answerErrorRaw(socket, refusal)));
+  else if (pending.shouldKeepAlive)
+    pending.once('finish', () => void (socket.writable && answerErrorRaw(socket, refusal)));
   onRefused(refusal, remoteOf(socket));
 }
 

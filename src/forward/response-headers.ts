@@ -33,7 +33,8 @@ export function responseHeaders(raw: readonly Buffer[], statusCode: number, mayT
   }
   if (named) headers = without(headers, named, statusCode);
   // Only chunks have room for trailers; that they are missing costs the client nothing: RFC 9110 §6.5.1.
-  if (announcesTrailer && !(mayTrail && !hasLength(headers))) headers = without(headers, new Set(['trailer']), statusCode);
+  if (announcesTrailer && !(mayTrail && !hasLength(headers)))
+    headers = without(headers, new Set(['trailer']), statusCode);
   // A 204 must not announce a body: a cache behind us might wait for it and take the next answer for it.
   return statusCode === 204 ? headers.filter((_, at) => !isLength(headers[at - (at % 2)] as string)) : headers;
 }

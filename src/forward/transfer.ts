@@ -252,7 +252,8 @@ export class Transfer implements Occupant, Breakable {
     if (performance.now() - this.#startedAt > requestTimeoutMs) throw new RequestError('upstream_timeout');
     const { req, res } = this.#exchange;
     // What waits behind another answer goes without: hints are for those who wait.
-    if (statusCode !== 103 || this.#interim > mostHints || req.httpVersionMinor === 0 || res.socket === null) return true;
+    if (statusCode !== 103 || this.#interim > mostHints || req.httpVersionMinor === 0 || res.socket === null)
+      return true;
     // Node would write only links that it understands, and one in a list.
     res.socket.write(`HTTP/1.1 103 Early Hints\r\n${hintLines(raw)}\r\n`, 'latin1');
     return true;

@@ -124,12 +124,6 @@ class Attempt implements Breakable {
         this.#onUpgrade(response, upstream, () => join?.call(proxyReq, response, upstream, head)),
       ),
     );
-    proxyReq.on(
-      'information',
-      contained(this, ({ statusCode }: { statusCode: number }) => {
-        if (statusCode === 101) this.#refuseSwitch('The app switched protocols without naming one.');
-      }),
-    );
     socket.on('close', this.#onClientGone);
     seat.occupant = { cut: () => proxyReq.destroy(new RequestError('upstream_reset')) };
     if (socket.destroyed) this.#onClientGone();
@@ -169,7 +163,8 @@ class Attempt implements Breakable {
     join();
     socket.setDefaultEncoding('utf8');
     const isWebSocket = protocol.toLowerCase() === 'websocket';
-    const onEnded = (outcome: 'complete' | 'upstream_gone') => this.#settle(() => this.#exchange.onFinished(101, outcome));
+    const onEnded = (outcome: 'complete' | 'upstream_gone') =>
+      this.#settle(() => this.#exchange.onFinished(101, outcome));
     new Connection({ client: socket, upstream, seat, isWebSocket, onEnded });
   }
 
@@ -182,6 +177,7 @@ class Attempt implements Breakable {
     if (this.#settled) return void response.destroy();
     const { socket } = this.#exchange;
     const statusCode = response.statusCode ?? 502;
+    if (statusCode === 101) return this.#refuseSwitch('The app switched protocols without naming one.');
     const raw = response.rawHeaders.map((text) => Buffer.from(text, 'latin1'));
     const headers = responseHeaders(raw, statusCode, false);
     const lines = [`HTTP/1.1 ${statusCode} ${response.statusMessage ?? ''}`];
