@@ -7,6 +7,7 @@ import { AppSync } from './config/app-sync.js';
 import { createAppApplier } from './config/apply-apps.js';
 import { storeWarnings } from './config/cmdb-url.js';
 import type { Config } from './config/config.js';
+import { trustWarning } from './config/trust.js';
 import type { ReadMemory } from './host-memory.js';
 import type { Clock, Timer } from './model/clock.js';
 import type { Metrics } from './telemetry/metrics.js';
@@ -49,6 +50,7 @@ export class Control {
   #mendedAt = -Infinity;
   /** Where the apps come from, as of the latest files. */
   #files: Pick<Config, 'apps' | 'appFiles' | 'file'>;
+  #warned = false;
 
   constructor(options: ControlOptions) {
     const { config, cmdb, serving, metrics, clock, logger, version, exposition, readMemory, onApplied } = options;
@@ -97,6 +99,7 @@ export class Control {
   /** Brings the CMDB to the apps of these files from now on; see AppSync. */
   apply(config: Pick<Config, 'apps' | 'appFiles' | 'file'>, force = false): Promise<void> {
     this.#files = config;
+    this.#warnOfTrust();
     return this.#appSync.apply(config.apps, force);
   }
 
@@ -128,6 +131,14 @@ export class Control {
     this.#appSync.stop();
     await this.#differences.stop();
     await this.#admin.close();
+  }
+
+  /** Once, however often the files change. */
+  #warnOfTrust(): void {
+    const warning = this.#warned ? undefined : trustWarning(this.#files.apps);
+    if (warning === undefined) return;
+    this.#warned = true;
+    this.#options.logger.warn(warning);
   }
 
   #readiness(): Readiness {

@@ -6,6 +6,7 @@ import { checkFiles } from './files.js';
 import { checkListen } from './listen.js';
 import { checkPorts } from './ports.js';
 import { checkStore } from './store.js';
+import { checkTrust } from './trust.js';
 import { checkWorkers } from './workers.js';
 
 /** Checks that need nothing but the operating system. */
@@ -16,6 +17,7 @@ export function builtInChecks(config: Config, env: Environment): HostCheck[] {
     { name: 'store', run: async () => checkStore(config) },
     { name: 'ports', run: () => checkPorts(config) },
     { name: 'workers', run: async () => checkWorkers(config) },
+    { name: 'trust', run: async () => checkTrust(config) },
     { name: 'apps', run: () => checkApps(config.apps, env) },
   ];
 }

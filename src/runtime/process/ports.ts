@@ -2,6 +2,7 @@ import { link, mkdir, open, readdir, readFile, rm, stat, utimes, writeFile } fro
 import { join } from 'node:path';
 import type { Clock } from '../../model/clock.js';
 import { identify, isRunning, type ProcessIdentity } from '../../proc-fs.js';
+import { findHolders, type ListeningSocket, listeningSockets } from '../../proc-net.js';
 import { isPortFree } from './port-probe.js';
 import { removeAbandoned } from './records.js';
 
@@ -13,6 +14,8 @@ export interface PortsOptions {
   readonly clock: Clock;
   /** Whether an instance still exists; what others leased is freed once their dispatcher is dead. */
   readonly isKnown: (instanceId: string) => Promise<boolean>;
+  /** Whether an app can listen on a port; asks the system if absent. */
+  readonly isFree?: typeof isPortFree;
 }
 
 interface Lease {
@@ -22,6 +25,17 @@ interface Lease {
 
 /** A port that was freed is not used again for this long: a late packet must not reach another app. */
 const restMs = 60_000;
+/** Ports that are not listed as listening and cannot be listened on, before a boot gives up. */
+const mostRefused = 100;
+/** Minimum interval between looks for abandoned leases and for the programs that hold ports. */
+const lookMs = 10_000;
+
+/** What keeps ports from being leased, as of one moment. */
+interface Held {
+  readonly leased: ReadonlySet<number>;
+  /** Sockets of other programs, by port. */
+  readonly foreign: ReadonlyMap<number, ListeningSocket>;
+}
 
 /**
  * Ports of instances, leased through a file each, so that processes that share the directory never choose the same and a
@@ -30,9 +44,12 @@ const restMs = 60_000;
 export class Ports {
   readonly #options: PortsOptions;
   /** Oldest freed first, as far as this process knows; what it leased or freed itself goes to the end. */
-  #order: number[] = [];
+  #order = new Set<number>();
   /** By the monotonic clock: a step of the wall clock must not cut the rest of what was freed here. */
   readonly #freedHere = new Map<number, number>();
+  #lookedAt = -Infinity;
+  /** What the last look found of the programs that hold ports. */
+  #holders = '';
 
   constructor(options: PortsOptions) {
     this.#options = options;
@@ -51,27 +68,76 @@ export class Ports {
     }
     const range = Array.from({ length: to - from + 1 }, (_, index) => from + index);
     const rank = (port: number) => freedAt.get(port) ?? 0;
-    this.#order = range.toSorted((a, b) => (rank(a) === rank(b) ? a - b : rank(a) - rank(b)));
+    this.#order = new Set(range.toSorted((a, b) => (rank(a) === rank(b) ? a - b : rank(a) - rank(b))));
   }
 
-  /** Leases the port that has been free for longest. Throws an Error that says what to do where none is left. */
+  /** Leases the port that has been free for longest. Throws an Error that says what holds them and what to do if none is left. */
   async lease(id: string): Promise<number> {
-    const { directory, bindHost, from, to } = this.#options;
-    const claim = join(directory, `claim-${id}`);
+    const claim = join(this.#options.directory, `claim-${id}`);
     const lease: Lease = { id, claimant: identify(process.pid) };
     await writeFile(claim, JSON.stringify(lease), { mode: 0o600 });
     try {
-      for (const port of [...this.#order]) {
-        if (!(await this.#claim(port, claim))) continue;
-        this.#moveToEnd(port);
-        if (await this.#isUsable(port, id, bindHost)) return port;
-      }
+      return await this.#leaseFirst(id, claim);
     } finally {
       await rm(claim, { force: true });
     }
-    await this.#freeAbandoned();
-    throw new Error(
-      `no free port from ${from} to ${to} (a freed one rests for a minute); widen runtimes.process.ports`,
+  }
+
+  /** The range is not looked at before its first candidate fails. */
+  async #leaseFirst(id: string, claim: string): Promise<number> {
+    const { bindHost } = this.#options;
+    let held: Held | undefined;
+    const refused: number[] = [];
+    for (const port of [...this.#order]) {
+      if (this.#restsHere(port) || held?.leased.has(port) || held?.foreign.has(port)) continue;
+      if (await this.#claim(port, claim)) {
+        this.#moveToEnd(port);
+        if (await this.#isUsable(port, id, bindHost)) return port;
+        refused.push(port);
+        if (refused.length === mostRefused) break;
+      } else this.#moveToEnd(port);
+      held ??= await this.#look();
+    }
+    throw new Error(await this.#shortage(held ?? (await this.#look()), refused));
+  }
+
+  async #look(): Promise<Held> {
+    const { directory, from, to } = this.#options;
+    const files = await readdir(directory);
+    const leased = new Set(files.filter((file) => /^\d+$/.test(file)).map(Number));
+    const foreign = new Map<number, ListeningSocket>();
+    try {
+      for await (const socket of listeningSockets()) {
+        const { port } = socket;
+        if (port >= from && port <= to && !leased.has(port)) foreign.set(port, socket);
+      }
+    } catch {
+      // Not told: each port is tried.
+    }
+    return { leased, foreign };
+  }
+
+  /** Why there is no port, in words. */
+  async #shortage({ leased, foreign }: Held, refused: readonly number[]): Promise<string> {
+    const { from, to, clock } = this.#options;
+    if (clock.monotonic() - this.#lookedAt >= lookMs) {
+      this.#lookedAt = clock.monotonic();
+      await this.#freeAbandoned();
+      this.#holders = await holdersOf(foreign.values());
+    }
+    const ours = [...leased].filter((port) => port >= from && port <= to).length;
+    const silent = refused.filter((port) => !foreign.has(port)).length;
+    const resting = to - from + 1 - ours - foreign.size - silent;
+    const reasons = [
+      [ours, 'leased to instances'],
+      [resting, 'resting (a freed one rests for a minute)'],
+      [foreign.size, `held by other programs${this.#holders}`],
+      [silent, 'taken by a program that does not listen'],
+    ] as const;
+    const counts = reasons.flatMap(([count, what]) => (count > 0 ? [`${count} ${what}`] : []));
+    return (
+      `no free port from ${from} to ${to}: ${counts.join(', ')}; ` +
+      `${foreign.size > 0 ? 'end what holds them, or ' : ''}widen runtimes.process.ports`
     );
   }
 
@@ -82,11 +148,13 @@ export class Ports {
   }
 
   async #isUsable(port: number, id: string, bindHost: string): Promise<boolean> {
+    const { isFree = isPortFree } = this.#options;
     let usable = false;
     try {
-      usable = await isPortFree(port, bindHost);
+      usable = await isFree(port, bindHost);
     } finally {
-      if (!usable) await this.free(port, id);
+      // No instance had it, so that it need not rest: else a program that tries all ports would keep them from us for longer.
+      if (!usable && (await this.#read(port))?.id === id) await rm(this.#path(port), { force: true });
     }
     return usable;
   }
@@ -157,7 +225,7 @@ export class Ports {
   }
 
   #moveToEnd(port: number): void {
-    this.#order = [...this.#order.filter((other) => other !== port), port];
+    if (this.#order.delete(port)) this.#order.add(port);
   }
 
   #path(port: number): string {
@@ -167,4 +235,18 @@ export class Ports {
 
 async function modifiedAt(path: string): Promise<number | undefined> {
   return (await stat(path).catch(() => undefined))?.mtimeMs;
+}
+
+/** The programs that hold most of these sockets, in words. */
+async function holdersOf(sockets: Iterable<ListeningSocket>): Promise<string> {
+  const all = [...sockets];
+  const pids = await findHolders(new Set(all.map(({ inode }) => inode)));
+  const counts = new Map<string, number>();
+  for (const { inode, uid } of all) {
+    const pid = pids.get(inode);
+    const who = pid === undefined ? `user ${uid}` : `process ${pid} of user ${uid}`;
+    counts.set(who, (counts.get(who) ?? 0) + 1);
+  }
+  const most = [...counts].toSorted(([, a], [, b]) => b - a).slice(0, 3);
+  return most.length === 0 ? '' : ` (${most.map(([who, count]) => `${count} by ${who}`).join(', ')})`;
 }

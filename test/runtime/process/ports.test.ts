@@ -7,6 +7,7 @@ import t, { type Test } from 'tap';
 import { identify } from '../../../src/proc-fs.js';
 import { Ports, type PortsOptions } from '../../../src/runtime/process/ports.js';
 import { VirtualClock } from '../../fixtures/clock.js';
+import { needsUsers, startImpostor } from '../../fixtures/impostor.js';
 import { portsOfThisProcess } from './open-processes.js';
 
 const minute = 60_000;
@@ -124,6 +125,41 @@ t.test('a port that a foreign program holds, on whatever address, is skipped', a
   const leases = (await readdir(directory)).filter((file) => /^\d+$/.test(file));
   t.same(leases, [String(from + 4)]);
 });
+
+t.test('a program that holds every port is named, and keeps them from us no longer than it does so', async (t) => {
+  const { from, open } = await usePorts(t, 5);
+  const ports = await open();
+  t.equal(await ports.lease('a'), from);
+  const impostor = startImpostor(t, from + 1, from + 4);
+  await impostor.holds;
+  const uid = needsUsers === false ? 31_002 : process.getuid?.();
+  await t.rejects(ports.lease('b'), {
+    message: new RegExp(
+      `no free port from ${from} to ${from + 4}: 1 leased to instances, ` +
+        `4 held by other programs \\(4 by process ${impostor.pid} of user ${uid}\\); end what holds them`,
+    ),
+  });
+  await impostor.end();
+  t.ok((await ports.lease('b')) > from, 'at once, though the clock stands still');
+});
+
+t.test(
+  'ports that are held without listening are tried a bounded number of times, and the next boot goes on there',
+  async (t) => {
+    const { directory, from, clock } = await usePorts(t, 1);
+    const held = new Set<number>();
+    const last = from + 250;
+    const ports = new Ports({
+      ...{ directory, from, to: last, bindHost: '127.0.0.1', clock, isKnown: async () => true },
+      isFree: async (port) => !held.has(port),
+    });
+    for (let port = from; port < last; port += 1) held.add(port);
+    await ports.open();
+    await t.rejects(ports.lease('a'), { message: /no free port.*100 taken by a program that does not listen/ });
+    await t.rejects(ports.lease('a'), { message: /no free port/ });
+    t.equal(await ports.lease('a'), last);
+  },
+);
 
 t.test('an address that is not of this machine is named', async (t) => {
   const { directory, open } = await usePorts(t, 5);
