@@ -39,11 +39,11 @@ t.test(
 );
 
 t.test('a WebSocket on which data flows keeps its instance alive', async (t) => {
-  const { port } = await startDaemon(t, await install(t, {}, { hello: { idleTtl: '800ms' } }));
+  const { port } = await startDaemon(t, await install(t, {}, { hello: { idleTtl: '3s' } }));
   const { pid } = await askIdentity(port, 'hello.localhost');
   const socket = await TestWebSocket.open(port, 'hello.localhost');
   t.teardown(() => socket.close());
-  const end = Date.now() + 4_000;
+  const end = Date.now() + 8_000;
   for (let round = 0; Date.now() < end; round += 1) {
     socket.send(`round ${round}`);
     t.equal((await socket.next())?.payload.toString(), `round ${round}`);

@@ -8,7 +8,7 @@ t.test('a daemon that was frozen until others gave it up sends nothing before it
   const redis = await startRedis(t);
   if (!redis) return;
   const cmdb = { url: redis.url, name: `frozen-${process.pid}` };
-  const apps = { short: { idleTtl: '500ms' }, steady: {} };
+  const apps = { short: { idleTtl: '5s' }, steady: {} };
   const a = await startMachine(t, { host: 'a', address: '127.0.0.2', cmdb, apps });
   const b = await startMachine(t, { host: 'b', address: '127.0.0.3', cmdb, apps });
   const steady = await b.identity('steady.localhost');

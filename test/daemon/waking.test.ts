@@ -58,7 +58,7 @@ t.test(
 );
 
 t.test('an app that never listens ends in boot_timeout and is cleaned up', async (t) => {
-  const installation = await install(t, {}, { slow: { env: { BOOT_DELAY_MS: '600000' }, bootTimeout: '500ms' } });
+  const installation = await install(t, {}, { slow: { env: { BOOT_DELAY_MS: '600000' }, bootTimeout: '5s' } });
   const { port, admin, log } = await startDaemon(t, installation);
   t.match(await ask(port, 'slow.localhost'), { status: 504, headers: { 'x-fastcontainer-error': 'boot_timeout' } });
   await until(async () => (await instances(admin, 'slow')).length === 0);
