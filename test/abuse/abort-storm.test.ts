@@ -43,12 +43,12 @@ t.test(
     await Promise.all(Array.from({ length: atOnce }, one));
     t.equal(child.exitCode ?? child.signalCode, null, JSON.stringify(log.slice(-3)));
     const instances = async () => (await (await fetch(`${admin}/v1/instances`)).json()) as InstanceView[];
-    await until(async () => (await instances()).every(({ inflight }) => inflight === 0), 60_000);
-    await until(async () => (await metric(admin, /^fastcontainer_queue_length\b/)) === 0, 60_000);
+    await until(async () => (await instances()).every(({ inflight }) => inflight === 0));
+    await until(async () => (await metric(admin, /^fastcontainer_queue_length\b/)) === 0);
     // Those of fetch, kept for another question, and of instances that were asked a moment ago.
-    await until(() => socketsOf(pid) <= sockets + 2, 60_000);
+    await until(() => socketsOf(pid) <= sockets + 2);
     for (const app of ['awake', 'drowsy']) t.equal((await ask(port, `${app}.localhost`)).status, 200);
-    await until(async () => (await ask(port, 'narrow.localhost')).status === 200, 60_000);
+    await until(async () => (await ask(port, 'narrow.localhost')).status === 200);
     t.equal((await ask(port, 'deaf.localhost')).status >= 500, true);
     t.equal(child.exitCode, null);
     await sleep(1_000);

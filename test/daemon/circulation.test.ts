@@ -36,7 +36,7 @@ t.test('under constant load instances of a short life follow each other, and no 
   const running = await startDaemon(t, await install(t, {}, { hello: { maxLifetime: '2s' } }));
   const first = await askIdentity(running.port, host);
   const load = startLoad(t, running.port, host);
-  await until(() => load.soFar.byInstance.size >= 4, 60_000);
+  await until(() => load.soFar.byInstance.size >= 4);
   unharmed(t, await load.stop());
   await until(() => !isAlive(first.pid));
   t.ok((await metric(running, /replacements_total\{reason="lifetime",result="ready"\} (\d+)/)) >= 3);
@@ -53,7 +53,7 @@ t.test('two daemons on one Redis circulate the instances that both use, and no r
   const nodes = [await startDaemon(t, installation), await startDaemon(t, installation)] as const;
   for (const { port } of nodes) await askIdentity(port, host);
   const loads = nodes.map(({ port }) => startLoad(t, port, host));
-  for (const load of loads) await until(() => load.soFar.byInstance.size >= 4, 90_000);
+  for (const load of loads) await until(() => load.soFar.byInstance.size >= 4);
   for (const load of loads) unharmed(t, await load.stop());
 });
 
@@ -70,7 +70,7 @@ t.test('a changed app rolls under load, one instance at a time, and no request n
     const all = await instances(running.admin, 'hello');
     most = Math.max(most, all.length);
     return all.length === 2 && all.every(({ id, state }) => state === 'ready' && before.every((old) => old.id !== id));
-  }, 60_000);
+  });
   await until(() => load.soFar.greeting === 'changed');
   unharmed(t, await load.stop());
   t.ok(most <= 3, `at most ${most} at once`);
@@ -126,9 +126,9 @@ t.test('an app that must not overlap never runs twice; requests wait for the nex
   await installation.writeApp('hello', spec);
   const running = await startDaemon(t, installation);
   const load = startLoad(t, running.port, host);
-  await until(() => load.soFar.byInstance.size >= 3, 60_000);
+  await until(() => load.soFar.byInstance.size >= 3);
   await change(running, installation, { ...spec, env: { ...spec.env, GREETING: 'changed' } });
-  await until(() => load.soFar.greeting === 'changed', 60_000);
+  await until(() => load.soFar.greeting === 'changed');
   const { failures } = await load.stop();
   t.same(failures, []);
   t.notOk(
@@ -161,6 +161,6 @@ t.test(
         'one is always ready',
       );
       return all.length === 1 && all[0]?.id !== second.id;
-    }, 60_000);
+    });
   },
 );

@@ -104,7 +104,7 @@ t.test(
     t.equal((await a.identity('hello.localhost')).instance, before.instance, 'its own clients are answered');
 
     sites.a.heal();
-    await until(async () => (await appProcesses(name, 'hello')).length === 1 || undefined, 40_000);
+    await until(async () => (await appProcesses(name, 'hello')).length === 1 || undefined);
     const left = (await appProcesses(name, 'hello'))[0]?.instance;
     for (const machine of [a, b]) {
       const { instance } = await until(() => machine.identity('hello.localhost').catch(() => undefined));

@@ -121,7 +121,7 @@ t.test('a boot that nobody of its machine takes up ends in an error for those wh
     const answer = await b.ask('hello.localhost');
     t.equal(answer.headers['x-fastcontainer-error'], 'boot_failed');
     return b.log.find(({ cause }) => String(cause).includes('no dispatcher of a, which the app is pinned to'));
-  }, 60_000);
+  });
   t.same(await instancesAt(b), []);
   deaf.stop();
 });
@@ -196,7 +196,7 @@ async function endOf({ pid }: { pid: number }, machine: Machine): Promise<void> 
 }
 
 async function asleep(machine: Machine): Promise<void> {
-  await until(async () => (await instancesAt(machine)).length === 0 || undefined, 40_000);
+  await until(async () => (await instancesAt(machine)).length === 0 || undefined);
 }
 
 /** The line of that count which has this text. */
