@@ -20,6 +20,14 @@ export function openCmdb({ cmdb, stateDir }: Config, logger: Logger, onUnreadabl
   return path === undefined ? openRedisCmdb({ ...cmdb, ...common, logger }) : openLmdbCmdb({ ...common, path });
 }
 
+/** Which directories of the host apps may mount. */
+export function mountOptions({ mounts, stateDir, runtimes, cmdb, files }: Config) {
+  const store = lmdbPath(cmdb.url);
+  const { socketPath } = runtimes.docker;
+  const own = [stateDir, runtimes.process.stateDir, store, socketPath, ...files].filter((path) => path !== undefined);
+  return { roots: mounts.roots, own };
+}
+
 /** Throws an Error that says what to do where the runtime cannot be used on this machine. */
 export async function openRuntime(
   name: 'process' | 'docker',
@@ -35,7 +43,7 @@ export async function openRuntime(
     clock,
     ...(advertise === undefined ? {} : { advertiseHost: advertise }),
   };
-  if (name === 'docker') return openDockerRuntime({ ...common, ...runtimes.docker });
+  if (name === 'docker') return openDockerRuntime({ ...common, ...runtimes.docker, mounts: mountOptions(config) });
   makePrivateDirectory(runtimes.process.stateDir);
   const bind = advertise === undefined ? {} : { bindHost: advertise };
   return openProcessRuntime({ ...common, ...bind, ...runtimes.process });

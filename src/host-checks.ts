@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
+import { mountOptions } from './adapters.js';
 import type { ExtraChecks, HostCheck } from './cli/host-checks/host-check.js';
 import { RecordSigner } from './cmdb/record-signer.js';
 import { redisDurabilityWarnings } from './cmdb/redis/durability.js';
 import { redisKeyProblem } from './cmdb/redis/signing-key.js';
 import { lmdbPath } from './config/cmdb-url.js';
 import type { Config } from './config/config.js';
-import { dockerWarnings } from './runtime/docker.js';
+import { dockerWarnings, mountFindings } from './runtime/docker.js';
 import { processFindings } from './runtime/process.js';
 import { readSigningKey } from './signing-key.js';
 import { systemClock } from './system-clock.js';
@@ -23,13 +24,18 @@ function processCheck({ apps, runtimes }: Config): HostCheck[] {
   return [{ name: 'runtime process', run: async () => processFindings({ apps: mine, users, inheritGroups }) }];
 }
 
-function dockerCheck({ apps, runtimes }: Config): HostCheck[] {
+function dockerCheck(config: Config): HostCheck[] {
+  const { apps, runtimes } = config;
   if (!apps.some(({ runtime }) => runtime === 'docker')) return [];
   const run = async () => ({
     problems: [],
     warnings: await dockerWarnings({ ...runtimes.docker, clock: systemClock }),
   });
-  return [{ name: 'Docker Engine', run }];
+  const isRemote = runtimes.docker.host !== undefined;
+  return [
+    { name: 'Docker Engine', run },
+    { name: 'mounts', run: () => mountFindings(apps, { ...mountOptions(config), isRemote }) },
+  ];
 }
 
 function redisCheck({ cmdb, stateDir }: Config): HostCheck[] {

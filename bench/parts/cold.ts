@@ -6,6 +6,7 @@ import { instancesOf } from '../admin.js';
 import { type Answer, ask } from '../ask.js';
 import { processByHand } from '../by-hand.js';
 import { type BenchDaemon, startDaemon } from '../daemon.js';
+import { containerName } from '../../src/runtime/docker/labels.js';
 import { containerByHand } from '../docker-by-hand.js';
 import { ms } from '../figures.js';
 import { lightApp, nodeApp, type TestApp } from '../light-app.js';
@@ -90,7 +91,7 @@ async function measureDocker(bench: Bench, { docker, socketPath }: TestDocker, r
   });
   const byHand = async (app: string) => {
     const [instance] = await instancesOf(daemon, app);
-    return containerByHand(docker, instance?.id ?? '', network, port);
+    return containerByHand(docker, containerName(instance?.id ?? ''), network, port);
   };
   try {
     return await measure({ name: 'docker, busybox httpd', daemon, apps, byHand }, bench);

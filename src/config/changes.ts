@@ -103,8 +103,9 @@ function settingChanges(before: Settings, after: Settings): string[] {
 
 /** Settings by the names they have in the file. */
 function settingsOf(settings: Settings): Map<string, string> {
-  const { listen, admin, cmdb, node, runtimes, http, boot, memory, workers, stateDir, trustedProxies } = settings;
-  const sections = Object.entries({ listen, admin, cmdb, node, runtimes, http, boot, memory }).flatMap(
+  const { listen, admin, cmdb, node, runtimes, http, boot, memory, mounts, workers, stateDir, trustedProxies } =
+    settings;
+  const sections = Object.entries({ listen, admin, cmdb, node, runtimes, http, boot, memory, mounts }).flatMap(
     ([section, keys]) =>
       Object.entries(keys).map(([key, value]) => [`${section}.${key.replace(/(Ms|Bytes)$/, '')}`, value] as const),
   );

@@ -18,6 +18,8 @@ export interface Settings {
   readonly node: { readonly host: string; readonly advertise?: string };
   readonly workers: number;
   readonly stateDir: string;
+  /** Absent: apps may mount what is not the system's own or the daemon's. */
+  readonly mounts: { readonly roots?: readonly string[] };
   readonly runtimes: {
     readonly process: ProcessSettings;
     readonly docker: DockerSettings;
@@ -57,6 +59,7 @@ export interface DockerSettings {
   readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
   readonly network: string;
   readonly subnet?: string;
+  readonly diskBytes: number;
   readonly allowSharedNetwork: boolean;
   /** Ports, such as `3306` or `53/udp`. */
   readonly allowHost: readonly string[];

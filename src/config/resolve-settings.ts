@@ -33,6 +33,7 @@ export function resolveSettings(written: MainFile, env: Environment, report: Rep
     node: { host: main.node.host ?? hostname(), ...(advertise !== undefined && { advertise }) },
     workers: main.workers === 'auto' ? availableParallelism() : main.workers,
     stateDir,
+    mounts: main.mounts.roots === undefined ? {} : { roots: main.mounts.roots.map((root) => resolve(root)) },
     runtimes: {
       process: {
         stateDir: resolve(main.runtimes.process.stateDir ?? join(stateDir, 'process')),
@@ -100,8 +101,16 @@ function resolveCmdb({ cmdb: written, node }: FilledMain, report: Report): Setti
 function resolveDocker(written: FilledMain['runtimes']['docker'], report: Report): DockerSettings {
   const path = ['runtimes', 'docker'];
   const { host, socketPath, caFile, certFile, keyFile, network, subnet } = written;
-  const { allowSharedNetwork, allowHost, hostRules } = written;
-  const common = { network, allowSharedNetwork, allowHost, hostRules, ...(subnet !== undefined && { subnet }) };
+  const { allowSharedNetwork, allowHost, hostRules, diskSize } = written;
+  const diskBytes = parseSize(diskSize)!;
+  const common = {
+    network,
+    diskBytes,
+    allowSharedNetwork,
+    allowHost,
+    hostRules,
+    ...(subnet !== undefined && { subnet }),
+  };
   const files = [caFile, certFile, keyFile].some((file) => file !== undefined);
   if ((certFile === undefined) !== (keyFile === undefined)) {
     report([...path, certFile === undefined ? 'keyFile' : 'certFile'], 'certFile and keyFile are needed together');

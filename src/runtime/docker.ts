@@ -3,6 +3,7 @@ import type { Clock } from '../model/clock.js';
 import { parseSubnet } from './docker/addresses.js';
 import { boot } from './docker/boot.js';
 import type { Place } from './docker/container.js';
+import { diskQuota } from './docker/disk-quota.js';
 import { egressGuard } from './docker/egress-guard.js';
 import { type EngineAddress, connectEngine } from './docker/engine.js';
 import { trackExits } from './docker/exits.js';
@@ -10,12 +11,14 @@ import { Pulls } from './docker/image.js';
 import { inspect } from './docker/inspect.js';
 import { lastWords } from './docker/last-words.js';
 import { list } from './docker/list.js';
+import { type MountOptions, mountPolicy } from './docker/mount-policy.js';
 import { bootNetwork } from './docker/network.js';
 import { output } from './docker/output.js';
 import { stop } from './docker/stop.js';
 import { watchEngine } from './docker/watch.js';
 import type { Runtime } from './runtime.js';
 
+export { mountFindings } from './docker/mounts.js';
 export { dockerWarnings } from './docker/warnings.js';
 
 export interface DockerRuntimeOptions extends EngineAddress {
@@ -31,6 +34,10 @@ export interface DockerRuntimeOptions extends EngineAddress {
   readonly hostRules?: 'auto' | 'off';
   /** How often those rules are put again; default a minute. */
   readonly hostRulesPeriodMs?: number;
+  /** What a container may write to its own file system, if the engine can bound that; default: not bounded. */
+  readonly diskBytes?: number;
+  /** Which directories apps may mount; default: any but the system's. */
+  readonly mounts?: MountOptions;
   /** Containers carry it as a label; others are never touched. */
   readonly cmdbName: string;
   /**
@@ -54,7 +61,8 @@ export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
   const { cmdbName, advertiseHost, logger, clock } = options;
   const engine = connectEngine(options, clock);
   const { allowHost = [], hostRules = 'auto', allowSharedNetwork: allowShared = false } = options;
-  const guard = egressGuard({ ...options, allowHost, hostRules, isRemote: options.host !== undefined });
+  const isRemote = options.host !== undefined;
+  const guard = egressGuard({ ...options, allowHost, hostRules, isRemote });
   const place: Place = {
     cmdbName,
     network: options.network,
@@ -74,6 +82,9 @@ export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
     network,
     exits,
     publishAll,
+    mounts: mountPolicy(options.mounts ?? { roots: undefined, own: [] }),
+    isRemote,
+    quota: diskQuota(options.diskBytes),
     logger,
     clock,
     lastWords: words,

@@ -1,7 +1,7 @@
 import type { App, RuntimeName } from '../model/app.js';
 import type { Address } from '../model/instance.js';
 
-/** What to boot. The id becomes the container's name and is never reused. */
+/** What to boot. The id is never reused. */
 export interface InstanceSpec {
   readonly id: string;
   readonly app: App;

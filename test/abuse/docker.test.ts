@@ -16,7 +16,9 @@ t.test('a Docker container killed in the middle of requests is replaced, and eac
     const all = await instances(admin, 'hello');
     return all[0]?.inflight === 21 ? all : undefined;
   });
-  const [container] = await engine.docker.listContainers({ filters: { name: [running?.id as string] } });
+  const [container] = await engine.docker.listContainers({
+    filters: { label: [`fastcontainer.instance=${running?.id}`] },
+  });
   t.ok(container);
   await engine.docker.getContainer(container?.Id as string).kill({ signal: 'KILL' });
   t.same(new Set((await answers).map(({ status }) => status)), new Set([200]));
@@ -37,6 +39,6 @@ t.test('a Docker container that never listens ends in boot_timeout and is remove
   t.match(await ask(port, 'deaf.localhost'), { status: 504, headers: { 'x-fastcontainer-error': 'boot_timeout' } });
   await until(async () => (await instances(admin, 'deaf')).length === 0);
   // Where the engine started it only after the limit, reconcile finds it.
-  const containers = () => engine.docker.listContainers({ all: true, filters: { name: ['deaf-'] } });
+  const containers = () => engine.docker.listContainers({ all: true, filters: { label: ['fastcontainer.app=deaf'] } });
   await until(async () => (await containers()).length === 0);
 });

@@ -146,6 +146,14 @@ const dockerRuntime = section(
       defaultText: 'a free one',
       examples: ['10.210.0.0/16'],
     }),
+    diskSize: size({
+      from: '16m',
+      to: '64t',
+      description:
+        'What a container may write to its own file system, if the storage driver can bound it (overlay2 on xfs with pquota, btrfs, zfs); `check` warns if not.',
+      default: '10g',
+      examples: ['2g'],
+    }),
     allowSharedNetwork: flag({
       description:
         'Boot containers also on a network on which they can connect to each other. Only for apps that trust each other.',
@@ -262,6 +270,27 @@ export const mainSchema = section(
         examples: [['./apps/*.yaml', '/srv/*/fastcontainer.yaml']],
         expects: 'a pattern such as ./apps/*.yaml, or a list of patterns',
       },
+    ),
+    mounts: section(
+      {},
+      {
+        roots: list(
+          text({
+            pattern: '^/[^\\0]*$',
+            expects: 'an absolute path',
+            description: 'A directory.',
+            examples: ['/srv'],
+          }),
+          {
+            description:
+              "Directories of the host in which the sources of apps' mounts have to be. The system's own (/etc, /usr, the engine's socket …) and the daemon's may be mounted only if they are listed here exactly.",
+            expects: 'a list of absolute paths such as [/srv]',
+            defaultText: "any but the system's own and the daemon's",
+            examples: [['/srv']],
+          },
+        ),
+      },
+      { description: "What apps may have of the host's files." },
     ),
     stateDir: text({
       description: 'What the daemon itself keeps on disk. Relative to its working directory.',

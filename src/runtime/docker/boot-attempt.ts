@@ -4,12 +4,16 @@ import type { Address } from '../../model/instance.js';
 import type { BootOptions, BootPhase, InstanceSpec } from '../runtime.js';
 import { type Place, findContainer, inspectedAddress } from './container.js';
 import { containerOptions } from './container-options.js';
+import type { DiskQuota } from './disk-quota.js';
 import { EngineError } from './engine-error.js';
 import type { Pulls } from './image.js';
 import type { Engine } from './engine.js';
 import type { Exits } from './exits.js';
 import type { LastWords } from './last-words.js';
 import type { BootNetwork, Network } from './network.js';
+import type { MountPolicy } from './mount-policy.js';
+import { checkMounts } from './mounts.js';
+import { containerName } from './labels.js';
 import { output } from './output.js';
 import { idAt, oneLine } from './reply.js';
 import { removeContainer } from './remove.js';
@@ -26,6 +30,9 @@ export interface BootContext {
   readonly exits: Exits;
   /** Reach every container through a published port, not only those whose app asks for it. */
   readonly publishAll: boolean;
+  readonly mounts: MountPolicy;
+  readonly quota: DiskQuota;
+  readonly isRemote: boolean;
   readonly logger: Logger;
   readonly clock: Clock;
   /** Remembers what a container wrote that a failed boot removes. */
@@ -51,6 +58,7 @@ export async function attemptBoot(context: BootContext, job: Job): Promise<Addre
   let containerId: string | undefined;
   try {
     containerId = await timed(context, job, 'create', () => create(context, job, joined, chosen));
+    await checkMounts(context.engine, job.spec.app, containerId, context.isRemote);
     signal.throwIfAborted();
     await timed(context, job, 'start', () => start(context, job, containerId ?? ''));
     exits.started(containerId, { id: job.spec.id, app: job.spec.app.name });
@@ -85,7 +93,7 @@ function giveBack({ pool }: BootNetwork, address: string, error: unknown): void 
 }
 
 async function create(
-  { engine, place }: BootContext,
+  { engine, place, quota }: BootContext,
   { spec, port, publishOn }: Job,
   joined: BootNetwork,
   address: string | undefined,
@@ -94,13 +102,18 @@ async function create(
     ...{ spec, cmdbName: place.cmdbName, network: joined.name, address, port, publishOn },
     hostAddress: place.showHost ? joined.gateway : undefined,
   };
+  const post = (diskBytes: number | undefined) => {
+    const body = containerOptions({ ...plan, diskBytes });
+    const query = { name: containerName(spec.id) };
+    const request = { method: 'POST', path: ['containers', 'create'], query, body } as const;
+    return engine.json(`create container ${spec.id} of app ${spec.app.name}`, request, { limitMs: createLimitMs });
+  };
   // Not ended by the boot's signal: whether the container exists must be known, so that it can be removed.
-  const container = await engine
-    .json(
-      `create container ${spec.id} of app ${spec.app.name}`,
-      { method: 'POST', path: ['containers', 'create'], query: { name: spec.id }, body: containerOptions(plan) },
-      { limitMs: createLimitMs },
-    )
+  const container = await post(quota.bytes())
+    .catch((error: unknown) => {
+      if (!(error instanceof EngineError) || !quota.isRefused(error.reason)) throw error;
+      return post(undefined);
+    })
     .catch((error: unknown) => {
       const missing = error instanceof EngineError && /bind source path does not exist: (.*)$/.exec(error.reason)?.[1];
       if (!missing) throw error;

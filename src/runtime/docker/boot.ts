@@ -4,6 +4,7 @@ import type { BootOptions, InstanceSpec } from '../runtime.js';
 import { type BootContext, type Job, attemptBoot, isAddressTaken } from './boot-attempt.js';
 import { EngineError } from './engine-error.js';
 import { ensureImage, isImageName } from './image.js';
+import { mountsFault } from './mount-policy.js';
 import { oneLine } from './reply.js';
 
 const defaultPort = 8080;
@@ -19,6 +20,8 @@ export async function boot(context: BootContext, spec: InstanceSpec, options: Bo
       `app ${app.name}: ${oneLine(app.image)} is not the name of an image; correct \`image\` in its file`,
     );
   }
+  const fault = mountsFault(app.mounts, context.mounts);
+  if (fault !== undefined) throw new Error(`app ${app.name}: ${fault}`);
   options.signal.throwIfAborted();
   const { signal } = options;
   const image = await ensureImage(engine, { image: app.image, app: app.name, signal, pulls, logger, clock });

@@ -26,6 +26,8 @@ export interface ContainerPlan {
   readonly address: string | undefined;
   /** The host's own address on the network, which containers find as host.docker.internal; undefined: they do not. */
   readonly hostAddress: string | undefined;
+  /** Of what the container writes to its own file system; undefined: the engine cannot bound it. */
+  readonly diskBytes: number | undefined;
   /** Where the app listens inside. */
   readonly port: number;
   /** IP address of the engine's host to publish the port on; undefined: not published. */
@@ -59,10 +61,13 @@ export function containerOptions(plan: ContainerPlan) {
       NetworkMode: plan.network,
       ...(publishOn === undefined ? {} : { PortBindings: { [tcpPort]: [{ HostIp: publishOn, HostPort: '' }] } }),
       ...(plan.hostAddress === undefined ? {} : { ExtraHosts: [`host.docker.internal:${plan.hostAddress}`] }),
+      ...(plan.diskBytes === undefined ? {} : { StorageOpt: { size: String(plan.diskBytes) } }),
       Init: true,
       RestartPolicy: { Name: 'no' },
       LogConfig: { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '3' } },
       SecurityOpt: ['no-new-privileges'],
+      // Whatever the engine's own default is.
+      IpcMode: 'private',
       CapDrop: ['ALL'],
       CapAdd: keptCapabilities,
       ...limits(app),
@@ -82,12 +87,17 @@ function environment({ id, app, revision }: InstanceSpec, port: number): string[
   return Object.entries({ ...app.env, ...own }).map(([name, value]) => `${name}=${value}`);
 }
 
-function limits({ limits: { memoryBytes, cpus, pids } }: App) {
+function limits({ limits: { memoryBytes, cpus, cpuWeight, pids, files } }: App) {
   return {
     // The same for memory and swap together: no swap, so a limit means what it says.
     ...(memoryBytes === undefined ? {} : { Memory: memoryBytes, MemorySwap: memoryBytes }),
     ...(cpus === undefined ? {} : { NanoCpus: Math.round(cpus * 1e9) }),
+    // The engine's own weight is 1024 where ours is 100.
+    ...(cpuWeight === undefined ? {} : { CpuShares: Math.max(2, Math.round((cpuWeight * 1024) / 100)) }),
     ...(pids === undefined ? {} : { PidsLimit: pids }),
+    ...(files === undefined ? {} : { Ulimits: [{ Name: 'nofile', Soft: files, Hard: files }] }),
+    // Where the host itself runs out of memory, apps go before its services and the daemon.
+    OomScoreAdj: 500,
   };
 }
 

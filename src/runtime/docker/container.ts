@@ -2,7 +2,7 @@ import type { Address } from '../../model/instance.js';
 import { EngineError, isMissing } from './engine-error.js';
 import type { Engine } from './engine.js';
 import { exitCodeCause } from './exit-code.js';
-import { labels } from './labels.js';
+import { containerName, labels } from './labels.js';
 import { asPort, at, entriesAt, idAt, listAt, oneLine, portAt, textAt } from './reply.js';
 
 /** Where containers of one cmdb live and how they are reached. */
@@ -23,22 +23,20 @@ export interface OwnContainer {
   readonly reply: unknown;
 }
 
-/** Instance ids become names in the engine's URLs; this is the engine's own rule for names. */
-const validName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
-
 /**
  * Finds the container of an instance; undefined where there is none. Throws where a container has its name but
  * not our label: that is somebody else's, and nothing may happen to it.
  */
 export async function findContainer(engine: Engine, id: string, place: Place): Promise<OwnContainer | undefined> {
-  if (!validName.test(id)) return undefined;
-  const reply = await inspectContainer(engine, id, id);
+  const name = containerName(id);
+  const reply = await inspectContainer(engine, name, id);
   // The engine also takes the beginning of another container's id for its name.
-  if (textAt(reply, 'Name') !== `/${id}`) return undefined;
+  if (textAt(reply, 'Name') !== `/${name}`) return undefined;
   const containerId = idAt(reply, 'Id');
-  if (textAt(reply, 'Config', 'Labels', labels.cmdb) !== place.cmdbName || containerId === undefined) {
+  const own = textAt(reply, 'Config', 'Labels', labels.cmdb) === place.cmdbName;
+  if (!own || textAt(reply, 'Config', 'Labels', labels.instance) !== id || containerId === undefined) {
     throw new EngineError(
-      `container ${id} on Docker Engine at ${engine.where} ` +
+      `container ${name} of instance ${id} on Docker Engine at ${engine.where} ` +
         `does not carry the label ${labels.cmdb}=${place.cmdbName}: it is not touched; ` +
         'remove or rename it by hand if it is in the way',
       undefined,

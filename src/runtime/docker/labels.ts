@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { InstanceSpec } from '../runtime.js';
 
 /** Labels that every container of this product carries. `port` is where the app listens inside. */
@@ -17,6 +18,14 @@ export function labelsOf(cmdbName: string, spec: InstanceSpec, port: number): Re
     [labels.revision]: spec.revision,
     [labels.port]: String(port),
   };
+}
+
+/**
+ * The name of an instance's container, which Docker tells its neighbours: its name server answers whose an address is. So
+ * the name says nothing of app or instance, and nobody guesses it.
+ */
+export function containerName(id: string): string {
+  return `fc-${createHash('sha256').update(id).digest('hex').slice(0, 20)}`;
 }
 
 /** The filter that asks the engine for this cmdb's containers only. */

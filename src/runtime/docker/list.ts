@@ -1,7 +1,7 @@
 import type { FoundInstance } from '../runtime.js';
 import { type Place, listedAddress, runs } from './container.js';
 import type { Engine } from './engine.js';
-import { cmdbFilter, labels } from './labels.js';
+import { cmdbFilter, containerName, labels } from './labels.js';
 import { textAt } from './reply.js';
 
 /** An entry takes 2 KB, more with many mounts. */
@@ -25,7 +25,7 @@ function found(entry: unknown, place: Place): FoundInstance[] {
   const app = textAt(entry, 'Labels', labels.app);
   const revision = textAt(entry, 'Labels', labels.revision);
   // A label alone does not make it ours: `stop` finds containers by name.
-  const named = textAt(entry, 'Names', '0') === `/${id}`;
+  const named = id !== undefined && textAt(entry, 'Names', '0') === `/${containerName(id)}`;
   if (id === undefined || app === undefined || revision === undefined || !named) return [];
   const running = runs(entry);
   const address = running ? listedAddress(entry, place) : undefined;

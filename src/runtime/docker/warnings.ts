@@ -6,7 +6,7 @@ import { safeInterface } from './egress-rules.js';
 import { hostListeners } from './host-listeners.js';
 import { bridgeName } from './network-create.js';
 import { bridgeOf, inspectNetwork, networkWarnings, sharedAdvice, sharedBecause } from './network-settings.js';
-import { at, textAt } from './reply.js';
+import { at, listAt, textAt } from './reply.js';
 
 /** API 1.41 is Docker Engine 20.10. */
 const oldestApi = [1, 41] as const;
@@ -30,7 +30,7 @@ export async function dockerWarnings(options: DockerWarningsOptions): Promise<st
   const version = await engine.json('ask Docker Engine for its version', { path: ['version'] });
   const warnings = versionWarnings(textAt(version, 'ApiVersion'), textAt(version, 'Version'), engine.where);
   const info = await engine.json('ask Docker Engine what it can do', { path: ['info'] });
-  warnings.push(...limitWarnings(info, engine.where));
+  warnings.push(...limitWarnings(info, engine.where), ...confinementWarnings(info, engine.where));
   const network = await inspectNetwork(engine, options.network);
   if (network !== undefined) {
     const shared = sharedBecause(network, options.network);
@@ -47,12 +47,13 @@ async function egressWarnings(network: unknown, options: DockerWarningsOptions):
   const { allowHost = [], hostRules = 'auto', host } = options;
   const bridge = network === undefined ? bridgeName(options.network) : bridgeOf(network);
   const isRemote = host !== undefined;
-  const elsewhere = async () => (network === undefined ? undefined : isElsewhere(bridge ?? ''));
+  const elsewhere = network === undefined || isRemote ? undefined : await isElsewhere(bridge ?? '');
   const obstacle =
-    hostRules === 'off' ? 'runtimes.docker.hostRules is off' : (obstacleTo(bridge, isRemote) ?? (await elsewhere()));
+    hostRules === 'off' ? 'runtimes.docker.hostRules is off' : (obstacleTo(bridge, isRemote) ?? elsewhere);
   if (obstacle === undefined) return [];
   const allowed = new Set(allowHost);
-  const ports = isRemote ? [] : (await hostListeners()).filter((port) => !allowed.has(String(port)));
+  const isHere = !isRemote && elsewhere === undefined;
+  const ports = !isHere ? [] : (await hostListeners()).filter((port) => !allowed.has(String(port)));
   const which = ports.length === 0 ? '' : `, among them what listens on the TCP ports ${ports.join(', ')}`;
   const say = `unless rules of your own forbid it, containers can reach services of the engine's host${which} (${obstacle})`;
   if (hostRules === 'off' || bridge === undefined || !safeInterface.test(bridge)) return [say];
@@ -62,6 +63,24 @@ async function egressWarnings(network: unknown, options: DockerWarningsOptions):
 
 function networkOf({ network, subnet }: DockerWarningsOptions) {
   return { name: network, ...(subnet === undefined ? {} : { subnet }) };
+}
+
+/** What keeps a container from the kernel and from the disk of others, as far as the engine tells. */
+function confinementWarnings(info: unknown, where: string): string[] {
+  const seccomp = listAt(info, 'SecurityOptions').some((option) => String(option).startsWith('name=seccomp'));
+  const driver = textAt(info, 'Driver') ?? 'unknown';
+  const backing = listAt(info, 'DriverStatus').find((pair) => at(pair, '0') === 'Backing Filesystem');
+  const file = textAt(backing, '1') ?? 'unknown';
+  const bounds = ['btrfs', 'zfs'].includes(driver) || (driver === 'overlay2' && file === 'xfs');
+  return [
+    ...(seccomp ? [] : [`Docker Engine at ${where} runs containers without seccomp: they may use every system call`]),
+    ...(bounds
+      ? []
+      : [
+          `Docker Engine at ${where} cannot bound what containers write to their own file system (driver ${driver} on ` +
+            `${file}), so one app can fill the disk: use overlay2 on xfs that is mounted with pquota, or readOnly: true`,
+        ]),
+  ];
 }
 
 /** Limits that the engine would take and not enforce. */

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { useDocker } from '../../fixtures/docker.js';
+import { containerName } from '../../../src/runtime/docker/labels.js';
 import { testImage } from '../../fixtures/docker-image.js';
 import { eventually } from '../../fixtures/eventually.js';
 import { bootApp, dockerApp, openRuntime, specOf } from './open-runtime.js';
@@ -26,11 +27,11 @@ t.test('boot', async (t) => {
 
   t.test('the engine confirms labels, limits and confinement', async (t) => {
     const { runtime, cmdbName, network } = openRuntime(t, engine);
-    const limits = { memoryBytes: 64 * 1024 * 1024, cpus: 0.5, pids: 32 };
+    const limits = { memoryBytes: 64 * 1024 * 1024, cpus: 0.5, cpuWeight: 50, pids: 32, files: 300 };
     const app = dockerApp({ image, limits, user: 'nobody', cwd: '/www', readOnly: true });
     const { id } = await bootApp(runtime, app);
-    const found = await engine.docker.getContainer(id).inspect();
-    t.equal(found.Name, `/${id}`);
+    const found = await engine.docker.getContainer(containerName(id)).inspect();
+    t.match(found.Name, /^\/fc-[0-9a-f]{20}$/);
     t.match(found.Config.Labels, {
       'fastcontainer.cmdb': cmdbName,
       'fastcontainer.app': 'shop',
@@ -42,6 +43,10 @@ t.test('boot', async (t) => {
       MemorySwap: limits.memoryBytes,
       NanoCpus: 5e8,
       PidsLimit: 32,
+      CpuShares: 512,
+      Ulimits: [{ Name: 'nofile', Soft: 300, Hard: 300 }],
+      OomScoreAdj: 500,
+      IpcMode: 'private',
       NetworkMode: network,
       Init: true,
       RestartPolicy: { Name: 'no' },
@@ -53,6 +58,16 @@ t.test('boot', async (t) => {
     t.match(found.Config, { User: 'nobody', WorkingDir: '/www', Tty: false, OpenStdin: false });
     t.equal(found.HostConfig.Privileged, false);
     t.notOk(found.HostConfig.CapAdd?.some((name: string) => /SYS_ADMIN|NET_RAW|NET_ADMIN/.test(name)));
+  });
+
+  t.test('a bound for the disk that the engine cannot keep costs no boot', async (t) => {
+    const { runtime } = openRuntime(t, engine, { diskBytes: 1024 ** 3 });
+    for (let i = 0; i < 2; i += 1) {
+      const { id } = await bootApp(runtime, dockerApp({ image }));
+      const { HostConfig } = await engine.docker.getContainer(containerName(id)).inspect();
+      const storage = HostConfig['StorageOpt'] ?? { size: String(1024 ** 3) };
+      t.same(storage, { size: String(1024 ** 3) });
+    }
   });
 
   t.test('an app finds its environment, its own command and nothing of ours', async (t) => {
@@ -102,7 +117,7 @@ t.test('boot', async (t) => {
     t.not(address.port, 8080);
     t.equal(await eventually(() => get(address)), 'hello from busybox\n');
     t.match(await runtime.list(), [{ id, running: true, address }]);
-    const { HostConfig } = await engine.docker.getContainer(id).inspect();
+    const { HostConfig } = await engine.docker.getContainer(containerName(id)).inspect();
     t.match(HostConfig.PortBindings, { '8080/tcp': [{ HostIp: engine.host }] });
   });
 
@@ -110,7 +125,7 @@ t.test('boot', async (t) => {
     const { runtime } = openRuntime(t, engine);
     const { id, address } = await bootApp(runtime, dockerApp({ image, publish: true }));
     t.equal(address.host, '127.0.0.1');
-    const { HostConfig } = await engine.docker.getContainer(id).inspect();
+    const { HostConfig } = await engine.docker.getContainer(containerName(id)).inspect();
     t.match(HostConfig.PortBindings, { '8080/tcp': [{ HostIp: '127.0.0.1' }] });
   });
 
@@ -185,7 +200,7 @@ t.test('boot', async (t) => {
   t.test('a container of that name which is not ours is an error, and is not touched', async (t) => {
     const { runtime } = openRuntime(t, engine);
     const spec = specOf(dockerApp({ image }));
-    const foreign = await engine.docker.createContainer({ name: spec.id, Image: image });
+    const foreign = await engine.docker.createContainer({ name: containerName(spec.id), Image: image });
     t.teardown(() => foreign.remove({ force: true }));
     await t.rejects(runtime.boot(spec, { signal: new AbortController().signal, onPhase: () => undefined }), {
       message: /already in use/,

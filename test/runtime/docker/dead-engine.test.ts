@@ -131,16 +131,16 @@ t.test(
     const engine = await useDocker(t);
     if (!engine) return;
     const { socketPath } = engine;
-    t.same(await dockerWarnings({ ...common, network: 'not-made-yet', socketPath }), []);
+    const warnings = async (options: object) =>
+      (await dockerWarnings({ ...common, socketPath, ...options })).filter((line) => !/cannot bound what/.test(line));
+    t.same(await warnings({ network: 'not-made-yet' }), []);
     await engine.docker.createNetwork({ Name: 'open-network' });
     t.teardown(() => engine.docker.getNetwork('open-network').remove());
     const bad = { ...common, network: 'open-network', socketPath };
     await t.rejects(dockerWarnings(bad), /lets containers connect to each other .*allowSharedNetwork: true/);
-    t.match(await dockerWarnings({ ...bad, allowSharedNetwork: true }), [
+    t.match(await warnings({ ...bad, allowSharedNetwork: true }), [
       /lets containers connect to each other/,
-      engine.init === undefined
-        ? /.*/
-        : /containers can reach services of .*network namespace.*\n\*filter\n[^]*-A FC-br-/,
+      engine.init === undefined ? /.*/ : /containers can reach services of .*network namespace[^]*-A FC-br-/,
     ]);
     await t.rejects(dockerWarnings({ ...common, socketPath, subnet: '10.0.0.0' }), /runtimes\.docker\.subnet/);
   },

@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { egressScript, nameserversIn } from '../../../src/runtime/docker/egress-rules.js';
+import { containerName } from '../../../src/runtime/docker/labels.js';
 import { listenersIn } from '../../../src/runtime/docker/host-listeners.js';
 import { useDocker } from '../../fixtures/docker.js';
 import { testImage } from '../../fixtures/docker-image.js';
@@ -32,7 +33,9 @@ t.test('what a container can reach', async (t) => {
     const { id, log } = await host.boot(t, all, dockerApp({ image }));
     const reaches = async (to: string, port: number, ...flags: string[]) => {
       const command = ['nc', ...flags, '-w', '2', to, String(port)];
-      const exec = await engine.docker.getContainer(id).exec(['sh', '-c', `${command.join(' ')} </dev/null`]);
+      const exec = await engine.docker
+        .getContainer(containerName(id))
+        .exec(['sh', '-c', `${command.join(' ')} </dev/null`]);
       return exec.exitCode === 0;
     };
     return { id, log, network, reaches };
@@ -64,7 +67,7 @@ t.test('what a container can reach', async (t) => {
 
   t.test('the host reaches the container, and a firewall that was flushed is closed again', async (t) => {
     const { id, reaches } = await boot(t, {});
-    const { NetworkSettings } = await engine.docker.getContainer(id).inspect();
+    const { NetworkSettings } = await engine.docker.getContainer(containerName(id)).inspect();
     const { IPAddress: address = '' } = Object.values(NetworkSettings.Networks)[0] ?? {};
     await eventually(async () => host.run('busybox', 'nc', '-w', '2', address, '8080') === '');
     t.equal(await reaches(engine.host, 7001), false);
@@ -124,7 +127,9 @@ class EngineHost {
 
   /** Something that accepts connections there. */
   async serve(address: string, port: number): Promise<void> {
-    this.#keep(spawn('nsenter', [...this.#enter(), 'busybox', 'httpd', '-f', '-p', `${address}:${port}`, '-h', '/']));
+    this.#keep(
+      spawn('nsenter', [...this.#enter(), 'busybox', 'httpd', '-f', '-p', `${address}:${port}`, '-h', '/proc/self']),
+    );
     await eventually(async () => this.run('busybox', 'nc', '-w', '2', address, String(port)) === '');
   }
 

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { useDocker } from '../../fixtures/docker.js';
+import { containerName } from '../../../src/runtime/docker/labels.js';
 import { testImage } from '../../fixtures/docker-image.js';
 import { eventually } from '../../fixtures/eventually.js';
 import { bootApp, dockerApp, openRuntime } from './open-runtime.js';
@@ -46,7 +47,7 @@ t.test('life and death', async (t) => {
   t.test('stop, inspect and output know nothing of ids that never were, or that are none', async (t) => {
     const { runtime } = openRuntime(t, engine);
     const { id } = await bootApp(runtime, dockerApp({ image }));
-    const { Id } = await docker.getContainer(id).inspect();
+    const { Id } = await docker.getContainer(containerName(id)).inspect();
     for (const unknown of ['no-such-instance', '', '../../images/json', Id, Id.slice(0, 12), id.slice(0, -1)]) {
       await runtime.stop(unknown, 0);
       t.same(await runtime.inspect(unknown), { state: 'gone' }, `inspect ${unknown}`);

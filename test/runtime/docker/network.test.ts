@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap';
 import { useDocker } from '../../fixtures/docker.js';
+import { containerName } from '../../../src/runtime/docker/labels.js';
 import { testImage } from '../../fixtures/docker-image.js';
 import { eventually } from '../../fixtures/eventually.js';
 import { type Booted, bootApp, dockerApp, openRuntime } from './open-runtime.js';
@@ -30,7 +31,8 @@ t.test('network', async (t) => {
     await eventually(() => reaches(first));
     await eventually(() => reaches(second));
     const probe = async (from: Booted, to: string) => {
-      return (await docker.getContainer(from.id).exec(['sh', '-c', `nc -w 2 ${to} 8080 </dev/null`])).exitCode;
+      return (await docker.getContainer(containerName(from.id)).exec(['sh', '-c', `nc -w 2 ${to} 8080 </dev/null`]))
+        .exitCode;
     };
     t.equal(await probe(first, '127.0.0.1'), 0, 'the probe itself works');
     t.not(await probe(first, second.address.host), 0);
@@ -38,6 +40,17 @@ t.test('network', async (t) => {
     const found = await docker.getNetwork(network).inspect();
     t.match(found, { Driver: 'bridge', Options: { 'com.docker.network.bridge.enable_icc': 'false' } });
     t.match(Object.keys(found.Labels ?? {}), ['fastcontainer.cmdb']);
+  });
+
+  t.test('a container cannot learn which apps are its neighbours', async (t) => {
+    const { runtime } = openRuntime(t, engine);
+    const [first, second] = [await bootApp(runtime, app), await bootApp(runtime, app)];
+    const container = docker.getContainer(containerName(first.id));
+    const { output } = await container.exec(['nslookup', second.address.host, '127.0.0.11']);
+    t.match(output, containerName(second.id), "Docker's name server tells a name");
+    t.notMatch(output, /shop/, 'which says nothing');
+    const byId = await container.exec(['nslookup', second.id, '127.0.0.11']);
+    t.notMatch(byId.output, second.address.host, 'an instance cannot be looked up by its id');
   });
 
   t.test('many boots at once, of two dispatchers, make one network and share its addresses', async (t) => {

@@ -21,7 +21,7 @@ t.test('an engine behind TLS', async (t) => {
 
   t.test('is used by whoever has its certificates', async (t) => {
     const tls = { ca: files('ca.pem'), cert: files('client.pem'), key: files('client.key') };
-    t.same(await dockerWarnings({ ...common, tls }), []);
+    t.match((await dockerWarnings({ ...common, tls })).at(-1), /the engine is on another machine[^]*-j REJECT/);
     const image = await testImage(engine.docker, 'busybox');
     const { runtime } = openRuntime(t, engine, { ...remote, tls });
     const seen: string[] = [];

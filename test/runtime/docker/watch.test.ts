@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Exit } from '../../../src/runtime/runtime.js';
 import { type TestDocker, useDocker, useOwnDocker } from '../../fixtures/docker.js';
+import { containerName } from '../../../src/runtime/docker/labels.js';
 import { testImage } from '../../fixtures/docker-image.js';
 import { eventually } from '../../fixtures/eventually.js';
 import { bootApp, dockerApp, openRuntime } from './open-runtime.js';
@@ -15,7 +16,7 @@ t.test('watch', async (t) => {
   const { docker } = engine;
   const image = await testImage(docker, 'busybox');
   const app = dockerApp({ image });
-  const kill = (id: string) => docker.getContainer(id).kill();
+  const kill = (id: string) => docker.getContainer(containerName(id)).kill();
 
   t.test('everybody who watches hears of each exit once, until they unsubscribe', async (t) => {
     const { runtime } = openRuntime(t, engine);
@@ -72,7 +73,7 @@ t.test('watch', async (t) => {
     await relay.cut();
     await eventually(() => log.some((line) => line.startsWith("lost the engine's container events")));
     await kill(killed.id);
-    await docker.getContainer(removed.id).remove({ force: true });
+    await docker.getContainer(containerName(removed.id)).remove({ force: true });
     await relay.open();
     await eventually(() => seen.length >= 2);
     t.same(seen.map(({ id }) => id).toSorted(), [killed.id, removed.id].toSorted());
@@ -110,7 +111,7 @@ t.test('an engine that restarts is followed again, and what died with it is repo
   await eventually(() => log.some((line) => line.startsWith('Docker Engine is back')));
   await eventually(() => seen.length > 0);
   const second = await bootApp(runtime, dockerApp({ image }));
-  await engine.docker.getContainer(second.id).kill();
+  await engine.docker.getContainer(containerName(second.id)).kill();
   await eventually(() => seen.length > 1);
   t.same(seen, [first.id, second.id]);
   await runtime.stop(first.id, 0);

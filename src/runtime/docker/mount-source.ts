@@ -1,0 +1,48 @@
+import { lstat, readlink } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { Stats } from 'node:fs';
+import { ancestorsOf } from './mount-policy.js';
+
+const [sticky, groupWrites, othersWrite] = [0o1000, 0o020, 0o002];
+
+/**
+ * Why a mount's source could be, or become, another directory than its name says: the engine follows symbolic links when
+ * a container starts, so nobody but root (and this user) may be able to put one on the way. Undefined if all is well, and
+ * for what does not exist here: then the engine has the last word.
+ */
+export async function sourceFault(source: string): Promise<string | undefined> {
+  const way = [...ancestorsOf(source), source];
+  let parent: Stats | undefined;
+  for (const path of way) {
+    const found = await lstat(path).catch(() => undefined);
+    if (found === undefined) return undefined;
+    if (found.isSymbolicLink()) {
+      const target = resolve(path, '..', await readlink(path).catch(() => ''));
+      return `mount source ${source}: ${path} is a symbolic link to ${target}; name the directory itself`;
+    }
+    const fault = parent && replaceable(parent, found);
+    if (fault !== undefined) {
+      return (
+        `mount source ${source}: the directory of ${path} ${fault}, who could put a link to anywhere into its place; ` +
+        'let root own that directory, or mount the directory itself'
+      );
+    }
+    parent = found;
+  }
+  return undefined;
+}
+
+/** Who else may replace an entry of a directory. */
+function replaceable(directory: Stats, entry: Stats): string | undefined {
+  if (!isTrusted(directory.uid)) return `belongs to user ${directory.uid}`;
+  // In a sticky directory, such as /tmp, an entry is its owner's affair.
+  if ((directory.mode & sticky) !== 0 && isTrusted(entry.uid)) return undefined;
+  if ((directory.mode & othersWrite) !== 0) return 'is writable for everybody';
+  return (directory.mode & groupWrites) !== 0 && directory.gid !== 0
+    ? `is writable for group ${directory.gid}`
+    : undefined;
+}
+
+function isTrusted(uid: number): boolean {
+  return uid === 0 || uid === process.geteuid?.();
+}
