@@ -6,8 +6,11 @@ import { defaultSessionTiming, type SessionTiming } from './check/session-timing
 import type { Cmdb } from './cmdb/cmdb.js';
 import type { Config } from './config/config.js';
 import { Control } from './control.js';
+import { Clients } from './forward/clients.js';
+import { type CloseCause, ConnectionBounds } from './forward/connection-bounds.js';
 import { Forwarder } from './forward/forwarder.js';
 import { createListener, type Listener } from './forward/listener.js';
+import { affordableConnections, openFilesLimit } from './descriptor-limit.js';
 import { longestDrainMs } from './drain-time.js';
 import { type ReadMemory, readHostMemory } from './host-memory.js';
 import { House } from './house.js';
@@ -17,6 +20,7 @@ import type { RuntimeName } from './model/app.js';
 import type { Clock } from './model/clock.js';
 import type { Runtime } from './runtime/runtime.js';
 import { systemClock } from './system-clock.js';
+import { LogLimit } from './telemetry/log-limit.js';
 import { measuredCmdb } from './telemetry/measured-cmdb.js';
 import { measuredRuntime } from './telemetry/measured-runtime.js';
 import { Metrics } from './telemetry/metrics.js';
@@ -65,6 +69,12 @@ export type WorkerNode = Omit<Composition, 'cmdb' | 'unreadable' | 'storeIdentit
 export function createWorkerNode(options: DaemonOptions): WorkerNode {
   return new Composition(options);
 }
+
+const closedMessages: Readonly<Record<CloseCause, string>> = {
+  limit: 'a connection was refused: as many are open as this process takes, and each has a request',
+  client_limit: 'a connection was refused: this client has as many open as one may have, and each has a request',
+  room: 'an idle connection was closed: its room was needed',
+};
 
 const defaultTiming: DaemonTiming = { session: defaultSessionTiming, reconcilePeriodMs: 60_000 };
 
@@ -141,6 +151,10 @@ class Composition {
   readonly #runtimes = new Map<RuntimeName, Runtime>();
   readonly #house: House;
   readonly #fileApps: FileApps;
+  /** Of warnings that clients can cause. */
+  readonly #limit: LogLimit;
+  readonly #clients: Clients;
+  readonly #bounds: ConnectionBounds;
   #listeners: Listener[] = [];
   #config: Config;
   #closing: Promise<void> | undefined;
@@ -152,9 +166,12 @@ class Composition {
     const here = thisMachine(config.node.host);
     const machine = { ...here, readMemory: options.readMemory ?? here.readMemory };
     this.#options = options;
+    this.#limit = new LogLimit({ clock: this.#clock, logger });
     this.#surroundings = surroundings;
     this.#config = config;
     this.#fileApps = new FileApps(config.apps);
+    this.#clients = new Clients(config.trustedProxies);
+    this.#bounds = this.#boundConnections(config.http);
     const timing = { ...defaultTiming, ...options.timing };
     this.unreadable = new UnreadableRecords({ logger, onForgedApp: (app) => surroundings.onAppForged?.(app) });
     this.cmdb = measuredCmdb(openCmdb(config, logger, this.unreadable.report), this.metrics, this.#clock);
@@ -163,7 +180,7 @@ class Composition {
       runtimes: this.#runtimes,
       forwarder: new Forwarder({
         ...config.http,
-        trustedProxies: config.trustedProxies,
+        clients: this.#clients,
         listenerOf: (seat) => this.#house.listenerOf(seat),
       }),
       sessionTiming: timing.session,
@@ -308,13 +325,41 @@ class Composition {
     }
   }
 
+  #boundConnections(http: Config['http']): ConnectionBounds {
+    const { logger } = this.#options;
+    const limit = openFilesLimit();
+    const affordable = limit === undefined ? http.maxConnections : affordableConnections(limit);
+    const max = Math.min(http.maxConnections, affordable);
+    if (max < http.maxConnections) {
+      const raise = 'raise the limit (LimitNOFILE of the service, ulimit -n) or lower http.maxConnections';
+      logger.warn(
+        { openFiles: limit, maxConnections: http.maxConnections, taken: max },
+        `this process may open ${limit} files: it takes ${max} connections at a time, not ${http.maxConnections}; ${raise}`,
+      );
+    }
+    const bounds = new ConnectionBounds({
+      ...{ max, maxPerClient: http.maxConnectionsPerClient, clients: this.#clients },
+      onClosed: (cause, address) => {
+        this.metrics.connectionClosed(cause);
+        this.#limit.warn(`connection ${cause}`, { client: address, cause, open: bounds.open }, closedMessages[cause]);
+      },
+    });
+    this.metrics.setConnectionSource(() => bounds.open);
+    return bounds;
+  }
+
   async #listen(address: Config['listen']['http'][number]): Promise<string> {
     const { dispatcher } = this.#house;
     const listener = createListener({
       ...this.#config.http,
+      bounds: this.#bounds,
       onRequest: dispatcher.handle,
       onUpgrade: dispatcher.upgrade,
       onRefused: (error) => this.metrics.refused(error.code),
+      onAcceptFailed: (error) => {
+        this.metrics.connectionClosed('accept_failed');
+        this.#limit.warn('accept', { err: error }, 'a connection could not be accepted');
+      },
     });
     this.#listeners.push(listener);
     return listener.listen(address);

@@ -29,36 +29,52 @@ export function identify(pid: number): ProcessIdentity {
   return { pid, startTime: statOf(pid)?.startTime ?? '', bootId: bootId() };
 }
 
-/** Whether exactly this process runs. A zombie does not. */
-export function isRunning(identity: ProcessIdentity): boolean {
-  return (
-    identity.startTime !== '' && identity.bootId === bootId() && statOf(identity.pid)?.startTime === identity.startTime
-  );
+/** Whether exactly this process runs. A zombie does not; one of which the system does not tell at the moment does. */
+export function isRunning({ pid, startTime, bootId: boot }: ProcessIdentity): boolean {
+  return startTime !== '' && boot === bootId() && stillRuns(pid, startTime);
+}
+
+/** Whether the pid is still that of the process with this start time; true if the system does not tell at the moment. */
+export function stillRuns(pid: number, startTime: string): boolean {
+  try {
+    return statOf(pid)?.startTime === startTime;
+  } catch {
+    return true;
+  }
+}
+
+/** Whether any process has this pid, or may have. A zombie has not. */
+export function mayRun(pid: number): boolean {
+  try {
+    return statOf(pid) !== undefined;
+  } catch {
+    return true;
+  }
 }
 
 /** Random id of the machine's present boot; '' where the system does not tell. */
 export function bootId(): string {
-  try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-  } catch {
-    return '';
-  }
+  return thisBoot;
 }
 
 /** In which this process's pids count, such as `pid:[4026531836]`; '' where the system does not tell. */
 export function pidNamespace(): string {
-  try {
-    return readlinkSync('/proc/self/ns/pid');
-  } catch {
-    return '';
-  }
+  return thisPidNamespace;
 }
 
-/** Undefined for a zombie, or where there is no such process. */
+/** Both stay what they are for as long as this process lives, and must be known when no file can be opened any more. */
+const thisBoot = readNow('/proc/sys/kernel/random/boot_id').trim();
+const thisPidNamespace = linkNow('/proc/self/ns/pid');
+
+/** Failures that say nothing of the process: no descriptor or no memory is left to look with. */
+const noAnswer = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EINTR']);
+
+/** Undefined for a zombie, or if there is no such process. Throws if the system does not tell at the moment. */
 export function statOf(pid: number): ProcessStat | undefined {
   try {
     return parseStat(pid, readFileSync(`/proc/${pid}/stat`, 'utf8'));
-  } catch {
+  } catch (error) {
+    if (noAnswer.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
     return undefined;
   }
 }
@@ -81,7 +97,10 @@ export async function forEachProcess<T>(pids: readonly number[], read: (pid: num
 
 /** Whether a process was started with `NAME=value` in its environment; false if that cannot be read, or is very large. */
 export async function hasInEnvironment(pid: number, entry: string): Promise<boolean> {
-  const file = await open(`/proc/${pid}/environ`).catch(() => undefined);
+  const file = await open(`/proc/${pid}/environ`).catch((error: NodeJS.ErrnoException) => {
+    if (noAnswer.has(error.code ?? '')) throw error;
+    return undefined;
+  });
   if (!file) return false;
   try {
     // The kernel gives a page at a time, and an environment may be megabytes of a hostile program's own.
@@ -128,6 +147,14 @@ function socketInode(link: string): string | undefined {
     return /^socket:\[(\d+)\]$/.exec(readlinkSync(link))?.[1];
   } catch {
     return undefined;
+  }
+}
+
+function linkNow(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
   }
 }
 

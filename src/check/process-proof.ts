@@ -1,5 +1,5 @@
 import type { Session } from '../cmdb/cmdb.js';
-import { bootId, pidNamespace, statOf } from '../proc-fs.js';
+import { bootId, pidNamespace, stillRuns } from '../proc-fs.js';
 
 /**
  * Whether a session's process on this machine is proved dead: the machine was restarted, or the pid is free or another's.
@@ -9,5 +9,5 @@ export function isProvedDead({ host, process }: Session, thisHost: string): bool
   const here = bootId();
   if (host !== thisHost || here === '' || process.bootId === '' || process.startTime === '') return false;
   if (process.bootId !== here) return true;
-  return process.pidNamespace === pidNamespace() && statOf(process.pid)?.startTime !== process.startTime;
+  return process.pidNamespace === pidNamespace() && !stillRuns(process.pid, process.startTime);
 }

@@ -29,7 +29,12 @@ export interface Settings {
     readonly headersTimeoutMs: number;
     readonly keepAliveTimeoutMs: number;
     readonly requestBodyIdleTimeoutMs: number;
+    /** Bytes per second; 0 is no bound. */
+    readonly requestBodyMinRate: number;
+    readonly responseStallTimeoutMs: number;
     readonly maxConnections: number;
+    readonly maxConnectionsPerClient: number;
+    readonly serverTiming: boolean;
   };
   /** IP addresses and subnets in CIDR notation. */
   readonly trustedProxies: readonly string[];

@@ -48,7 +48,11 @@ export function resolveSettings(written: MainFile, env: Environment, report: Rep
       headersTimeoutMs: parseDuration(main.http.headersTimeout)!,
       keepAliveTimeoutMs: parseDuration(main.http.keepAliveTimeout)!,
       requestBodyIdleTimeoutMs: parseDuration(main.http.requestBodyIdleTimeout)!,
+      requestBodyMinRate: parseSize(main.http.requestBodyMinRate)!,
+      responseStallTimeoutMs: parseDuration(main.http.responseStallTimeout)!,
       maxConnections: main.http.maxConnections,
+      maxConnectionsPerClient: main.http.maxConnectionsPerClient,
+      serverTiming: main.http.serverTiming,
     },
     trustedProxies: main.trustedProxies,
     boot: {

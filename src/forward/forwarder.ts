@@ -1,5 +1,6 @@
 import { RequestError } from '../model/errors.js';
 import type { HttpExchange, UpgradeExchange } from './exchange.js';
+import type { Clients } from './clients.js';
 import { Origin } from './origin.js';
 import type { ListenerOf } from './proven-connector.js';
 import { RequestBody } from './request-body.js';
@@ -11,11 +12,14 @@ import { Upstreams } from './upstreams.js';
 const expectsBody = new Set(['POST', 'PUT', 'PATCH']);
 
 export interface ForwarderOptions {
-  /** IP addresses and CIDR ranges whose X-Forwarded headers count. */
-  readonly trustedProxies: readonly string[];
+  readonly clients: Clients;
   /** A client that stalls in the middle of its body for this long is given up. */
   readonly requestBodyIdleTimeoutMs: number;
   readonly listenerOf: ListenerOf;
+  /** Bytes per second, over that time; 0 is no bound. */
+  readonly requestBodyMinRate: number;
+  /** A client that takes nothing of what there is to send to it for this long is given up. */
+  readonly responseStallTimeoutMs: number;
 }
 
 /** Carries requests to instances: plain ones over undici, upgrades over http-proxy. */
@@ -23,13 +27,13 @@ export class Forwarder {
   readonly #upstreams: Upstreams;
   readonly #upgrades: Upgrades;
   readonly #origin: Origin;
-  readonly #bodyIdleTimeoutMs: number;
+  readonly #options: ForwarderOptions;
 
-  constructor({ trustedProxies, requestBodyIdleTimeoutMs, listenerOf }: ForwarderOptions) {
-    this.#upstreams = new Upstreams(listenerOf);
-    this.#upgrades = new Upgrades(listenerOf);
-    this.#origin = new Origin(trustedProxies);
-    this.#bodyIdleTimeoutMs = requestBodyIdleTimeoutMs;
+  constructor(options: ForwarderOptions) {
+    this.#upstreams = new Upstreams(options.listenerOf);
+    this.#upgrades = new Upgrades(options.listenerOf);
+    this.#origin = new Origin(options.clients);
+    this.#options = options;
   }
 
   http(exchange: HttpExchange): void {
@@ -43,9 +47,15 @@ export class Forwarder {
       seat.release();
       return exchange.onFailed(tooLarge(app.maxRequestBodyBytes), false);
     }
-    const limits = { maxBytes: app.maxRequestBodyBytes, idleTimeoutMs: this.#bodyIdleTimeoutMs };
-    const body = admitted.hasBody ? new RequestBody(req, limits) : undefined;
-    const transfer = new Transfer(exchange, body, this.#upstreams.of(seat));
+    const {
+      requestBodyIdleTimeoutMs: idleTimeoutMs,
+      requestBodyMinRate: minRate,
+      responseStallTimeoutMs,
+    } = this.#options;
+    const body = admitted.hasBody
+      ? new RequestBody(req, { maxBytes: app.maxRequestBodyBytes, idleTimeoutMs, minRate })
+      : undefined;
+    const transfer = new Transfer(exchange, body, this.#upstreams.of(seat), responseStallTimeoutMs);
     try {
       transfer.dispatch({
         method: admitted.method as 'GET',

@@ -4,19 +4,23 @@ import type { Duplex } from 'node:stream';
 import { RequestError } from '../model/errors.js';
 import { ClientConnection } from './client-connection.js';
 import { ClientWatch } from './client-watch.js';
+import type { ConnectionBounds } from './connection-bounds.js';
 import { watchEnd } from './end-watch.js';
 import { answerError, answerErrorRaw } from './error-answer.js';
-import { watchQueued } from './queued-answers.js';
+import { inTurn, mostPipelined } from './turns.js';
 
 export interface ListenerOptions {
   readonly maxHeaderSizeBytes: number;
   readonly headersTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
-  readonly maxConnections: number;
+  /** Shared by all listeners of a process. */
+  readonly bounds: ConnectionBounds;
   readonly onRequest: (req: IncomingMessage, res: ServerResponse) => void;
   readonly onUpgrade: (req: IncomingMessage, socket: Duplex) => void;
   /** What node's parser refused before there was a request; it has been answered. */
   readonly onRefused: (error: RequestError, remoteAddress: string | undefined) => void;
+  /** A connection could not be accepted, such as for want of a descriptor. */
+  readonly onAcceptFailed: (error: Error) => void;
 }
 
 export interface Listener {
@@ -49,15 +53,16 @@ export function createListener(options: ListenerOptions): Listener {
   });
   // Node would leave out what is beyond a number of lines in silence; admission refuses it.
   server.maxHeadersCount = 0;
-  boundConnections(server, options.maxConnections);
   // A client that only ends its side still gets its answer.
   (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
   const watch = new ClientWatch();
-  server.on('connection', (socket) => watch.add(socket));
+  server.on('connection', (socket) => {
+    if (options.bounds.take(socket)) watch.add(socket);
+  });
+  const refuse = (req: IncomingMessage, res: ServerResponse) => refuseTooMany(req, res, options);
   const onRequest = (req: IncomingMessage, res: ServerResponse) => {
     if (ClientConnection.of(req.socket)?.takes(req, res) === false) return;
-    watchQueued(req, res);
-    options.onRequest(req, res);
+    inTurn(req, res, options.onRequest, refuse);
   };
   server.on('request', onRequest);
   server.on('checkContinue', onRequest);
@@ -65,7 +70,11 @@ export function createListener(options: ListenerOptions): Listener {
   server.on('upgrade', (req, socket, head) => onUpgrade(req, socket, head, options));
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => onClientError(error, socket, options));
   return {
-    listen: (address) => listen(server, address),
+    listen: async (address) => {
+      const bound = await listen(server, address);
+      server.on('error', options.onAcceptFailed);
+      return bound;
+    },
     close: () => close(server),
     destroy: () => {
       const closed = close(server);
@@ -73,19 +82,6 @@ export function createListener(options: ListenerOptions): Listener {
       return closed;
     },
   };
-}
-
-/**
- * Closes what is beyond the bound. Not by `server.maxConnections`: among several workers, node:cluster hands a connection
- * that one refuses to the next, round and round.
- */
-function boundConnections(server: Server, max: number): void {
-  let open = 0;
-  server.on('connection', (socket) => {
-    open += 1;
-    socket.once('close', () => (open -= 1));
-    if (open > max) socket.destroy();
-  });
 }
 
 function listen(server: Server, { host, port }: { readonly host?: string; readonly port: number }): Promise<string> {
@@ -109,6 +105,7 @@ function close(server: Server): Promise<void> {
 
 /** Node has let go of the connection; what came behind the header can be read from it. */
 function onUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer, options: ListenerOptions): void {
+  options.bounds.leavesHttp(socket as Socket);
   socket.on('error', () => socket.destroy());
   if (head.length > 0) socket.unshift(head);
   watchEnd(socket);
@@ -148,6 +145,15 @@ function refuseHalf(res: ServerResponse, refusal: RequestError): void {
 /** Errors of the connection itself have other codes: nothing can be answered to a peer that is gone. */
 function isOfParser({ code = '' }: NodeJS.ErrnoException): boolean {
   return code.startsWith('HPE_') || code === 'ERR_HTTP_REQUEST_TIMEOUT';
+}
+
+function refuseTooMany(req: IncomingMessage, res: ServerResponse, { onRefused }: ListenerOptions): void {
+  const error = new RequestError(
+    'queue_full',
+    `More than ${mostPipelined} requests were sent ahead on one connection.`,
+  );
+  answerError(req, res, error);
+  onRefused(error, req.socket.remoteAddress);
 }
 
 function remoteOf(socket: Duplex): string | undefined {

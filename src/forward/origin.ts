@@ -1,41 +1,24 @@
-import { BlockList, isIPv6, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Admitted } from './admission.js';
+import type { Clients, Peer } from './clients.js';
 import { addressOf, type Hop, nodeOf, readForwarded, writeForwarded } from './forwarded-list.js';
 
-interface Peer {
-  readonly address: string;
-  /** As RFC 7239 writes it. */
-  readonly node: string;
-  readonly trusted: boolean;
-  /** The Forwarded header of its last request, and the host that it was for: a connection mostly asks for one. */
-  host: string;
-  forwarded: string;
-}
-
-const kPeer = Symbol('peer');
 const continued = new Set(['forwarded', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host']);
-const ipv4Mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/;
 
 /**
  * Tells the app where a request came from: X-Forwarded-For, -Proto, -Host and Forwarded, which agree with each other. What came in
  * counts only from a trusted proxy; from anyone else it is a claim and is dropped. Source: RFC 7239.
  */
 export class Origin {
-  readonly #trusted = new BlockList();
+  readonly #clients: Clients;
 
-  /** `trustedProxies`: IP addresses and CIDR ranges. */
-  constructor(trustedProxies: readonly string[]) {
-    for (const entry of trustedProxies) {
-      const [address = '', prefix] = entry.split('/');
-      const family = isIPv6(address) ? 'ipv6' : 'ipv4';
-      if (prefix === undefined) this.#trusted.addAddress(address, family);
-      else this.#trusted.addSubnet(address, Number(prefix), family);
-    }
+  constructor(clients: Clients) {
+    this.#clients = clients;
   }
 
   /** Appends the headers to `headers`, flat. */
   append(headers: string[], { claims, host }: Admitted, socket: Socket): void {
-    const peer = this.#peerOf(socket);
+    const peer = this.#clients.peerOf(socket);
     const forwarded = forwardedBy(peer, host);
     if (claims === undefined || !peer.trusted) {
       headers.push(
@@ -51,18 +34,6 @@ export class Origin {
       return;
     }
     appendClaimed(headers, claims, peer, host);
-  }
-
-  #peerOf(socket: Socket & { [kPeer]?: Peer }): Peer {
-    return (socket[kPeer] ??= this.#inspect(socket.remoteAddress ?? ''));
-  }
-
-  #inspect(remote: string): Peer {
-    const address = ipv4Mapped.exec(remote)?.[1] ?? remote;
-    const family = isIPv6(address) ? 'ipv6' : 'ipv4';
-    const node = address === '' ? 'unknown' : family === 'ipv6' ? `"[${address}]"` : address;
-    const trusted = address !== '' && this.#trusted.check(address, family);
-    return { address: address || 'unknown', node, trusted, host: '', forwarded: '' };
   }
 }
 

@@ -7,6 +7,8 @@ export interface RequestBodyOptions {
   readonly maxBytes: number;
   /** A client that sends nothing for this long while the app would read is given up. */
   readonly idleTimeoutMs: number;
+  /** Bytes per second that it has to send on average over that time, in which the app would read; 0 is no bound. */
+  readonly minRate: number;
 }
 
 /**
@@ -19,6 +21,10 @@ export class RequestBody extends Readable {
   readonly #waiting = new SmallChunks();
   #bytes = 0;
   #wanted = false;
+  /** What is judged of the time since the last look: bytes before it, and whether the app would read all the while. */
+  #bytesBefore = 0;
+  #wantedThroughout = false;
+  #rateTimer: NodeJS.Timeout | undefined;
 
   constructor(req: IncomingMessage, options: RequestBodyOptions) {
     super({ highWaterMark: 64 * 1024 });
@@ -35,6 +41,9 @@ export class RequestBody extends Readable {
     this.#req.on('close', this.#onClose);
     // Heard on the request, it keeps node from cutting the connection before it was answered.
     this.#req.on('timeout', this.#onIdle);
+    if (this.#options.minRate > 0) {
+      this.#rateTimer = setInterval(judgeRate, this.#options.idleTimeoutMs, this).unref();
+    }
     callback(this.#req.destroyed && !this.#req.complete ? brokenOff() : null);
   }
 
@@ -49,6 +58,7 @@ export class RequestBody extends Readable {
     this.#req.off('end', this.#onEnd);
     this.#req.off('close', this.#onClose);
     this.#req.off('timeout', this.#onIdle);
+    clearInterval(this.#rateTimer);
     this.#req.socket.setTimeout(0);
     this.#req.pause();
     callback(error);
@@ -80,14 +90,27 @@ export class RequestBody extends Readable {
 
   #pass(chunk: Buffer): void {
     if (this.push(chunk)) return;
-    this.#wanted = false;
+    this.#wanted = this.#wantedThroughout = false;
     this.#req.pause();
     this.#req.socket.setTimeout(0);
+  }
+
+  /** A client that sends a byte now and then would hold the app's place for as long as it likes. */
+  judgeRate(): void {
+    const { minRate, idleTimeoutMs } = this.#options;
+    const isSlow = this.#bytes - this.#bytesBefore < (minRate * idleTimeoutMs) / 1_000;
+    if (this.#wantedThroughout && isSlow) {
+      const detail = `The body came with less than ${minRate} bytes per second over ${idleTimeoutMs} ms.`;
+      this.destroy(new RequestError('request_timeout', detail));
+    }
+    this.#bytesBefore = this.#bytes;
+    this.#wantedThroughout = this.#wanted;
   }
 
   readonly #onEnd = (): void => {
     this.flush();
     this.#req.socket.setTimeout(0);
+    clearInterval(this.#rateTimer);
     this.push(null);
   };
 
@@ -98,13 +121,17 @@ export class RequestBody extends Readable {
   readonly #onIdle = (): void => {
     if (!this.#wanted) return;
     this.destroy(
-      new RequestError('bad_request', `The client sent nothing of its body for ${this.#options.idleTimeoutMs} ms.`),
+      new RequestError('request_timeout', `The client sent nothing of its body for ${this.#options.idleTimeoutMs} ms.`),
     );
   };
 }
 
 function brokenOff(): Error {
   return new Error('the client broke off its request');
+}
+
+function judgeRate(body: RequestBody): void {
+  body.judgeRate();
 }
 
 function flush(body: RequestBody): void {

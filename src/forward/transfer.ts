@@ -6,6 +6,7 @@ import { type Breakable, contain } from './contained.js';
 import type { ForwardOutcome, HttpExchange } from './exchange.js';
 import type { RequestBody } from './request-body.js';
 import { hintLines, responseHeaders, responseTrailers } from './response-headers.js';
+import { watchStall } from './stall-watch.js';
 import { gatheredBytes, smallBytes, SmallChunks } from './small-chunks.js';
 import { upstreamError } from './upstream-error.js';
 import type { UpstreamPool } from './upstreams.js';
@@ -38,6 +39,8 @@ export class Transfer implements Occupant, Breakable {
   readonly #pool: UpstreamPool;
   readonly #client: Client;
   readonly #startedAt: number;
+  readonly #stallMs: number;
+  #isWatched = false;
   #abort: ((error?: Error) => void) | undefined;
   #resume: (() => void) | undefined;
   #ended = false;
@@ -49,7 +52,9 @@ export class Transfer implements Occupant, Breakable {
   readonly #waiting = new SmallChunks();
   #interim = 0;
 
-  constructor(exchange: HttpExchange, body: RequestBody | undefined, pool: UpstreamPool) {
+  /** A client that takes nothing of the answer for `stallMs` is given up. */
+  constructor(exchange: HttpExchange, body: RequestBody | undefined, pool: UpstreamPool, stallMs: number) {
+    this.#stallMs = stallMs;
     this.#exchange = exchange;
     this.#body = body;
     this.#pool = pool;
@@ -105,8 +110,19 @@ export class Transfer implements Occupant, Breakable {
       res.write(chunk);
     }
     if (!res.writableNeedDrain) return true;
+    this.#watchStall();
     res.once('drain', onDrain);
     return false;
+  }
+
+  /** Until the answer is sent, which may be after the app has given all of it. */
+  #watchStall(): void {
+    const { res } = this.#exchange;
+    if (this.#isWatched || res.socket === null) return;
+    this.#isWatched = true;
+    const isWaiting = () => res.writableNeedDrain || res.writableEnded;
+    const unwatch = watchStall(res.socket, this.#stallMs, isWaiting, () => res.destroy());
+    res.once('close', unwatch);
   }
 
   #gather(chunk: Buffer): void {
@@ -124,6 +140,7 @@ export class Transfer implements Occupant, Breakable {
       res.end();
     } else if (this.#headers !== undefined) this.#sendWhole();
     else res.end(this.#waiting.take());
+    if (res.writableLength > res.writableHighWaterMark) this.#watchStall();
     this.#finish('complete');
   }
 

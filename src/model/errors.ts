@@ -17,6 +17,11 @@ export const errorTable = {
     title: 'The request is not valid HTTP',
     remedy: 'Mend the client: the detail names what was refused.',
   },
+  request_timeout: {
+    status: 408,
+    title: 'The request did not arrive in time',
+    remedy: 'Send it faster, or try again over a better connection.',
+  },
   payload_too_large: {
     status: 413,
     title: 'The request body is too large',

@@ -21,6 +21,7 @@ export class Metrics {
   readonly #maxApps: number;
   #instances: () => AsyncIterable<InstanceState> = async function* () {};
   #memory: () => HostMemory | undefined = () => undefined;
+  #connections: () => number = () => 0;
   #differences: () => number | undefined = () => undefined;
   #unreadable: () => number | undefined = () => undefined;
 
@@ -54,6 +55,7 @@ export class Metrics {
         else this.set(available);
       },
     });
+    this.#count('fastcontainer_connections', 'Client connections that are open.', () => this.#connections());
     this.#count(
       'fastcontainer_app_files_differing',
       'Apps whose file on this machine is not what the CMDB has of them.',
@@ -104,6 +106,11 @@ export class Metrics {
     'Instances given up because their host has no live node and does not answer, by runtime.',
     ['runtime'],
   );
+  readonly #closed = this.#counter(
+    'fastcontainer_connections_closed_total',
+    'Client connections that this process closed for want of room, by cause.',
+    ['cause'],
+  );
   readonly #queue = new Gauge({
     name: 'fastcontainer_queue_length',
     help: 'Requests that wait for a boot or a free place, by app.',
@@ -140,6 +147,16 @@ export class Metrics {
 
   setUnreadableSource(source: () => number): void {
     this.#unreadable = source;
+  }
+
+  /** Where the gauge of client connections reads from when it is scraped. */
+  setConnectionSource(source: () => number): void {
+    this.#connections = source;
+  }
+
+  /** A client's connection was closed, or not accepted. */
+  connectionClosed(cause: 'limit' | 'client_limit' | 'room' | 'accept_failed'): void {
+    this.#closed.inc({ cause });
   }
 
   memoryWait(result: 'fits' | 'refused' | 'dropped'): void {

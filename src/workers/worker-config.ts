@@ -5,7 +5,11 @@ export function workerConfig(config: Config, workers: number): Config {
   const { http, boot } = config;
   return {
     ...config,
-    http: { ...http, maxConnections: Math.ceil(http.maxConnections / workers) },
+    http: {
+      ...http,
+      maxConnections: Math.ceil(http.maxConnections / workers),
+      maxConnectionsPerClient: Math.ceil(http.maxConnectionsPerClient / workers),
+    },
     boot: { ...boot, concurrency: Math.max(1, Math.floor(boot.concurrency / workers)) },
   };
 }

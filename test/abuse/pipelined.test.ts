@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import t from 'tap';
 import { install, startDaemon, until } from '../fixtures/daemon.js';
 import { eventually } from '../fixtures/eventually.js';
-import { rawUpstream } from '../fixtures/raw.js';
+import { ok, rawUpstream, sendRaw } from '../fixtures/raw.js';
 import { startRelay } from '../fixtures/relay.js';
 import { ask, instances } from '../fixtures/request.js';
 import { metric } from '../fixtures/vital-signs.js';
@@ -27,7 +27,7 @@ t.test('requests behind each other on one connection are all given up when their
     client.write(bytes);
     await once(client, 'connect');
     await Promise.race([
-      until(async () => ((await instances(admin, 'hello'))[0]?.inflight ?? 0) >= 2).catch(() => {}),
+      until(async () => ((await instances(admin, 'hello'))[0]?.inflight ?? 0) === 1).catch(() => {}),
       once(client, 'close'),
     ]);
     client.resetAndDestroy();
@@ -36,29 +36,75 @@ t.test('requests behind each other on one connection are all given up when their
   }
 });
 
-t.test('requests behind each other that wait for a boot are all given up when their client goes', async (t) => {
-  const installation = await install(t, {}, { hello: { env: { BOOT_DELAY_MS: '2000' } } });
-  const { port, admin } = await startDaemon(t, installation);
-  const client = connect(port, '127.0.0.1');
-  client.on('error', () => {});
-  client.write(hang.repeat(5));
-  await until(async () => (await metric(admin, /^fastcontainer_queue_length\b/)) === 5);
-  client.resetAndDestroy();
-  await until(async () => (await metric(admin, /^fastcontainer_queue_length\b/)) === 0);
-  t.equal((await ask(port, 'hello.localhost')).status, 200);
-  t.match(await instances(admin, 'hello'), [{ inflight: 0 }]);
-});
+t.test(
+  'requests behind each other that wait for a boot take one place, and are given up when their client goes',
+  async (t) => {
+    const installation = await install(t, {}, { hello: { env: { BOOT_DELAY_MS: '2000' } } });
+    const { port, admin } = await startDaemon(t, installation);
+    const client = connect(port, '127.0.0.1');
+    client.on('error', () => {});
+    client.write(hang.repeat(50));
+    await until(async () => (await metric(admin, /^fastcontainer_queue_length\b/)) === 1);
+    client.resetAndDestroy();
+    await until(async () => (await metric(admin, /^fastcontainer_queue_length\b/)) === 0);
+    t.equal((await ask(port, 'hello.localhost')).status, 200);
+    t.match(await instances(admin, 'hello'), [{ inflight: 0 }]);
+  },
+);
 
-t.test('a large answer behind one that is not finished is given up when its client goes', async (t) => {
+t.test('one connection has one request at an app at a time, and all of them are answered in their order', async (t) => {
+  let open = 0;
+  let most = 0;
   const upstream = await rawUpstream(t, (socket, received) => {
-    if (received.includes('/large'))
-      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n${'x'.repeat(500_000)}`);
+    open += 1;
+    most = Math.max(most, open);
+    const path = /.*GET (\S+)/s.exec(received)?.[1] ?? '';
+    setImmediate(() => {
+      open -= 1;
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${path.length}\r\n\r\n${path}`);
+    });
   });
   const { port, seats } = await startRelay(t, { upstreamPort: upstream.port });
-  const client = connect(port, '127.0.0.1');
-  client.on('error', () => {});
-  client.write('GET /never HTTP/1.1\r\nHost: a\r\n\r\nGET /large HTTP/1.1\r\nHost: a\r\n\r\n');
-  await eventually(() => upstream.received.some((bytes) => bytes.includes('/large')));
-  client.destroy();
-  await eventually(() => seats.open.size === 0 && upstream.sockets.size === 0);
+  const paths = Array.from({ length: 40 }, (_, index) => `/${index}`);
+  const requests = paths.map((path) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`).join('');
+  const answer = await sendRaw(port, requests);
+  t.same(
+    [...answer.matchAll(/\r\n\r\n(\/\d+)/g)].map(([, path]) => path),
+    paths,
+  );
+  t.equal(most, 1);
+  await eventually(() => seats.open.size === 0);
 });
+
+t.test(
+  '1,200 requests sent ahead on one connection leave the places to others, and what is too much is refused',
+  async (t) => {
+    const upstream = await rawUpstream(t, (socket, received) => {
+      if (!received.includes('/slow')) socket.write(ok);
+    });
+    const relay = await startRelay(t, { upstreamPort: upstream.port });
+    const client = connect(relay.port, '127.0.0.1');
+    t.teardown(() => client.destroy());
+    client.on('error', () => {});
+    client.write('GET /slow HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(1_200));
+    await eventually(() => relay.seats.open.size === 1);
+    for (let round = 0; round < 5; round += 1) t.equal((await ask(relay.port, 'a')).status, 200);
+    t.equal(relay.seats.open.size, 1);
+    upstream.sockets.forEach((socket) => socket.write(ok));
+    client.destroy();
+    await eventually(() => relay.seats.open.size === 0);
+  },
+);
+
+t.test(
+  'what is sent ahead beyond the bound gets one answer behind those before it, and the connection ends',
+  async (t) => {
+    const upstream = await rawUpstream(t, (socket) => void socket.write(ok));
+    const relay = await startRelay(t, { upstreamPort: upstream.port });
+    const answer = await sendRaw(relay.port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(300), 2_000);
+    t.equal(answer.match(/HTTP\/1\.1 200 /g)?.length, 65);
+    t.equal(answer.match(/HTTP\/1\.1 503 /g)?.length, 1);
+    t.match(answer.slice(answer.indexOf('HTTP/1.1 503')), /queue_full.*connection: close/is);
+    t.same(relay.refused, ['queue_full']);
+  },
+);

@@ -22,7 +22,11 @@ t.test('a main file of one line has the defaults of the documentation', async (t
       headersTimeoutMs: 60_000,
       keepAliveTimeoutMs: 75_000,
       requestBodyIdleTimeoutMs: 60_000,
+      requestBodyMinRate: 500,
+      responseStallTimeoutMs: 60_000,
       maxConnections: 20_000,
+      maxConnectionsPerClient: 1_000,
+      serverTiming: true,
     },
     trustedProxies: [],
     boot: { concurrency: 2 * availableParallelism(), maxWaiting: 10_000 },
@@ -76,7 +80,7 @@ stateDir: /var/lib/fc
 runtimes:
   process: { stateDir: /var/lib/p, ports: 100-200 }
   docker: { host: "tcp://10.0.0.5:2376", caFile: /ca, certFile: /cert, keyFile: /key, network: n, subnet: 10.9.0.0/24 }
-http: { maxHeaderSize: 32k, headersTimeout: 1s, keepAliveTimeout: 2s, requestBodyIdleTimeout: 3s, maxConnections: 7 }
+http: { maxHeaderSize: 32k, headersTimeout: 1s, keepAliveTimeout: 2s, requestBodyIdleTimeout: 3s, requestBodyMinRate: 1k, responseStallTimeout: 4s, maxConnections: 7, maxConnectionsPerClient: 3, serverTiming: false }
 trustedProxies: [10.0.0.0/8, "::1"]
 boot: { concurrency: 3, maxWaiting: 20000 }
 memory: { floor: 512m }
@@ -118,7 +122,11 @@ log: { level: debug }
       headersTimeoutMs: 1000,
       keepAliveTimeoutMs: 2000,
       requestBodyIdleTimeoutMs: 3000,
+      requestBodyMinRate: 1_024,
+      responseStallTimeoutMs: 4_000,
       maxConnections: 7,
+      maxConnectionsPerClient: 3,
+      serverTiming: false,
     },
     trustedProxies: ['10.0.0.0/8', '::1'],
     boot: { concurrency: 3, maxWaiting: 20_000 },

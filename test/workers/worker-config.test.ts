@@ -4,9 +4,17 @@ import { loadFiles } from '../config/files.js';
 import { appYaml } from '../config/files.js';
 
 t.test('bounds of the machine are divided among the workers', async (t) => {
-  const config = await loadFiles({ 'main.yaml': 'http: { maxConnections: 10 }\nboot: { concurrency: 3 }\n' });
-  t.match(workerConfig(config, 4), { http: { maxConnections: 3 }, boot: { concurrency: 1 } });
-  t.match(workerConfig(config, 2), { http: { maxConnections: 5 }, boot: { concurrency: 1 } });
+  const config = await loadFiles({
+    'main.yaml': 'http: { maxConnections: 10, maxConnectionsPerClient: 6 }\nboot: { concurrency: 3 }\n',
+  });
+  t.match(workerConfig(config, 4), {
+    http: { maxConnections: 3, maxConnectionsPerClient: 2 },
+    boot: { concurrency: 1 },
+  });
+  t.match(workerConfig(config, 2), {
+    http: { maxConnections: 5, maxConnectionsPerClient: 3 },
+    boot: { concurrency: 1 },
+  });
   t.same(workerConfig(config, 1), config);
 });
 

@@ -337,12 +337,42 @@ export const mainSchema = section(
           default: '60s',
           examples: ['30s'],
         }),
+        requestBodyMinRate: size({
+          from: '0b',
+          to: '1g',
+          description:
+            'Bytes per second that a request body has to bring, on average over each `requestBodyIdleTimeout` in which the app would read; a slower one is refused (`request_timeout`).',
+          default: '500b',
+          examples: ['0b'],
+        }),
+        responseStallTimeout: duration({
+          from: '1s',
+          to: '1h',
+          description:
+            'How long a client may take nothing of what there is to send to it; then its connection is closed. A stream on which nothing has to be sent is not stalled.',
+          default: '60s',
+          examples: ['2m'],
+        }),
         maxConnections: wholeNumber({
           minimum: 1,
           maximum: 1_000_000,
-          description: 'Client connections at a time; further ones are closed.',
+          description:
+            'Client connections at a time; for one more, one without a request is closed. At most what the descriptor limit of the process allows.',
           default: 20_000,
           examples: [50_000],
+        }),
+        maxConnectionsPerClient: wholeNumber({
+          minimum: 1,
+          maximum: 1_000_000,
+          description:
+            'The same for one client: an IPv4 address or an IPv6 /64. At most half of `maxConnections`; trusted proxies are exempt.',
+          default: 1_000,
+          examples: [200],
+        }),
+        serverTiming: flag({
+          description: 'Tell clients with `Server-Timing` how long the phases of a cold request took.',
+          default: true,
+          examples: [false],
         }),
       },
       { description: 'Limits towards clients.' },

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Clock, Timer } from '../../model/clock.js';
-import { statOf } from '../../proc-fs.js';
+import { stillRuns } from '../../proc-fs.js';
 import type { ProcessRecord } from './records.js';
 
 export interface AdoptedOptions {
@@ -51,7 +51,7 @@ export class Adopted {
   look(id: string): void {
     const record = this.#records.get(id);
     if (!record?.process) return;
-    if (statOf(record.process.pid)?.startTime === record.process.startTime) this.#options.onAlive(record);
+    if (stillRuns(record.process.pid, record.process.startTime)) this.#options.onAlive(record);
     else this.#lose(record);
   }
 

@@ -62,8 +62,12 @@ export class Dispatchers {
 
   #lookLater(): void {
     this.#timer = this.#options.clock.after(lookMs, () => {
-      this.#look();
       this.#lookLater();
+      try {
+        this.#look();
+      } catch {
+        // The directory cannot be read at the moment, such as when no descriptor is left: the next look may.
+      }
     });
   }
 
@@ -109,11 +113,13 @@ function numberIn(file = ''): number {
   return Number(file.split('.')[1] ?? 0);
 }
 
-/** Of no process where the file is gone or not whole. */
+/** Of no process if the file is gone or not whole. Throws if it cannot be read: it may be that of a living one. */
 function identityIn(path: string): ProcessIdentity {
   try {
     return JSON.parse(readFileSync(path, 'utf8')) as ProcessIdentity;
-  } catch {
+  } catch (error) {
+    const isGone = error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT';
+    if (!isGone) throw error;
     return { pid: 0, startTime: '', bootId: '' };
   }
 }

@@ -1,5 +1,5 @@
 import type { Clock } from '../../model/clock.js';
-import { isRunning, type ProcessIdentity, statOf } from '../../proc-fs.js';
+import { isRunning, type ProcessIdentity, stillRuns } from '../../proc-fs.js';
 import { groupLives, membersOf, ownGroup } from './members.js';
 import type { ProcessRecord } from './records.js';
 
@@ -52,7 +52,7 @@ async function killAll(
   let pauseMs = firstPauseMs;
   for (;;) {
     for (const { pid, startTime } of await membersOf(record, trustGroup)) seen.set(pid, startTime);
-    const left = [...seen].filter(([pid, startTime]) => statOf(pid)?.startTime === startTime);
+    const left = [...seen].filter(([pid, startTime]) => stillRuns(pid, startTime));
     if (left.length === 0) return;
     // The whole group at once, so that a member cannot outrun its death by forking; then those outside, one by one.
     const group = ownGroup(record, trustGroup);

@@ -3,7 +3,7 @@ import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import type { Logger } from 'pino';
 import type { Clock } from '../../model/clock.js';
-import { forEachProcess, isRunning, socketDescriptors, statOf, usersOf } from '../../proc-fs.js';
+import { forEachProcess, isRunning, mayRun, socketDescriptors, usersOf } from '../../proc-fs.js';
 import { findHolders, type ListeningSocket, listeningSockets } from '../../proc-net.js';
 import { membersOf, treeOf } from './members.js';
 import type { ProcessRecord } from './records.js';
@@ -195,7 +195,7 @@ async function descriptorOf(
       if (fd !== undefined) return { descriptor, name: `${descriptor} ${linkOf(socket)}` };
     }
   }
-  return pids.some((pid, index) => held[index] === undefined && statOf(pid)) ? 'untold' : 'foreign';
+  return pids.some((pid, index) => held[index] === undefined && mayRun(pid)) ? 'untold' : 'foreign';
 }
 
 function linkOf({ inode }: ListeningSocket): string {

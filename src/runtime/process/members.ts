@@ -5,9 +5,9 @@ import {
   hasInEnvironment,
   identify,
   isRunning,
+  mayRun,
   type ProcessIdentity,
   type ProcessStat,
-  statOf,
   usersOf,
 } from '../../proc-fs.js';
 import { marker } from './environment.js';
@@ -37,7 +37,7 @@ export async function membersOf(record: ProcessRecord, trustGroup = false): Prom
 /** The number of the group that is certainly the instance's; see `membersOf`. */
 export function ownGroup({ process: main }: ProcessRecord, trustGroup: boolean): number | undefined {
   if (!main) return undefined;
-  return isRunning(main) || (trustGroup && statOf(main.pid) === undefined) ? main.pid : undefined;
+  return isRunning(main) || (trustGroup && !mayRun(main.pid)) ? main.pid : undefined;
 }
 
 /** Whether a group has a member that is no zombie. */

@@ -1,0 +1,92 @@
+import { BlockList, isIPv6, type Socket } from 'node:net';
+
+/**
+ * One client, as far as an address tells: an IPv4 address, or the /64 that an IPv6 address is in, of which one customer of a
+ * provider has the whole.
+ */
+export class Client {
+  readonly address: string;
+  /** Its connections, in the order in which they are looked at when room is needed. */
+  readonly sockets = new Set<Socket>();
+  /** Requests that came for it through a trusted proxy and are under way. */
+  proxied = 0;
+
+  constructor(address: string) {
+    this.address = address;
+  }
+}
+
+/** The other end of a connection. */
+export interface Peer {
+  readonly address: string;
+  /** As RFC 7239 writes it. */
+  readonly node: string;
+  /** One of `trustedProxies`: what it says of its clients counts, and it is none itself. */
+  readonly trusted: boolean;
+  /** The Forwarded header of its last request, and the host that it was for: a connection mostly asks for one. */
+  host: string;
+  forwarded: string;
+}
+
+const kPeer = Symbol('peer');
+const ipv4Mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
+
+type Known = Socket & { [kPeer]?: Peer };
+
+/** Who is at the other end of each connection, and the clients that have something under way here. */
+export class Clients {
+  readonly #trusted = new BlockList();
+  readonly #clients = new Map<string, Client>();
+
+  /** `trustedProxies`: IP addresses and CIDR ranges. */
+  constructor(trustedProxies: readonly string[]) {
+    for (const entry of trustedProxies) {
+      const [address = '', prefix] = entry.split('/');
+      const family = isIPv6(address) ? 'ipv6' : 'ipv4';
+      if (prefix === undefined) this.#trusted.addAddress(address, family);
+      else this.#trusted.addSubnet(address, Number(prefix), family);
+    }
+  }
+
+  peerOf(socket: Known): Peer {
+    return (socket[kPeer] ??= this.#inspect(socket.remoteAddress ?? ''));
+  }
+
+  /** The client of this address; to be let go by `leave` when it has nothing under way. */
+  of(address: string): Client {
+    const key = prefixOf(address);
+    const known = this.#clients.get(key);
+    if (known) return known;
+    const client = new Client(key);
+    this.#clients.set(key, client);
+    return client;
+  }
+
+  leave(client: Client): void {
+    if (client.sockets.size === 0 && client.proxied === 0) this.#clients.delete(client.address);
+  }
+
+  #inspect(remote: string): Peer {
+    const address = ipv4Mapped.exec(remote)?.[1] ?? remote;
+    const family = isIPv6(address) ? 'ipv6' : 'ipv4';
+    const node = address === '' ? 'unknown' : family === 'ipv6' ? `"[${address}]"` : address;
+    const trusted = address !== '' && this.#trusted.check(address, family);
+    return { address: address || 'unknown', node, trusted, host: '', forwarded: '' };
+  }
+}
+
+/** The first 64 bits of an IPv6 address; any other address as it is. */
+export function prefixOf(address: string): string {
+  const ipv4 = ipv4Mapped.exec(address)?.[1];
+  if (ipv4 !== undefined || !isIPv6(address)) return ipv4 ?? address;
+  const [head = '', tail] = (address.split('%')[0] ?? '').split('::');
+  const groups = (part: string) => part.split(':').filter(Boolean);
+  const first = groups(head);
+  const last = tail === undefined ? [] : groups(tail);
+  const missing = tail === undefined ? 0 : 8 - first.length - last.length - (tail.includes('.') ? 1 : 0);
+  const whole = [...first, ...Array.from({ length: Math.max(0, missing) }, () => '0'), ...last];
+  return `${whole
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16).toString(16))
+    .join(':')}::/64`;
+}
