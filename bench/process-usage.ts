@@ -23,16 +23,16 @@ export async function workersOf(pid: number): Promise<number[]> {
   const found = [pid];
   for (const parent of found) {
     const children = all.filter((child) => child.parent === parent);
-    found.push(...children.filter((child) => child.group === group || isLauncher(child.pid)).map((child) => child.pid));
+    found.push(...children.filter((child) => child.group === group || isKeeper(child.pid)).map((child) => child.pid));
   }
   return found;
 }
 
-function isLauncher(pid: number): boolean {
+function isKeeper(pid: number): boolean {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'latin1')
       .split('\0')
-      .some((word) => word.endsWith('/launcher-main.js'));
+      .some((word) => word.endsWith('/keeper-main.js'));
   } catch {
     // It has ended since the processes were listed.
     return false;

@@ -46,5 +46,6 @@ export async function openRuntime(
   if (name === 'docker') return openDockerRuntime({ ...common, ...runtimes.docker, mounts: mountOptions(config) });
   makePrivateDirectory(runtimes.process.stateDir);
   const bind = advertise === undefined ? {} : { bindHost: advertise };
-  return openProcessRuntime({ ...common, ...bind, ...runtimes.process });
+  const prepare = config.apps.some(({ runtime }) => runtime === 'process');
+  return openProcessRuntime({ ...common, ...bind, ...runtimes.process, prepare });
 }

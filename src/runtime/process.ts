@@ -10,7 +10,8 @@ import type { Command } from './process/child.js';
 import { Dispatchers } from './process/dispatchers.js';
 import { end } from './process/end.js';
 import { Exits } from './process/exits.js';
-import { Launcher } from './process/launcher.js';
+import { Keepers } from './process/keeper/keepers.js';
+import type { Exited, Kept } from './process/keeper/messages.js';
 import { Listening } from './process/listening.js';
 import { findMain } from './process/members.js';
 import { Output } from './process/output.js';
@@ -36,7 +37,9 @@ export interface ProcessRuntimeOptions {
   readonly advertiseHost?: string;
   readonly logger: Logger;
   readonly clock: Clock;
-  /** Of each instance's output file; 1 MiB unless told. */
+  /** Start what starts apps at once, and not with the first of them. */
+  readonly prepare?: boolean;
+  /** Of each instance's output files; 1 MiB unless told. */
   readonly outputMaxBytes?: number;
   /** Of each instance's output in the log; 50 unless told. */
   readonly logLinesPerSecond?: number;
@@ -69,7 +72,7 @@ class ProcessRuntime implements Runtime {
   readonly #exits: Exits;
   readonly #dispatchers: Dispatchers;
   readonly #listening: Listening;
-  readonly #launcher: Launcher;
+  readonly #keepers: Keepers;
   readonly #bindHost: string;
   readonly #booting = new Map<string, Boot>();
   readonly #stopping = new Map<string, Promise<void>>();
@@ -87,14 +90,19 @@ class ProcessRuntime implements Runtime {
     const { cmdbName, users: range, inheritGroups = false } = options;
     this.#accounts = new Accounts({ directory: join(stateDir, 'users'), cmdbName, range, inheritGroups });
     const linesPerSecond = logLinesPerSecond;
-    this.#output = new Output({ directory: join(stateDir, 'output'), logger, clock, maxBytes, linesPerSecond });
+    const output = { directory: join(stateDir, 'output'), maxBytes };
+    this.#output = new Output({ ...output, logger, clock, linesPerSecond });
     this.#listening = new Listening({ clock, logger });
-    this.#launcher = new Launcher({ clock, logger });
-    this.#exits = new Exits({
-      clock,
-      onDeath: (record) => void this.#killLeftovers(record),
-      onCheck: (record) => this.#followOrphan(record),
+    this.#keepers = new Keepers({
+      ...{ directory: join(stateDir, 'keepers'), cmdbName: options.cmdbName, output, clock, logger },
+      events: {
+        onExit: (exited) => void this.#onExit(exited),
+        onOutput: ({ id, app, data, lost }) => this.#output.log(id, app, Buffer.from(data, 'base64'), lost),
+        onLost: (name, running) => void this.#onKeeperLost(name, running),
+      },
+      endStarted: (id) => this.#endStarted(id),
     });
+    this.#exits = new Exits({ clock, onDeath: (record, late) => void this.#killLeftovers(record, !late) });
     this.#dispatchers = new Dispatchers({
       directory: join(stateDir, 'dispatchers'),
       cmdbName: options.cmdbName,
@@ -112,7 +120,9 @@ class ProcessRuntime implements Runtime {
     await this.#ports.open();
     await this.#accounts.open();
     await this.#output.open(async (id) => (await this.#records.read(id)) !== undefined);
+    await this.#keepers.open();
     await this.#dispatchers.open();
+    if (this.#options.prepare) this.#keepers.prepare();
     if (this.#dispatchers.isEldest) await this.#adoptAll();
   }
 
@@ -137,7 +147,7 @@ class ProcessRuntime implements Runtime {
     const found = await this.#records.read(id);
     if (!found) return { state: 'gone' };
     const record = await this.#resolve(found);
-    if (!isAlive(record)) return { state: 'exited', cause: await this.#exits.causeOf(id) };
+    if (!isAlive(record)) return { state: 'exited', cause: await this.#causeOf(record) };
     return { state: 'running', listening: await this.#listening.isOwn(record) };
   }
 
@@ -150,8 +160,6 @@ class ProcessRuntime implements Runtime {
 
   async list(): Promise<FoundInstance[]> {
     const records = await Promise.all((await this.#mine()).map((record) => this.#resolve(record)));
-    // What another dispatcher started since is watched from now on: it may die before its instances do.
-    if (this.#dispatchers.isEldest) for (const record of records) this.#exits.adopt(record);
     return records.map((record) => {
       const { id, app, revision, host, port } = record;
       return { id, app, revision, running: isAlive(record), address: { host, port } };
@@ -171,13 +179,18 @@ class ProcessRuntime implements Runtime {
     this.#exits.close();
     this.#output.close();
     await Promise.allSettled(this.#stopping.values());
-    await this.#launcher.close();
+    await this.#keepers.close();
   }
 
-  /** Those of dispatchers that died, and those of living ones in case they do. */
+  /** What dispatchers left that died: their keepers tell of it from now on, and those of living ones will in case they die. */
   async #adoptAll(): Promise<void> {
     try {
-      for (const record of await this.#mine()) this.#exits.adopt(await this.#resolve(record));
+      await this.#keepers.inherit();
+      for (const record of await this.#mine()) {
+        if (isRunning(record.booter)) continue;
+        const { keeper } = record;
+        if (await this.#keepers.with(keeper, (found) => found === 'gone')) await this.#endUnkept(record);
+      }
     } catch (error) {
       this.#options.logger.warn({ err: error }, 'could not look for the instances of other dispatchers');
     }
@@ -204,15 +217,14 @@ class ProcessRuntime implements Runtime {
     let record: ProcessRecord = { v: 1, id, app: app.name, revision, cmdb: cmdbName, host, port, booter, secret };
     try {
       const account = await this.#accounts.of(app);
-      record = { ...record, uid: account.uid };
+      record = { ...record, uid: account.uid, keeper: this.#keepers.prepare() };
       await this.#records.write(record);
       const createdAt = clock.monotonic();
       onPhase('create', createdAt - from);
       signal.throwIfAborted();
-      record = { ...record, process: await this.#start(spec, record, account) };
+      record = { ...record, ...(await this.#start(spec, record, account)) };
       if (!(await this.#records.has(id))) throw new Error(`instance ${id} was stopped while it booted`);
       await this.#records.write(record);
-      this.#output.follow(id, app.name, false);
       onPhase('start', clock.monotonic() - createdAt);
       signal.throwIfAborted();
       return { host, port };
@@ -223,25 +235,20 @@ class ProcessRuntime implements Runtime {
     }
   }
 
-  async #start(spec: InstanceSpec, record: ProcessRecord, account: Account): Promise<ProcessIdentity> {
-    const { id, port, secret = '' } = record;
-    const file = await this.#output.create(id);
-    try {
-      const output = { fd: file.fd, path: this.#output.pathOf(id) };
-      const parent = this.#exits.parentOf(record);
-      const launch = (command: Command) => this.#launcher.start({ record, command, output, ...parent });
-      return await start({
-        spec,
-        secret,
-        account,
-        cmdbName: this.#options.cmdbName,
-        host: this.#bindHost,
-        port,
-        launch,
-      });
-    } finally {
-      await file.close();
-    }
+  async #start(
+    spec: InstanceSpec,
+    { port, secret = '' }: ProcessRecord,
+    account: Account,
+  ): Promise<{ process: ProcessIdentity; keeper: string }> {
+    let keeper = '';
+    const launch = async (command: Command) => {
+      const started = await this.#keepers.start(spec.id, spec.app.name, command);
+      ({ keeper } = started);
+      return started.process;
+    };
+    const { cmdbName } = this.#options;
+    const main = await start({ spec, secret, account, cmdbName, host: this.#bindHost, port, launch });
+    return { process: main, keeper };
   }
 
   async #stop(id: string, graceMs: number): Promise<void> {
@@ -259,7 +266,8 @@ class ProcessRuntime implements Runtime {
   async #remove(record: ProcessRecord, graceMs: number): Promise<void> {
     const { id, port } = record;
     await end(record, { graceMs, clock: this.#options.clock });
-    await this.#output.remove(id, this.#isElsewhere(record) && !this.#output.isFollowed(id));
+    await this.#keepers.with(record.keeper, (found) => (typeof found === 'string' ? undefined : found.release(id)));
+    await this.#output.remove(id);
     await this.#ports.free(port, id);
     await this.#records.remove(id);
     this.#exits.forget(id);
@@ -267,12 +275,12 @@ class ProcessRuntime implements Runtime {
   }
 
   /** An instance is its main process: what that left behind must not hold the port. A stop takes care of it itself. */
-  async #killLeftovers(record: ProcessRecord): Promise<void> {
+  async #killLeftovers(record: ProcessRecord, trustGroup: boolean): Promise<void> {
     if (this.#stopping.has(record.id)) return;
     const known = await this.#records.read(record.id);
     if (!known || (known.stopper && isRunning(known.stopper))) return;
     try {
-      await end(record, { graceMs: 0, clock: this.#options.clock, trustGroup: true });
+      await end(record, { graceMs: 0, clock: this.#options.clock, trustGroup });
     } catch (error) {
       this.#options.logger.warn(
         { err: error, app: record.app, instance: record.id },
@@ -281,27 +289,70 @@ class ProcessRuntime implements Runtime {
     }
   }
 
-  /** A dispatcher that died between the start and its record left only a marked process: it is looked for. */
+  /** A dispatcher that died between the start and its record left what its keeper knows. */
   async #resolve(record: ProcessRecord): Promise<ProcessRecord> {
     if (record.process || isRunning(record.booter)) return record;
-    const main = await findMain(record);
+    const { id, keeper } = record;
+    const main = await this.#keepers.with(keeper, (found) =>
+      typeof found === 'string' ? undefined : found.kept.get(id)?.process,
+    );
     if (!main) return record;
     const whole = { ...record, process: main };
     await this.#records.write(whole);
     return whole;
   }
 
-  /** Whether another dispatcher started it that runs: it is told of the death, and follows the output. */
-  #isElsewhere({ booter }: ProcessRecord): boolean {
-    return booter.pid !== process.pid && isRunning(booter);
+  async #onExit({ id, process: main, cause, late }: Exited): Promise<void> {
+    this.#output.end(id);
+    const record = await this.#records.read(id);
+    if (record) this.#exits.died({ ...record, process: main }, cause, late);
   }
 
-  /** While the dispatcher that started it runs, that one writes its output to the log. */
-  #followOrphan(record: ProcessRecord): void {
-    const { id, app } = record;
-    // A boot begins at the beginning of the file itself.
-    if (this.#output.isFollowed(id) || this.#booting.has(id)) return;
-    if (!this.#isElsewhere(record)) this.#output.follow(id, app, true);
+  /** Why it is dead, as told or as its keeper knows. */
+  async #causeOf({ id, keeper }: ProcessRecord): Promise<string> {
+    const known = this.#exits.knownCause(id);
+    if (known !== undefined) return known;
+    const kept = await this.#keepers.with(keeper, (found) =>
+      typeof found === 'string' ? undefined : found.kept.get(id),
+    );
+    const cause = kept && (kept.cause ?? (await this.#exits.causeOf(id)));
+    return cause ?? 'it ended while no dispatcher watched';
+  }
+
+  /** Nobody reads what its apps write any longer, or learns of their exits: they are ended, and that is told. */
+  async #onKeeperLost(name: string, running: readonly Kept[]): Promise<void> {
+    try {
+      const ids = new Map(running.map(({ id, process: main }) => [id, main]));
+      for (const record of await this.#mine()) {
+        const main = record.process ?? ids.get(record.id);
+        const isOurs = ids.has(record.id) || (record.keeper === name && !isRunning(record.booter));
+        if (isOurs && main) await this.#endUnkept({ ...record, process: main });
+      }
+    } catch (error) {
+      this.#options.logger.warn({ err: error }, 'could not end the apps of a keeper that has ended');
+    }
+  }
+
+  /** An instance whose keeper has ended. Of one that had ended before nobody is told, unless its keeper left a word. */
+  async #endUnkept(found: ProcessRecord): Promise<void> {
+    const { id } = found;
+    const main = found.process ?? (await findMain(found));
+    const record = { ...found, ...(main && { process: main }) };
+    const cause = await this.#output.takeExit(id);
+    const runs = main !== undefined && isRunning(main);
+    if (runs) await this.#killLeftovers(record, true);
+    if (runs || cause !== undefined) this.#exits.died(record, cause ?? 'its keeper ended', true);
+  }
+
+  async #endStarted(id: string): Promise<void> {
+    const record = await this.#records.read(id);
+    const main = record && (await findMain(record));
+    if (record) await end({ ...record, ...(main && { process: main }) }, { graceMs: 0, clock: this.#options.clock });
+  }
+
+  /** Whether another dispatcher started it that runs: it is told of the death. */
+  #isElsewhere({ booter }: ProcessRecord): boolean {
+    return booter.pid !== process.pid && isRunning(booter);
   }
 
   #sayUnreadable(path: string): void {

@@ -1,30 +1,24 @@
-import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Clock } from '../../model/clock.js';
-import { Follower } from './follower.js';
-import { LineLog } from './line-log.js';
+import { LineLog } from '../output/line-log.js';
+import { outputPaths, removeOutput } from './keeper/output-file.js';
 import { isSafeId } from './records.js';
 
 export interface OutputOptions {
   readonly directory: string;
   readonly logger: Logger;
   readonly clock: Clock;
-  /** Of each instance's file. */
+  /** Of each instance's files together. */
   readonly maxBytes: number;
   readonly linesPerSecond: number;
 }
 
-const lastReadMs = 2_000;
-
-/**
- * Output of the instances: a file each, which the process writes to itself, so that it outlives the dispatcher. Here the
- * files are kept within their size and followed into the log.
- */
+/** Output of the instances: the files that their keepers write, and what these tell of it, which goes to the log. */
 export class Output {
   readonly #options: OutputOptions;
-  readonly #followers = new Map<string, Follower>();
-  #warned = false;
+  readonly #logs = new Map<string, LineLog>();
   #closed = false;
 
   constructor(options: OutputOptions) {
@@ -36,75 +30,81 @@ export class Output {
     const { directory } = this.#options;
     await mkdir(directory, { recursive: true, mode: 0o700 });
     for (const file of await readdir(directory)) {
-      const id = file.slice(0, -'.log'.length);
-      if (file.endsWith('.log') && isSafeId(id) && !(await isKnown(id)))
-        await rm(join(directory, file), { force: true });
+      const id = file.replace(/\.(log|old|exit)$/, '');
+      if (id !== file && isSafeId(id) && !(await isKnown(id))) await rm(join(directory, file), { force: true });
     }
   }
 
-  /** A file to hand to a process as stdout and stderr. The caller closes it. */
-  create(id: string): Promise<FileHandle> {
-    return open(this.pathOf(id), 'a', 0o600);
+  /** Writes what an instance has written to the log; `lost` bytes before it were not told. */
+  log(id: string, app: string, bytes: Buffer, lost: number): void {
+    if (this.#closed) return;
+    const { logger, clock, linesPerSecond } = this.#options;
+    let lines = this.#logs.get(id);
+    if (!lines) {
+      lines = new LineLog({ logger: logger.child({ app, instance: id }), clock, linesPerSecond });
+      this.#logs.set(id, lines);
+    }
+    if (lost > 0) lines.skip(lost);
+    lines.write(bytes);
   }
 
-  /** Absolute path of the instance's file. */
-  pathOf(id: string): string {
-    return resolve(this.#options.directory, `${id}.log`);
+  /** Its main process has ended: the last line needs no end. */
+  end(id: string): void {
+    this.#logs.get(id)?.end();
+    this.#logs.delete(id);
   }
 
-  /** Writes the instance's lines to the log from now on: all of them, or with `fromEnd` those to come. Harmless twice. */
-  follow(id: string, app: string, fromEnd: boolean): void {
-    if (this.#closed || this.#followers.has(id)) return;
-    const { logger, clock, maxBytes, linesPerSecond } = this.#options;
-    const lines = new LineLog({ logger: logger.child({ app, instance: id }), clock, linesPerSecond });
-    const offset = fromEnd ? undefined : 0;
-    const onUnwatchable = (error: unknown) => this.#warnOnce(error);
-    // Another dispatcher has stopped the instance.
-    const onGone = () => void this.#followers.delete(id);
-    const follower = new Follower({ path: this.pathOf(id), lines, clock, maxBytes, offset, onUnwatchable, onGone });
-    this.#followers.set(id, follower);
-    follower.start();
-  }
-
-  /** The last bytes of the file, from the beginning of a character; '' where there is none. */
+  /** The last bytes of what it wrote, from the beginning of a character; '' where there is nothing. */
   async tail(id: string, maxBytes: number): Promise<string> {
-    const file = isSafeId(id) ? await open(this.pathOf(id), 'r').catch(() => undefined) : undefined;
-    if (!file) return '';
-    try {
-      const { size } = await file.stat();
-      const length = Math.max(0, Math.min(size, maxBytes, this.#options.maxBytes));
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, size - length);
-      return fromWholeCharacter(buffer.subarray(0, bytesRead)).toString('utf8');
-    } finally {
-      await file.close();
-    }
+    if (!isSafeId(id)) return '';
+    const { current, older } = outputPaths(this.#options.directory, id);
+    const length = Math.max(0, Math.min(maxBytes, this.#options.maxBytes));
+    // What is turned over between the two is read twice rather than not at all, and no more than is asked for.
+    const [last, before] = [await endOf(current, length), await endOf(older, length)];
+    const isTurned = before.inode !== undefined && before.inode === last.inode;
+    const bytes = isTurned ? last.bytes : Buffer.concat([before.bytes, last.bytes]);
+    const isWhole = bytes.length <= length && before.inode === undefined;
+    const end = bytes.subarray(Math.max(0, bytes.length - length));
+    return (isWhole || bytes.length > length ? fromWholeCharacter(end) : fromWholeLine(end)).toString('utf8');
   }
 
-  /** `isFollowedElsewhere`: another dispatcher may have to read the end of it yet, and is given a moment. */
-  async remove(id: string, isFollowedElsewhere = false): Promise<void> {
-    const follower = this.#followers.get(id);
-    this.#followers.delete(id);
-    await follower?.finish();
-    if (!isSafeId(id)) return;
-    if (!isFollowedElsewhere) return rm(this.pathOf(id), { force: true });
-    this.#options.clock.after(lastReadMs, () => void rm(this.pathOf(id), { force: true }).catch(() => {}));
+  /** Why it ended, as its keeper wrote down when no dispatcher was there; said once. */
+  async takeExit(id: string): Promise<string | undefined> {
+    if (!isSafeId(id)) return undefined;
+    const { exit } = outputPaths(this.#options.directory, id);
+    const cause = await readFile(exit, 'utf8').catch(() => undefined);
+    if (cause !== undefined) await rm(exit, { force: true });
+    return cause;
   }
 
-  isFollowed(id: string): boolean {
-    return this.#followers.has(id);
+  /** Nothing more comes of it, and nobody asks for it again. */
+  async remove(id: string): Promise<void> {
+    this.end(id);
+    if (isSafeId(id)) await removeOutput(this.#options.directory, id);
   }
 
   close(): void {
     this.#closed = true;
-    for (const follower of this.#followers.values()) follower.stop();
-    this.#followers.clear();
+    for (const id of this.#logs.keys()) this.end(id);
   }
+}
 
-  #warnOnce(error: unknown): void {
-    if (this.#warned) return;
-    this.#warned = true;
-    const advice = 'output is looked at every second instead; raise the sysctl fs.inotify.max_user_watches';
-    this.#options.logger.warn({ err: error }, `the kernel cannot watch the output of apps: ${advice}`);
+interface End {
+  readonly bytes: Buffer;
+  /** Undefined where there is no file. */
+  readonly inode: number | undefined;
+}
+
+async function endOf(path: string, maxBytes: number): Promise<End> {
+  const file = await open(path, 'r').catch(() => undefined);
+  if (!file) return { bytes: Buffer.alloc(0), inode: undefined };
+  try {
+    const { size, ino } = await file.stat();
+    const length = Math.min(size, maxBytes);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, size - length);
+    return { bytes: buffer.subarray(0, bytesRead), inode: ino };
+  } finally {
+    await file.close();
   }
 }
 
@@ -113,4 +113,10 @@ function fromWholeCharacter(bytes: Buffer): Buffer {
   let start = 0;
   while (start < 3 && ((bytes[start] ?? 0) & 0xc0) === 0x80) start += 1;
   return bytes.subarray(start);
+}
+
+/** Drops what is left of a line that was cut. */
+function fromWholeLine(bytes: Buffer): Buffer {
+  const lineEnd = bytes.indexOf('\n');
+  return lineEnd < 0 || lineEnd === bytes.length - 1 ? fromWholeCharacter(bytes) : bytes.subarray(lineEnd + 1);
 }

@@ -20,6 +20,8 @@ export interface ProcessRecord {
   readonly secret?: string;
   /** The user it was started as. */
   readonly uid?: number;
+  /** Name of the keeper that starts it and tells of its exit. */
+  readonly keeper?: string;
   /** Another dispatcher than the booter that stops it: what the main process leaves has its grace, and is its business. */
   readonly stopper?: ProcessIdentity;
 }
@@ -117,6 +119,7 @@ function parse(text: string, id: string): ProcessRecord | undefined {
       (record.secret === undefined || (typeof record.secret === 'string' && secretPattern.test(record.secret))) &&
       (record.uid === undefined || Number.isInteger(record.uid)) &&
       isIdentity(record.booter) &&
+      (record.keeper === undefined || typeof record.keeper === 'string') &&
       [record.process, record.stopper].every((identity) => identity === undefined || isIdentity(identity));
     return isWhole ? record : undefined;
   } catch {

@@ -2,7 +2,7 @@ import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { pino } from 'pino';
-import { LineLog } from '../../../src/runtime/process/line-log.js';
+import { LineLog } from '../../../src/runtime/output/line-log.js';
 import { VirtualClock } from '../../fixtures/clock.js';
 import { eventually } from '../../fixtures/eventually.js';
 import { boot, shell, useProcesses } from './open-processes.js';

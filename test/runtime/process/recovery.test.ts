@@ -12,7 +12,7 @@ import { membersOf } from '../../../src/runtime/process/members.js';
 import type { ProcessRecord } from '../../../src/runtime/process/records.js';
 import { testApp } from '../../fixtures/app.js';
 import { eventually } from '../../fixtures/eventually.js';
-import { boot, newId, type Processes, useProcesses, webApp } from './open-processes.js';
+import { boot, newId, type Processes, shell, useProcesses, webApp } from './open-processes.js';
 import { readRecord, writeRecord } from './record-file.js';
 
 /** One instance per run of this file; each test removes it. */
@@ -82,10 +82,10 @@ t.test('what a killed dispatcher started is reported once when it ends', async (
   runtime.watch((exit) => void exits.push(exit));
   process.kill((await readRecord(processes.stateDir, survivor)).process?.pid ?? 0, 'SIGKILL');
   await eventually(() => exits.length > 0);
-  t.match(await runtime.inspect(survivor), { state: 'exited', cause: 'it ended' });
+  t.match(await runtime.inspect(survivor), { state: 'exited', cause: 'signal SIGKILL' });
   t.match(await runtime.list(), [{ id: survivor, running: false }]);
   await runtime.stop(survivor, 1_000);
-  t.same(exits, [{ id: survivor, app: 'shop', cause: 'it ended' }]);
+  t.same(exits, [{ id: survivor, app: 'shop', cause: 'signal SIGKILL' }]);
 });
 
 t.test('what runs does not keep a dispatcher from ending', async (t) => {
@@ -96,16 +96,19 @@ t.test('what runs does not keep a dispatcher from ending', async (t) => {
   t.match(await runtime.list(), [{ id: survivor, running: true }]);
 });
 
-t.test('a process whose dispatcher died before it wrote it down is found by its marker', async (t) => {
+t.test('a process whose dispatcher died before it wrote it down is known to its keeper', async (t) => {
   const processes = await useProcesses(t);
-  const { pid } = startSleeper(t, { FASTCONTAINER_MARKER: secret });
-  await writeRecord(processes.stateDir, recordOf(processes, { secret, uid: process.getuid?.() ?? 0 }));
+  const { child, exited } = await dispatch(t, processes, testApp({ command: ['sleep', '100'] }), true);
+  child.kill('SIGKILL');
+  await exited;
+  const { process: main, ...unfinished } = await readRecord(processes.stateDir, survivor);
+  await writeRecord(processes.stateDir, unfinished);
   const runtime = await processes.open();
-  t.match(await runtime.list(), [{ id: found, running: true }]);
-  t.match(await runtime.inspect(found), { state: 'running', listening: false });
-  t.equal((await readRecord(processes.stateDir, found)).process?.pid, pid);
-  await runtime.stop(found, 1_000);
-  await eventually(() => !statOf(pid));
+  t.match(await runtime.list(), [{ id: survivor, running: true }]);
+  t.match(await runtime.inspect(survivor), { state: 'running', listening: false });
+  t.same((await readRecord(processes.stateDir, survivor)).process, main);
+  await runtime.stop(survivor, 1_000);
+  await eventually(() => !statOf(main?.pid ?? 0));
 });
 
 t.test(
@@ -127,6 +130,20 @@ t.test(
     );
     await runtime.stop(found, 1_000);
     for (const stranger of strangers) t.ok(statOf(stranger.pid), 'and it is left alone');
+  },
+);
+
+t.test(
+  'a process whose keeper and dispatcher died before they wrote it down is found by its marker, and ended',
+  async (t) => {
+    const processes = await useProcesses(t);
+    const { pid } = startSleeper(t, { FASTCONTAINER_MARKER: secret });
+    await writeRecord(processes.stateDir, recordOf(processes, { secret, uid: process.getuid?.() ?? 0 }));
+    const runtime = await processes.open();
+    await eventually(() => !statOf(pid));
+    t.match(await runtime.list(), [{ id: found, running: false }]);
+    t.same(await runtime.inspect(found), { state: 'exited', cause: 'its keeper ended' });
+    await runtime.stop(found, 1_000);
   },
 );
 
@@ -228,8 +245,10 @@ t.test('instances of another CMDB in the same directory are not ours', async (t)
 
 t.test('output without an instance is removed', async (t) => {
   const processes = await useProcesses(t);
-  const { id } = await boot(await processes.open(), { command: ['sleep', '100'] });
-  await writeFile(join(processes.stateDir, 'output', 'gone.log'), 'old');
+  const runtime = await processes.open();
+  const { id } = await boot(runtime, shell('echo here; exec sleep 100'));
+  await eventually(async () => (await runtime.output(id, 100)) === 'here\n');
+  for (const kind of ['log', 'old', 'exit']) await writeFile(join(processes.stateDir, 'output', `gone.${kind}`), 'old');
   await processes.open();
   t.same(await readdir(join(processes.stateDir, 'output')), [`${id}.log`]);
 });
@@ -252,7 +271,7 @@ t.test('of several dispatchers one follows what a dead one started, and the next
   next.watch((exit) => void exits.push(exit));
   process.kill((await readRecord(processes.stateDir, survivor)).process?.pid ?? 0, 'SIGKILL');
   await eventually(() => exits.length > 0);
-  t.same(exits, [{ id: survivor, app: 'shop', cause: 'it ended' }]);
+  t.same(exits, [{ id: survivor, app: 'shop', cause: 'signal SIGKILL' }]);
   await next.stop(survivor, 100);
 });
 

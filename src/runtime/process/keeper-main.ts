@@ -1,0 +1,67 @@
+import { rmSync } from 'node:fs';
+import { mkdir, open, rm } from 'node:fs/promises';
+import { createServer, Socket } from 'node:net';
+import { join } from 'node:path';
+import { dropInherited, parseDescriptors } from '../../descriptors.js';
+import { frame } from './keeper/frames.js';
+import { Keeper } from './keeper/keeper.js';
+import { spareFromOom } from './keeper/oom.js';
+import { Pipes } from './keeper/pipes.js';
+
+/**
+ * The keeper: starts apps for its dispatcher, is their parent, reads what they write, and outlives the dispatcher as long as one of
+ * them runs (docs/decisions/launcher.md). It stays as small as it can, so it imports next to nothing.
+ */
+const ownerFd = 3;
+const [settings = '{}', inherited] = process.argv.slice(2);
+
+export interface KeeperSettings {
+  /** The process that is to be its parent. */
+  readonly dispatcher: number;
+  /** Where its socket and its pipes are, and the names of these. */
+  readonly directory: string;
+  readonly name: string;
+  readonly output: { readonly directory: string; readonly maxBytes: number };
+}
+
+dropInherited(parseDescriptors(inherited), [ownerFd]);
+// It ends with its last app; a signal to everything that a service started is not for it.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGPIPE'] as const) process.on(signal, () => {});
+await keep(JSON.parse(settings) as KeeperSettings, new Socket({ fd: ownerFd, readable: true, writable: true }));
+
+async function keep({ dispatcher, directory, name, output }: KeeperSettings, owner: Socket): Promise<void> {
+  const paths = { socket: join(directory, `${name}.sock`), pipes: join(directory, `${name}.pipes`) };
+  let isDone = false;
+  try {
+    await mkdir(paths.pipes, { mode: 0o700 });
+    const pipes = new Pipes(paths.pipes);
+    const fork = spareFromOom();
+    const hasParent = () => process.ppid === dispatcher;
+    const keeper = new Keeper({ pipes, output, fork, hasParent, onDone: () => void end() });
+    const end = async () => {
+      if (isDone) return;
+      isDone = true;
+      await keeper.close();
+      await Promise.all([rm(paths.socket, { force: true }), rm(paths.pipes, { recursive: true, force: true })]);
+      process.exit();
+    };
+    // Its apps would be lost with it, and what fails concerns one of them or none.
+    process.on('uncaughtException', (error) => keeper.fault(error));
+    // A socket's whole path has to be short; that of its directory need not be.
+    const handle = await open(directory, 'r');
+    const server = createServer();
+    keeper.listen(server);
+    await Promise.all([
+      pipes.open(),
+      new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(`/proc/self/fd/${handle.fd}/${name}.sock`, resolve);
+      }),
+    ]);
+    keeper.serveOwner(owner);
+  } catch (error) {
+    rmSync(paths.pipes, { recursive: true, force: true });
+    rmSync(paths.socket, { force: true });
+    owner.end(frame({ kind: 'fault', message: (error as Error).message }), () => process.exit(1));
+  }
+}

@@ -1,0 +1,233 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { closeSync, openSync } from 'node:fs';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Logger } from 'pino';
+import { type Descriptor, inheritable } from '../../../descriptors.js';
+import type { Clock } from '../../../model/clock.js';
+import type { ProcessIdentity } from '../../../proc-fs.js';
+import type { Command } from '../child.js';
+import type { KeeperSettings } from '../keeper-main.js';
+import { killUnborn } from '../unborn.js';
+import { KeeperLostError, KeeperSilentError, Link, type LinkEvents } from './link.js';
+import type { Kept } from './messages.js';
+
+export interface KeepersOptions {
+  /** Of their sockets; those of several CMDBs may be in it. */
+  readonly directory: string;
+  readonly cmdbName: string;
+  readonly output: { readonly directory: string; readonly maxBytes: number };
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly events: Pick<LinkEvents, 'onExit' | 'onOutput'> & {
+    /** A keeper has ended before its apps, which may run on unseen. Not called after `close`. */
+    readonly onLost: (name: string, running: readonly Kept[]) => void;
+  };
+  /** Kills what an order that was lost with its keeper has started. */
+  readonly endStarted: (id: string) => Promise<void>;
+}
+
+/** Whose apps can be asked for. A keeper that stands still is `silent`; one that has ended is `gone`. */
+export type Found = Link | 'silent' | 'gone';
+
+const keeperMain = fileURLToPath(new URL('../keeper-main.js', import.meta.url));
+/** No threads for the compiler, which has nothing to do there. */
+const flags = ['--v8-pool-size=0'];
+/** In its environment, so that what it has forked is known as long as that is not the app yet. */
+const entryName = 'FASTCONTAINER_KEEPER';
+const helloLimitMs = 2_000;
+const safeName = /^[0-9a-f]{12}\.[0-9a-f]{24}$/;
+
+interface OwnKeeper {
+  readonly name: string;
+  readonly link: Link;
+  readonly child: ChildProcess;
+  readonly exited: Promise<void>;
+}
+
+/**
+ * The keepers (keeper-main.ts) that a dispatcher has to do with: its own, which starts its apps, and those that dispatchers before it left
+ * with apps that run. Sockets are in a directory that nobody else can enter.
+ */
+export class Keepers {
+  readonly #options: KeepersOptions;
+  readonly #group: string;
+  /** Those that tell of their apps, or will, by name. */
+  readonly #links = new Map<string, Link>();
+  #own: OwnKeeper | undefined;
+  #directory = -1;
+  #inherited: readonly Descriptor[] | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: KeepersOptions) {
+    this.#options = options;
+    this.#group = createHash('sha256').update(options.cmdbName).digest('hex').slice(0, 12);
+  }
+
+  async open(): Promise<void> {
+    const { directory } = this.#options;
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    this.#directory = openSync(directory, 'r');
+  }
+
+  /** The name of the keeper that starts the next app; it is started where there is none. Throws the system's error. */
+  prepare(): string {
+    return this.#ensure().name;
+  }
+
+  /** Resolves once the process runs, and to the keeper's name. Rejects with the system's error; it was then not started, or has been ended. */
+  async start(id: string, app: string, command: Command): Promise<{ process: ProcessIdentity; keeper: string }> {
+    try {
+      return await this.#startBy(this.#ensure(), id, app, command);
+    } catch (error) {
+      if (!(error instanceof KeeperLostError)) throw error;
+      return this.#startBy(this.#ensure(), id, app, command);
+    }
+  }
+
+  /** Becomes the heir of all keepers that are there: their exits and output are told from now on, where their own dispatcher is gone. */
+  async inherit(): Promise<void> {
+    const names = (await readdir(this.#options.directory)).flatMap((file) => {
+      const name = file.slice(0, -'.sock'.length);
+      return file.endsWith('.sock') && safeName.test(name) && name.startsWith(this.#group) ? [name] : [];
+    });
+    await Promise.all(names.map((name) => this.#inherit(name)));
+  }
+
+  /** Asks a keeper by its name, for as long as `ask` takes. Only what our own keeper and a fresh guest know of its apps is true now. */
+  async with<T>(name: string | undefined, ask: (found: Found) => T | Promise<T>): Promise<T> {
+    if (name === undefined || !safeName.test(name)) return ask('gone');
+    if (this.#own?.name === name) return ask(this.#own.link);
+    const guest = await this.#connect(name, 'guest');
+    if (typeof guest === 'string') return ask(guest);
+    try {
+      return await ask(guest);
+    } finally {
+      await guest.close();
+    }
+  }
+
+  /** Lets go of all. A keeper without apps ends, and that is waited for. Re-entrant. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const own = this.#own;
+    const isNeeded = own?.link.isNeeded;
+    await Promise.all([...this.#links.values()].map((link) => link.close()));
+    if (this.#directory >= 0) closeSync(this.#directory);
+    if (!own || isNeeded) return;
+    own.child.ref();
+    await own.exited;
+  }
+
+  async #startBy(own: OwnKeeper, id: string, app: string, command: Command) {
+    try {
+      return { process: await own.link.start(id, app, command), keeper: own.name };
+    } catch (error) {
+      if (error instanceof KeeperLostError) {
+        // What it had forked must not become the app beside the one that is started in its place.
+        await killUnborn(`${entryName}=${own.name}`, this.#options.clock);
+        await this.#options.endStarted(id);
+      } else if (error instanceof KeeperSilentError && this.#own === own) {
+        this.#options.logger.error(
+          { pid: own.child.pid },
+          'the keeper of apps does not answer; another one is started',
+        );
+        this.#own = undefined;
+      }
+      throw error;
+    }
+  }
+
+  #ensure(): OwnKeeper {
+    if (this.#closing) throw new Error('the process runtime is closed');
+    this.#own ??= this.#spawn();
+    return this.#own;
+  }
+
+  #spawn(): OwnKeeper {
+    const { directory, output, clock } = this.#options;
+    const name = `${this.#group}.${randomBytes(12).toString('hex')}`;
+    const settings: KeeperSettings = {
+      dispatcher: process.pid,
+      directory: resolve(directory),
+      name,
+      output: { directory: resolve(output.directory), maxBytes: output.maxBytes },
+    };
+    this.#inherited ??= inheritable();
+    const args = [...flags, keeperMain, JSON.stringify(settings), JSON.stringify(this.#inherited)];
+    const child = spawn(process.execPath, args, {
+      // Of a session of its own: what ends a dispatcher in a terminal (Ctrl-C) must not end it.
+      detached: true,
+      stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+      env: { ...onlyForRunning(), [entryName]: name },
+    });
+    child.unref();
+    // A process that could not be started has no exit.
+    const exited = new Promise<void>((ended) => child.once('exit', () => ended()).once('error', () => ended()));
+    const link = new Link({ name, socket: child.stdio[3] as Socket, role: 'owner', clock }, this.#events());
+    const own = { name, link, child, exited };
+    this.#links.set(name, link);
+    void link.closed.then(() => this.#onClosed(link, own));
+    return own;
+  }
+
+  async #inherit(name: string): Promise<void> {
+    if (this.#closing || this.#links.has(name)) return;
+    const found = await this.#connect(name, 'heir');
+    if (found === 'gone') {
+      const { directory } = this.#options;
+      await rm(join(directory, `${name}.sock`), { force: true });
+      await rm(join(directory, `${name}.pipes`), { recursive: true, force: true });
+    }
+  }
+
+  #connect(name: string, role: 'heir' | 'guest'): Promise<Found> {
+    const { clock } = this.#options;
+    if (this.#closing) return Promise.resolve('gone');
+    return new Promise((resolve) => {
+      // A socket's whole path has to be short; that of its directory need not be.
+      const socket = connect(`/proc/self/fd/${this.#directory}/${name}.sock`);
+      const link = new Link({ name, socket, role, clock }, this.#events());
+      if (role === 'heir') {
+        this.#links.set(name, link);
+        void link.closed.then(() => this.#onClosed(link));
+      }
+      const limit = clock.after(helloLimitMs, () => resolve('silent'));
+      void link.ready.then(() => resolve(link));
+      void link.closed.then(() => resolve('gone'));
+      void Promise.race([link.ready, link.closed]).then(() => limit.cancel());
+    });
+  }
+
+  #events(): LinkEvents {
+    const { events, logger } = this.#options;
+    const onFault = (message: string) => logger.warn({ fault: message }, 'the keeper of apps reports a fault');
+    return { onExit: events.onExit, onOutput: events.onOutput, onFault };
+  }
+
+  #onClosed(link: Link, own?: OwnKeeper): void {
+    if (this.#own?.link === link) this.#own = undefined;
+    if (this.#links.get(link.name) === link) this.#links.delete(link.name);
+    if (this.#closing) return;
+    const running = [...link.kept.values()].filter(({ cause }) => cause === undefined);
+    if (own) this.#options.logger.warn({ pid: own.child.pid, apps: running.length }, 'the keeper of apps has ended');
+    this.#options.events.onLost(link.name, running);
+  }
+}
+
+/** What of the environment node and `mkfifo` may need to be found and loaded; the rest is not for the keeper. */
+function onlyForRunning(): Record<string, string> {
+  return Object.fromEntries(
+    ['PATH', 'LD_LIBRARY_PATH'].flatMap((name) => {
+      const value = process.env[name];
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+}
