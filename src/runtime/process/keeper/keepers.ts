@@ -199,10 +199,16 @@ export class Keepers {
         this.#links.set(name, link);
         void link.closed.then(() => this.#onClosed(link));
       }
-      const limit = clock.after(helloLimitMs, () => resolve('silent'));
-      void link.ready.then(() => resolve(link));
-      void link.closed.then(() => resolve('gone'));
-      void Promise.race([link.ready, link.closed]).then(() => limit.cancel());
+      // What is waited for keeps this process alive.
+      socket.ref();
+      const settle = (found: Found) => {
+        limit.cancel();
+        link.beIdle();
+        resolve(found);
+      };
+      const limit = clock.after(helloLimitMs, () => settle('silent'));
+      void link.ready.then(() => settle(link));
+      void link.closed.then(() => settle('gone'));
     });
   }
 

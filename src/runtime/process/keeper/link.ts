@@ -97,10 +97,14 @@ export class Link {
     this.kept.delete(id);
   }
 
+  /** Does not keep this process alive while nothing is asked. */
+  beIdle(): void {
+    if (this.#waiting.size === 0) this.#options.socket.unref();
+  }
+
   /** Lets go of it. Re-entrant. */
   async close(): Promise<void> {
-    if (!this.#isClosed) this.#options.socket.end().resume();
-    this.#options.socket.destroySoon();
+    this.#options.socket.ref().destroySoon();
     await this.closed;
   }
 
@@ -178,7 +182,7 @@ export class Link {
   #settle(order: number) {
     const waiting = this.#waiting.get(order);
     this.#waiting.delete(order);
-    if (this.#waiting.size === 0) this.#options.socket.unref();
+    this.beIdle();
     return waiting;
   }
 
