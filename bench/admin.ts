@@ -1,4 +1,4 @@
-import type { BenchDaemon } from './daemon.js';
+import { adminToken, type BenchDaemon } from './daemon.js';
 
 export interface InstanceView {
   readonly id: string;
@@ -38,7 +38,7 @@ export function sumOf(scrape: string, name: string, labels: Readonly<Record<stri
 }
 
 async function text(url: string): Promise<string> {
-  const response = await fetch(url, { headers: { connection: 'close' } });
+  const response = await fetch(url, { headers: { connection: 'close', authorization: `Bearer ${adminToken}` } });
   const body = await response.text();
   if (!response.ok) throw new Error(`${url}: ${response.status} ${body}`);
   return body;

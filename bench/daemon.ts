@@ -36,6 +36,9 @@ export const cmdbName = `bench-${process.pid}`;
 /** With which its records are signed. */
 export const benchKey = 'a-key-of-the-bench-which-is-no-secret';
 
+/** Of its admin side. */
+export const adminToken = 'token-of-the-bench';
+
 /** Ports of processes: below those that the system gives out itself, apart from those of tests and of an installation. */
 const ports = '31000-32700';
 
@@ -80,7 +83,7 @@ function writeConfig({ dir, apps, cmdb = `lmdb:${join(dir, 'cmdb')}`, main }: Da
     file,
     stringify({
       listen: { http: '127.0.0.1:0' },
-      admin: { listen: '127.0.0.1:0' },
+      admin: { listen: '127.0.0.1:0', token: adminToken },
       log: { level: 'info' },
       cmdb: { url: cmdb, name: cmdbName, signingKey: benchKey },
       stateDir: join(dir, 'state'),

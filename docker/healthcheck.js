@@ -1,9 +1,9 @@
 // Exits with 0 while the dispatcher's /readyz says that it is ready; otherwise with 1, and prints why, which
-// `docker inspect` shows. Environment: FASTCONTAINER_ADMIN is `admin.listen` of the configuration (HOST:PORT or unix:PATH),
-// FASTCONTAINER_ADMIN_TOKEN its token.
+// `docker inspect` shows. Environment: FASTCONTAINER_ADMIN is `admin.listen` of the configuration (HOST:PORT or unix:PATH; by default
+// admin.sock in /var/lib/fastcontainer), FASTCONTAINER_ADMIN_TOKEN its token.
 import { request } from 'node:http';
 
-const admin = process.env.FASTCONTAINER_ADMIN || '127.0.0.1:8081';
+const admin = process.env.FASTCONTAINER_ADMIN || 'unix:/var/lib/fastcontainer/admin.sock';
 const token = process.env.FASTCONTAINER_ADMIN_TOKEN;
 const where = admin.startsWith('unix:') ? { socketPath: admin.slice('unix:'.length) } : hostAndPort(admin);
 const headers = { host: 'localhost', ...(token ? { authorization: `Bearer ${token}` } : {}) };

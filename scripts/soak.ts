@@ -13,7 +13,7 @@ import { requests } from './load/requests.js';
 import type { Trace } from './load/trace.js';
 import { uploads } from './load/uploads.js';
 import { webSockets } from './load/web-sockets.js';
-import { instancesOf, processesOf } from './long-run/vital-signs.js';
+import { adminToken, instancesOf, processesOf } from './long-run/vital-signs.js';
 import { soakApps, writeApps } from './soak/apps.js';
 import { census, overfull } from './soak/census.js';
 import { SoakDaemon } from './soak/daemon.js';
@@ -67,7 +67,7 @@ const daemons = await Promise.all(
     const configFile = join(dir, `${name}.yaml`);
     const [port, adminPort] = ports.slice(2 * index) as [number, number];
     const config = {
-      ...{ listen: { http: `127.0.0.1:${port}` }, admin: { listen: `127.0.0.1:${adminPort}` } },
+      ...{ listen: { http: `127.0.0.1:${port}` }, admin: { listen: `127.0.0.1:${adminPort}`, token: adminToken } },
       ...{
         cmdb: { url: redis.url, signingKey: 'a-key-of-the-soak-which-is-no-secret' },
         stateDir: join(dir, name),

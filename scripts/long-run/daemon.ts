@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { stringify } from 'yaml';
 import { runDaemon } from '../load/daemon-command.js';
+import { adminToken } from './vital-signs.js';
 
 export interface DaemonUnderLoad {
   readonly child: ChildProcess;
@@ -54,7 +55,7 @@ export async function startDaemon({ apps, idleTtl, maxLifetime, cmdb }: DaemonSe
   await writeFile(
     file,
     stringify({
-      ...{ listen: { http: '127.0.0.1:0' }, admin: { listen: '127.0.0.1:0' } },
+      ...{ listen: { http: '127.0.0.1:0' }, admin: { listen: '127.0.0.1:0', token: adminToken } },
       ...{ cmdb: cmdb ?? `lmdb:${join(dir, 'cmdb')}`, stateDir: join(dir, 'state'), apps: './apps/*.yaml' },
       ...(process.getuid?.() === 0 && { defaults: { user: 'root' } }),
       // A freed port rests for a minute: there have to be as many as boots in that time.

@@ -1,11 +1,12 @@
 import { timingSafeEqual } from 'node:crypto';
-import { chmod, rm } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { chmod } from 'node:fs/promises';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { RequestError } from '../model/errors.js';
 import { type AdminSource, registerApps } from './apps.js';
+import { adminLimits, createBoundedServer, type ServerLimits } from './bounded-server.js';
 import { problem } from './problem.js';
+import { makeRoomForSocket } from './socket-file.js';
 
 export interface Readiness {
   readonly ready: boolean;
@@ -21,6 +22,8 @@ export interface AdminOptions extends AdminSource {
   readonly exposition: { readonly contentType: string; metrics(): Promise<string> };
   readonly logger: Logger;
   readonly readiness: () => Readiness;
+  /** What its clients can hold; tests shorten it. */
+  readonly limits?: ServerLimits;
 }
 
 export interface Admin {
@@ -36,6 +39,7 @@ const loopbackNames = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i;
 export function createAdmin(options: AdminOptions): Admin {
   const server = fastify({
     logger: false,
+    serverFactory: (handle) => createBoundedServer(handle, options.limits ?? adminLimits),
     forceCloseConnections: 'idle',
     bodyLimit: 1024 * 1024,
     // A misspelt query is an error, not a question without it.
@@ -94,7 +98,7 @@ function onError(error: unknown, request: FastifyRequest, reply: FastifyReply, l
 async function listen(server: FastifyInstance, at: AdminOptions['listen']): Promise<string> {
   try {
     if ('path' in at) {
-      await removeStale(at.path);
+      await makeRoomForSocket(at.path);
       await server.listen({ path: at.path });
       await chmod(at.path, 0o600);
       return `unix:${at.path}`;
@@ -108,15 +112,4 @@ async function listen(server: FastifyInstance, at: AdminOptions['listen']): Prom
   const [bound] = server.addresses();
   if (!bound || typeof bound === 'string') throw new Error('the admin side has no address');
   return bound.family === 'IPv6' ? `[${bound.address}]:${bound.port}` : `${bound.address}:${bound.port}`;
-}
-
-/** A socket file that nobody answers on was left by a process that is gone. */
-async function removeStale(path: string): Promise<void> {
-  const answers = await new Promise<boolean>((resolve) => {
-    const probe = connect(path);
-    probe.once('connect', () => resolve(true));
-    probe.once('error', () => resolve(false));
-    probe.unref();
-  });
-  if (!answers) await rm(path, { force: true });
 }

@@ -1,6 +1,8 @@
 import { dirname, resolve } from 'node:path';
 import type { App } from '../model/app.js';
-import type { Config } from './config.js';
+import type { Config, Settings } from './config.js';
+import type { Report } from './explain.js';
+import { formatListenAddress, isLoopback } from './listen-address.js';
 import { normalisedDomains, resolveApp } from './resolve-app.js';
 import { glob } from './glob.js';
 import type { Environment } from './interpolate.js';
@@ -35,10 +37,24 @@ export function configLoader(file: string, env: Environment): () => Promise<Conf
     const settings = written && resolveSettings(written.value, env, reporter(written.document, problems));
     // Without a sound main file nothing is known of plans and defaults.
     const resolved = written ? resolveApps(written.value, documents, problems) : [];
+    if (written && settings) refuseSharedAdmin(settings, resolved, reporter(written.document, problems));
     if (problems.length > 0 || !settings) throw new ConfigError(problems);
     const files = [main, ...apps.map((app) => app.file)];
     return { ...settings, file: main, files, appPatterns, apps: resolved, appFiles: filesOf(apps) };
   };
+}
+
+/** Whoever can connect may ask: an app that shares the loopback must not. */
+function refuseSharedAdmin({ admin, runtimes }: Settings, apps: readonly App[], report: Report): void {
+  if ('path' in admin.listen || admin.token !== undefined || !isLoopback(admin.listen)) return;
+  const onHostNetwork = runtimes.docker.network === 'host' ? ['docker'] : [];
+  const sharing = apps.find(({ runtime }) => ['process', ...onHostNetwork].includes(runtime));
+  if (!sharing) return;
+  const at = formatListenAddress(admin.listen);
+  report(
+    ['admin', 'token'],
+    `is required: app ${sharing.name} can connect to ${at}, like every app of this machine that has its network; set it, or leave admin.listen to its socket`,
+  );
 }
 
 /** Also of a main file that is broken elsewhere, so that the problems of its apps are named in the same run. */

@@ -19,6 +19,9 @@ import { type Filled, fill } from './schema/filled.js';
 import { cmdbSchema, type MainFile, mainSchema } from './schema/main-file.js';
 import { parseDuration, parseSize } from './units.js';
 
+/** The kernel's, without the byte that ends it. */
+const longestSocketPath = 107;
+
 type FilledMain = Filled<typeof mainSchema>;
 
 /** The settings of the main file; what does not fit together is reported. `written` passed the schema. */
@@ -28,7 +31,7 @@ export function resolveSettings(written: MainFile, env: Environment, report: Rep
   const { advertise } = main.node;
   return {
     listen: { http: resolveListen(main, report) },
-    admin: resolveAdmin(main.admin, report),
+    admin: resolveAdmin(main.admin, stateDir, report),
     cmdb: resolveCmdb(main, report),
     node: { host: main.node.host ?? hostname(), ...(advertise !== undefined && { advertise }) },
     workers: main.workers === 'auto' ? availableParallelism() : main.workers,
@@ -66,7 +69,7 @@ export function resolveSettings(written: MainFile, env: Environment, report: Rep
 
 function resolveListen(main: FilledMain, report: Report): ListenAddress[] {
   const listed = [main.listen.http].flat();
-  const seen = new Set<string>([main.admin.listen]);
+  const seen = new Set<string>(main.admin.listen === undefined ? [] : [main.admin.listen]);
   listed.forEach((text, index) => {
     const fixed = !text.endsWith(':0');
     if (fixed && text === main.admin.listen) report(['admin', 'listen'], `${text} is also an address of listen.http`);
@@ -76,10 +79,21 @@ function resolveListen(main: FilledMain, report: Report): ListenAddress[] {
   return listed.flatMap((text) => parseListenAddress(text) ?? []);
 }
 
-function resolveAdmin({ listen, token }: FilledMain['admin'], report: Report): Settings['admin'] {
+function resolveAdmin(
+  { listen: written, token }: FilledMain['admin'],
+  stateDir: string,
+  report: Report,
+): Settings['admin'] {
+  const listen = written ?? `unix:${join(stateDir, 'admin.sock')}`;
   const address: ListenAddress | ListenSocket = listen.startsWith('unix:')
     ? { path: resolve(listen.slice('unix:'.length)) }
     : parseListenAddress(listen)!;
+  if ('path' in address && Buffer.byteLength(address.path) > longestSocketPath) {
+    report(
+      ['admin', 'listen'],
+      `${address.path} has more than ${longestSocketPath} bytes, too many for a socket; choose a shorter path`,
+    );
+  }
   if (token === undefined && !isLoopback(address)) {
     const got = `got ${formatListenAddress(address)} without a token`;
     report(['admin', 'token'], `is required where admin.listen is not loopback, ${got}`);

@@ -1,3 +1,4 @@
+import { fetchAdmin } from '../fixtures/admin.js';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -42,7 +43,7 @@ t.test(
     };
     await Promise.all(Array.from({ length: atOnce }, one));
     t.equal(child.exitCode ?? child.signalCode, null, JSON.stringify(log.slice(-3)));
-    const instances = async () => (await (await fetch(`${admin}/v1/instances`)).json()) as InstanceView[];
+    const instances = async () => (await (await fetchAdmin(`${admin}/v1/instances`)).json()) as InstanceView[];
     await until(async () => (await instances()).every(({ inflight }) => inflight === 0));
     await until(async () => (await metric(admin, /^fastcontainer_queue_length\b/)) === 0);
     // Those of fetch, kept for another question, and of instances that were asked a moment ago.

@@ -1,3 +1,4 @@
+import { fetchAdmin } from '../fixtures/admin.js';
 import { spawnSync } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
 import { once } from 'node:events';
@@ -174,7 +175,7 @@ t.test(
     await Promise.all(idle.map((socket) => Promise.race([once(socket, 'connect'), once(socket, 'close')])));
     for (let round = 0; round < 5; round += 1) {
       t.equal((await ask(port, 'hello.localhost')).status, 200);
-      t.equal((await fetch(`${admin}/healthz`)).status, 200);
+      t.equal((await fetchAdmin(`${admin}/healthz`)).status, 200);
     }
     t.ok((await metric(admin, /^fastcontainer_connections /)) <= 96);
     t.ok((await metric(admin, /^fastcontainer_connections_closed_total\{cause="room"/)) >= 500);
@@ -197,13 +198,13 @@ t.test(
     for (let round = 0; round < 20; round += 1) {
       const knock = client(t, port);
       knock.write('GET / HTTP/1.1\r\nHost: hello.localhost\r\n\r\n');
-      const operator = fetch(`${admin}/healthz`, { signal: AbortSignal.timeout(300) }).catch(() => {});
+      const operator = fetchAdmin(`${admin}/healthz`, { signal: AbortSignal.timeout(300) }).catch(() => {});
       await Promise.race([once(knock, 'close'), new Promise((resolve) => setTimeout(resolve, 300))]);
       await operator;
     }
     limit(4_096);
     t.equal(child.exitCode, null);
-    await until(async () => ((await fetch(`${admin}/healthz`).catch(() => undefined))?.ok ? true : undefined));
+    await until(async () => ((await fetchAdmin(`${admin}/healthz`).catch(() => undefined))?.ok ? true : undefined));
     const again = JSON.parse((await ask(port, 'hello.localhost')).body) as { pid: number };
     t.equal(again.pid, first.pid, 'the same process serves');
     t.notOk(log.some(({ level }) => level === 'fatal'));

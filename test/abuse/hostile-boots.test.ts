@@ -1,3 +1,4 @@
+import { fetchAdmin } from '../fixtures/admin.js';
 import { connect } from 'node:net';
 import { resolve } from 'node:path';
 import t from 'tap';
@@ -40,7 +41,8 @@ t.test('an app that answers its readiness check with what is not HTTP is never t
     answers.map(() => 'boot_timeout'),
   );
   await until(
-    async () => (await fetch(`${admin}/v1/instances`).then((res) => res.json() as Promise<unknown[]>)).length === 0,
+    async () =>
+      (await fetchAdmin(`${admin}/v1/instances`).then((res) => res.json() as Promise<unknown[]>)).length === 0,
   );
 });
 

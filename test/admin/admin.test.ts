@@ -1,7 +1,10 @@
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, lstat, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
 import { type AdminOptions, createAdmin } from '../../src/admin/admin.js';
@@ -10,6 +13,7 @@ import { RequestError } from '../../src/model/errors.js';
 import { Metrics } from '../../src/telemetry/metrics.js';
 import { testApp } from '../fixtures/app.js';
 import { testDeployment, testRevision } from '../fixtures/deployment.js';
+import { eventually } from '../fixtures/eventually.js';
 import { ask } from '../fixtures/request.js';
 
 const record: AppRecord = {
@@ -152,18 +156,104 @@ t.test('without a token only loopback names are answered, so that no web page ca
   }
 });
 
-t.test('a UNIX socket is for its owner only, and a stale one is no obstacle', async (t) => {
-  const dir = await mkdtemp(join(tmpdir(), 'fastcontainer-admin-'));
-  t.teardown(() => rm(dir, { recursive: true, force: true }));
-  const path = join(dir, 'admin.sock');
-  await writeFile(path, '');
-  const { address } = await start(t, { listen: { path } });
-  t.equal(address, `unix:${path}`);
-  t.equal((await stat(path)).mode & 0o777, 0o600);
-  const status = await new Promise((resolve, reject) => {
-    request({ socketPath: path, path: '/healthz', agent: false }, (res) => resolve(res.resume().statusCode))
+/** The status that a socket's server answers /healthz with. */
+function healthOf(socketPath: string): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    request({ socketPath, path: '/healthz', agent: false }, (res) => resolve(res.resume().statusCode))
       .on('error', reject)
       .end();
   });
-  t.equal(status, 200);
+}
+
+async function directory(t: Test): Promise<string> {
+  const dir = await mkdtemp(join(tmpdir(), 'fastcontainer-admin-'));
+  t.teardown(() => rm(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+t.test('a UNIX socket is for its owner only, and one that a dead process left is no obstacle', async (t) => {
+  const path = join(await directory(t), 'run', 'admin.sock');
+  const code = `require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
+  await mkdir(dirname(path));
+  const dead = spawn(process.execPath, ['-e', code]);
+  await once(dead, 'exit');
+  t.ok((await lstat(path)).isSocket());
+  const { address } = await start(t, { listen: { path } });
+  t.equal(address, `unix:${path}`);
+  t.equal((await stat(path)).mode & 0o777, 0o600);
+  t.equal(await healthOf(path), 200);
 });
+
+t.test('a directory for the socket is made for its owner only', async (t) => {
+  const path = join(await directory(t), 'made', 'admin.sock');
+  await start(t, { listen: { path } });
+  t.equal((await stat(dirname(path))).mode & 0o777, 0o700);
+});
+
+t.test('what is no socket, and a socket on which somebody listens, are left alone', async (t) => {
+  const dir = await directory(t);
+  const [file, link, live] = [join(dir, 'file'), join(dir, 'link'), join(dir, 'live')];
+  await writeFile(file, 'precious');
+  await symlink(file, link);
+  for (const path of [file, link, dir]) {
+    await t.rejects(
+      start(t, { listen: { path } }),
+      { message: /is no socket; move it away; change admin\.listen/ },
+      path,
+    );
+  }
+  t.equal(await readFile(file, 'utf8'), 'precious');
+  t.ok((await lstat(link)).isSymbolicLink());
+  await start(t, { listen: { path: live } });
+  await t.rejects(start(t, { listen: { path: live } }), { message: /another process listens on .*live; stop it/ });
+  t.equal(await healthOf(live), 200);
+});
+
+t.test('a directory in which others could replace the socket is refused', async (t) => {
+  const dir = await directory(t);
+  const path = join(dir, 'admin.sock');
+  await chmod(dir, 0o777);
+  await t.rejects(start(t, { listen: { path } }), { message: /others may write in .*; run: chmod go-w/ });
+  await chmod(dir, 0o1777);
+  await start(t, { listen: { path } });
+  t.equal(await healthOf(path), 200, 'as in /tmp');
+});
+
+t.test('idle connections beyond the limit make room for whoever asks', async (t) => {
+  const limits = { connections: 5, requestMs: 600_000, answerMs: 600_000 };
+  const { port } = await start(t, { limits });
+  const idle = Array.from({ length: 20 }, () => connect(port, '127.0.0.1'));
+  t.teardown(() => idle.forEach((socket) => socket.destroy()));
+  let closed = 0;
+  for (const socket of idle) socket.on('error', () => {}).once('close', () => (closed += 1));
+  await eventually(async () => closed === 15);
+  t.match(await ask(port, 'localhost', '/healthz'), { status: 200 });
+});
+
+t.test('a client that does not send its request, and one that does not read its answer, are cut off', async (t) => {
+  const limits = { connections: 5, requestMs: 200, answerMs: 200 };
+  // More than the buffers of two sockets hold.
+  const exposition = { contentType: 'text/plain', metrics: async () => 'x'.repeat(32 * 1024 * 1024) };
+  const { port } = await start(t, { limits, exposition });
+  const silent = connect(port, '127.0.0.1');
+  const silentClosed = once(silent, 'close');
+  silent.resume().write('GET /healthz HTTP/1.1\r\n');
+  const stalled = connect(port, '127.0.0.1').pause();
+  const stalledClosed = new Promise((resolve) => stalled.once('close', resolve));
+  stalled.on('error', () => {}).write('GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  await silentClosed;
+  let bytes = 0;
+  await eventually(async () => (await connectionsTo(port)) === 0);
+  stalled.on('data', (chunk: Buffer) => (bytes += chunk.length)).resume();
+  await stalledClosed;
+  t.ok(bytes < 32 * 1024 * 1024, `${bytes} bytes`);
+});
+
+/** Counts this machine's established connections on the server's side of a port. */
+async function connectionsTo(port: number): Promise<number> {
+  const local = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const lines = (await readFile('/proc/net/tcp', 'utf8')).split('\n').slice(1);
+  return lines
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, from, , state]) => from?.endsWith(local) && state === '01').length;
+}

@@ -115,7 +115,7 @@ t.test('warnings are printed and do not fail', async (t) => {
   t.teardown(() => server.close());
   const { port } = server.address() as { port: number };
   const files = await makeFiles({
-    'main.yaml': `listen: { http: 127.0.0.1:${port} }\nadmin: { listen: 127.0.0.1:0 }\nruntimes: { process: { ports: 20000-20001 } }\n`,
+    'main.yaml': `listen: { http: 127.0.0.1:${port} }\nadmin: { listen: 127.0.0.1:0, token: 0123456789abcdef }\nruntimes: { process: { ports: 20000-20001 } }\n`,
     'apps/a.yaml': appYaml(
       'a',
       'scale: { max: 3 }\nenv: { PORT: 1 }\nmounts: [{ source: /, target: /x }]\nuser: auto\n',

@@ -55,6 +55,11 @@ const cases: [title: string, content: string, problems: string[]][] = [
     ['1 admin.token: is required where admin.listen is not loopback, got 0.0.0.0:8081 without a token'],
   ],
   [
+    'has a socket with a path that no socket can have',
+    `admin: { listen: "unix:/${'x'.repeat(107)}" }`,
+    [`1 admin.listen: /${'x'.repeat(107)} has more than 107 bytes, too many for a socket; choose a shorter path`],
+  ],
+  [
     'opens the admin API on all addresses',
     'admin: { listen: ":8081" }',
     ['1 admin.token: is required where admin.listen is not loopback, got :8081 without a token'],

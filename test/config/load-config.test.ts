@@ -8,7 +8,7 @@ t.test('a main file of one line has the defaults of the documentation', async (t
   const { file: _file, files: _files, ...config } = await loadFiles({ 'main.yaml': 'workers: 1\n' });
   t.strictSame(config, {
     listen: { http: [{ host: '127.0.0.1', port: 8080 }] },
-    admin: { listen: { host: '127.0.0.1', port: 8081 } },
+    admin: { listen: { path: resolve('data/admin.sock') } },
     cmdb: { url: `lmdb:${resolve('data/cmdb')}`, name: 'fastcontainer' },
     node: { host: hostname() },
     workers: 1,
@@ -285,4 +285,16 @@ t.test('a directory of apps that does not exist holds none', async (t) => {
   const files = await makeFiles({ 'main.yaml': 'apps: [./none/*.yaml, ./none.yaml]\n' });
   t.teardown(files.remove);
   t.strictSame((await loadConfig(files.main, {})).apps, []);
+});
+
+t.test('an admin address without a token is refused if an app shares the loopback with it', async (t) => {
+  const files = { 'apps/a.yaml': appYaml('a') };
+  const shared = /admin\.token: is required: app a can connect to 127\.0\.0\.1:8081/;
+  await t.rejects(loadFiles({ 'main.yaml': 'admin: { listen: "127.0.0.1:8081" }\n', ...files }), { message: shared });
+  await loadFiles({ 'main.yaml': 'admin: { listen: "127.0.0.1:8081", token: 0123456789abcdef }\n', ...files });
+  await loadFiles({ 'main.yaml': 'admin: { listen: unix:admin.sock }\n', ...files });
+  const docker = { 'apps/a.yaml': 'name: a\ndomains: a.localhost\nruntime: docker\nimage: a\n' };
+  await loadFiles({ 'main.yaml': 'admin: { listen: "127.0.0.1:8081" }\n', ...docker });
+  const host = 'admin: { listen: "127.0.0.1:8081" }\nruntimes: { docker: { network: host } }\n';
+  await t.rejects(loadFiles({ 'main.yaml': host, ...docker }), { message: shared });
 });

@@ -2,7 +2,8 @@ import { createServer } from 'node:http';
 import t from 'tap';
 import { until } from '../fixtures/daemon.js';
 import { startBendingProxy } from '../fixtures/bending-proxy.js';
-import { adminToken, type Machine, startMachine } from '../fixtures/machine.js';
+import { adminToken } from '../fixtures/admin.js';
+import { type Machine, startMachine } from '../fixtures/machine.js';
 import { listen } from '../fixtures/raw.js';
 import { startRedis } from '../fixtures/redis.js';
 

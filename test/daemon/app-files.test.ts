@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap';
 import { until } from '../fixtures/daemon.js';
-import { adminToken, type Machine, startMachine } from '../fixtures/machine.js';
+import { adminToken } from '../fixtures/admin.js';
+import { type Machine, startMachine } from '../fixtures/machine.js';
 import { metric } from '../fixtures/metric.js';
 import { startRedis } from '../fixtures/redis.js';
 

@@ -1,3 +1,4 @@
+import { fetchAdmin } from '../fixtures/admin.js';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -21,7 +22,7 @@ function unharmed(t: Test, { requests, failures, cold }: LoadResult): void {
 }
 
 async function metric({ admin }: Running, pattern: RegExp): Promise<number> {
-  const text = await (await fetch(`${admin}/metrics`)).text();
+  const text = await (await fetchAdmin(`${admin}/metrics`)).text();
   return Number(pattern.exec(text)?.[1] ?? 0);
 }
 

@@ -21,7 +21,6 @@ async function exampleDaemon(
   await writeFile(join(dir, 'apps', 'hello.yaml'), edit(await readFile('config/apps/hello.yaml', 'utf8')));
   const main = (await readFile('config/fastcontainer.yaml', 'utf8'))
     .replace('127.0.0.1:8080', '127.0.0.1:0')
-    .replace('127.0.0.1:8081', '127.0.0.1:0')
     .replace('lmdb:./data/cmdb', `{ url: "lmdb:${dir}/cmdb", name: ${dir.split('-').at(-1)?.toLowerCase()}x }`);
   await writeFile(join(dir, 'fastcontainer.yaml'), `${main}\nstateDir: ${dir}/state\n${extra}`);
   const config = await loadConfig(join(dir, 'fastcontainer.yaml'), process.env);

@@ -1,3 +1,4 @@
+import { fetchAdmin } from '../fixtures/admin.js';
 import { access, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { open as openRaw } from 'lmdb';
@@ -25,8 +26,8 @@ t.test('a command that was written into the store is not run; the app of the fil
   await rewrite(installation, 'apps', (text) => text.replace(/"command":\[[^\]]*\]/, command));
   const readyz = await until(async () => {
     await ask(port, 'other.localhost');
-    await fetch(`${admin}/v1/apps`);
-    const response = await fetch(`${admin}/readyz`);
+    await fetchAdmin(`${admin}/v1/apps`);
+    const response = await fetchAdmin(`${admin}/readyz`);
     const { checks } = (await response.json()) as { checks: { records: { detail?: string } } };
     return checks.records.detail === undefined ? undefined : { status: response.status, ...checks.records };
   });
@@ -38,7 +39,7 @@ t.test('a command that was written into the store is not run; the app of the fil
 });
 
 t.test('an address that was written into the store gets no request', async (t) => {
-  const installation = await install(t, {}, { hello: {}, thief: {} });
+  const installation = await install(t, {}, { hello: { idleTtl: '10m' }, thief: { idleTtl: '10m' } });
   const first = await spawnDaemon(t, installation);
   const { pid } = await askIdentity(first.port, 'hello.localhost');
   const thief = await askIdentity(first.port, 'thief.localhost');
@@ -61,7 +62,7 @@ t.test('an address that was written into the store gets no request', async (t) =
 });
 
 t.test('a store of a version without signatures is taken over with what runs', async (t) => {
-  const installation = await install(t);
+  const installation = await install(t, {}, { hello: { idleTtl: '10m' } });
   const first = await spawnDaemon(t, installation);
   const { pid } = await askIdentity(first.port, 'hello.localhost');
   first.child.kill('SIGTERM');
@@ -90,7 +91,7 @@ t.test('a machine with another key is refused, says so, and leaves the others al
     { mine: {} },
   );
   const { admin } = await startDaemon(t, other);
-  const readyz = await fetch(`${admin}/readyz`);
+  const readyz = await fetchAdmin(`${admin}/readyz`);
   t.equal(readyz.status, 503);
   t.match(await readyz.json(), { checks: { cmdb: { ok: false, detail: /another key .* the same cmdb\.signingKey/ } } });
   t.equal((await ask(port, 'hello.localhost')).status, 200);

@@ -1,7 +1,8 @@
 import t from 'tap';
 import { appProcesses } from '../fixtures/app-processes.js';
 import { isAlive, until } from '../fixtures/daemon.js';
-import { adminToken, type Machine, startMachine } from '../fixtures/machine.js';
+import { adminToken } from '../fixtures/admin.js';
+import { type Machine, startMachine } from '../fixtures/machine.js';
 import { startRedis } from '../fixtures/redis.js';
 
 t.test('a daemon that was frozen until others gave it up sends nothing before it is registered anew', async (t) => {

@@ -1,3 +1,4 @@
+import { fetchAdmin } from '../fixtures/admin.js';
 import t from 'tap';
 import { install, isAlive, quick, startDaemon, until } from '../fixtures/daemon.js';
 import { startRedis } from '../fixtures/redis.js';
@@ -10,7 +11,7 @@ t.test('a store that is down at the start is waited for, and /readyz says why', 
   if (!redis) return;
   await redis.stop();
   const { port, admin, log } = await startDaemon(t, await install(t, { cmdb: redis.url }));
-  const ready = await fetch(`${admin}/readyz`);
+  const ready = await fetchAdmin(`${admin}/readyz`);
   t.equal(ready.status, 503);
   t.match(await ready.json(), { checks: { cmdb: { ok: false, detail: /\w/ }, apps: { ok: false } } });
   t.match(await ask(port, 'hello.localhost'), unavailable);
@@ -19,7 +20,7 @@ t.test('a store that is down at the start is waited for, and /readyz says why', 
     'the log says so',
   );
   await redis.restart();
-  await until(async () => (await fetch(`${admin}/readyz`)).status === 200);
+  await until(async () => (await fetchAdmin(`${admin}/readyz`)).status === 200);
   t.equal((await ask(port, 'hello.localhost')).status, 200);
 });
 

@@ -1,7 +1,8 @@
 import t, { type Test } from 'tap';
 import { appProcesses } from '../fixtures/app-processes.js';
 import { until } from '../fixtures/daemon.js';
-import { adminToken, type Machine, startMachine } from '../fixtures/machine.js';
+import { adminToken } from '../fixtures/admin.js';
+import { type Machine, startMachine } from '../fixtures/machine.js';
 import { type Site, startNetwork } from '../fixtures/network.js';
 import { startRedis } from '../fixtures/redis.js';
 

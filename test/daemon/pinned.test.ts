@@ -3,7 +3,8 @@ import { openRedisCmdb } from '../../src/cmdb/redis.js';
 import { pino } from 'pino';
 import { isAlive, until } from '../fixtures/daemon.js';
 import { testSigner } from '../fixtures/signer.js';
-import { adminToken, type Machine, startMachine } from '../fixtures/machine.js';
+import { adminToken } from '../fixtures/admin.js';
+import { type Machine, startMachine } from '../fixtures/machine.js';
 import { startRedis } from '../fixtures/redis.js';
 
 const mounts = [{ source: '/', target: '/data' }];

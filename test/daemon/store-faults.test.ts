@@ -5,7 +5,8 @@ import { appProcesses } from '../fixtures/app-processes.js';
 import { startBendingProxy } from '../fixtures/bending-proxy.js';
 import { until } from '../fixtures/daemon.js';
 import { type Load, startLoad } from '../fixtures/load.js';
-import { adminToken, type Machine, startMachine } from '../fixtures/machine.js';
+import { adminToken } from '../fixtures/admin.js';
+import { type Machine, startMachine } from '../fixtures/machine.js';
 import { startRedis } from '../fixtures/redis.js';
 
 // Several outages, each longer than a session lives.

@@ -1,3 +1,4 @@
+import { fetchAdmin } from '../fixtures/admin.js';
 import t from 'tap';
 import { until } from '../fixtures/daemon.js';
 import { ask, askIdentity } from '../fixtures/request.js';
@@ -14,7 +15,7 @@ t.test('a worker that stands still is found, reported, killed and replaced, and 
   process.kill(frozen, 'SIGSTOP');
   const answers = many(40, () => ask(daemon.port, host));
   const readiness = await until(async () => {
-    const response = await fetch(`${daemon.admin}/readyz`);
+    const response = await fetchAdmin(`${daemon.admin}/readyz`);
     return response.status === 503 ? await response.text() : undefined;
   });
   t.match(readiness, new RegExp(`worker \\d \\(pid ${frozen}\\) does not answer`));
@@ -27,6 +28,6 @@ t.test('a worker that stands still is found, reported, killed and replaced, and 
   await until(() => daemon.log.find(({ msg }) => msg === 'the replacement of a worker serves'));
   t.equal(await metric(daemon.admin, /^fastcontainer_worker_replacements_total\{reason="unresponsive"\}/), 1);
   t.ok((await workersOf(daemon)).includes(other ?? 0), 'the other one stayed');
-  await until(async () => (await fetch(`${daemon.admin}/readyz`)).ok || undefined);
+  await until(async () => (await fetchAdmin(`${daemon.admin}/readyz`)).ok || undefined);
   t.equal(await terminate(daemon), 0);
 });

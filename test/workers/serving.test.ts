@@ -1,3 +1,4 @@
+import { fetchAdmin } from '../fixtures/admin.js';
 import t from 'tap';
 import { isAlive, until } from '../fixtures/daemon.js';
 import { ask, askIdentity, instances } from '../fixtures/request.js';
@@ -22,7 +23,7 @@ t.test('all workers serve one container, and the admin side speaks for all of th
   const sum = async () => (await instances(daemon.admin, 'hello'))[0]?.inflight === 6 || undefined;
   t.ok(await until(sum), 'requests under way in both are summed up');
   t.ok((await slow).every(({ status }) => status === 200));
-  t.match(await (await fetch(`${daemon.admin}/readyz`)).json(), {
+  t.match(await (await fetchAdmin(`${daemon.admin}/readyz`)).json(), {
     status: 'ready',
     checks: { workers: { ok: true }, cmdb: { ok: true }, apps: { ok: true }, serving: { ok: true } },
   });

@@ -1,3 +1,4 @@
+import { fetchAdmin } from '../fixtures/admin.js';
 import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -62,7 +63,7 @@ export function many<T>(count: number, run: () => Promise<T>): Promise<T[]> {
 
 /** The sum of the lines of /metrics that begin like this. */
 export async function metric(admin: string, pattern: RegExp): Promise<number> {
-  const text = await (await fetch(`${admin}/metrics`)).text();
+  const text = await (await fetchAdmin(`${admin}/metrics`)).text();
   const lines = text.split('\n').filter((line) => pattern.test(line));
   return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
 }

@@ -216,15 +216,18 @@ export const mainSchema = section(
               ? undefined
               : `must be ${listenExpects} or unix:PATH`,
           expects: `${listenExpects} or unix:PATH`,
-          description: 'Where operators and monitoring reach the daemon.',
-          default: '127.0.0.1:8081',
+          description:
+            'Where operators and monitoring reach the daemon: a socket that only its own user may open, or an address, which needs a `token` ' +
+            'unless it is on loopback and no app shares that.',
+          defaultText: '`unix:` and `admin.sock` in `stateDir`',
           examples: ['unix:/run/fastcontainer/admin.sock'],
         }),
         token: text({
           secret: true,
           pattern: '^[!-~]{16,}$',
           expects: 'at least 16 visible ASCII characters',
-          description: 'Bearer token of the admin API. Required when it does not listen on loopback.',
+          description:
+            'Bearer token of the admin API. Required with an address off loopback, and with any address if apps run as processes.',
           examples: ['${ADMIN_TOKEN}'],
         }),
       },
