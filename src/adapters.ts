@@ -15,9 +15,14 @@ import { localSigningKey } from './signing-key.js';
 /** Throws an Error that says what to do if the store, or the key that its records are signed with, cannot be used. */
 export function openCmdb({ cmdb, stateDir }: Config, logger: Logger, onUnreadable: UnreadableReport): Cmdb {
   const path = lmdbPath(cmdb.url);
-  const signer = new RecordSigner(cmdb.signingKey ?? localSigningKey(stateDir), cmdb.name);
+  const signer = signerOf({ cmdb, stateDir });
   const common = { signer, onUnreadable };
   return path === undefined ? openRedisCmdb({ ...cmdb, ...common, logger }) : openLmdbCmdb({ ...common, path });
+}
+
+/** Its key is what makes machines and processes one installation, whatever becomes of their store. */
+function signerOf({ cmdb, stateDir }: Pick<Config, 'cmdb' | 'stateDir'>): RecordSigner {
+  return new RecordSigner(cmdb.signingKey ?? localSigningKey(stateDir), cmdb.name);
 }
 
 /** Which directories of the host apps may mount. */
@@ -43,7 +48,10 @@ export async function openRuntime(
     clock,
     ...(advertise === undefined ? {} : { advertiseHost: advertise }),
   };
-  if (name === 'docker') return openDockerRuntime({ ...common, ...runtimes.docker, mounts: mountOptions(config) });
+  if (name === 'docker') {
+    const more = { mounts: mountOptions(config), installation: signerOf(config).keyId };
+    return openDockerRuntime({ ...common, ...runtimes.docker, ...more });
+  }
   makePrivateDirectory(runtimes.process.stateDir);
   const bind = advertise === undefined ? {} : { bindHost: advertise };
   const prepare = config.apps.some(({ runtime }) => runtime === 'process');

@@ -232,7 +232,8 @@ class Composition {
   async reload(next: Config): Promise<void> {
     this.#config = next;
     this.#fileApps.read(next.apps);
-    await this.#openRuntimes(next);
+    // A runtime that no app needed until now is opened as the daemon was started: what needs a restart holds until then.
+    await this.#openRuntimes({ ...this.#options.config, apps: next.apps });
   }
 
   /** The store of this identity has taken what the files say; undefined: none has, yet. */

@@ -10,7 +10,8 @@ import { trackExits } from './docker/exits.js';
 import { Pulls } from './docker/image.js';
 import { inspect } from './docker/inspect.js';
 import { lastWords } from './docker/last-words.js';
-import { list } from './docker/list.js';
+import { ForeignContainers, list } from './docker/list.js';
+import { ownListening } from './docker/listening.js';
 import { type MountOptions, mountPolicy } from './docker/mount-policy.js';
 import { bootNetwork } from './docker/network.js';
 import { output } from './docker/output.js';
@@ -40,6 +41,8 @@ export interface DockerRuntimeOptions extends EngineAddress {
   readonly mounts?: MountOptions;
   /** Containers carry it as a label; others are never touched. */
   readonly cmdbName: string;
+  /** Tells this installation from others of the same cmdb name, also after its store was replaced; a label as well. */
+  readonly installation: string;
   /**
    * Where other machines reach this one. Present: every container is reached through a port published there; absent:
    * only those whose app has `publish`, on 127.0.0.1, the others at their own address.
@@ -65,16 +68,19 @@ export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
   const guard = egressGuard({ ...options, allowHost, hostRules, isRemote });
   const place: Place = {
     cmdbName,
+    installation: options.installation,
     network: options.network,
     publishedHost: advertiseHost ?? '127.0.0.1',
     showHost: allowHost.length > 0,
   };
   const network = bootNetwork(engine, { ...options, name: options.network, allowShared, guard });
-  const exits = trackExits(engine, { cmdbName, logger });
-  const events = watchEngine(engine, exits, { cmdbName, logger, clock });
+  const exits = trackExits(engine, { owner: place, logger });
+  const events = watchEngine(engine, exits, { owner: place, logger, clock });
   const publishAll = advertiseHost !== undefined;
   const words = lastWords();
   const pulls = new Pulls();
+  const listening = ownListening(isRemote);
+  const foreign = new ForeignContainers(logger);
   const context = {
     engine,
     pulls,
@@ -100,8 +106,8 @@ export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
       stopping.set(id, shared);
       return shared;
     },
-    inspect: (id) => inspect(engine, place, id),
-    list: () => list(engine, place),
+    inspect: (id) => inspect({ engine, place, listening }, id),
+    list: () => list(engine, place, foreign),
     watch: (onExit) => events.watch(onExit),
     async output(id, maxBytes) {
       const live = await output(engine, place, id, maxBytes);

@@ -1,4 +1,6 @@
+import { readFile, writeFile } from 'node:fs/promises';
 import t from 'tap';
+import { loadConfig } from '../../src/config/load-config.js';
 import { install, startDaemon, until } from '../fixtures/daemon.js';
 import { ask, askIdentity, instances } from '../fixtures/request.js';
 
@@ -118,4 +120,19 @@ t.test('an engine that is not there fails the boot with what to do, and leaves n
   });
   await until(async () => (await instances(admin, 'dock')).length === 0);
   t.equal((await ask(port, 'hello.localhost')).status, 200, 'other apps do not notice');
+});
+
+t.test('runtimes.docker that changed holds from the next start, also for the first app that needs it', async (t) => {
+  const runtimes = (name: string) => ({ docker: { socketPath: `/nowhere/${name}.sock` } });
+  const installation = await install(t, { runtimes: runtimes('old') }, { hello: {} });
+  const { daemon, port, log } = await startDaemon(t, installation);
+  await writeFile(
+    installation.file,
+    (await readFile(installation.file, 'utf8')).replace('/nowhere/old.sock', '/nowhere/new.sock'),
+  );
+  await installation.writeApp('dock', { runtime: 'docker', image: 'hello:1' });
+  const next = await loadConfig(installation.file, process.env);
+  await daemon.reload(next, ['runtimes.docker changed: needs a restart']);
+  t.match(await ask(port, 'dock.localhost'), { status: 503, headers: { 'x-fastcontainer-error': 'boot_failed' } });
+  t.match(await until(() => log.find(({ msg }) => msg === 'the boot failed')), { cause: /\/nowhere\/old\.sock/ });
 });

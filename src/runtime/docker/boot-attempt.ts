@@ -99,7 +99,7 @@ async function create(
   address: string | undefined,
 ): Promise<string> {
   const plan = {
-    ...{ spec, cmdbName: place.cmdbName, network: joined.name, address, port, publishOn },
+    ...{ spec, owner: place, network: joined.name, address, port, publishOn },
     hostAddress: place.showHost ? joined.gateway : undefined,
   };
   const post = (diskBytes: number | undefined) => {

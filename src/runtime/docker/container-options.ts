@@ -1,6 +1,6 @@
 import type { App } from '../../model/app.js';
 import type { InstanceSpec } from '../runtime.js';
-import { labelsOf } from './labels.js';
+import { type Owner, labelsOf } from './labels.js';
 
 /**
  * What a container keeps of root's powers: enough for usual images to start as root, prepare their files, listen on a
@@ -20,7 +20,7 @@ export const keptCapabilities = [
 
 export interface ContainerPlan {
   readonly spec: InstanceSpec;
-  readonly cmdbName: string;
+  readonly owner: Owner;
   readonly network: string;
   /** Chosen address on the network; undefined: the engine chooses. */
   readonly address: string | undefined;
@@ -41,7 +41,7 @@ export function containerOptions(plan: ContainerPlan) {
   const tcpPort = `${port}/tcp`;
   return {
     Image: app.image ?? '',
-    Labels: labelsOf(plan.cmdbName, spec, port),
+    Labels: labelsOf(plan.owner, spec, port),
     Env: environment(spec, port),
     // Like `docker run IMAGE COMMAND`: an ENTRYPOINT of the image stays and gets it as arguments.
     ...(app.command ? { Cmd: [...app.command] } : {}),

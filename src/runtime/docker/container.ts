@@ -8,6 +8,8 @@ import { asPort, at, entriesAt, idAt, listAt, oneLine, portAt, textAt } from './
 /** Where containers of one cmdb live and how they are reached. */
 export interface Place {
   readonly cmdbName: string;
+  /** Whose containers: another installation may have given itself the same name. */
+  readonly installation: string;
   readonly network: string;
   /** Host name or IP address that published ports are reached at. */
   readonly publishedHost: string;
@@ -33,11 +35,13 @@ export async function findContainer(engine: Engine, id: string, place: Place): P
   // The engine also takes the beginning of another container's id for its name.
   if (textAt(reply, 'Name') !== `/${name}`) return undefined;
   const containerId = idAt(reply, 'Id');
-  const own = textAt(reply, 'Config', 'Labels', labels.cmdb) === place.cmdbName;
+  const own =
+    textAt(reply, 'Config', 'Labels', labels.cmdb) === place.cmdbName &&
+    textAt(reply, 'Config', 'Labels', labels.installation) === place.installation;
   if (!own || textAt(reply, 'Config', 'Labels', labels.instance) !== id || containerId === undefined) {
     throw new EngineError(
       `container ${name} of instance ${id} on Docker Engine at ${engine.where} ` +
-        `does not carry the label ${labels.cmdb}=${place.cmdbName}: it is not touched; ` +
+        `does not carry the labels ${labels.cmdb}=${place.cmdbName} and ${labels.installation}=${place.installation}: it is not touched; ` +
         'remove or rename it by hand if it is in the way',
       undefined,
       '',
@@ -69,6 +73,16 @@ export function inspectedAddress(reply: unknown, place: Place): Address | undefi
   }
   const host = textAt(reply, 'NetworkSettings', 'Networks', place.network, 'IPAddress');
   return host === undefined ? undefined : { host, port };
+}
+
+/** Where an inspected container itself listens, on the engine's network, and whether others reach it elsewhere. */
+export function ownAddress(reply: unknown, place: Place): { isPublished: boolean; address: Address | undefined } {
+  const port = portAt(reply, 'Config', 'Labels', labels.port);
+  const host = textAt(reply, 'NetworkSettings', 'Networks', place.network, 'IPAddress');
+  return {
+    isPublished: at(reply, 'HostConfig', 'PortBindings', `${port}/tcp`) !== undefined,
+    address: port === undefined || host === undefined ? undefined : { host, port },
+  };
 }
 
 /** The address that was chosen for it on the network, running or not. */

@@ -3,7 +3,7 @@ import type { Exit } from '../runtime.js';
 import { exitCause, inspectContainer, runs } from './container.js';
 import type { Engine } from './engine.js';
 import { exitCodeCause } from './exit-code.js';
-import { labels } from './labels.js';
+import { type Owner, labels } from './labels.js';
 import { listOwn } from './list.js';
 import { at, idAt, textAt } from './reply.js';
 
@@ -20,11 +20,11 @@ export interface Exits {
 }
 
 interface ExitsOptions {
-  readonly cmdbName: string;
+  readonly owner: Owner;
   readonly logger: Logger;
 }
 
-export function trackExits(engine: Engine, { cmdbName, logger }: ExitsOptions): Exits {
+export function trackExits(engine: Engine, { owner, logger }: ExitsOptions): Exits {
   const subscribers = new Set<(exit: Exit) => void>();
   const running = new Map<string, Omit<Exit, 'cause'>>();
   /** Ended, though not yet removed from the engine: a late word of their start must not revive them. */
@@ -85,7 +85,7 @@ export function trackExits(engine: Engine, { cmdbName, logger }: ExitsOptions): 
     },
     async catchUp() {
       const before = [...running.keys()];
-      const listed = await listOwn(engine, cmdbName);
+      const listed = await listOwn(engine, owner);
       const present = new Map(listed.map((entry) => [idAt(entry, 'Id') ?? '', entry]));
       for (const containerId of ended) if (!present.has(containerId)) ended.delete(containerId);
       for (const containerId of before) {

@@ -1,13 +1,24 @@
 import type { Inspection } from '../runtime.js';
-import { type Place, exitCause, findContainer } from './container.js';
+import { type Place, exitCause, findContainer, ownAddress } from './container.js';
 import type { Engine } from './engine.js';
+import type { OwnListening } from './listening.js';
 import { at } from './reply.js';
 
-/** See Runtime.inspect. Whether something listens inside cannot be told from outside. */
-export async function inspect(engine: Engine, place: Place, id: string): Promise<Inspection> {
+interface InspectContext {
+  readonly engine: Engine;
+  readonly place: Place;
+  readonly listening: OwnListening;
+}
+
+/**
+ * See Runtime.inspect. Who listens is asked of a container that is reached through a published port; what takes a connection
+ * at a container's own address is the container.
+ */
+export async function inspect({ engine, place, listening }: InspectContext, id: string): Promise<Inspection> {
   const container = await findContainer(engine, id, place);
   if (!container) return { state: 'gone' };
   const state = at(container.reply, 'State');
-  if (at(state, 'Running') === true) return { state: 'running', listening: undefined };
-  return { state: 'exited', cause: exitCause(state) };
+  if (at(state, 'Running') !== true) return { state: 'exited', cause: exitCause(state) };
+  const { isPublished, address } = ownAddress(container.reply, place);
+  return { state: 'running', listening: isPublished && address ? await listening.at(address) : undefined };
 }

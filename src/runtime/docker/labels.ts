@@ -4,15 +4,23 @@ import type { InstanceSpec } from '../runtime.js';
 /** Labels that every container of this product carries. `port` is where the app listens inside. */
 export const labels = {
   cmdb: 'fastcontainer.cmdb',
+  installation: 'fastcontainer.installation',
   app: 'fastcontainer.app',
   instance: 'fastcontainer.instance',
   revision: 'fastcontainer.revision',
   port: 'fastcontainer.port',
 } as const;
 
-export function labelsOf(cmdbName: string, spec: InstanceSpec, port: number): Record<string, string> {
+/** Whose a container is: `cmdb.name`, and the installation's own id, as others may have the same name. */
+export interface Owner {
+  readonly cmdbName: string;
+  readonly installation: string;
+}
+
+export function labelsOf(owner: Owner, spec: InstanceSpec, port: number): Record<string, string> {
   return {
-    [labels.cmdb]: cmdbName,
+    [labels.cmdb]: owner.cmdbName,
+    [labels.installation]: owner.installation,
     [labels.app]: spec.app.name,
     [labels.instance]: spec.id,
     [labels.revision]: spec.revision,
@@ -28,7 +36,12 @@ export function containerName(id: string): string {
   return `fc-${createHash('sha256').update(id).digest('hex').slice(0, 20)}`;
 }
 
-/** The filter that asks the engine for this cmdb's containers only. */
+/** The filter that asks the engine for the containers of this installation only. */
+export function ownFilter({ cmdbName, installation }: Owner): string[] {
+  return [...cmdbFilter(cmdbName), `${labels.installation}=${installation}`];
+}
+
+/** The same for those of all installations of this name. */
 export function cmdbFilter(cmdbName: string): string[] {
   return [`${labels.cmdb}=${cmdbName}`];
 }

@@ -1,23 +1,59 @@
+import type { Logger } from 'pino';
 import type { FoundInstance } from '../runtime.js';
 import { type Place, listedAddress, runs } from './container.js';
 import type { Engine } from './engine.js';
-import { cmdbFilter, containerName, labels } from './labels.js';
+import { type Owner, cmdbFilter, containerName, labels } from './labels.js';
 import { textAt } from './reply.js';
 
 /** An entry takes 2 KB, more with many mounts. */
 const listLimits = { limitMs: 10_000, maxBytes: 256 * 1024 * 1024 };
+const maxSaid = 1_000;
 
-/** See Runtime.list. Throws on any failure: an empty list means that there is nothing. */
-export async function list(engine: Engine, place: Place): Promise<FoundInstance[]> {
-  return (await listOwn(engine, place.cmdbName)).flatMap((entry) => found(entry, place));
+/** Says once of each what other installations of the same name have on the engine. */
+export class ForeignContainers {
+  readonly #logger: Logger;
+  readonly #said = new Set<string>();
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  report(entries: readonly unknown[]): void {
+    for (const entry of entries) {
+      const instance = textAt(entry, 'Labels', labels.instance) ?? '';
+      if (this.#said.has(instance) || this.#said.size >= maxSaid) continue;
+      this.#said.add(instance);
+      const fields = { instance, app: textAt(entry, 'Labels', labels.app), name: textAt(entry, 'Names', '0') };
+      this.#logger.warn(
+        fields,
+        'a container of another installation with the same cmdb.name is on this engine; it is left alone: give one of them ' +
+          'another cmdb.name, or end the container if its installation is no more',
+      );
+    }
+  }
 }
 
-/** The engine's own entries of this cmdb's containers, dead ones included. */
-export async function listOwn(engine: Engine, cmdbName: string): Promise<readonly unknown[]> {
+/** See Runtime.list. Throws on any failure: an empty list means that there is nothing. */
+export async function list(engine: Engine, place: Place, foreign: ForeignContainers): Promise<FoundInstance[]> {
+  const entries = await listNamed(engine, place.cmdbName);
+  foreign.report(entries.filter((entry) => !isOwn(entry, place)));
+  return entries.filter((entry) => isOwn(entry, place)).flatMap((entry) => found(entry, place));
+}
+
+/** The engine's own entries of this installation's containers, dead ones included. */
+export async function listOwn(engine: Engine, owner: Owner): Promise<readonly unknown[]> {
+  return (await listNamed(engine, owner.cmdbName)).filter((entry) => isOwn(entry, owner));
+}
+
+async function listNamed(engine: Engine, cmdbName: string): Promise<readonly unknown[]> {
   const query = { all: true, filters: { label: cmdbFilter(cmdbName) } };
   const entries = await engine.json('list containers', { path: ['containers', 'json'], query }, listLimits);
   if (Array.isArray(entries)) return entries;
   throw new Error(`cannot list containers: Docker Engine at ${engine.where} answered something that is not a list`);
+}
+
+function isOwn(entry: unknown, { installation }: Owner): boolean {
+  return textAt(entry, 'Labels', labels.installation) === installation;
 }
 
 function found(entry: unknown, place: Place): FoundInstance[] {

@@ -4,14 +4,14 @@ import type { Exit } from '../runtime.js';
 import type { Engine } from './engine.js';
 import type { Exits } from './exits.js';
 import { jsonLines } from './json-lines.js';
-import { cmdbFilter } from './labels.js';
+import { type Owner, ownFilter } from './labels.js';
 import { at, oneLine } from './reply.js';
 
 const firstBackoffMs = 100;
 const maxBackoffMs = 5_000;
 
 interface WatchOptions {
-  readonly cmdbName: string;
+  readonly owner: Owner;
   readonly logger: Logger;
   readonly clock: Clock;
 }
@@ -27,7 +27,7 @@ export interface Watch {
  * Follows the engine's events while anybody watches. When the stream breaks it is opened again with back-off, where it
  * broke off (`since`); then a listing tells of exits that went unseen.
  */
-export function watchEngine(engine: Engine, exits: Exits, { cmdbName, logger, clock }: WatchOptions): Watch {
+export function watchEngine(engine: Engine, exits: Exits, { owner, logger, clock }: WatchOptions): Watch {
   let watchers = 0;
   let stream: AbortController | undefined;
   let closed = false;
@@ -58,7 +58,7 @@ export function watchEngine(engine: Engine, exits: Exits, { cmdbName, logger, cl
   const openStream = async (signal: AbortSignal, position: { nanos: number | undefined }, onOpen: () => void) => {
     const replayedTo = position.nanos;
     const query = {
-      filters: { type: ['container'], event: ['start', 'die', 'destroy'], label: cmdbFilter(cmdbName) },
+      filters: { type: ['container'], event: ['start', 'die', 'destroy'], label: ownFilter(owner) },
       ...(replayedTo === undefined ? {} : { since: seconds(replayedTo) }),
     };
     const body = await engine.stream('follow container events', { path: ['events'], query }, { signal });

@@ -121,6 +121,29 @@ t.test('boot', async (t) => {
     t.match(HostConfig.PortBindings, { '8080/tcp': [{ HostIp: engine.host }] });
   });
 
+  t.test('a published port that takes connections does not make an app ready that does not listen', async (t) => {
+    const { runtime } = openRuntime(t, engine, { advertiseHost: engine.host });
+    const command = ['sh', '-c', 'until [ -e /tmp/go ]; do sleep 0.1; done; exec httpd -f -p 8080 -h /www'];
+    const { id } = await bootApp(runtime, dockerApp({ image, publish: true, command }));
+    t.same(await runtime.inspect(id), { state: 'running', listening: false });
+    await engine.docker.getContainer(containerName(id)).exec(['touch', '/tmp/go']);
+    await eventually(async () => {
+      const found = await runtime.inspect(id);
+      return found.state === 'running' && found.listening === true;
+    });
+  });
+
+  t.test('an app that is not root writes to /dev/stderr, as apache and nginx do', async (t) => {
+    const { runtime } = openRuntime(t, engine);
+    const command = ['sh', '-c', 'echo to stdout > /dev/stdout; echo to stderr > /dev/stderr; exec sleep 60'];
+    const { id } = await bootApp(runtime, dockerApp({ image, user: '3120:3120', command }));
+    const output = await eventually(async () => {
+      const text = await runtime.output(id, 1_000);
+      return text.includes('to stdout') && text.includes('to stderr') && text;
+    });
+    t.notMatch(output, /denied/i);
+  });
+
   t.test('without an address to advertise, a port is published on the loopback only', async (t) => {
     const { runtime } = openRuntime(t, engine);
     const { id, address } = await bootApp(runtime, dockerApp({ image, publish: true }));
@@ -205,8 +228,8 @@ t.test('boot', async (t) => {
     await t.rejects(runtime.boot(spec, { signal: new AbortController().signal, onPhase: () => undefined }), {
       message: /already in use/,
     });
-    await t.rejects(runtime.stop(spec.id, 0), { message: /does not carry the label .* not touched/ });
-    await t.rejects(runtime.inspect(spec.id), { message: /does not carry the label/ });
+    await t.rejects(runtime.stop(spec.id, 0), { message: /does not carry the labels .* not touched/ });
+    await t.rejects(runtime.inspect(spec.id), { message: /does not carry the labels/ });
     t.equal((await foreign.inspect()).State.Status, 'created');
     t.same(await runtime.list(), []);
   });

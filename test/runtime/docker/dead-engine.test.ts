@@ -16,7 +16,7 @@ const common = { network: 'fastcontainer', clock: systemClock };
 function open(t: Test, address: Parameters<typeof dockerWarnings>[0] | { socketPath: string }) {
   const log: string[] = [];
   const logger = pino({}, { write: (line: string) => void log.push(JSON.parse(line).msg) });
-  const runtime = openDockerRuntime({ ...common, ...address, cmdbName: 'test', logger });
+  const runtime = openDockerRuntime({ ...common, ...address, cmdbName: 'test', installation: 'test', logger });
   t.teardown(() => runtime.close());
   return { runtime, log };
 }

@@ -29,7 +29,14 @@ t.test('what a container can reach', async (t) => {
   /** Boots in the engine's own network namespace and says what a container there can connect to. */
   const boot = async (t: Test, options: object) => {
     const { network, cmdbName } = openRuntime(t, engine);
-    const all = { socketPath: engine.socketPath, network, cmdbName, hostRulesPeriodMs: 200, ...options };
+    const all = {
+      socketPath: engine.socketPath,
+      network,
+      cmdbName,
+      installation: cmdbName,
+      hostRulesPeriodMs: 200,
+      ...options,
+    };
     const { id, log } = await host.boot(t, all, dockerApp({ image }));
     const reaches = async (to: string, port: number, ...flags: string[]) => {
       const command = ['nc', ...flags, '-w', '2', to, String(port)];

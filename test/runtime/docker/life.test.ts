@@ -25,6 +25,28 @@ t.test('life and death', async (t) => {
     t.same(await next.inspect(id), { state: 'gone' });
   });
 
+  t.test('a container of another installation with the same cmdb name is left alone and said once', async (t) => {
+    const first = openRuntime(t, engine);
+    const { id } = await bootApp(first.runtime, dockerApp({ image }));
+    const second = openRuntime(t, engine, {
+      cmdbName: first.cmdbName,
+      installation: 'another',
+      network: first.network,
+    });
+    const heard: string[] = [];
+    second.runtime.watch((exit) => void heard.push(exit.id));
+    t.same(await second.runtime.list(), []);
+    t.same(await second.runtime.list(), []);
+    t.equal(second.log.filter((line) => /of another installation with the same cmdb.name/.test(line)).length, 1);
+    await t.rejects(second.runtime.stop(id, 0), { message: /it is not touched/ });
+    t.match(await first.runtime.list(), [{ id, running: true }]);
+    const own = await bootApp(second.runtime, dockerApp({ image }));
+    await first.runtime.stop(id, 0);
+    await second.runtime.stop(own.id, 0);
+    await eventually(() => heard.length > 0);
+    t.same(heard, [own.id]);
+  });
+
   t.test('stop ends gently, is shared by those who call it at once, and is harmless twice', async (t) => {
     const { runtime } = openRuntime(t, engine);
     const seen: string[] = [];

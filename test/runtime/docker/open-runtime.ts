@@ -27,7 +27,15 @@ export function openRuntime(t: Test, engine: TestDocker, options: Partial<Docker
   const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(JSON.parse(line).msg) });
   const handles: Runtime[] = [];
   const reopen = () => {
-    const all = { socketPath: engine.socketPath, network, cmdbName, logger, clock: systemClock, ...options };
+    const all = {
+      socketPath: engine.socketPath,
+      network,
+      cmdbName,
+      installation: cmdbName,
+      logger,
+      clock: systemClock,
+      ...options,
+    };
     const runtime = openDockerRuntime(all);
     handles.push(runtime);
     return runtime;
