@@ -22,6 +22,8 @@ export interface Admitted {
   /** Safe to send twice: RFC 9110 §9.2.2. */
   readonly idempotent: boolean;
   readonly expectsContinue: boolean;
+  /** Its Authorization is for its connection, not for itself: NTLM, Negotiate. */
+  readonly isBound: boolean;
   /** Protocol that it asks to switch to, as sent. */
   readonly upgrade: string | undefined;
 }
@@ -36,6 +38,7 @@ const treat = {
   connection: 6,
   expect: 7,
   upgrade: 8,
+  authorization: 9,
 } as const;
 type Treatment = (typeof treat)[keyof typeof treat];
 
@@ -53,11 +56,12 @@ const treatments = new Map<string, Treatment>([
   ['upgrade', treat.upgrade],
   // What most requests carry, as most clients write it: found here, it need not be compared in lower case.
   ...[
-    ...['Accept', 'Accept-Encoding', 'Accept-Language', 'Authorization', 'Cache-Control', 'Content-Type', 'Cookie'],
+    ...['Accept', 'Accept-Encoding', 'Accept-Language', 'Cache-Control', 'Content-Type', 'Cookie'],
     ...['If-Modified-Since', 'If-None-Match', 'Origin', 'Pragma', 'Priority', 'Range', 'Referer', 'Sec-Fetch-Dest'],
     ...['Sec-Fetch-Mode', 'Sec-Fetch-Site', 'Sec-Fetch-User', 'Upgrade-Insecure-Requests', 'User-Agent'],
     ...['sec-ch-ua', 'sec-ch-ua-mobile', 'sec-ch-ua-platform'],
   ].map((name): [string, Treatment] => [name, treat.forward]),
+  ...['Authorization', 'authorization'].map((name): [string, Treatment] => [name, treat.authorization]),
   ...['Host', 'host'].map((name): [string, Treatment] => [name, treat.host]),
   ...['Connection', 'connection'].map((name): [string, Treatment] => [name, treat.connection]),
 ]);
@@ -74,6 +78,8 @@ const absolute = /^https?:\/\/([^/?#]*)([^#]*)$/i;
 /** Of a header's name: what some servers take for a hyphen. */
 const odd = /[^a-z0-9-]/;
 const everyOdd = /[^a-z0-9-]/g;
+/** Who says so once is known by his connection from then on: RFC 4559. */
+const connectionBound = /^(?:ntlm|negotiate)\b/i;
 const digits = /^\d{1,15}$/;
 
 /**
@@ -94,6 +100,7 @@ export function admit(req: IncomingMessage): Admitted {
   let chunked = false;
   let connection: string | undefined;
   let expectsContinue = false;
+  let isBound = false;
   let upgrade: string | undefined;
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] as string;
@@ -125,6 +132,10 @@ export function admit(req: IncomingMessage): Admitted {
         if (value.toLowerCase() !== '100-continue') throw new RequestError('expectation_failed');
         expectsContinue = true;
         break;
+      case treat.authorization:
+        isBound ||= connectionBound.test(value);
+        headers.push(name, value);
+        break;
       case treat.upgrade:
         upgrade = upgrade === undefined ? value : `${upgrade}, ${value}`;
         break;
@@ -155,6 +166,7 @@ export function admit(req: IncomingMessage): Admitted {
     contentLength,
     idempotent: idempotent.has(method),
     expectsContinue,
+    isBound,
     upgrade:
       upgrade !== undefined && connection !== undefined && /(^|,)\s*upgrade\s*(,|$)/i.test(connection)
         ? upgrade

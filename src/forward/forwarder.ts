@@ -56,6 +56,12 @@ export class Forwarder {
       ? new RequestBody(req, { maxBytes: app.maxRequestBodyBytes, idleTimeoutMs, minRate })
       : undefined;
     const transfer = new Transfer(exchange, body, this.#upstreams.of(seat), responseStallTimeoutMs);
+    const isPrivate = body !== undefined || admitted.isBound;
+    // Behind a trusted proxy many clients share a connection.
+    const endsAfter =
+      isPrivate &&
+      ((body !== undefined && !expectsBody.has(admitted.method)) || this.#options.clients.peerOf(req.socket).trusted);
+    if (isPrivate) transfer.keepToClient();
     try {
       transfer.dispatch({
         method: admitted.method as 'GET',
@@ -63,8 +69,7 @@ export class Forwarder {
         headers: this.#headersOf(exchange),
         body: body ?? null,
         headersTimeout: app.requestTimeoutMs,
-        // An app that overlooks such a body takes it for the next request: its answer must not wait here for another client.
-        reset: body !== undefined && !expectsBody.has(admitted.method) ? true : (null as never),
+        reset: endsAfter ? true : (null as never),
       });
     } catch (error) {
       transfer.refuse(new RequestError('bad_request', 'The request cannot be passed on.', { cause: error }));

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import type { Client, Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 import type { CutReason, Occupant } from '../check/seat.js';
 import { RequestError } from '../model/errors.js';
 import { type Breakable, contain } from './contained.js';
@@ -9,7 +9,7 @@ import { hintLines, responseHeaders, responseTrailers } from './response-headers
 import { watchStall } from './stall-watch.js';
 import { gatheredBytes, smallBytes, SmallChunks } from './small-chunks.js';
 import { upstreamError } from './upstream-error.js';
-import type { UpstreamPool } from './upstreams.js';
+import type { Upstream, UpstreamPool } from './upstreams.js';
 
 const kTransfer = Symbol('transfer');
 const kListening = Symbol('listening for the end');
@@ -37,7 +37,7 @@ export class Transfer implements Occupant, Breakable {
   readonly #exchange: HttpExchange;
   readonly #body: RequestBody | undefined;
   readonly #pool: UpstreamPool;
-  readonly #client: Client;
+  readonly #upstream: Upstream;
   readonly #startedAt: number;
   readonly #stallMs: number;
   #isWatched = false;
@@ -58,7 +58,7 @@ export class Transfer implements Occupant, Breakable {
     this.#exchange = exchange;
     this.#body = body;
     this.#pool = pool;
-    this.#client = pool.take();
+    this.#upstream = pool.take(exchange.req.socket, exchange.seat.app.concurrency.max);
     this.#startedAt = performance.now();
     const res: Carrying = exchange.res;
     res[kTransfer] = this;
@@ -69,10 +69,15 @@ export class Transfer implements Occupant, Breakable {
     exchange.seat.occupant = this;
   }
 
+  /** Whoever comes next on its connection is the same client: see docs/decisions/keep-alive.md. */
+  keepToClient(): void {
+    this.#upstream.owner = this.#exchange.req.socket;
+  }
+
   /** Hands the request to a connection. Throws where undici cannot write it, such as a control character in the path. */
   dispatch(options: Dispatcher.DispatchOptions): void {
     // undici takes handlers of this older form as they are; its types only name the newer one.
-    this.#client.dispatch(options, this as unknown as Dispatcher.DispatchHandler);
+    this.#upstream.client.dispatch(options, this as unknown as Dispatcher.DispatchHandler);
   }
 
   onConnect(abort: (error?: Error) => void): void {
@@ -87,6 +92,7 @@ export class Transfer implements Occupant, Breakable {
     const { res, req, admitted, serverTiming } = this.#exchange;
     if (statusCode < 200) return this.#inform(statusCode, raw);
     this.#resume = resume;
+    if (this.#upstream.waitsSince !== undefined) this.#pool.answered(this.#upstream);
     const mayTrail = req.httpVersionMinor > 0 && admitted.method !== 'HEAD' && !hasNoBody(statusCode);
     const headers = responseHeaders(raw, statusCode, mayTrail);
     if (serverTiming !== undefined) {
@@ -303,7 +309,7 @@ export class Transfer implements Occupant, Breakable {
     // Another attempt reads the request through a body of its own.
     this.#body?.destroy();
     this.#headers = undefined;
-    this.#pool.give(this.#client);
+    this.#pool.give(this.#upstream);
     seat.occupant = undefined;
     seat.release();
   }

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { type buildConnector, Client } from 'undici';
 import type { Seat } from '../check/seat.js';
 import { type ListenerOf, provenConnector } from './proven-connector.js';
@@ -50,6 +51,26 @@ export class Upstreams {
 }
 
 /**
+ * A connection to an instance. From the moment it carried what its app might take for a request of its own, or what the app
+ * knows a client by, it belongs to that client's connection: `owner`.
+ */
+export class Upstream {
+  readonly client: Client;
+  owner: Socket | undefined = undefined;
+  /** It went while a request had it. */
+  isLost = false;
+  /** Since when its first request waits for an answer, in monotonic milliseconds. */
+  waitsSince: number | undefined = undefined;
+
+  constructor(client: Client) {
+    this.client = client;
+  }
+}
+
+/** A request on a connection of its own that waits for longer than this may wait for others to close: see `give`. */
+const waitsLongMs = 500;
+
+/**
  * The connections to one instance, as many as there are requests under way: seats bound them. The one that came free
  * last is used next, so that the others fall idle and close. undici's own Pool searches its clients for a free one at
  * each request; here it is at hand.
@@ -57,36 +78,65 @@ export class Upstreams {
 export class UpstreamPool {
   readonly #origin: string;
   readonly #connect: buildConnector.connector;
-  readonly #all = new Set<Client>();
-  readonly #free: Client[] = [];
-  /** Held by a request while its connection went. */
-  readonly #lost = new Set<Client>();
+  readonly #all = new Map<Client, Upstream>();
+  readonly #free: Upstream[] = [];
+  /** Idle ones that belong to a client, by its connection; the longest idle first. */
+  readonly #owned = new Map<Socket, Upstream>();
+  /** New ones that have not answered yet, the oldest first. */
+  readonly #new = new Set<Upstream>();
 
   constructor(origin: string, connect: buildConnector.connector) {
     this.#origin = origin;
     this.#connect = connect;
   }
 
-  /** A connection for one request; to be given back when the request has ended, however it did. */
-  take(): Client {
-    return this.#free.pop() ?? this.#open();
+  /**
+   * A connection for one request of a client; to be given back when the request has ended, however it did. An app that serves
+   * `mostAtOnce` requests at once is kept from no other one by connections that are idle.
+   */
+  take(client: Socket, mostAtOnce: number): Upstream {
+    const owned = this.#owned.size > 0 ? this.#owned.get(client) : undefined;
+    if (owned) {
+      this.#owned.delete(client);
+      return owned;
+    }
+    const free = this.#free.pop();
+    if (free) return free;
+    if (this.#owned.size > 0 && this.#all.size >= mostAtOnce) this.#endLongestIdle();
+    return this.#open();
   }
 
-  give(client: Client): void {
-    if (this.#lost.has(client)) this.#end(client);
-    else if (this.#all.has(client)) this.#free.push(client);
+  /** The app has begun to answer on it. */
+  answered(upstream: Upstream): void {
+    upstream.waitsSince = undefined;
+    this.#new.delete(upstream);
+  }
+
+  /**
+   * Takes one back. Where another request has waited for long on a connection of its own, an app that serves one connection at
+   * a time may not even have accepted that: then this one is closed, so that it comes to its turn.
+   */
+  give(upstream: Upstream): void {
+    if (upstream.waitsSince !== undefined) this.answered(upstream);
+    const { client, owner, isLost } = upstream;
+    if (!this.#all.has(client)) return;
+    if (isLost || (this.#new.size > 0 && this.#isAwaited())) this.#end(upstream);
+    else if (owner === undefined) this.#free.push(upstream);
+    else if (owner.destroyed || this.#owned.has(owner)) this.#end(upstream);
+    else this.#owned.set(owner, upstream);
   }
 
   /** Breaks off what is under way. */
   async destroy(): Promise<void> {
-    const clients = [...this.#all];
+    const clients = [...this.#all.keys()];
     this.#all.clear();
-    this.#lost.clear();
+    this.#owned.clear();
+    this.#new.clear();
     this.#free.length = 0;
     await Promise.all(clients.map((client) => client.destroy()));
   }
 
-  #open(): Client {
+  #open(): Upstream {
     const client = new Client(this.#origin, {
       pipelining: 1,
       keepAliveTimeout: keepAliveMs,
@@ -95,27 +145,48 @@ export class UpstreamPool {
       maxHeaderSize: maxHeaderSizeBytes,
       connect: this.#connect,
     });
-    this.#all.add(client);
-    const onLost = () => this.#onLost(client);
+    const upstream = new Upstream(client);
+    this.#all.set(client, upstream);
+    upstream.waitsSince = performance.now();
+    this.#new.add(upstream);
+    const onLost = () => this.#onLost(upstream);
     client.on('disconnect', onLost);
     client.on('connectionError', onLost);
     // A request that was not sent yet when its connection went is sent on another.
-    client.on('connect', () => this.#lost.delete(client));
-    return client;
+    client.on('connect', () => (upstream.isLost = false));
+    return upstream;
   }
 
-  #onLost(client: Client): void {
-    const at = this.#free.indexOf(client);
-    if (at < 0) {
-      if (this.#all.has(client)) this.#lost.add(client);
-      return;
-    }
-    this.#free.splice(at, 1);
-    this.#end(client);
+  /** Each that waits is granted one connection in a while. */
+  #isAwaited(): boolean {
+    const [oldest] = this.#new;
+    const now = performance.now();
+    if (oldest?.waitsSince === undefined || now - oldest.waitsSince < waitsLongMs) return false;
+    oldest.waitsSince = now;
+    this.#new.delete(oldest);
+    this.#new.add(oldest);
+    return true;
   }
 
-  #end(client: Client): void {
-    this.#lost.delete(client);
+  #endLongestIdle(): void {
+    const [owner] = this.#owned.keys();
+    const upstream = owner && this.#owned.get(owner);
+    if (upstream) this.#end(upstream);
+  }
+
+  #onLost(upstream: Upstream): void {
+    const at = this.#free.indexOf(upstream);
+    const isIdle = at >= 0 || (upstream.owner !== undefined && this.#owned.get(upstream.owner) === upstream);
+    if (isIdle) this.#end(upstream);
+    else if (this.#all.has(upstream.client)) upstream.isLost = true;
+  }
+
+  #end(upstream: Upstream): void {
+    const { client, owner } = upstream;
+    const at = this.#free.indexOf(upstream);
+    if (at >= 0) this.#free.splice(at, 1);
+    if (owner !== undefined && this.#owned.get(owner) === upstream) this.#owned.delete(owner);
+    this.#new.delete(upstream);
     this.#all.delete(client);
     client.destroy().catch(() => {});
   }

@@ -1,6 +1,9 @@
+import { Agent } from 'node:http';
 import type { Socket } from 'node:net';
 import t, { type Test } from 'tap';
+import { eventually } from '../fixtures/eventually.js';
 import { evil, good, hostileUpstream, type Misdeed } from '../fixtures/hostile-upstream.js';
+import { rawUpstream } from '../fixtures/raw.js';
 import { startRelay } from '../fixtures/relay.js';
 import { ask } from '../fixtures/request.js';
 
@@ -80,3 +83,66 @@ t.test(
     t.ok(upstream.received.every((bytes) => /\r\nconnection: close\r\n/i.test(bytes)));
   },
 );
+
+/** An app that reads no bodies: it takes them for requests. Answers to `/slow` come late. */
+const readsNoBodies = (t: Test) => {
+  const answered = new Map<Socket, number>();
+  return rawUpstream(t, (socket, received) => {
+    socket.setNoDelay(true);
+    const lines = received.match(/^[A-Z]+ \/\S* HTTP\/1\.1\r$/gm) ?? [];
+    for (const line of lines.slice(answered.get(socket) ?? 0)) {
+      if (line.includes('/slow')) setTimeout(() => socket.write(evil), 60);
+      else socket.write(good);
+    }
+    answered.set(socket, lines.length);
+  });
+};
+
+for (const trustedProxies of [[], ['127.0.0.1']]) {
+  const from = trustedProxies.length > 0 ? 'that came through a trusted proxy ' : '';
+  t.test(`a body ${from}that the app takes for a slow request is answered to nobody else`, async (t) => {
+    const upstream = await readsNoBodies(t);
+    const relay = await startRelay(t, { upstreamPort: upstream.port, trustedProxies });
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    t.teardown(() => agent.destroy());
+    const body = 'GET /slow HTTP/1.1\r\nHost: a\r\n\r\n';
+    for (let round = 0; round < 40; round += 1) {
+      // What it gets itself is its own affair.
+      t.equal((await ask(relay.port, 'a', '/', { method: 'POST', body, agent })).status, 200);
+      const victims = await Promise.all(Array.from({ length: 3 }, () => ask(relay.port, 'a', '/good')));
+      t.ok(victims.every((victim) => victim.body === 'good'));
+    }
+    await eventually(() => relay.seats.open.size === 0);
+  });
+}
+
+t.test('a client that is known by its connection shares none to the app with others', async (t) => {
+  for (const scheme of ['NTLM TlRMTVNTUAAD', 'negotiate YII']) {
+    const upstream = await rawUpstream(t, (socket) => void socket.write(good));
+    const relay = await startRelay(t, { upstreamPort: upstream.port });
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    await ask(relay.port, 'a', '/known', { headers: { authorization: scheme }, agent });
+    await ask(relay.port, 'a', '/stranger');
+    await ask(relay.port, 'a', '/known-again', { agent });
+    agent.destroy();
+    await ask(relay.port, 'a', '/stranger');
+    t.same(
+      upstream.received.map((bytes) => bytes.match(/(?<=GET )\/\S+/g)),
+      [
+        ['/known', '/known-again'],
+        ['/stranger', '/stranger'],
+      ],
+      scheme,
+    );
+  }
+});
+
+t.test('a client that is known by its connection behind a trusted proxy leaves none to others', async (t) => {
+  const upstream = await rawUpstream(t, (socket) => void socket.write(good));
+  const relay = await startRelay(t, { upstreamPort: upstream.port, trustedProxies: ['127.0.0.1'] });
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  t.teardown(() => agent.destroy());
+  await ask(relay.port, 'a', '/', { headers: { authorization: 'Negotiate YII' }, agent });
+  await ask(relay.port, 'a', '/', { agent });
+  t.equal(upstream.received.length, 2);
+});

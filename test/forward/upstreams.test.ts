@@ -1,10 +1,9 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import { type AddressInfo, Socket } from 'node:net';
 import t, { type Test } from 'tap';
-import type { Client } from 'undici';
 import type { Seat } from '../../src/check/seat.js';
-import { Upstreams } from '../../src/forward/upstreams.js';
+import { type Upstream, type UpstreamPool, Upstreams } from '../../src/forward/upstreams.js';
 
 /** An app that notes on which connection each request came. */
 async function startApp(t: Test) {
@@ -29,7 +28,12 @@ async function startApp(t: Test) {
   return { upstreams, pool: upstreams.of(seat), asked, sockets };
 }
 
-function ask(client: Client, path = '/'): Promise<string> {
+/** For a client of its own, at an app with room for many. */
+function take(pool: UpstreamPool, client = new Socket()): Upstream {
+  return pool.take(client, 100);
+}
+
+function ask({ client }: Upstream, path = '/'): Promise<string> {
   return new Promise((resolve) =>
     client.dispatch({ path, method: 'GET' }, {
       onConnect() {},
@@ -43,12 +47,12 @@ function ask(client: Client, path = '/'): Promise<string> {
 
 t.test('the connection that came free last is used next', async (t) => {
   const { pool, asked } = await startApp(t);
-  const [first, second] = [pool.take(), pool.take()];
+  const [first, second] = [take(pool), take(pool)];
   await ask(first);
   await ask(second);
   pool.give(first);
   pool.give(second);
-  const next = pool.take();
+  const next = take(pool);
   t.equal(next, second);
   await ask(next);
   t.same(asked, [0, 1, 1]);
@@ -56,7 +60,7 @@ t.test('the connection that came free last is used next', async (t) => {
 
 t.test('connections of requests at the same time are different ones', async (t) => {
   const { pool, sockets } = await startApp(t);
-  const clients = Array.from({ length: 20 }, () => pool.take());
+  const clients = Array.from({ length: 20 }, () => take(pool));
   await Promise.all(clients.map((client) => ask(client)));
   t.equal(sockets.length, 20);
 });
@@ -64,12 +68,12 @@ t.test('connections of requests at the same time are different ones', async (t) 
 for (const path of ['/close', '/reset']) {
   t.test(`a connection that the app ended (${path}) is not used again`, async (t) => {
     const { pool, asked } = await startApp(t);
-    const client = pool.take();
-    const gone = once(client, 'disconnect');
+    const client = take(pool);
+    const gone = once(client.client, 'disconnect');
     await ask(client, path);
     pool.give(client);
     await gone;
-    const next = pool.take();
+    const next = take(pool);
     t.not(next, client);
     t.equal(await ask(next), 'answered');
     t.same(asked, [0, 1]);
@@ -80,17 +84,17 @@ t.test('a connection that cannot be made leaves nothing behind', async (t) => {
   const upstreams = new Upstreams(() => undefined);
   t.teardown(() => upstreams.close());
   const pool = upstreams.of({ instanceId: 'app-1', address: { host: '127.0.0.1', port: 1 } } as Seat);
-  const client = pool.take();
-  const failed = once(client, 'connectionError');
+  const client = take(pool);
+  const failed = once(client.client, 'connectionError');
   t.equal(await ask(client), 'failed');
   pool.give(client);
   await failed;
-  t.not(pool.take(), client);
+  t.not(take(pool), client);
 });
 
 t.test('an idle connection closes after a second', async (t) => {
   const { pool, sockets } = await startApp(t);
-  const client = pool.take();
+  const client = take(pool);
   await ask(client);
   pool.give(client);
   const [socket] = sockets;
@@ -100,12 +104,46 @@ t.test('an idle connection closes after a second', async (t) => {
 
 t.test('an instance that ended takes its connections with it, also those that are given back later', async (t) => {
   const { upstreams, pool, sockets } = await startApp(t);
-  const [busy, idle] = [pool.take(), pool.take()];
+  const [busy, idle] = [take(pool), take(pool)];
   await Promise.all([ask(busy), ask(idle)]);
   pool.give(idle);
   const closed = Promise.all(sockets.filter((socket) => !socket.destroyed).map((socket) => once(socket, 'close')));
   upstreams.end('app-1');
   pool.give(busy);
   await closed;
-  t.not(pool.take(), busy);
+  t.not(take(pool), busy);
+});
+
+t.test('a connection that belongs to a client is given to that client only, and one at a time', async (t) => {
+  const { pool, asked } = await startApp(t);
+  const [owner, other] = [new Socket(), new Socket()];
+  const [first, second] = [take(pool, owner), take(pool, owner)];
+  await ask(first);
+  await ask(second);
+  first.owner = second.owner = owner;
+  pool.give(first);
+  pool.give(second);
+  const strangers = take(pool, other);
+  t.not(strangers, first);
+  t.not(strangers, second, 'the second was closed');
+  await ask(strangers);
+  t.equal(take(pool, owner), first);
+  await ask(first);
+  pool.give(first);
+  owner.destroy();
+  await ask(take(pool, owner));
+  t.same(asked, [0, 1, 2, 0, 0]);
+});
+
+t.test('an idle connection that belongs to a client gives way where the app has room for no more', async (t) => {
+  const { pool, sockets } = await startApp(t);
+  const [owner, other] = [new Socket(), new Socket()];
+  const first = pool.take(owner, 1);
+  await ask(first);
+  first.owner = owner;
+  pool.give(first);
+  const next = pool.take(other, 1);
+  t.not(next, first);
+  await once(sockets[0] as Socket, 'close');
+  t.equal(await ask(next), 'answered');
 });
