@@ -47,14 +47,8 @@ export class Forwarder {
       seat.release();
       return exchange.onFailed(tooLarge(app.maxRequestBodyBytes), false);
     }
-    const {
-      requestBodyIdleTimeoutMs: idleTimeoutMs,
-      requestBodyMinRate: minRate,
-      responseStallTimeoutMs,
-    } = this.#options;
-    const body = admitted.hasBody
-      ? new RequestBody(req, { maxBytes: app.maxRequestBodyBytes, idleTimeoutMs, minRate })
-      : undefined;
+    const body = admitted.hasBody ? this.#bodyOf(exchange) : undefined;
+    const { responseStallTimeoutMs } = this.#options;
     const transfer = new Transfer(exchange, body, this.#upstreams.of(seat), responseStallTimeoutMs);
     const isPrivate = body !== undefined || admitted.isBound;
     // Behind a trusted proxy many clients share a connection.
@@ -74,6 +68,12 @@ export class Forwarder {
     } catch (error) {
       transfer.refuse(new RequestError('bad_request', 'The request cannot be passed on.', { cause: error }));
     }
+  }
+
+  #bodyOf({ req, seat: { app } }: HttpExchange): RequestBody {
+    const { requestBodyIdleTimeoutMs: idleTimeoutMs, requestBodyMinRate: minRate } = this.#options;
+    const { maxRequestBodyBytes: maxBytes, requestTimeoutMs: stallTimeoutMs } = app;
+    return new RequestBody(req, { maxBytes, idleTimeoutMs, minRate, stallTimeoutMs });
   }
 
   upgrade(exchange: UpgradeExchange): void {

@@ -9,7 +9,12 @@ export interface RequestBodyOptions {
   readonly idleTimeoutMs: number;
   /** Bytes per second that it has to send on average over that time, in which the app would read; 0 is no bound. */
   readonly minRate: number;
+  /** An app that reads nothing for this long is given up, if nothing of its answer moves either. */
+  readonly stallTimeoutMs: number;
 }
+
+/** A timer that is set for longer fires at once. */
+const longestTimerMs = 2 ** 31 - 1;
 
 /**
  * A client's body on its way to the app. It stands between the two, so that the end of one does not destroy the
@@ -92,7 +97,8 @@ export class RequestBody extends Readable {
     if (this.push(chunk)) return;
     this.#wanted = this.#wantedThroughout = false;
     this.#req.pause();
-    this.#req.socket.setTimeout(0);
+    // What is written to the client counts as well. Its end may be behind more bytes than the system takes.
+    this.#req.socket.setTimeout(Math.min(this.#options.stallTimeoutMs, longestTimerMs));
   }
 
   /** A client that sends a byte now and then would hold the app's place for as long as it likes. */
@@ -119,10 +125,12 @@ export class RequestBody extends Readable {
   };
 
   readonly #onIdle = (): void => {
-    if (!this.#wanted) return;
-    this.destroy(
-      new RequestError('request_timeout', `The client sent nothing of its body for ${this.#options.idleTimeoutMs} ms.`),
-    );
+    const { idleTimeoutMs, stallTimeoutMs } = this.#options;
+    if (!this.#wanted) {
+      this.destroy(new RequestError('upstream_timeout', `The app read nothing of the body for ${stallTimeoutMs} ms.`));
+      return;
+    }
+    this.destroy(new RequestError('request_timeout', `The client sent nothing of its body for ${idleTimeoutMs} ms.`));
   };
 }
 

@@ -21,6 +21,8 @@ interface State {
   /** Has been reached. */
   readonly reached: (relay: Relay, upstream: RawUpstream, client: Socket, answer: () => string) => boolean;
   readonly stopsReading?: true;
+  /** More stands before the client's end than the system takes. */
+  readonly isStuck?: true;
 }
 
 const isSeated = ({ seats }: Relay, { sockets }: RawUpstream) => seats.open.size > 0 && sockets.size > 0;
@@ -35,9 +37,15 @@ const isAnswered = (_relay: Relay, _upstream: RawUpstream, _client: Socket, answ
 /** The rows of the table of states in docs/architecture.md in which an exchange has a seat. */
 const states: Record<string, State> = {
   'the app is silent': { sends: [get('/')], app: silent, reached: isSeated },
-  'the app does not read the body': { sends: [upload, large], app: silent, reached: isSeated },
+  'the app does not read the body': { sends: [upload, large], app: silent, reached: isSeated, isStuck: true },
   'the app has answered and does not read the body': {
     sends: [upload, large],
+    app: answersAndIsDeaf(stream),
+    reached: isAnswered,
+    isStuck: true,
+  },
+  'the app has answered and does not read a small body': {
+    sends: [upload, large.subarray(0, 50_000)],
     app: answersAndIsDeaf(stream),
     reached: isAnswered,
   },
@@ -125,7 +133,8 @@ async function leavesNothing(t: Test, state: State, leave: (client: Socket) => v
     if (!begun.has(socket)) state.app(socket);
     begun.add(socket);
   });
-  const relay = await startRelay(t, { upstreamPort: upstream.port });
+  const app = state.isStuck ? { requestTimeoutMs: 1_000 } : {};
+  const relay = await startRelay(t, { upstreamPort: upstream.port, app });
   const client = connect(relay.port, '127.0.0.1');
   t.teardown(() => client.destroy());
   client.on('error', () => {});

@@ -24,9 +24,9 @@ t.test('an app that serves one connection at a time, and keeps it, starves nobod
     serveNext();
   });
   const relay = await startRelay(t, { upstreamPort: await listen(t, server, sockets) });
-  let isOver = false;
+  const over = new AbortController();
   const steady = (async () => {
-    while (!isOver) {
+    while (!over.signal.aborted) {
       await ask(relay.port, 'a', '/steady');
       await sleep(5);
     }
@@ -37,6 +37,6 @@ t.test('an app that serves one connection at a time, and keeps it, starves nobod
     answers.map(({ status }) => status),
     answers.map(() => 200),
   );
-  isOver = true;
+  over.abort();
   await steady;
 });
