@@ -26,9 +26,10 @@ function signerOf({ cmdb, stateDir }: Pick<Config, 'cmdb' | 'stateDir'>): Record
 }
 
 /** Which directories of the host apps may mount. */
-export function mountOptions({ mounts, stateDir, runtimes, cmdb, files }: Config) {
+export function mountOptions({ mounts, stateDir, runtimes, cmdb, file, appFiles }: Config) {
   const store = lmdbPath(cmdb.url);
   const { socketPath } = runtimes.docker;
+  const files = [file, ...new Set(Object.values(appFiles))];
   const own = [stateDir, runtimes.process.stateDir, store, socketPath, ...files].filter((path) => path !== undefined);
   return { roots: mounts.roots, own };
 }

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { type Admin, type AdminOptions, createAdmin, type Readiness } from './admin/admin.js';
 import type { Cmdb } from './cmdb/cmdb.js';
@@ -8,6 +7,8 @@ import { createAppApplier } from './config/apply-apps.js';
 import { storeWarnings } from './config/cmdb-url.js';
 import type { Config } from './config/config.js';
 import { trustWarning } from './config/trust.js';
+import type { ConfigHealth } from './config/config-health.js';
+import { manifestFile } from './config/manifest.js';
 import type { ReadMemory } from './host-memory.js';
 import type { Clock, Timer } from './model/clock.js';
 import type { Metrics } from './telemetry/metrics.js';
@@ -33,12 +34,15 @@ export interface ControlOptions {
   /** See AppSyncOptions. */
   readonly onApplied: (identity: string | undefined) => void;
   readonly readMemory: ReadMemory;
+  readonly health: ConfigHealth;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
 const mendAfterMs = 1_000;
 const mendEveryMs = 60_000;
+
+type ControlFiles = Pick<Config, 'apps' | 'appFiles' | 'customerApps' | 'heldApps' | 'problems' | 'file'>;
 
 /** What a daemon has once, however many processes serve: the apps of its files in the CMDB, and the admin side. */
 export class Control {
@@ -49,19 +53,25 @@ export class Control {
   #mending: Timer | undefined;
   #mendedAt = -Infinity;
   /** Where the apps come from, as of the latest files. */
-  #files: Pick<Config, 'apps' | 'appFiles' | 'file'>;
+  #files: ControlFiles;
+  #customers: ReadonlySet<string>;
   #warned = false;
 
   constructor(options: ControlOptions) {
     const { config, cmdb, serving, metrics, clock, logger, version, exposition, readMemory, onApplied } = options;
     this.#options = options;
     this.#files = config;
+    this.#customers = new Set(config.customerApps);
     const fileOf = (app: string) => this.#files.appFiles[app];
     const applier = createAppApplier({
       ...{ cmdb, clock, logger },
       host: config.node.host,
-      manifestFile: join(config.stateDir, 'applied-apps.json'),
-      filesOf: (app) => [this.#files.file, fileOf(app) ?? this.#files.file],
+      manifestFile: manifestFile(config.stateDir),
+      sourceOf: (app) => {
+        const file = fileOf(app);
+        const files = [this.#files.file, file ?? this.#files.file];
+        return { file, files, byCustomer: this.#customers.has(app) };
+      },
     });
     this.#differences = new AppDifferences({ cmdb, fileOf, clock, logger });
     this.#appSync = new AppSync({
@@ -77,6 +87,7 @@ export class Control {
     metrics.setDifferenceSource(() => this.#differences.count);
     for (const warning of storeWarnings(config.cmdb.url)) logger.warn(warning);
     metrics.setUnreadableSource(() => options.unreadable.count);
+    metrics.setConfigSource(() => options.health.counts);
     metrics.setInstanceSource(async function* () {
       for await (const { deployment } of cmdb.list('active')) {
         for (const { state } of deployment.instances) yield state;
@@ -97,10 +108,15 @@ export class Control {
   }
 
   /** Brings the CMDB to the apps of these files from now on; see AppSync. */
-  apply(config: Pick<Config, 'apps' | 'appFiles' | 'file'>, force = false): Promise<void> {
+  apply(config: ControlFiles, force = false): Promise<void> {
     this.#files = config;
     this.#warnOfTrust();
-    return this.#appSync.apply(config.apps, force);
+    this.#customers = new Set(config.customerApps);
+    const heldApps = new Set(config.heldApps);
+    // Of an app that an earlier version recorded without its file any broken file may be the one.
+    const held = (app: string, file: string | undefined) =>
+      heldApps.has(app) || (file === undefined && config.problems.length > 0);
+    return this.#appSync.apply(config.apps, { force, held });
   }
 
   /** Records of these apps changed in the CMDB: whether this machine's files still say the same is looked at. */
@@ -117,7 +133,7 @@ export class Control {
       this.#mending = undefined;
       this.#mendedAt = clock.monotonic();
       logger.warn({ app }, 'records of apps were forged; writing those of the files here again');
-      void this.#appSync.apply(this.#files.apps, true);
+      void this.apply(this.#files, true);
     });
   }
 
@@ -146,7 +162,7 @@ export class Control {
     // Records that somebody forged must not take the machine out of service: they are told, no more.
     const { summary } = this.#options.unreadable;
     const records = { ok: true, ...(summary !== undefined && { detail: summary }) };
-    const checks = { ...this.#options.serving.checks(), apps, records };
+    const checks = { ...this.#options.serving.checks(), apps, records, configuration: this.#options.health.check };
     return { ready: Object.values(checks).every(({ ok }) => ok), checks };
   }
 }

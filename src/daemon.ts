@@ -5,6 +5,7 @@ import { FileApps } from './check/file-apps.js';
 import { defaultSessionTiming, type SessionTiming } from './check/session-timing.js';
 import type { Cmdb } from './cmdb/cmdb.js';
 import type { Config } from './config/config.js';
+import { ConfigHealth } from './config/config-health.js';
 import { Control } from './control.js';
 import { Clients } from './forward/clients.js';
 import { type CloseCause, ConnectionBounds } from './forward/connection-bounds.js';
@@ -40,6 +41,8 @@ export interface DaemonOptions {
   readonly stopApps?: boolean;
   readonly version: string;
   readonly timing?: Partial<DaemonTiming>;
+  /** What is wrong with the files, as it changes; absent: as of the start. */
+  readonly health?: ConfigHealth;
   /** How much memory there is; this host's own where absent. */
   readonly readMemory?: ReadMemory;
   /** It cannot go on though it had started; it is to be destroyed. */
@@ -97,6 +100,7 @@ class SingleProcess implements Daemon {
     this.#control = new Control({
       ...{ config, version, cmdb, unreadable, metrics, logger, clock: systemClock },
       readMemory: options.readMemory ?? (() => readHostMemory()),
+      health: options.health ?? new ConfigHealth(config),
       exposition: metrics.registry,
       onApplied: (identity) => this.#node.applied(identity),
       serving: {

@@ -32,7 +32,17 @@ const introduction = `# Configuration
 - **Unknown keys** are errors, and so are keys written twice.
 - **Reload**: a changed file or SIGHUP. Changes to apps (also by \`plans\` and \`defaults\`) and \`log.level\` take effect at
   once, those that need a new container (command, image, env, limits ...) at the next boot of the app; all other settings
-  need a restart, and the log says so. Where any file is wrong, nothing is applied and the old configuration stays.
+  need a restart, and the log says so. A wrong app file holds its own apps at what it said last, also over a restart, and
+  all others are applied; a wrong main file keeps the old configuration as a whole, and at the start the daemon does not
+  start. Both are in the log, in \`/readyz\` (check \`configuration\`) and in \`/metrics\`.
+- **Bounds**: a file has at most 1 MiB, a document 64 KiB and 20,000 words and signs; a file holds at most 1,000 documents.
+  Anchors and aliases are not supported.
+- **Who may write app files** decides what runs as whom on the host, and reads the daemon's environment. Files that customers
+  write belong into an entry of \`apps\` with \`trust: customer\`: at most 64 KiB and 20 documents, no \`\${VAR}\`, only the keys
+  \`name\`, \`domains\`, \`command\`, \`image\`, \`port\`, \`env\`, \`readiness\`, \`overlap\`, \`scale\`, \`concurrency\`, \`queue\` and the
+  durations and sizes of requests and lives, each figure at most what plan and defaults say. A process starts in the directory of its file.
+  The file must be a file of its own (no link), owned as its directory is or by the operator, and not writable for
+  everybody. Names and domains that an operator's file or another customer has are not given twice.
 `;
 
 interface Row {
@@ -62,9 +72,13 @@ function sectionText({ path, shape }: Row): string {
 
 /** The mapping inside a list, a dictionary or a choice. */
 function valueOf(shape: Shape): Shape | undefined {
+  const found = new Set(innerShapes(shape).filter((option) => option.properties));
+  return found.size === 1 ? [...found][0] : undefined;
+}
+
+function innerShapes(shape: Shape): Shape[] {
   const inner = [...(shape.anyOf ?? []), shape.items, ...Object.values(shape.patternProperties ?? {})];
-  const found = inner.filter((option) => option?.properties);
-  return found.length === 1 ? found[0] : undefined;
+  return inner.flatMap((option) => (option ? [option, ...(option.properties ? [] : innerShapes(option))] : []));
 }
 
 function isSection(shape: Shape | undefined): boolean {

@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.js';
 import { loadConfig } from '../config/load-config.js';
 import { ConfigError, formatProblem } from '../config/problem.js';
-import { showFile } from '../config/read-source.js';
+import { showFile } from '../config/path.js';
 import type { ExtraChecks, Findings, HostCheck } from './host-checks/host-check.js';
 
 /** Validates files and host, prints what was found, and resolves to the exit code. */

@@ -2,8 +2,9 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.js';
-import { configLoader } from '../config/load-config.js';
+import { ConfigHealth } from '../config/config-health.js';
 import { ConfigError, formatProblem } from '../config/problem.js';
+import { ConfigThread } from '../config/reader/config-thread.js';
 import { type ConfigWatch, watchConfig } from '../config/watch-config.js';
 import type { createDaemon, Daemon, DaemonOptions } from '../daemon.js';
 import { superviseLifetime } from './lifetime.js';
@@ -18,9 +19,10 @@ export interface StartOptions {
 
 /** Serves until a signal ends it; resolves to the exit code. `create` builds the daemon (src/daemon.ts unless told). */
 export async function start(options: StartOptions, create?: typeof createDaemon): Promise<0 | 1> {
-  const load = configLoader(options.config, process.env);
-  const config = await load().catch(printProblems);
-  if (!config) return 1;
+  const files = new ConfigThread({ file: options.config, env: process.env });
+  const config = await files.load().catch(printProblems);
+  if (!config) return files.close().then(() => 1);
+  const health = new ConfigHealth(config);
   const terminal = process.stdout.isTTY;
   const logger = await createLogger(config.log.level, terminal);
   const construct = create ?? (await constructorFor(config, terminal));
@@ -35,9 +37,10 @@ export async function start(options: StartOptions, create?: typeof createDaemon)
     reload: () => void reload(watching, logger),
   });
   try {
-    daemon = construct({ config, logger, stopApps, version: version(), onFatal: lifetime.fail });
+    daemon = construct({ config, logger, stopApps, version: version(), onFatal: lifetime.fail, health });
   } catch (err) {
     lifetime.release();
+    await files.close();
     logger.fatal({ err }, explainStartError(err, config));
     return 1;
   }
@@ -45,13 +48,13 @@ export async function start(options: StartOptions, create?: typeof createDaemon)
   const started = daemon.start().then(
     (addresses) => {
       announce(logger, config, addresses, terminal || isExample(config.file));
-      watching = follow(daemon, logger, config, load);
+      watching = follow(daemon, { logger, config, health, load: () => files.load() });
       return ended;
     },
     (err: unknown) => giveUp(daemon, logger, config, err),
   );
   const code = await Promise.race([ended, started]);
-  await watching?.close();
+  await Promise.all([watching?.close(), files.close()]);
   lifetime.release();
   return code;
 }
@@ -74,25 +77,52 @@ async function giveUp(daemon: Daemon, logger: Logger, config: Config, err: unkno
   return 1;
 }
 
-function follow(daemon: Daemon, logger: Logger, config: Config, load: () => Promise<Config>): ConfigWatch {
+interface Followed {
+  readonly logger: Logger;
+  readonly config: Config;
+  readonly health: ConfigHealth;
+  readonly load: () => Promise<Config>;
+}
+
+function follow(daemon: Daemon, { logger, config, health, load }: Followed): ConfigWatch {
+  if (config.problems.length > 0) logProblems(logger, config.problems);
   return watchConfig({
     config,
-    load,
+    load: async () => {
+      const next = await load();
+      health.read(next);
+      return next;
+    },
     onConfig: async (next, changes) => {
       await daemon.reload(next, changes);
       logger.level = next.log.level;
-      logger.info({ changes }, `configuration reloaded: ${summary(changes)}`);
+      const more = changes.length > mostChanges && { more: changes.length - mostChanges };
+      logger.info({ changes: changes.slice(0, mostChanges), ...more }, `configuration reloaded: ${summary(changes)}`);
     },
-    onError: (error) => logReloadError(logger, error),
+    onError: (error) => {
+      health.refused(error);
+      logReloadError(logger, error);
+    },
+    onProblems: (problems) => logProblems(logger, problems),
     onRestored: () => logger.info('the configuration is sound again and says what is in force'),
   });
+}
+
+/** A log line names so many changes or problems; with thousands of apps nobody reads more. */
+const mostChanges = 20;
+
+function logProblems(logger: Logger, problems: Config['problems']): void {
+  logger.error(
+    { problems: problems.slice(0, mostChanges) },
+    `app files are wrong; what they said last stays in force, all others are applied: ${summary(problems.map(formatProblem))}`,
+  );
 }
 
 function logReloadError(logger: Logger, error: Error): void {
   if (error instanceof ConfigError) {
     const { problems } = error;
     logger.error(
-      { problems },
+      { problems: problems.slice(0, mostChanges) },
       `configuration not reloaded, the old one stays in force: ${summary(problems.map(formatProblem))}`,
     );
   } else {

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { App } from '../model/app.js';
 import type { Clock, Timer } from '../model/clock.js';
 import type { DomainConflict } from '../cmdb/cmdb.js';
-import type { AppApplier } from './apply-apps.js';
+import type { AppApplier, ApplyOptions } from './apply-apps.js';
 
 export interface AppSyncOptions {
   readonly applier: AppApplier;
@@ -21,7 +21,7 @@ const logEvery = 10;
 /** Keeps the CMDB's apps as the files say: applies the latest set, again and again until the store has taken it. */
 export class AppSync {
   readonly #options: AppSyncOptions;
-  #wanted: { apps: readonly App[]; force: boolean } | undefined;
+  #wanted: { apps: readonly App[]; force: boolean; held: ApplyOptions['held'] } | undefined;
   #running: Promise<void> | undefined;
   #timer: Timer | undefined;
   #failures = 0;
@@ -37,11 +37,11 @@ export class AppSync {
   }
 
   /**
-   * Applies these apps from now on. Resolves after the first attempt, whatever came of it; later ones follow by
-   * themselves.
+   * Applies these apps from now on; see ApplyOptions. Resolves after the first attempt, whatever came of it; later ones follow
+   * by themselves.
    */
-  async apply(apps: readonly App[], force = false): Promise<void> {
-    this.#wanted = { apps, force: force || (this.#wanted?.force ?? false) };
+  async apply(apps: readonly App[], { force = false, held }: Pick<ApplyOptions, 'force' | 'held'> = {}): Promise<void> {
+    this.#wanted = { apps, force: force || (this.#wanted?.force ?? false), held };
     this.#options.onApplied(undefined, []);
     this.#timer?.cancel();
     await this.#running;
@@ -64,7 +64,7 @@ export class AppSync {
       const identity = identityOf();
       // What a store took before it is known which one it is may have gone with it, and nobody would notice.
       if (identity === undefined) throw new Error('the CMDB has not told which store it is');
-      const conflicts = await applier.apply(wanted.apps, { force: wanted.force, identity });
+      const conflicts = await applier.apply(wanted.apps, { force: wanted.force, identity, held: wanted.held });
       this.#failures = 0;
       if (this.#wanted !== wanted) return;
       this.#wanted = undefined;
@@ -77,7 +77,7 @@ export class AppSync {
         );
       }
       this.#failures += 1;
-      this.#timer = clock.after(retryMs, () => void this.apply(wanted.apps, wanted.force));
+      this.#timer = clock.after(retryMs, () => void this.apply(wanted.apps, wanted));
     }
   }
 }

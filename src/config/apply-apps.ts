@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Cmdb, DomainConflict, PutOrigin } from '../cmdb/cmdb.js';
 import type { App } from '../model/app.js';
@@ -18,13 +19,24 @@ export interface AppApplierOptions {
   readonly host: string;
   /** Remembers what was put, across restarts. */
   readonly manifestFile: string;
-  /** Files that say what an app is: they tell since when, where the manifest does not. */
-  readonly filesOf: (app: string) => readonly string[];
+  /** What the files of this machine say of an app. */
+  readonly sourceOf: (app: string) => AppSource;
   readonly clock: Pick<Clock, 'now'>;
   readonly logger: Logger;
 }
 
+export interface AppSource {
+  /** Absolute path of its file. */
+  readonly file: string | undefined;
+  /** Files that say what it is: they tell since when, where the manifest does not. */
+  readonly files: readonly string[];
+  /** Its file is one that a customer writes. */
+  readonly byCustomer: boolean;
+}
+
 export interface ApplyOptions {
+  /** Apps that earlier files held, and of which is not known what these say: they stay as the store has them. */
+  readonly held?: ((app: string, file: string | undefined) => boolean) | undefined;
   /** Identity of the store (Cmdb.beat). Another one than last time: everything is put again. */
   readonly identity?: string;
   /** Puts everything again, whatever the manifest says; what is newer in the store stays. */
@@ -51,20 +63,39 @@ interface Wanted {
   readonly isApplied: boolean;
 }
 
+/** Apps looked at before anything else has a turn. */
+const appsInTurn = 100;
+
 export function createAppApplier(options: AppApplierOptions): AppApplier {
   const { cmdb, host, manifestFile, logger } = options;
+  const hashes = new WeakMap<App, string>();
   let manifest: Manifest | undefined;
   let queue: Promise<unknown> = Promise.resolve();
 
-  const apply = async (apps: readonly App[], { identity: told, force }: ApplyOptions): Promise<DomainConflict[]> => {
-    const known = (manifest ??= await recall(manifestFile, logger));
+  const apply = async (
+    apps: readonly App[],
+    { identity: told, force, held }: ApplyOptions,
+  ): Promise<DomainConflict[]> => {
+    const known = (manifest ??= recall(manifestFile, logger));
     const identity = told ?? known.identity;
     const all = force === true || identity !== known.identity;
-    const wanted = await Promise.all(apps.map((app) => compare(app, known, options)));
+    const wanted: Wanted[] = [];
+    for (const app of apps) {
+      if (hashes.get(app) === undefined) {
+        hashes.set(app, contentHash(app));
+        // Requests go on while thousands are looked at.
+        if (wanted.length % appsInTurn === 0) await turn();
+      }
+      const seen = compare(app, hashes.get(app) as string, known, options);
+      wanted.push(seen instanceof Promise ? await seen : seen);
+    }
     const put = wanted.filter(({ isApplied }) => all || !isApplied);
     const names = new Set(apps.map(({ name }) => name));
-    const remove = [...known.apps.keys()].filter((name) => !names.has(name));
-    if (put.length === 0 && remove.length === 0 && identity === known.identity) return [];
+    const missing = [...known.apps].filter(([name]) => !names.has(name));
+    const kept = missing.filter(([name, { file }]) => held?.(name, file) === true);
+    const remove = missing.filter(([name, { file }]) => held?.(name, file) !== true).map(([name]) => name);
+    const isMoved = wanted.some(({ app: { name }, entry: { file } }) => file !== known.apps.get(name)?.file);
+    if (put.length === 0 && remove.length === 0 && !isMoved && identity === known.identity) return [];
 
     // First what is about to be put: one that is not remembered could never be removed with its file.
     const pending = put.filter(({ isApplied }) => !isApplied).map(({ app, entry }) => [app.name, entry] as const);
@@ -74,10 +105,10 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
     const conflicts = await cmdb.apply({ put: put.map(({ app }) => app), remove, origins });
 
     const refused = new Set(conflicts.map(({ wantedBy }) => wantedBy));
-    const entries = wanted.map(({ app: { name }, entry: { hash, since } }) => {
-      return [name, { hash, since, ...(refused.has(name) && { pending: true as const }) }] as const;
+    const entries = wanted.map(({ app: { name }, entry: { pending: _pending, ...entry } }) => {
+      return [name, { ...entry, ...(refused.has(name) && { pending: true as const }) }] as const;
     });
-    manifest = { identity, apps: new Map(entries) };
+    manifest = { identity, apps: new Map([...kept, ...entries]) };
     await remember(manifestFile, manifest, logger);
     for (const conflict of conflicts) report(conflict, logger);
     return conflicts;
@@ -92,14 +123,23 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
   };
 }
 
-async function compare(app: App, known: Manifest, { clock, filesOf }: AppApplierOptions): Promise<Wanted> {
-  const hash = contentHash(app);
+/** A promise only where the age of a file has to be looked up. */
+function compare(app: App, hash: string, known: Manifest, options: AppApplierOptions): Wanted | Promise<Wanted> {
+  const { clock, sourceOf } = options;
+  const { file, files } = sourceOf(app.name);
   const before = known.apps.get(app.name);
-  if (before?.hash === hash) return { app, entry: before, changed: false, isApplied: !before.pending };
+  const place = file === undefined ? {} : { file };
+  if (before?.hash === hash) {
+    const entry = before.file === file ? before : { ...before, ...place };
+    return { app, entry, changed: false, isApplied: !before.pending };
+  }
   const now = clock.now();
+  const wanted = (since: number): Wanted => {
+    const entry = { hash, since, ...place, pending: true as const };
+    return { app, entry, changed: before !== undefined, isApplied: false };
+  };
   // A clock that was set back does not make the new content the older one.
-  const since = before ? Math.max(now, before.since + 1) : await changedAt(filesOf(app.name), now);
-  return { app, entry: { hash, since, pending: true }, changed: before !== undefined, isApplied: false };
+  return before ? wanted(Math.max(now, before.since + 1)) : changedAt(files, now).then(wanted);
 }
 
 function originOf({ entry: { since }, changed }: Wanted, host: string): PutOrigin {
@@ -119,9 +159,9 @@ async function changedAt(files: readonly string[], now: number): Promise<number>
   return Math.min(now, Math.round(Math.max(0, ...times)) || now);
 }
 
-async function recall(file: string, logger: Logger): Promise<Manifest> {
+function recall(file: string, logger: Logger): Manifest {
   try {
-    return await readManifest(file);
+    return readManifest(file);
   } catch (err) {
     const consequence = 'an app whose file was deleted meanwhile stays until it is removed by hand';
     logger.warn({ err, file }, `the record of applied apps cannot be read and is rebuilt; ${consequence}`);

@@ -8,7 +8,14 @@ import { formatDuration, formatSize } from './units.js';
  * `listen.http changed: needs a restart`. Empty where the files say the same. Values that may be secret are not shown.
  */
 export function describeChanges(before: Config, after: Config): string[] {
-  return [...appChanges(before.apps, after.apps), ...settingChanges(before, after)];
+  const held = without(after.heldApps, before.heldApps);
+  const free = without(before.heldApps, after.heldApps);
+  return [
+    ...appChanges(before.apps, after.apps),
+    ...held.map((name) => `app ${name} held: its file is wrong, what it said last stays`),
+    ...free.map((name) => `app ${name} no longer held: its file says what holds`),
+    ...settingChanges(before, after),
+  ];
 }
 
 function appChanges(before: readonly App[], after: readonly App[]): string[] {
@@ -24,7 +31,7 @@ function appChanges(before: readonly App[], after: readonly App[]): string[] {
 }
 
 function changesOfApp(before: App, after: App): string[] {
-  if (JSON.stringify(before) === JSON.stringify(after)) return [];
+  if (before === after || JSON.stringify(before) === JSON.stringify(after)) return [];
   const say = (text: string) => `app ${after.name}: ${text}`;
   const [added, removed] = [without(after.domains, before.domains), without(before.domains, after.domains)];
   return [
@@ -114,5 +121,6 @@ function settingsOf(settings: Settings): Map<string, string> {
 }
 
 function without(list: readonly string[], others: readonly string[]): string[] {
-  return list.filter((item) => !others.includes(item));
+  const known = new Set(others);
+  return list.filter((item) => !known.has(item));
 }

@@ -2,6 +2,8 @@ import type { App } from '../model/app.js';
 import type { ListenAddress, ListenSocket } from './listen-address.js';
 import type { IdRange } from './id-range.js';
 import type { PortRange } from './port-range.js';
+import type { Problem } from './problem.js';
+import type { Places } from './reading.js';
 
 /** The main file with defaults put in. Durations are milliseconds, paths of data are absolute. */
 export interface Settings {
@@ -75,11 +77,15 @@ export interface DockerSettings {
 export interface Config extends Settings {
   /** Absolute path of the main file. */
   readonly file: string;
-  /** Absolute paths of all files that were read, the main file first. */
-  readonly files: readonly string[];
-  /** App file patterns, relative to the directory of the main file. */
-  readonly appPatterns: readonly string[];
+  /** Those of sound files, and of the held ones what was known of them last. */
   readonly apps: readonly App[];
-  /** Absolute path of the file of each app, by its name. */
+  /** Absolute path of the file of each app, by its name; those of held apps as well. */
   readonly appFiles: Readonly<Record<string, string>>;
+  /** Names of apps from files that customers write. */
+  readonly customerApps: readonly string[];
+  /** Names of apps that their files do not say soundly now: what the store has of them stays. */
+  readonly heldApps: readonly string[];
+  /** What is wrong with app files. */
+  readonly problems: readonly Problem[];
+  readonly places: Places;
 }

@@ -1,24 +1,33 @@
 import { Check, Errors } from 'typebox/value';
 import { nearest } from './nearest.js';
-import type { Path } from './path.js';
+import { type Path, shorten } from './path.js';
 import { alternatives, childOf, mappingFor, type Shape } from './shape.js';
 
 export type Report = (path: Path, message: string) => void;
 
-/** Reports everything by which `value` breaks its schema, in words for an operator. Slow; for what failed its check. */
-export function explain(shape: Shape, value: unknown, path: Path, report: Report): void {
-  if (Array.isArray(value)) explainList(shape, value, path, report);
-  else if (isMapping(value)) explainMapping(shape, value, path, report);
-  else explainScalar(shape, value, path, report);
+/**
+ * Reports everything by which `value` breaks its schema, in words for an operator; with `quotes` they show the value. Slow;
+ * for what failed its check.
+ */
+export function explain(shape: Shape, value: unknown, path: Path, report: Report, quotes = true): void {
+  if (Array.isArray(value)) explainList(shape, value, path, report, quotes);
+  else if (isMapping(value)) explainMapping(shape, value, path, report, quotes);
+  else explainScalar(shape, value, path, report, quotes);
 }
 
-function explainMapping(shape: Shape, value: Record<string, unknown>, path: Path, report: Report): void {
+function explainMapping(
+  shape: Shape,
+  value: Record<string, unknown>,
+  path: Path,
+  report: Report,
+  quotes: boolean,
+): void {
   const keys = Object.keys(value);
   const mapping = mappingFor(shape, keys);
   if (!mapping) return report(path, mismatch(shape, value));
   for (const key of keys) {
     const child = childOf(mapping, key);
-    if (child) explain(child, value[key], [...path, key], report);
+    if (child) explain(child, value[key], [...path, key], report, quotes);
     else report([...path, key], unknownKey(mapping, key));
   }
   for (const key of mapping.required ?? []) {
@@ -26,22 +35,22 @@ function explainMapping(shape: Shape, value: Record<string, unknown>, path: Path
   }
 }
 
-function explainList(shape: Shape, value: readonly unknown[], path: Path, report: Report): void {
+function explainList(shape: Shape, value: readonly unknown[], path: Path, report: Report, quotes: boolean): void {
   const [listing] = alternatives(shape, 'list');
   if (!listing?.items) return report(path, mismatch(shape, value));
   const { minItems = 0 } = listing as { minItems?: number };
   if (value.length < minItems) return report(path, mismatch(shape, value));
-  value.forEach((item, index) => explain(listing.items!, item, [...path, index], report));
+  value.forEach((item, index) => explain(listing.items!, item, [...path, index], report, quotes));
 }
 
-function explainScalar(shape: Shape, value: unknown, path: Path, report: Report): void {
+function explainScalar(shape: Shape, value: unknown, path: Path, report: Report, quotes: boolean): void {
   if (Check(shape, value)) return;
   const options = alternatives(shape, 'scalar');
   const only = options.length === 1 && typeof value === 'string' ? options[0]! : shape;
   const refinement = Errors(only, value).find(({ keyword }) => keyword === '~refine');
   // Of several alternatives no single one's complaint is the answer.
   const fault = only === shape && options.length > 1 ? undefined : refinement?.message;
-  report(path, mismatch(only, value, shape.secret === true, fault));
+  report(path, mismatch(only, value, shape.secret === true || !quotes, fault));
 }
 
 function mismatch(
@@ -69,7 +78,7 @@ function show(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
   if (isMapping(value)) return 'a mapping';
   if (typeof value !== 'string') return String(value);
-  return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
+  return JSON.stringify(shorten(value));
 }
 
 function isMapping(value: unknown): value is Record<string, unknown> {

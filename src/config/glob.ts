@@ -1,5 +1,4 @@
-import type { Dirent } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
+import { type Dirent, opendirSync, statSync } from 'node:fs';
 import { join, resolve, sep } from 'node:path';
 
 /**
@@ -8,14 +7,36 @@ import { join, resolve, sep } from 'node:path';
 export interface Glob {
   /** Directories that hold every match, and how many levels below them matches lie (Infinity with `**`). */
   readonly roots: readonly { readonly directory: string; readonly depth: number }[];
-  /**
-   * Absolute paths of what matches, sorted; a directory that does not exist holds nothing. Throws where one cannot be
-   * read.
-   */
-  find(): Promise<string[]>;
+  /** What matches now. Blocks while it looks: for a thread of its own, or a start. */
+  find(manner?: WalkManner): Found;
   /** Whether this absolute path matches. */
   matches(path: string): boolean;
 }
+
+export interface Found {
+  /** Absolute paths, sorted. A directory that does not exist holds nothing. */
+  readonly files: readonly string[];
+  /** Those of them that are symbolic links. */
+  readonly links: readonly string[];
+  /** Directories that were listed. */
+  readonly directories: readonly string[];
+  /** Directories that cannot be listed, and why. */
+  readonly unlisted: readonly Unlisted[];
+}
+
+export interface Unlisted {
+  readonly directory: string;
+  readonly fault: string;
+}
+
+export interface WalkManner {
+  /** Whether symbolic links to directories are followed. */
+  readonly followLinks: boolean;
+  /** Entries that a directory below the first wildcard may have; one with more is not listed. */
+  readonly mostEntries: number;
+}
+
+const freely: WalkManner = { followLinks: true, mostEntries: Infinity };
 
 export function glob(patterns: readonly string[], baseDirectory: string): Glob {
   const parsed = patterns.flatMap(expandBraces).map((pattern) => parse(resolve(baseDirectory, pattern)));
@@ -24,9 +45,10 @@ export function glob(patterns: readonly string[], baseDirectory: string): Glob {
       directory,
       depth: rest.includes(anyDepth) ? Infinity : rest.length - 1,
     })),
-    find: async () => {
-      const found = await Promise.all(parsed.map(({ directory, rest }) => walk(directory, rest)));
-      return [...new Set(found.flat())].toSorted();
+    find: (manner = freely) => {
+      const walk = new Walk(manner);
+      for (const { directory, rest } of parsed) walk.visit(directory, rest, true);
+      return walk.found();
     },
     matches: (path) =>
       parsed.some(({ directory, rest }) => {
@@ -71,40 +93,74 @@ function fits(pattern: readonly Segment[], path: readonly string[]): boolean {
   return name !== undefined && segment.test(name) && fits(rest, deeper);
 }
 
-async function walk(directory: string, pattern: readonly Segment[]): Promise<string[]> {
-  const [segment, ...rest] = pattern;
-  if (segment === undefined) return [];
-  const entries = await entriesOf(directory);
-  if (segment === anyDepth) {
-    const deeper = entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'));
-    const below = await Promise.all(deeper.map((entry) => walk(join(directory, entry.name), pattern)));
-    return [...(await walk(directory, rest)), ...below.flat()];
-  }
-  const named = entries
-    .filter((entry) => segment.test(entry.name))
-    .map((entry) => ({ entry, path: join(directory, entry.name) }));
-  if (rest.length === 0) return named.map(({ path }) => path);
-  const found = await Promise.all(
-    named.map(async (it) => ((await isDirectory(it.entry, it.path)) ? walk(it.path, rest) : [])),
-  );
-  return found.flat();
-}
+class Walk {
+  readonly #files = new Map<string, Dirent>();
+  readonly #directories = new Set<string>();
+  readonly #unlisted: Unlisted[] = [];
+  readonly #manner: WalkManner;
 
-async function entriesOf(directory: string): Promise<Dirent[]> {
-  try {
-    return await readdir(directory, { withFileTypes: true });
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
-    throw error;
+  constructor(manner: WalkManner) {
+    this.#manner = manner;
   }
-}
 
-async function isDirectory(entry: Dirent, path: string): Promise<boolean> {
-  if (!entry.isSymbolicLink()) return entry.isDirectory();
-  return stat(path).then(
-    (stats) => stats.isDirectory(),
-    () => false,
-  );
+  found(): Found {
+    const files = [...this.#files.keys()].toSorted();
+    const links = files.filter((file) => this.#files.get(file)?.isSymbolicLink());
+    return { files, links, directories: [...this.#directories], unlisted: this.#unlisted };
+  }
+
+  visit(directory: string, pattern: readonly Segment[], isRoot: boolean): void {
+    const [segment, ...rest] = pattern;
+    if (segment === undefined) return;
+    const entries = this.#entriesOf(directory, isRoot);
+    if (segment === anyDepth) this.#visitAnyDepth(directory, entries, pattern, isRoot);
+    else this.#visitMatches(directory, entries, segment, rest);
+  }
+
+  #visitAnyDepth(directory: string, entries: readonly Dirent[], pattern: readonly Segment[], isRoot: boolean): void {
+    this.visit(directory, pattern.slice(1), isRoot);
+    for (const entry of entries)
+      if (entry.isDirectory() && !entry.name.startsWith('.')) this.visit(join(directory, entry.name), pattern, false);
+  }
+
+  #visitMatches(directory: string, entries: readonly Dirent[], segment: RegExp, rest: readonly Segment[]): void {
+    for (const entry of entries) {
+      if (!segment.test(entry.name)) continue;
+      const path = join(directory, entry.name);
+      if (rest.length === 0) this.#files.set(path, entry);
+      else if (this.#isDirectory(entry, path)) this.visit(path, rest, false);
+    }
+  }
+
+  #entriesOf(directory: string, isRoot: boolean): Dirent[] {
+    const most = isRoot ? Infinity : this.#manner.mostEntries;
+    const entries: Dirent[] = [];
+    try {
+      const listing = opendirSync(directory, { bufferSize: 1024 });
+      try {
+        for (let entry = listing.readSync(); entry; entry = listing.readSync()) {
+          if (entries.push(entry) > most) throw new Error(`holds more than ${most} entries`);
+        }
+      } finally {
+        listing.closeSync();
+      }
+      this.#directories.add(directory);
+      return entries;
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (!['ENOENT', 'ENOTDIR'].includes(code ?? '')) this.#unlisted.push({ directory, fault: message });
+      return [];
+    }
+  }
+
+  #isDirectory(entry: Dirent, path: string): boolean {
+    if (!entry.isSymbolicLink()) return entry.isDirectory();
+    try {
+      return this.#manner.followLinks && statSync(path).isDirectory();
+    } catch {
+      return false;
+    }
+  }
 }
 
 /** `a{b,c}d` is `abd` and `acd`; braces may not be nested. */

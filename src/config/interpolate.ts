@@ -8,6 +8,17 @@ export interface Interpolation {
   readonly faults: readonly string[];
 }
 
+export type Interpolate = (text: string) => Interpolation;
+
+/** Of a file that must not have the daemon's environment: `${` in it is a fault, everything else stays as it is. */
+export const refuseVariables: Interpolate = (text) => ({
+  text,
+  changed: false,
+  faults: text.includes('${')
+    ? ['no variable is put into a file of a customer; write the value out, and $NAME for a variable of a shell']
+    : [],
+});
+
 /**
  * Replaces `${VAR}` and `${VAR:-fallback}` (also where VAR is empty) in one scalar; `$$` is a literal `$`, a lone `$`
  * stays. Values are not interpolated again, so that they cannot inject anything.

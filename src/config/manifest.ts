@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { readFile, rename, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { rename, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { App } from '../model/app.js';
@@ -12,6 +13,8 @@ export interface ManifestEntry {
   readonly hash: string;
   /** Since when this machine has had this content, in epoch milliseconds. */
   readonly since: number;
+  /** Absolute path of that file; absent in records of earlier versions. */
+  readonly file?: string;
   /** The store has not confirmed it, or has refused it. */
   readonly pending?: true;
 }
@@ -30,16 +33,26 @@ const manifestShape = Compile(
     identity: Type.Optional(Type.String()),
     apps: Type.Record(
       Type.String(),
-      Type.Object({ hash: Type.String(), since: Type.Number(), pending: Type.Optional(Type.Literal(true)) }),
+      Type.Object({
+        hash: Type.String(),
+        since: Type.Number(),
+        file: Type.Optional(Type.String()),
+        pending: Type.Optional(Type.Literal(true)),
+      }),
     ),
   }),
 );
 
-/** The empty one where there is no file. Throws where the file cannot be read or is no manifest. */
-export async function readManifest(file: string): Promise<Manifest> {
+/** Where a daemon with this `stateDir` keeps it. */
+export function manifestFile(stateDir: string): string {
+  return join(stateDir, 'applied-apps.json');
+}
+
+/** The empty one where there is no file. Throws where the file cannot be read or is no manifest. Blocks. */
+export function readManifest(file: string): Manifest {
   let text: string;
   try {
-    text = await readFile(file, 'utf8');
+    text = readFileSync(file, 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return emptyManifest;
     throw error;

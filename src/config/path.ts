@@ -1,3 +1,5 @@
+import { isAbsolute, relative } from 'node:path';
+
 /** Way from the top of a document to a value: keys and list positions. */
 export type Path = readonly (string | number)[];
 
@@ -6,7 +8,18 @@ export function formatPath(path: Path): string {
   let text = '';
   for (const step of path) {
     if (typeof step === 'number') text += `[${step}]`;
-    else text += (text === '' ? '' : '.') + (/^[\w-]+$/.test(step) ? step : JSON.stringify(step));
+    else text += (text === '' ? '' : '.') + (/^[\w-]{1,80}$/.test(step) ? step : JSON.stringify(shorten(step)));
   }
   return text;
+}
+
+/** Text of a file in a message is cut after 80 characters. */
+export function shorten(text: string): string {
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}
+
+/** How messages name a file: relative to the working directory where it lies below it. */
+export function showFile(file: string): string {
+  const path = relative(process.cwd(), file);
+  return path === '' || path.startsWith('..') || isAbsolute(path) ? file : path;
 }

@@ -10,6 +10,22 @@ export interface Problem {
   readonly message: string;
 }
 
+const longestMessage = 400;
+
+/** A problem whose words, which may quote the file, are bounded and hold no control character. */
+export function problemAt(file: string, line: number, path: string, message: string): Problem {
+  const bounded = message.length > longestMessage ? `${message.slice(0, longestMessage)}…` : message;
+  return { file: printable(file), line, path: printable(path), message: printable(bounded) };
+}
+
+/** Control characters, those that change the direction of text, and halves of surrogate pairs, as escapes. */
+export function printable(text: string): string {
+  return text.replace(
+    /[\p{Cc}\p{Cs}\u2028\u2029\u200E\u200F\u202A-\u202E\u2066-\u2069]/gu,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
 /** Names every problem of a configuration at once. `message` holds one line per problem. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';

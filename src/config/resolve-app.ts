@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { App, Limits, RuntimeName } from '../model/app.js';
+import { boundedBy, type CustomerTerms, refuseForeign } from './customer-terms.js';
 import { readDomain } from './domain.js';
 import type { Report } from './explain.js';
 import type { AppFile } from './schema/app-file.js';
@@ -12,25 +13,34 @@ import { parseDuration, parseSize } from './units.js';
 export interface AppSources {
   readonly plans: Readonly<Record<string, SharedKeys>>;
   readonly defaults: SharedKeys;
+  /** Of a file that a customer writes. */
+  readonly customer?: { readonly terms: CustomerTerms; readonly directory: string } | undefined;
 }
 
 /**
  * The app as `model/` knows it, or undefined after reporting what does not fit together. `written` passed the schema.
  */
-export function resolveApp(written: AppFile, { plans, defaults }: AppSources, report: Report): App | undefined {
+export function resolveApp(written: AppFile, sources: AppSources, report: Report): App | undefined {
+  const { plans, defaults, customer } = sources;
   let sound = true;
   const fail: Report = (path, message) => {
     sound = false;
     report(path, message);
   };
-  const plan = written.plan !== undefined && Object.hasOwn(plans, written.plan) ? plans[written.plan] : undefined;
-  if (written.plan !== undefined && !plan) fail(['plan'], unknownPlan(written.plan, Object.keys(plans)));
-  const shared = fill(sharedSchema, merge([written, plan ?? {}, defaults]));
+  const planName = customer ? customer.terms.plan : written.plan;
+  const plan = planName !== undefined && Object.hasOwn(plans, planName) ? plans[planName] : undefined;
+  if (planName !== undefined && !plan) fail(['plan'], unknownPlan(planName, Object.keys(plans)));
+  const filled = fill(sharedSchema, merge([written, plan ?? {}, defaults]));
+  const shared = customer ? boundedBy(filled, fill(sharedSchema, merge([plan ?? {}, defaults]))) : filled;
   checkRuntime(written, shared.runtime, fail);
   checkFigures(shared, fail);
   const domains = normalisedDomains(written);
   refuseRepeated(domains, fail);
-  return sound && shared.runtime ? build(written, shared, shared.runtime, domains) : undefined;
+  if (customer) refuseForeign(written, domains, customer.terms, fail);
+  if (!sound || !shared.runtime) return undefined;
+  // A customer's process starts where its file is, not where the daemon runs.
+  const cwd = customer && shared.runtime === 'process' ? customer.directory : written.cwd;
+  return build({ ...written, ...(cwd !== undefined && { cwd }) }, shared, shared.runtime, domains);
 }
 
 /** The domains of an app that passed the schema, as the router looks them up. */

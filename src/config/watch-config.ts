@@ -1,67 +1,82 @@
 import { describeChanges } from './changes.js';
 import type { Config } from './config.js';
+import { formatProblem } from './problem.js';
 import { watchFiles } from './watch-files.js';
 
 export interface WatchOptions {
   /** What is in force now. */
   readonly config: Config;
-  /** Reads the files again; throws a ConfigError where they are wrong. See `configLoader`. */
+  /** Reads the files again; throws a ConfigError where the main file is wrong. See `ConfigThread`. */
   readonly load: () => Promise<Config>;
   /**
-   * Takes over a sound configuration that says something else. Where it throws, the old one stays and `onError` is
+   * Takes over a configuration that says something else. Where it throws, the old one stays and `onError` is
    * told.
    */
   readonly onConfig: (next: Config, changes: string[]) => void | Promise<void>;
-  /** The files are wrong (ConfigError) or cannot be watched; the old configuration stays as a whole. */
+  /** The main file is wrong (ConfigError) or files cannot be watched; the old configuration stays as a whole. */
   readonly onError: (error: Error) => void;
-  /** The files are sound again after an error, and say what is in force. */
+  /** App files are wrong, in another way than before; theirs is what they said last. */
+  readonly onProblems?: (problems: Config['problems']) => void;
+  /** All files are sound again. */
   readonly onRestored?: () => void;
 }
 
 export type ReloadResult = 'applied' | 'unchanged' | 'refused';
 
 export interface ConfigWatch {
-  /** Settles when changes from now on are seen. */
-  readonly ready: Promise<void>;
   /** Reads the files now (SIGHUP). Errors go to `onError`. */
   reload(): Promise<ReloadResult>;
   /** Ends watching; a reload under way is waited for. Re-entrant. */
   close(): Promise<void>;
 }
 
-/**
- * How long the files must be quiet before they are read. Not shorter: chokidar keeps quiet about a file that changes
- * again within 50 ms, so what it did not tell must be on disk by the time of reading.
- */
-const debounceMs = 100;
+/** How long the files must be quiet before they are read. */
+const quietMs = 100;
+/** From the first change on, however often files change meanwhile. */
+const longestWaitMs = 2_000;
+/** Files that change all the time are read at most this part of the time. */
+const readingShare = 0.2;
 
 /** Reloads when the main file or an app file changes, appears, disappears or is replaced by renaming. */
 export function watchConfig(options: WatchOptions): ConfigWatch {
-  const { load, onConfig, onError, onRestored } = options;
+  const { load, onConfig, onError, onProblems, onRestored } = options;
   let current = options.config;
   let fault: string | undefined;
+  let complaint = textOf(current);
   let queue: Promise<unknown> = Promise.resolve();
   let timer: NodeJS.Timeout | undefined;
+  let changedAt: number | undefined;
+  let restUntil = 0;
   let closed = false;
 
+  const take = async (next: Config, asked: boolean): Promise<ReloadResult> => {
+    const changes = describeChanges(current, next);
+    if (changes.length > 0) await onConfig(next, changes);
+    current = next;
+    const text = textOf(next);
+    // Editors touch a file several times; the same complaint is made once, unless the operator asked.
+    if (text === '' && (complaint !== '' || fault !== undefined)) onRestored?.();
+    else if (text !== '' && (asked || text !== complaint)) onProblems?.(next.problems);
+    complaint = text;
+    fault = undefined;
+    return changes.length > 0 ? 'applied' : 'unchanged';
+  };
   const read = async (asked: boolean): Promise<ReloadResult> => {
     if (closed) return 'unchanged';
+    const since = performance.now();
+    changedAt = undefined;
     try {
-      const next = await load();
-      const changes = describeChanges(current, next);
-      if (changes.length > 0) await onConfig(next, changes);
-      else if (fault !== undefined) onRestored?.();
-      current = next;
-      fault = undefined;
-      return changes.length > 0 ? 'applied' : 'unchanged';
+      return await take(await load(), asked);
     } catch (error) {
+      if (closed) return 'unchanged';
       const { message } = error as Error;
-      // Editors touch a file several times; the same complaint is made once, unless the operator asked.
       if (asked || message !== fault) onError(error as Error);
       fault = message;
       return 'refused';
     } finally {
-      await files.follow(current);
+      const now = performance.now();
+      restUntil = now + (now - since) * (1 / readingShare - 1);
+      files.follow(current);
     }
   };
   const enqueue = (asked: boolean): Promise<ReloadResult> => {
@@ -70,18 +85,27 @@ export function watchConfig(options: WatchOptions): ConfigWatch {
     return result;
   };
   const soon = () => {
+    if (closed) return;
+    const now = performance.now();
+    changedAt ??= now;
+    const at = Math.max(restUntil, Math.min(now + quietMs, changedAt + longestWaitMs));
     clearTimeout(timer);
-    if (!closed) timer = setTimeout(() => void enqueue(false), debounceMs);
+    timer = setTimeout(() => void enqueue(false), at - now);
   };
 
   const files = watchFiles(soon, onError);
+  files.follow(current);
   return {
-    ready: files.follow(current),
     reload: () => enqueue(true),
     close: async () => {
       closed = true;
       clearTimeout(timer);
-      await Promise.all([files.close(), queue]);
+      files.close();
+      await queue;
     },
   };
+}
+
+function textOf({ problems }: Config): string {
+  return problems.map(formatProblem).join('\n');
 }

@@ -1,17 +1,14 @@
-import type { Dirent } from 'node:fs';
-import { lstat, readdir, realpath, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { type FSWatcher, watch } from 'chokidar';
+import { type FSWatcher, watch } from 'node:fs';
+import { lstat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import type { Config } from './config.js';
-import { type Glob, glob } from './glob.js';
+import { glob } from './glob.js';
 
 export interface FileWatch {
-  /**
-   * Watches what this configuration was read from, as it lies on disk now. Settles when changes from now on are seen.
-   */
-  follow(config: Config): Promise<void>;
+  /** Watches what this configuration was read from. Changes from now on are seen. */
+  follow(config: Pick<Config, 'file' | 'places'>): void;
   /** Re-entrant. */
-  close(): Promise<void>;
+  close(): void;
 }
 
 /**
@@ -20,94 +17,64 @@ export interface FileWatch {
  */
 export function watchFiles(onChange: () => void, onError: (error: Error) => void): FileWatch {
   /** By path and inode: a directory that took another's place is another one. */
-  let watchers = new Map<string, FSWatcher>();
+  const watchers = new Map<string, FSWatcher>();
+  let places: Config['places'] | undefined;
+  let isOurs: (path: string) => boolean = () => false;
+  let known: ReadonlySet<string> = new Set();
   let closed = false;
+  let isReported = false;
 
-  const open = async (directory: string, config: Config): Promise<FSWatcher> => {
-    const apps = glob(config.appPatterns, dirname(config.file));
-    const isOurs = (path: string) => path === config.file || apps.matches(path) || config.files.includes(path);
-    const watcher = watch(directory, {
-      ignoreInitial: true,
-      depth: 0,
-      ignored: (path, stats) => stats?.isFile() === true && !isOurs(path),
-    });
-    watcher.on('all', onChange);
-    // chokidar keeps quiet about links that change their target, the kernel does not.
-    watcher.on('raw', (_event, name, details) => {
-      const path = pathOf(name, (details as { watchedPath?: string }).watchedPath ?? directory);
-      if (isOurs(path)) onChange();
-      else void leadsElsewhere(path).then((leads) => leads && onChange());
-    });
-    watcher.on('error', (error) => onError(asWatchError(directory, error)));
-    await new Promise<void>((settle) => watcher.once('ready', settle));
-    return watcher;
+  // Of thousands of directories that cannot be watched one is named.
+  const report = (directory: string, error: unknown): void => {
+    if (!isReported) onError(asWatchError(directory, error));
+    isReported = true;
+  };
+
+  const open = (key: string, directory: string): void => {
+    try {
+      const watcher = watch(directory, (_event, name) => {
+        // What happens to the directory itself comes with its own name.
+        const path = name === null || name === basename(directory) ? directory : join(directory, name);
+        if (path === directory || isOurs(path) || known.has(path)) onChange();
+        else void leadsElsewhere(path).then((leads) => leads && onChange());
+      });
+      watcher.on('error', (error) => report(directory, error));
+      watchers.set(key, watcher);
+    } catch (error) {
+      report(directory, error);
+    }
   };
 
   return {
-    follow: async (config) => {
-      const wanted = await directoriesOf(config);
-      if (closed) return;
-      const opened = [...wanted].map(
-        async ([key, directory]) => [key, watchers.get(key) ?? (await open(directory, config))] as const,
-      );
-      const next = new Map(await Promise.all(opened));
-      const isNews = [...next.keys()].some((key) => !watchers.has(key));
-      const stale = [...watchers].filter(([key]) => !next.has(key)).map(([, watcher]) => watcher);
-      watchers = next;
-      await Promise.all((closed ? [...next.values()] : stale).map((watcher) => watcher.close()));
-      // What changed between the load and the first sight is read now.
-      if (isNews && !closed) onChange();
+    follow: (config) => {
+      if (closed || config.places === places) return;
+      places = config.places;
+      const { patterns, targets, directories } = config.places;
+      const files = glob(patterns, '/');
+      const reached = new Set([config.file, ...targets]);
+      isOurs = (path) => reached.has(path) || files.matches(path);
+      const wanted = new Map(directories);
+      known = new Set(wanted.values());
+      for (const [key, watcher] of watchers) {
+        if (wanted.has(key)) continue;
+        watcher.close();
+        watchers.delete(key);
+      }
+      let isNews = false;
+      for (const [key, directory] of wanted) {
+        if (watchers.has(key)) continue;
+        open(key, directory);
+        isNews = true;
+      }
+      // What changed between the reading and the first sight is read now.
+      if (isNews) onChange();
     },
-    close: async () => {
+    close: () => {
       closed = true;
-      await Promise.all([...watchers.values()].map((watcher) => watcher.close()));
+      for (const watcher of watchers.values()) watcher.close();
+      watchers.clear();
     },
   };
-}
-
-/** Watched directories by path, inode and the patterns that decide what in them matters. */
-async function directoriesOf(config: Config): Promise<Map<string, string>> {
-  const { roots } = glob(config.appPatterns, dirname(config.file));
-  const places = await Promise.all([
-    ...config.files.map(async (file) => [dirname(file), dirname(await realpath(file).catch(() => file))]),
-    ...roots.map(below),
-  ]);
-  const existing = await Promise.all([...new Set(places.flat())].map(nearestExisting));
-  const all = await Promise.all([...new Set(existing)].map(async (path) => [path, ...(await parentsOfLinks(path))]));
-  const keyed = [...new Set(all.flat())].map(async (path) => {
-    const stats = await stat(path).catch(() => undefined);
-    return [JSON.stringify([path, stats?.dev, stats?.ino, config.appPatterns]), path] as const;
-  });
-  return new Map(await Promise.all(keyed));
-}
-
-/** The directory and those in it that may hold matches. */
-async function below({ directory, depth }: Glob['roots'][number]): Promise<string[]> {
-  if (depth === 0) return [directory];
-  const entries = await readdir(directory, { withFileTypes: true }).catch((): Dirent[] => []);
-  const inner = entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'));
-  const deeper = await Promise.all(
-    inner.map(({ name }) => below({ directory: join(directory, name), depth: depth - 1 })),
-  );
-  return [directory, ...deeper.flat()];
-}
-
-async function nearestExisting(path: string): Promise<string> {
-  const exists = await stat(path).then(
-    (stats) => stats.isDirectory(),
-    () => false,
-  );
-  return exists || path === dirname(path) ? path : nearestExisting(dirname(path));
-}
-
-/** Where links on the way to a directory lie: there they are swapped. */
-async function parentsOfLinks(path: string): Promise<string[]> {
-  if (path === dirname(path)) return [];
-  const isLink = await lstat(path).then(
-    (stats) => stats.isSymbolicLink(),
-    () => false,
-  );
-  return [...(isLink ? [dirname(path)] : []), ...(await parentsOfLinks(dirname(path)))];
 }
 
 /** Whether it is a link or a directory, through which files may appear. */
@@ -118,11 +85,10 @@ function leadsElsewhere(path: string): Promise<boolean> {
   );
 }
 
-function pathOf(name: string | null, watched: string): string {
-  return name === null || basename(watched) === name ? watched : join(watched, name);
-}
-
 function asWatchError(directory: string, cause: unknown): Error {
   const { message } = cause as Error;
-  return new Error(`${directory} cannot be watched for changes (${message}); send SIGHUP to reload`, { cause });
+  return new Error(
+    `${directory} cannot be watched for changes (${message}); send SIGHUP to reload, or raise fs.inotify.max_user_watches`,
+    { cause },
+  );
 }

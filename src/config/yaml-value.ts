@@ -1,26 +1,23 @@
-import { type Document, isAlias, isMap, isScalar, isSeq, type Node, type Scalar, type YAMLMap } from 'yaml';
+import { type Document, isMap, isScalar, isSeq, type Node, type Scalar, type YAMLMap } from 'yaml';
 import type { Report } from './explain.js';
-import { type Environment, interpolate } from './interpolate.js';
+import type { Interpolate } from './interpolate.js';
 import type { Path } from './path.js';
 import { alternatives, childOf, mappingFor, type Shape } from './shape.js';
 
-/** A configuration this large or deep is no configuration: aliases that multiply, or the wrong file. */
-const mostValues = 20_000;
+/** What is deeper is no configuration, but the wrong file. */
 const mostLevels = 32;
 
 interface Reading {
-  readonly document: Document;
-  readonly env: Environment;
+  readonly interpolate: Interpolate;
   readonly report: Report;
-  values: number;
 }
 
 /**
  * Plain values of a parsed document. Its schema says only how scalars are meant: text keeps its spelling (`1.10`), and
- * an interpolated scalar may be a number or a flag. Environment variables are put in; what fails is reported.
+ * an interpolated scalar may be a number or a flag. What fails is reported.
  */
-export function yamlValue(document: Document, shape: Shape, env: Environment, report: Report): unknown {
-  const reading = { document, env, report, values: 0 };
+export function yamlValue(document: Document, shape: Shape, interpolate: Interpolate, report: Report): unknown {
+  const reading = { interpolate, report };
   try {
     return read(document.contents as Node | null, shape, [], reading);
   } catch (error) {
@@ -39,14 +36,7 @@ class TooMuch extends Error {
 }
 
 function read(node: Node | null | undefined, shape: Shape | undefined, path: Path, reading: Reading): unknown {
-  if (++reading.values > mostValues)
-    throw new TooMuch([], `holds more than ${mostValues} values; do its aliases multiply?`);
   if (path.length > mostLevels) throw new TooMuch(path.slice(0, 3), `is nested deeper than ${mostLevels} levels`);
-  if (isAlias(node)) {
-    const target = node.resolve(reading.document);
-    if (!target) reading.report(path, `unknown alias *${node.source}`);
-    return read(target, shape, path, reading);
-  }
   if (isMap(node)) return readMap(node, shape, path, reading);
   if (isSeq(node)) {
     const items = shape && alternatives(shape, 'list')[0]?.items;
@@ -83,7 +73,7 @@ function readScalar(node: Scalar, shape: Shape | undefined, path: Path, reading:
       ? node.source
       : node.value;
   }
-  const { text, changed, faults } = interpolate(node.value, reading.env);
+  const { text, changed, faults } = reading.interpolate(node.value);
   for (const fault of faults) reading.report(path, fault);
   if (!changed) return text;
   const wanted = (...names: string[]) => types.some((type) => names.includes(type ?? ''));

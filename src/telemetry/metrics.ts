@@ -24,6 +24,7 @@ export class Metrics {
   #connections: () => number = () => 0;
   #differences: () => number | undefined = () => undefined;
   #unreadable: () => number | undefined = () => undefined;
+  #config: () => Partial<Record<'refused' | 'problems' | 'held', number>> = () => ({});
 
   constructor({ maxApps = 1_000 }: MetricsOptions = {}) {
     this.#maxApps = maxApps;
@@ -65,6 +66,21 @@ export class Metrics {
       'fastcontainer_cmdb_unreadable_records',
       'Records of the CMDB that this daemon met and could not read, such as those that nobody with the key has signed.',
       () => this.#unreadable(),
+    );
+    this.#count(
+      'fastcontainer_config_refused',
+      'Whether the main file is wrong, so that an older configuration is in force.',
+      () => this.#config().refused,
+    );
+    this.#count(
+      'fastcontainer_config_problems',
+      'Problems of app files; a hundred or more count as a hundred.',
+      () => this.#config().problems,
+    );
+    this.#count(
+      'fastcontainer_config_held_apps',
+      'Apps that stay as they were because their files are wrong.',
+      () => this.#config().held,
     );
   }
 
@@ -138,6 +154,11 @@ export class Metrics {
   /** Where the gauge of available memory reads from when it is scraped. */
   setMemorySource(source: () => HostMemory | undefined): void {
     this.#memory = source;
+  }
+
+  /** Where the gauges of the configuration read from when they are scraped. */
+  setConfigSource(source: () => Record<'refused' | 'problems' | 'held', number>): void {
+    this.#config = source;
   }
 
   /** Where the gauge of differing app files reads from when it is scraped. */

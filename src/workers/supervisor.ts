@@ -7,6 +7,7 @@ import { Follower } from '../check/follower.js';
 import { StoreWatch } from '../check/store-watch.js';
 import type { Cmdb } from '../cmdb/cmdb.js';
 import type { Config } from '../config/config.js';
+import { ConfigHealth } from '../config/config-health.js';
 import { Control } from '../control.js';
 import { createWorkerNode, type Daemon, type DaemonOptions } from '../daemon.js';
 import { longestDrainMs } from '../drain-time.js';
@@ -92,6 +93,7 @@ class Supervisor implements Daemon {
     this.#control = new Control({
       ...{ config, version, logger, cmdb: this.#cmdb, unreadable, metrics: this.#metrics, clock: systemClock },
       readMemory: options.readMemory ?? (() => readHostMemory()),
+      health: options.health ?? new ConfigHealth(config),
       onApplied: (identity) => this.#onApplied(identity),
       exposition: { contentType: this.#metrics.registry.contentType, metrics: () => this.#exposition() },
       serving: {

@@ -18,6 +18,7 @@ export function workerConfig(config: Config, workers: number): Config {
  * What a worker is told that starts after a reload: the new apps, but the settings of those that started before it. What
  * needs a restart must not hold in one worker and not in the others.
  */
-export function afterReload(initial: Config, { apps, appFiles, appPatterns, files, log }: Config): Config {
-  return { ...initial, apps, appFiles, appPatterns, files, log };
+export function afterReload(initial: Config, next: Config): Config {
+  const { apps, appFiles, customerApps, heldApps, problems, places, log } = next;
+  return { ...initial, apps, appFiles, customerApps, heldApps, problems, places, log };
 }

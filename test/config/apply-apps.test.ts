@@ -47,8 +47,12 @@ async function setUp(t: Test) {
   const cmdb = store();
   const clock = { time: 1_000, now: () => clock.time };
   const files: Record<string, string> = {};
-  const filesOf = (app: string) => [files[app] ?? join(directory, 'none')];
-  const applier = () => createAppApplier({ cmdb, host: 'here', manifestFile, filesOf, clock, logger });
+  const sourceOf = (app: string) => ({
+    file: files[app],
+    files: [files[app] ?? join(directory, 'none')],
+    byCustomer: false,
+  });
+  const applier = () => createAppApplier({ cmdb, host: 'here', manifestFile, sourceOf, clock, logger });
   return { directory, manifestFile, lines, cmdb, applier, clock, files };
 }
 

@@ -6,7 +6,7 @@ import { appYaml, mainYaml, makeFiles } from './files.js';
 
 const sound = appYaml(
   'a',
-  'env: { A: "${X:-x}", B: &b 1.10, C: *b }\nscale: { min: 0, max: 3 }\nreadiness: { http: / }\nidleTtl: 5m\nlimits:\n  memory: 128m\n',
+  'env: { A: "${X:-x}", B: 1.10, C: b }\nscale: { min: 0, max: 3 }\nreadiness: { http: / }\nidleTtl: 5m\nlimits:\n  memory: 128m\n',
 );
 
 const fragments = [

@@ -2,11 +2,11 @@ import { rename, rm, symlink } from 'node:fs/promises';
 import t, { type Test } from 'tap';
 import type { Config } from '../../src/config/config.js';
 import { configLoader } from '../../src/config/load-config.js';
-import { ConfigError } from '../../src/config/problem.js';
+import { ConfigError, formatProblem } from '../../src/config/problem.js';
 import { watchConfig } from '../../src/config/watch-config.js';
 import { appYaml, type Files, mainYaml, makeFiles } from './files.js';
 
-type Event = { changes: string[]; next: Config } | { error: Error } | 'restored';
+type Event = { changes: string[]; next: Config } | { error: Error } | { problems: string[] } | 'restored';
 
 /** Watches files and hands out what happens, one event after the other. */
 async function watched(t: Test, contents: Record<string, string>, refuse?: () => Error | undefined) {
@@ -27,13 +27,13 @@ async function watched(t: Test, contents: Record<string, string>, refuse?: () =>
       push({ changes, next });
     },
     onError: (error) => push({ error }),
+    onProblems: (problems) => push({ problems: problems.map(formatProblem) }),
     onRestored: () => push('restored'),
   });
   t.teardown(async () => {
     await watching.close();
     await files.remove();
   });
-  await watching.ready;
   const next = async (): Promise<Event> => {
     while (events.length === 0) await new Promise<void>((resolve) => (wake = resolve));
     return events.shift()!;
@@ -72,23 +72,43 @@ t.test('the main file is watched in the same way', async (t) => {
   t.strictSame(await changes(), ['listen.http changed: needs a restart']);
 });
 
-t.test('a bad file changes nothing, says so once, and is taken when it is mended', async (t) => {
-  const { files, next, changes, watching } = await watched(t, { 'main.yaml': mainYaml, 'apps/a.yaml': appYaml('a') });
+t.test('a bad app file is said once and keeps its own app as it was, and no other', async (t) => {
+  const { files, next, changes, watching, events } = await watched(t, {
+    'main.yaml': mainYaml,
+    'apps/a.yaml': appYaml('a'),
+    'apps/b.yaml': appYaml('b'),
+  });
   await files.write('apps/b.yaml', appYaml('b', 'port: x\n'));
+  t.strictSame(await changes(), ['app b held: its file is wrong, what it said last stays']);
+  t.match(await next(), { problems: [/b\.yaml:5 port: must be a whole number/] });
+  await files.write('apps/a.yaml', appYaml('a', 'idleTtl: 5m\n'));
+  t.strictSame(await changes(), ['app a: idleTtl 20m -> 5m'], 'the change of another is applied');
+  t.equal(await watching.reload(), 'unchanged');
+  t.match(await next(), { problems: [/b\.yaml:5 port/] }, 'who asks is told again');
+  await files.write('apps/b.yaml', appYaml('b', 'idleTtl: 6m\n'));
+  t.strictSame(await changes(), ['app b: idleTtl 20m -> 6m', 'app b no longer held: its file says what holds']);
+  t.equal(await next(), 'restored');
+  t.strictSame(events, []);
+});
+
+t.test('a bad main file keeps everything as it was', async (t) => {
+  const { files, next, changes, watching } = await watched(t, { 'main.yaml': mainYaml, 'apps/a.yaml': appYaml('a') });
+  await files.write('main.yaml', 'workers: x\n');
   const event = await next();
   t.ok(typeof event === 'object' && 'error' in event && event.error instanceof ConfigError);
   await files.write('apps/a.yaml', appYaml('a', 'idleTtl: 5m\n'));
   t.equal(await watching.reload(), 'refused', 'the sound half is not applied');
-  t.match(await next(), { error: /b\.yaml:5 port/ });
-  await files.write('apps/b.yaml', appYaml('b'));
-  t.strictSame(await changes(), ['app a: idleTtl 20m -> 5m', 'app b added']);
+  t.match(await next(), { error: /main\.yaml:1 workers/ });
+  await files.write('main.yaml', mainYaml);
+  t.strictSame(await changes(), ['app a: idleTtl 20m -> 5m']);
+  t.equal(await next(), 'restored');
 });
 
 t.test('a file that is mended to what is in force is reported as restored', async (t) => {
   const { files, next } = await watched(t, { 'main.yaml': mainYaml, 'apps/a.yaml': appYaml('a') });
-  await files.write('apps/a.yaml', 'name: [');
+  await files.write('main.yaml', 'workers: [');
   t.match(await next(), { error: Error });
-  await files.write('apps/a.yaml', appYaml('a'));
+  await files.write('main.yaml', mainYaml);
   t.equal(await next(), 'restored');
 });
 

@@ -105,7 +105,7 @@ export class SimNode {
   }
 
   applyFiles(): Promise<void> {
-    return this.#appSync.apply([], true);
+    return this.#appSync.apply([], { force: true });
   }
 
   /** Ends when the listeners have drained, as the daemon does it on SIGTERM. */

@@ -1,4 +1,4 @@
-import type { Static } from 'typebox';
+import type { Static, TSchema } from 'typebox';
 import { readDomain } from '../domain.js';
 import { anyText, flag, list, oneOrMore, section, text, wholeNumber } from './fields.js';
 import { nameExpects, namePattern, sharedKeys } from './shared-keys.js';
@@ -88,3 +88,21 @@ export const appSchema = section(
 );
 
 export type AppFile = Static<typeof appSchema>;
+
+/** What a customer may say in a file of his own; the rest is the operator's. */
+const customerKeys = [
+  ...['name', 'domains', 'command', 'image', 'port', 'env', 'readiness', 'overlap', 'scale', 'concurrency', 'queue'],
+  ...['idleTtl', 'maxLifetime', 'bootTimeout', 'drainTimeout', 'stopTimeout', 'requestTimeout', 'maxRequestBody'],
+];
+
+/** As `appSchema`, for files that customers write. */
+export const customerAppSchema: TSchema = {
+  ...appSchema,
+  properties: Object.fromEntries(Object.entries(appSchema.properties).filter(([key]) => customerKeys.includes(key))),
+} as TSchema;
+
+/** What is wrong with a key that the operator may use and a customer may not. */
+export function customerKeyFault(key: string): string | undefined {
+  const isOperators = Object.hasOwn(appSchema.properties, key) && !customerKeys.includes(key);
+  return isOperators ? 'is not for a file of a customer; the operator says it in plan or defaults' : undefined;
+}

@@ -1,6 +1,7 @@
 import type { Static } from 'typebox';
 import Type from 'typebox';
 import { readCidr, readIpOrCidr } from '../cidr.js';
+import { readDomain } from '../domain.js';
 import { parseListenAddress } from '../listen-address.js';
 import { readCmdbUrl } from '../cmdb-url.js';
 import { readDockerHost } from '../docker-host.js';
@@ -191,6 +192,64 @@ function isService(written: string): boolean {
   return port !== undefined && Number(port) >= 1 && Number(port) <= 65_535;
 }
 
+const appPattern = text({
+  expects: 'a pattern such as ./apps/*.yaml',
+  description: 'A pattern.',
+  examples: ['./apps/*.yaml'],
+});
+
+const customerFiles = section(
+  {
+    path: text({
+      expects: 'a pattern such as /srv/*/fastcontainer.yaml',
+      description: 'Pattern of files that customers may write. Symbolic links are not followed.',
+      examples: ['/srv/*/fastcontainer.yaml'],
+    }),
+    trust: choice(['customer'], {
+      description:
+        'No variables of the environment, no keys that concern the host (`user`, `mounts`, `runtime`, `limits` and the like ' +
+        'come from `plan` and `defaults`), and no figure above that of the plan.',
+      examples: ['customer'],
+    }),
+    domains: oneOrMore(
+      text({
+        fault: (written) => {
+          const reading = readDomain(written);
+          return 'fault' in reading ? reading.fault : undefined;
+        },
+        expects: 'a host name such as *.example.org',
+        description: 'A host name, or a wildcard of one label.',
+        examples: ['*.example.org'],
+      }),
+      {
+        description:
+          'What these files may have as domains: host names, and with `*.example.org` those one label below.',
+        expects: 'a host name such as *.example.org, or a list of them',
+        examples: ['*.example.org'],
+      },
+    ),
+  },
+  {
+    plan: text({ description: 'The plan of these apps.', examples: ['small'] }),
+    images: list(
+      text({
+        pattern: '^[^\\s\\0]+$',
+        expects: 'an image such as php or registry.example/customers/',
+        description: 'An image.',
+        examples: ['registry.example/customers/'],
+      }),
+      {
+        description:
+          'Images that these files may name (docker), each with any tag; one that ends in `/` stands for all below it.',
+        expects: 'a list of images such as [registry.example/customers/]',
+        default: [],
+        examples: [['registry.example/customers/']],
+      },
+    ),
+  },
+  { description: 'Files that customers write.' },
+);
+
 /** The main file. */
 export const mainSchema = section(
   {},
@@ -265,13 +324,19 @@ export const mainSchema = section(
       },
     ),
     apps: oneOrMore(
-      text({ expects: 'a pattern such as ./apps/*.yaml', description: 'A pattern.', examples: ['./apps/*.yaml'] }),
+      either([appPattern, customerFiles], {
+        expects: 'a pattern such as ./apps/*.yaml, or a mapping with path and trust: customer',
+        description: 'A pattern, or a mapping.',
+        examples: ['./apps/*.yaml'],
+      }),
       {
         description:
-          'App files: one or more patterns (`*`, `?`, `**`, `{a,b}`), relative to the directory of this file.',
+          'App files: one or more patterns (`*`, `?`, `**`, `{a,b}`), relative to the directory of this file. Who may write ' +
+          'such a file decides what runs as whom, with the secrets of the daemon: files that customers write go into a ' +
+          'mapping with `trust: customer`.',
         default: './apps/*.yaml',
-        examples: [['./apps/*.yaml', '/srv/*/fastcontainer.yaml']],
-        expects: 'a pattern such as ./apps/*.yaml, or a list of patterns',
+        examples: [['./apps/*.yaml', './more/**/*.yaml']],
+        expects: 'a pattern such as ./apps/*.yaml, a mapping with path and trust: customer, or a list of these',
       },
     ),
     mounts: section(

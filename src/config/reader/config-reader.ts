@@ -1,0 +1,318 @@
+import { dirname, join, resolve } from 'node:path';
+import type { App } from '../../model/app.js';
+import type { Settings } from '../config.js';
+import type { CustomerTerms } from '../customer-terms.js';
+import { readDomain } from '../domain.js';
+import type { Report } from '../explain.js';
+import { type Glob, glob, type Unlisted } from '../glob.js';
+import { type Environment, interpolate, refuseVariables } from '../interpolate.js';
+import { formatListenAddress, isLoopback } from '../listen-address.js';
+import { manifestFile, readManifest } from '../manifest.js';
+import { formatPath, type Path, showFile } from '../path.js';
+import { ConfigError, type Problem, problemAt } from '../problem.js';
+import { type FileApp, mostProblems, type Reading } from '../reading.js';
+import { resolveApp } from '../resolve-app.js';
+import { resolveSettings } from '../resolve-settings.js';
+import { type AppFile, appSchema, customerAppSchema, customerKeyFault } from '../schema/app-file.js';
+import { type MainFile, mainSchema } from '../schema/main-file.js';
+import { operatorBounds } from '../yaml-file.js';
+import { placesOf } from './places.js';
+import { type Source, type SourceDocument, SourceReader } from './source.js';
+import { type Claimant, findTwins, type Twins } from './twins.js';
+
+export interface ConfigReaderOptions {
+  readonly file: string;
+  readonly env: Environment;
+  /** Files of apps as an earlier reader knew them; absent: as the record of applied apps has them. */
+  readonly known?: ReadonlyMap<string, string>;
+  /** Files that are not to be parsed while they are as they are now, and why. */
+  readonly skip?: ReadonlyMap<string, string>;
+  /** Called before each document of a file is parsed, which may take long, and with '' after. */
+  readonly onDocument?: (file: string) => void;
+}
+
+const mebibyte = 1024 ** 2;
+
+/**
+ * Reads the main file and the app files it names. App patterns are relative to the directory of the main file; all other paths
+ * are relative to the working directory. What did not change since the last reading is not parsed again. Blocks: it belongs
+ * into a thread of its own, or before a start.
+ */
+export class ConfigReader {
+  readonly #main: string;
+  readonly #env: Environment;
+  readonly #readers: Readonly<Record<'main' | 'operator' | 'customer', SourceReader>>;
+  /** What is in force: the file of each app, and the app of each domain of operators. */
+  #fileOf: ReadonlyMap<string, string> | undefined;
+  #ownerOf: ReadonlyMap<string, string> = new Map();
+  #apps: ReadonlyMap<string, App> = new Map();
+  /** Apps as they were resolved, and what plans and defaults said then. */
+  #resolved = new Map<SourceDocument, Resolution>();
+  #context = '';
+
+  constructor({ file, env, known, skip, onDocument }: ConfigReaderOptions) {
+    this.#main = resolve(file);
+    this.#env = env;
+    this.#fileOf = known;
+    const ours = {
+      interpolate: (text: string) => interpolate(text, env),
+      mostBytes: mebibyte,
+      yaml: operatorBounds,
+      skip,
+      onDocument,
+    };
+    this.#readers = {
+      main: new SourceReader({ ...ours, schema: mainSchema }),
+      operator: new SourceReader({ ...ours, schema: appSchema }),
+      customer: new SourceReader({
+        schema: customerAppSchema,
+        interpolate: refuseVariables,
+        mostBytes: mebibyte / 16,
+        yaml: { ...operatorBounds, quotes: false, documents: 20, documentTokens: 5_000 },
+        keyFault: customerKeyFault,
+        skip,
+        onDocument,
+      }),
+    };
+  }
+
+  /** Throws a ConfigError where the main file is wrong; it names the problems of app files as well. */
+  read(): Reading {
+    const problems: Problem[] = [];
+    const source = this.#readers.main.read(this.#main);
+    const written = mainDocument(this.#main, source, problems);
+    const report = written ? reporter(written.document, problems) : () => {};
+    const entries = entriesOf(written ? written.value : source?.unsound[0], this.#main);
+    entries.forEach(({ pattern, customer }, index) => {
+      if (customer && pattern.includes('**'))
+        report(['apps', index, 'path'], 'must not hold **; name the depth at which customers have their files');
+    });
+    const settings = written && resolveSettings(written.value, this.#env, report);
+    const listing = this.#list(entries);
+    if (!settings || problems.length > 0)
+      throw new ConfigError(
+        bounded([...problems, ...listing.files.flatMap(({ source: { problems: found } }) => found)]),
+      );
+    const reading = this.#resolve(settings, written.value, listing);
+    refuseSharedAdmin(settings, reading.apps, report);
+    if (problems.length > 0) throw new ConfigError(bounded([...problems, ...reading.problems]));
+    return reading;
+  }
+
+  #list(entries: readonly Entry[]): Listing {
+    const files = new Map<string, ReadFile>();
+    const [unlisted, links, directories]: [Unlisted[], string[], string[]] = [[], [], []];
+    for (const entry of entries) {
+      const found = entry.glob.find(entry.customer && { followLinks: false, mostEntries: 1_000 });
+      unlisted.push(...found.unlisted);
+      if (!entry.customer) links.push(...found.links);
+      directories.push(...entry.glob.roots.map(({ directory }) => directory), ...found.directories);
+      for (const file of found.files) {
+        if (file === this.#main || files.has(file)) continue;
+        const source = this.#readFile(file, entry);
+        if (source) files.set(file, { file, entry, source });
+      }
+    }
+    for (const reader of [this.#readers.operator, this.#readers.customer]) reader.keep(files);
+    const sorted = [...files.values()].toSorted((a, b) => (a.file < b.file ? -1 : 1));
+    const patterns = entries.map(({ pattern }) => resolve(dirname(this.#main), pattern));
+    const places = { links: [this.#main, ...links], directories: [dirname(this.#main), ...directories], patterns };
+    return { files: sorted, unlisted, places: placesOf(places) };
+  }
+
+  #readFile(file: string, { customer, glob: { roots } }: Entry): Source | undefined {
+    if (!customer) return this.#readers.operator.read(file);
+    const root = roots.find(({ directory }) => file.startsWith(join(directory, '/')))?.directory;
+    return this.#readers.customer.read(file, root ?? dirname(file));
+  }
+
+  #resolve(settings: Settings, main: MainFile, { files, unlisted, places }: Listing): Reading {
+    const fileOf = (this.#fileOf ??= filesOfManifest(settings));
+    const problems = unlisted.map(({ directory, fault }) =>
+      problemAt(showFile(this.#main), 1, 'apps', `${showFile(directory)} cannot be listed: ${fault}`),
+    );
+    const broken = new Set<string>();
+    const complain = (file: string, found: readonly Problem[]) => {
+      if (found.length > 0) broken.add(file);
+      problems.push(...found);
+    };
+    for (const { file, source } of files) {
+      complain(file, source.problems);
+      if (source.empty)
+        complain(file, [problemAt(showFile(file), 1, '', 'is empty; an app needs name, domains and runtime')]);
+    }
+    const isBroken = (file: string) =>
+      broken.has(file) || unlisted.some(({ directory }) => file.startsWith(join(directory, '/')));
+    const claimants = files.flatMap(({ file, entry, source }) =>
+      source.documents.map((document) => ({ file, document, byCustomer: entry.customer !== undefined, entry })),
+    );
+    const twins = findTwins(claimants, { fileOf, ownerOf: this.#ownerOf, isBroken });
+    const apps: FileApp[] = [];
+    const emptied = new Set<string>();
+    for (const { claimant, app, found } of this.#resolveAll(claimants, main, twins)) {
+      complain(claimant.file, found);
+      if (app === 'emptied') emptied.add((claimant.document.value as AppFile).name);
+      else if (app) apps.push({ app, file: claimant.file, byCustomer: claimant.byCustomer });
+    }
+    this.#apps = new Map(apps.map(({ app }) => [app.name, app]));
+    this.#ownerOf = twins.ownerOf;
+    const held = [...fileOf]
+      .filter(([name, file]) => !this.#apps.has(name) && !emptied.has(name) && isBroken(file))
+      .map(([name, file]) => ({ name, file }));
+    this.#fileOf = new Map(
+      [...held, ...apps.map(({ app: { name }, file }) => ({ name, file }))].map(({ name, file }) => [name, file]),
+    );
+    return { settings, apps, held, problems: bounded(problems), places };
+  }
+
+  *#resolveAll(claimants: readonly (Claimant & { entry: Entry })[], main: MainFile, twins: Twins): Generator<Outcome> {
+    const { plans = {}, defaults = {} } = main;
+    const context = JSON.stringify([plans, defaults, main.apps]);
+    const known = context === this.#context ? this.#resolved : new Map<SourceDocument, Resolution>();
+    this.#context = context;
+    this.#resolved = new Map();
+    for (const claimant of claimants) {
+      const { document, file, entry } = claimant;
+      const found: Problem[] = [];
+      const report = reporter(document, found);
+      const refusals = twins.refused.get(claimant) ?? [];
+      const taken = twins.taken.get(claimant) ?? [];
+      for (const { path, message } of [...refusals, ...taken]) report(path, message);
+      const lost = new Set(taken.map(({ domain }) => domain));
+      const written = document.value as AppFile;
+      const left = [written.domains].flat().filter((text) => !lost.has(normalised(text)));
+      const key = left.join(' ');
+      let resolution = known.get(document);
+      if (resolution?.key !== key) {
+        const own: Problem[] = [];
+        const customer = entry.customer && { terms: entry.customer, directory: dirname(file) };
+        const value = lost.size === 0 ? written : { ...written, domains: left };
+        const app =
+          left.length === 0 ? undefined : resolveApp(value, { plans, defaults, customer }, reporter(document, own));
+        resolution = { key, app: app && this.#sameAsBefore(app), problems: own };
+      }
+      this.#resolved.set(document, resolution);
+      const all = [...found, ...resolution.problems];
+      const app = refusals.length > 0 ? undefined : left.length === 0 ? 'emptied' : resolution.app;
+      yield { claimant, found: all, app };
+    }
+  }
+
+  #sameAsBefore(app: App): App {
+    const before = this.#apps.get(app.name);
+    return before && JSON.stringify(before) === JSON.stringify(app) ? before : app;
+  }
+}
+
+/** One entry of `apps`. */
+interface Entry {
+  readonly pattern: string;
+  readonly glob: Glob;
+  readonly customer?: CustomerTerms;
+}
+
+interface ReadFile {
+  readonly file: string;
+  readonly entry: Entry;
+  readonly source: Source;
+}
+
+interface Listing {
+  readonly files: readonly ReadFile[];
+  readonly unlisted: readonly Unlisted[];
+  readonly places: Reading['places'];
+}
+
+interface Resolution {
+  /** Its domains. */
+  readonly key: string;
+  readonly app: App | undefined;
+  readonly problems: readonly Problem[];
+}
+
+interface Outcome {
+  readonly claimant: Claimant;
+  readonly found: readonly Problem[];
+  /** Emptied: an operator's file has all its domains. */
+  readonly app: App | 'emptied' | undefined;
+}
+
+function mainDocument(
+  file: string,
+  source: Source | undefined,
+  problems: Problem[],
+): { value: MainFile; document: SourceDocument } | undefined {
+  const fail = (message: string) => void problems.push(problemAt(showFile(file), 1, '', message));
+  if (!source) return fail('does not exist; name the main file with --config FILE');
+  problems.push(...source.problems);
+  const [document, second] = source.documents;
+  if (source.empty) return fail('is empty; it needs at least one key, such as cmdb: lmdb:./data/cmdb');
+  if (second) return fail('holds several documents; the main file is one, only app files may be divided by ---');
+  return document && { value: document.value as MainFile, document };
+}
+
+/** Also of a main file that is broken elsewhere, so that the problems of its apps are named in the same run. */
+function entriesOf(main: unknown, file: string): Entry[] {
+  if (typeof main !== 'object' || main === null) return [];
+  const { apps = mainSchema.properties.apps.default } = main as { apps?: unknown };
+  return [apps].flat().flatMap((entry: unknown) => {
+    const globOf = (pattern: string) => glob([pattern], dirname(file));
+    if (typeof entry === 'string') return [{ pattern: entry, glob: globOf(entry) }];
+    const { path, domains = [], plan, images = [] } = (entry ?? {}) as Partial<Record<string, unknown>>;
+    if (typeof path !== 'string') return [];
+    const customer = {
+      domains: texts(domains).map(normalised),
+      images: texts(images),
+      ...(typeof plan === 'string' && { plan }),
+    };
+    return [{ pattern: path, glob: globOf(path), customer }];
+  });
+}
+
+/** Whoever can connect may ask: an app that shares the loopback must not. */
+function refuseSharedAdmin({ admin, runtimes }: Settings, apps: readonly FileApp[], report: Report): void {
+  if ('path' in admin.listen || admin.token !== undefined || !isLoopback(admin.listen)) return;
+  const onHostNetwork = runtimes.docker.network === 'host' ? ['docker'] : [];
+  const sharing = apps.find(({ app: { runtime } }) => ['process', ...onHostNetwork].includes(runtime));
+  if (!sharing) return;
+  const at = formatListenAddress(admin.listen);
+  report(
+    ['admin', 'token'],
+    `is required: app ${sharing.app.name} can connect to ${at}, like every app of this machine that has its network; set it, or leave admin.listen to its socket`,
+  );
+}
+
+function texts(value: unknown): string[] {
+  return [value].flat().filter((item) => typeof item === 'string');
+}
+
+function normalised(domain: string): string {
+  const reading = readDomain(domain);
+  return 'domain' in reading ? reading.domain : domain;
+}
+
+function filesOfManifest({ stateDir }: Settings): Map<string, string> {
+  try {
+    const { apps } = readManifest(manifestFile(stateDir));
+    return new Map([...apps].flatMap(([name, { file }]) => (file === undefined ? [] : [[name, file]])));
+  } catch {
+    // The one who writes it reports it.
+    return new Map();
+  }
+}
+
+function reporter(document: SourceDocument, problems: Problem[]): (path: Path, message: string) => void {
+  return (path, message) => {
+    problems.push(problemAt(document.file, document.lineOf(path), formatPath(path), message));
+  };
+}
+
+function bounded(problems: readonly Problem[]): Problem[] {
+  if (problems.length <= mostProblems) return [...problems];
+  const shown = problems.slice(0, mostProblems - 1);
+  const { file } = problems[mostProblems - 1]!;
+  return [
+    ...shown,
+    problemAt(file, 1, '', `and ${problems.length - shown.length} more problems, here and in other files`),
+  ];
+}

@@ -1,0 +1,168 @@
+import { resolve } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import { assemble } from '../assemble.js';
+import type { Config } from '../config.js';
+import type { Environment } from '../interpolate.js';
+import { ConfigError } from '../problem.js';
+import type { FileApp, Places } from '../reading.js';
+import { ParseWatch, type ThreadAnswer, type ThreadData, type ThreadOrder } from './thread-messages.js';
+
+export interface ConfigThreadOptions {
+  readonly file: string;
+  readonly env: Environment;
+  /** Longest time for one document. */
+  readonly documentMs?: number;
+  /** What runs in the thread; another program in tests. */
+  readonly program?: URL;
+}
+
+/** No document of the allowed size takes nearly as long, on the slowest machine. */
+const defaultDocumentMs = 60_000;
+const heapMebibytes = 1024;
+
+type Answer<Kind extends ThreadAnswer['kind']> = Extract<ThreadAnswer, { kind: Kind }>;
+
+/**
+ * Reads the configuration in a thread of its own, again and again: files are a stranger's bytes, and no request waits for them to
+ * be listed, read, parsed or checked. A file on which the thread dies, or that it does not get done with, is left out by the
+ * next one until it changes.
+ */
+export class ConfigThread {
+  readonly #options: ConfigThreadOptions;
+  readonly #skip = new Map<string, string>();
+  readonly #apps = new Map<string, FileApp>();
+  #places: Places = { patterns: [], targets: [], directories: [] };
+  #before: Config | undefined;
+  #thread: Thread | undefined;
+  #queue: Promise<unknown> = Promise.resolve();
+  /** How many threads ended over a file. */
+  #deaths = 0;
+  #closed = false;
+
+  constructor(options: ConfigThreadOptions) {
+    this.#options = options;
+  }
+
+  /** What the files say now; an app that says the same as last time is the same object. Throws a ConfigError where the main file is wrong. */
+  load(): Promise<Config> {
+    const loading = this.#queue.then(() => this.#load());
+    this.#queue = loading.catch(() => {});
+    return loading;
+  }
+
+  /** Re-entrant. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#thread?.worker.terminate();
+    this.#thread = undefined;
+  }
+
+  async #load(): Promise<Config> {
+    for (;;) {
+      const before = this.#deaths;
+      try {
+        return await this.#read();
+      } catch (error) {
+        // Each round leaves out one more file.
+        if (this.#closed || this.#deaths === before) throw error;
+      }
+    }
+  }
+
+  async #read(): Promise<Config> {
+    const answer = await this.#ask('read', 'reading');
+    const fresh = new Map<string, FileApp>();
+    while (fresh.size < answer.changed) {
+      const { apps } = await this.#ask('more', 'apps');
+      for (const it of apps) fresh.set(it.app.name, it);
+      // Requests go on between two of these.
+      await turn();
+    }
+    for (const name of answer.removed) this.#apps.delete(name);
+    for (const [name, it] of fresh) this.#apps.set(name, it);
+    this.#places = answer.reading.places ?? this.#places;
+    const reading = { ...answer.reading, apps: [...this.#apps.values()], places: this.#places };
+    this.#before = assemble(reading, resolve(this.#options.file), this.#before);
+    return this.#before;
+  }
+
+  async #ask<Kind extends ThreadAnswer['kind']>(order: ThreadOrder, kind: Kind): Promise<Answer<Kind>> {
+    const answer = await this.#exchange(order);
+    if (answer.kind === 'refused') throw new ConfigError(answer.problems);
+    if (answer.kind === 'failed') throw new Error(answer.message);
+    if (answer.kind !== kind) throw new Error(`the thread that reads files answered ${answer.kind} to ${order}`);
+    return answer as Answer<Kind>;
+  }
+
+  async #exchange(order: ThreadOrder): Promise<ThreadAnswer> {
+    if (this.#closed) throw new Error('no more files are read');
+    const { documentMs = defaultDocumentMs } = this.#options;
+    const thread = (this.#thread ??= this.#start());
+    const { worker, watch, answers } = thread;
+    let seen = watch.count;
+    let since = performance.now();
+    let late = false;
+    const look = setInterval(() => {
+      if (watch.count !== seen || watch.file === '') [seen, since] = [watch.count, performance.now()];
+      late ||= performance.now() - since > documentMs;
+      if (late) void worker.terminate();
+    }, documentMs / 20);
+    worker.ref();
+    worker.postMessage(order);
+    try {
+      return await answers.next();
+    } catch (error) {
+      this.#thread = undefined;
+      this.#apps.clear();
+      const why = late ? `it takes longer than ${documentMs / 1000} s` : (error as Error).message;
+      if (watch.file !== '') {
+        this.#skip.set(watch.file, `cannot be read: ${why}; it is read again when it changes`);
+        this.#deaths += 1;
+      }
+      throw error;
+    } finally {
+      clearInterval(look);
+      worker.unref();
+    }
+  }
+
+  #start(): Thread {
+    const { file, env, program = new URL('thread-main.js', import.meta.url) } = this.#options;
+    const watch = ParseWatch.memory();
+    const known = this.#before && new Map(Object.entries(this.#before.appFiles));
+    const data: ThreadData = { file, env: { ...env }, watch, skip: this.#skip, ...(known && { known }) };
+    const worker = new Worker(program, {
+      workerData: data,
+      resourceLimits: { maxOldGenerationSizeMb: heapMebibytes },
+    });
+    return { worker, watch: new ParseWatch(watch), answers: new Answers(worker) };
+  }
+}
+
+interface Thread {
+  readonly worker: Worker;
+  readonly watch: ParseWatch;
+  readonly answers: Answers;
+}
+
+/** One answer at a time; the end of the thread rejects the one that is waited for, and all after. */
+class Answers {
+  #waiting: { settle(answer: ThreadAnswer): void; reject(error: Error): void } | undefined;
+  #end: Error | undefined;
+
+  constructor(worker: Worker) {
+    worker.on('message', (answer: ThreadAnswer) => this.#waiting?.settle(answer));
+    const end = (error: Error) => {
+      this.#end ??= error;
+      this.#waiting?.reject(this.#end);
+    };
+    worker.on('error', end);
+    worker.on('exit', () => end(new Error('the thread that reads files ended')));
+  }
+
+  next(): Promise<ThreadAnswer> {
+    if (this.#end) return Promise.reject(this.#end);
+    return new Promise((settle, reject) => (this.#waiting = { settle, reject }));
+  }
+}

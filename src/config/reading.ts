@@ -1,0 +1,40 @@
+import type { App } from '../model/app.js';
+import type { Settings } from './config.js';
+import type { Problem } from './problem.js';
+
+/** What the files say, as of one reading. The main file is sound; app files that are not are among the problems. */
+export interface Reading {
+  readonly settings: Settings;
+  /** In the order of their files. An app that says the same as before is the same object. */
+  readonly apps: readonly FileApp[];
+  /** Apps that their files held before and do not say soundly now. */
+  readonly held: readonly HeldApp[];
+  /** Of app files. At most `mostProblems`; the last one counts the others. */
+  readonly problems: readonly Problem[];
+  readonly places: Places;
+}
+
+export interface FileApp {
+  readonly app: App;
+  /** Absolute path. */
+  readonly file: string;
+  /** Its file is one that a customer writes. */
+  readonly byCustomer: boolean;
+}
+
+export interface HeldApp {
+  readonly name: string;
+  readonly file: string;
+}
+
+/** Where files may appear, change and go. */
+export interface Places {
+  /** Absolute patterns of the app files. */
+  readonly patterns: readonly string[];
+  /** Paths that symbolic links to files lead to. */
+  readonly targets: readonly string[];
+  /** Directories that exist. A key holds the path and which directory it is: another one may have taken its place. */
+  readonly directories: readonly (readonly [key: string, path: string])[];
+}
+
+export const mostProblems = 100;
