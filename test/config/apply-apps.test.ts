@@ -175,7 +175,7 @@ t.test('calls at the same time run one after the other', async (t) => {
 t.test('a manifest that cannot be read is reported and rebuilt', async (t) => {
   const { cmdb, applier, manifestFile, lines, directory } = await setUp(t);
   const list = await apps({ a: ['a.localhost'] });
-  await mkdir(join(directory, 'state'));
+  await mkdir(join(directory, 'state'), { mode: 0o700 });
   for (const content of ['', '{"apps":', 'null', '{"apps":{"a":1}}', '{"identity":1,"apps":{}}', '[]']) {
     await writeFile(manifestFile, content);
     await applier().apply(list);
