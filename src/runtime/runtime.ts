@@ -71,7 +71,7 @@ export interface Runtime {
   /** Reports each exit of a running container once, also of those found after a restart. Returns the unsubscriber. */
   watch(onExit: (exit: Exit) => void): () => void;
 
-  /** The end of what the container wrote to stdout and stderr; '' where nothing is known. Works until `stop`. */
+  /** The end of what the container wrote to stdout and stderr, with control characters as `^X`; '' where nothing is known. Works until `stop`. */
   output(id: string, maxBytes: number): Promise<string>;
 
   /** Lets go of the containers, which run on. Re-entrant. */

@@ -1,5 +1,6 @@
 import cluster, { type Worker } from 'node:cluster';
 import type { Readiness } from '../admin/admin.js';
+import { inheritable } from '../descriptors.js';
 import type { Clock } from '../model/clock.js';
 import { handOnWhatItLeaves } from './handed-over.js';
 import type { KeptPorts } from './kept-ports.js';
@@ -34,7 +35,8 @@ export class WorkerProcess {
   constructor(slot: number, clock: Clock, ports: KeptPorts) {
     this.slot = slot;
     this.#clock = clock;
-    this.#worker = cluster.fork();
+    // What the supervisor itself has open is not for a worker.
+    this.#worker = cluster.fork({ FASTCONTAINER_INHERITED: JSON.stringify(inheritable()) });
     this.forkedAt = clock.monotonic();
     this.#heardAt = this.forkedAt;
     ports.watch(this.#worker);

@@ -1,3 +1,4 @@
+import { lastWords } from '../output/printable.js';
 import { type Place, findContainer } from './container.js';
 import type { Engine } from './engine.js';
 import { isMissing } from './engine-error.js';
@@ -17,7 +18,7 @@ export async function output(engine: Engine, place: Place, id: string, maxBytes:
     if (isMissing(error)) return Buffer.alloc(0);
     throw error;
   });
-  return endOf(demultiplex(frames), maxBytes);
+  return lastWords(demultiplex(frames), maxBytes);
 }
 
 /**
@@ -32,11 +33,4 @@ export function demultiplex(frames: Buffer): Buffer {
     offset += 8 + length;
   }
   return Buffer.concat(parts);
-}
-
-/** The last `maxBytes`, without a character torn in two at the cut. */
-function endOf(bytes: Buffer, maxBytes: number): string {
-  let start = Math.max(0, bytes.length - maxBytes);
-  if (start > 0) while (start < bytes.length && ((bytes[start] ?? 0) & 0xc0) === 0x80) start += 1;
-  return bytes.subarray(start).toString('utf8');
 }

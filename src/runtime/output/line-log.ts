@@ -1,20 +1,33 @@
 import { StringDecoder } from 'node:string_decoder';
 import type { Logger } from 'pino';
 import type { Clock, Timer } from '../../model/clock.js';
+import { printable } from './printable.js';
+import type { Rate } from './rate.js';
 
 export interface LineLogOptions {
   /** Carries app and instance. */
   readonly logger: Logger;
   readonly clock: Clock;
   readonly linesPerSecond: number;
+  /** Bytes that this instance may write to the log, and all together: see `logRates`. */
+  readonly rates: { readonly own: Rate; readonly all: Rate };
 }
 
 const longestLine = 2_000;
 const windowMs = 1_000;
+/** What was dropped is said this often. */
+const reportMs = 10_000;
+/** What a line costs in the log beside its text, about: time, level, app, instance. */
+const lineBytes = 150;
+
+/** What one instance may write to the log: about 1.4 GB a day, and a stack trace or two at once. */
+export const logRateOfOne = { bytesPerSecond: 16 * 1024, burst: 256 * 1024 };
+/** What all instances of a dispatcher together may: about 22 GB a day. */
+export const logRateOfAll = { bytesPerSecond: 256 * 1024, burst: 2 * 1024 * 1024 };
 
 /**
- * Cuts an instance's output into lines and writes them to the log, so many a second at most; how many were dropped
- * beyond that is said at the end of the second. Whatever the bytes are, the log stays readable.
+ * Cuts an instance's output into lines and writes them to the log, so many lines and bytes a second at most; how much was
+ * dropped beyond that is said every ten seconds. Whatever the bytes are, the log stays readable.
  */
 export class LineLog {
   readonly #options: LineLogOptions;
@@ -24,6 +37,7 @@ export class LineLog {
   #windowEnd = 0;
   #lines = 0;
   #dropped = 0;
+  #droppedBytes = 0;
   #unreadBytes = 0;
   #report: Timer | undefined;
 
@@ -59,39 +73,43 @@ export class LineLog {
   }
 
   #line(line: string): void {
-    const { logger, clock, linesPerSecond } = this.#options;
-    const text = line.endsWith('\r') ? line.slice(0, -1) : line;
-    if (text === '') return;
+    const { logger, clock, linesPerSecond, rates } = this.#options;
+    const written = line.endsWith('\r') ? line.slice(0, -1) : line;
+    if (written === '') return;
+    const text = printable(written.length > longestLine ? `${written.slice(0, longestLine - 1)}…` : written);
     if (clock.monotonic() >= this.#windowEnd) {
       this.#windowEnd = clock.monotonic() + windowMs;
       this.#lines = 0;
     }
     this.#lines += 1;
-    if (this.#lines <= linesPerSecond) {
-      logger.info({ output: text.length > longestLine ? `${text.slice(0, longestLine - 1)}…` : text }, 'output');
+    const bytes = Buffer.byteLength(text) + lineBytes;
+    if (this.#lines <= linesPerSecond && rates.own.take(bytes) && rates.all.take(bytes)) {
+      logger.info({ output: text }, 'output');
       return;
     }
     this.#dropped += 1;
+    this.#droppedBytes += bytes - lineBytes;
     this.#reportLater();
   }
 
   #reportLater(): void {
-    const { clock } = this.#options;
-    this.#report ??= clock.after(Math.max(0, this.#windowEnd - clock.monotonic()), () => this.#reportNow());
+    this.#report ??= this.#options.clock.after(reportMs, () => this.#reportNow());
   }
 
   #reportNow(): void {
     this.#report?.cancel();
     this.#report = undefined;
     const { logger, linesPerSecond } = this.#options;
-    const [lines, bytes] = [this.#dropped, this.#unreadBytes];
+    const [lines, droppedBytes, unreadBytes] = [this.#dropped, this.#droppedBytes, this.#unreadBytes];
     this.#dropped = 0;
+    this.#droppedBytes = 0;
     this.#unreadBytes = 0;
-    const unread = bytes > 0 ? ` and ${bytes} bytes unread` : '';
-    if (lines > 0 || bytes > 0) {
-      logger.warn(
-        `${lines} lines of output dropped${unread}: the app writes more than ${linesPerSecond} lines a second`,
-      );
-    }
+    if (lines === 0 && unreadBytes === 0) return;
+    const unread = unreadBytes > 0 ? ` and ${unreadBytes} bytes unread` : '';
+    const limits = `${linesPerSecond} lines or ${logRateOfOne.bytesPerSecond} bytes a second`;
+    logger.warn(
+      { droppedLines: lines, droppedBytes: droppedBytes + unreadBytes },
+      `${lines} lines of output dropped${unread}: the app writes more than ${limits}, or all apps together too much`,
+    );
   }
 }

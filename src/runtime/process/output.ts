@@ -2,7 +2,9 @@ import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Clock } from '../../model/clock.js';
-import { LineLog } from '../output/line-log.js';
+import { LineLog, logRateOfAll, logRateOfOne } from '../output/line-log.js';
+import { lastWords } from '../output/printable.js';
+import { Rate } from '../output/rate.js';
 import { outputPaths, removeOutput } from './keeper/output-file.js';
 import { isSafeId } from './records.js';
 
@@ -15,14 +17,19 @@ export interface OutputOptions {
   readonly linesPerSecond: number;
 }
 
+/** Bytes of a character that may stand before what is asked for. */
+const longestRest = 3;
+
 /** Output of the instances: the files that their keepers write, and what these tell of it, which goes to the log. */
 export class Output {
   readonly #options: OutputOptions;
   readonly #logs = new Map<string, LineLog>();
+  readonly #rateOfAll: Rate;
   #closed = false;
 
   constructor(options: OutputOptions) {
     this.#options = options;
+    this.#rateOfAll = this.#rate(logRateOfAll);
   }
 
   /** `isKnown`: whether an instance still exists; what others wrote is removed. */
@@ -41,7 +48,8 @@ export class Output {
     const { logger, clock, linesPerSecond } = this.#options;
     let lines = this.#logs.get(id);
     if (!lines) {
-      lines = new LineLog({ logger: logger.child({ app, instance: id }), clock, linesPerSecond });
+      const rates = { own: this.#rate(logRateOfOne), all: this.#rateOfAll };
+      lines = new LineLog({ logger: logger.child({ app, instance: id }), clock, linesPerSecond, rates });
       this.#logs.set(id, lines);
     }
     if (lost > 0) lines.skip(lost);
@@ -54,18 +62,18 @@ export class Output {
     this.#logs.delete(id);
   }
 
-  /** The last bytes of what it wrote, from the beginning of a character; '' where there is nothing. */
+  /** The last of what it wrote, printable; '' where there is nothing. */
   async tail(id: string, maxBytes: number): Promise<string> {
     if (!isSafeId(id)) return '';
     const { current, older } = outputPaths(this.#options.directory, id);
     const length = Math.max(0, Math.min(maxBytes, this.#options.maxBytes));
     // What is turned over between the two is read twice rather than not at all, and no more than is asked for.
-    const [last, before] = [await endOf(current, length), await endOf(older, length)];
+    const [last, before] = [await endOf(current, length + longestRest), await endOf(older, length + longestRest)];
     const isTurned = before.inode !== undefined && before.inode === last.inode;
     const bytes = isTurned ? last.bytes : Buffer.concat([before.bytes, last.bytes]);
     const isWhole = bytes.length <= length && before.inode === undefined;
     const end = bytes.subarray(Math.max(0, bytes.length - length));
-    return (isWhole || bytes.length > length ? fromWholeCharacter(end) : fromWholeLine(end)).toString('utf8');
+    return lastWords(isWhole || bytes.length > length ? bytes : fromWholeLine(end), length);
   }
 
   /** Why it ended, as its keeper wrote down when no dispatcher was there; said once. */
@@ -81,6 +89,10 @@ export class Output {
   async remove(id: string): Promise<void> {
     this.end(id);
     if (isSafeId(id)) await removeOutput(this.#options.directory, id);
+  }
+
+  #rate({ bytesPerSecond, burst }: typeof logRateOfOne): Rate {
+    return new Rate(bytesPerSecond, burst, () => this.#options.clock.monotonic());
   }
 
   close(): void {
@@ -108,15 +120,8 @@ async function endOf(path: string, maxBytes: number): Promise<End> {
   }
 }
 
-/** Drops up to three continuation bytes of a character that was cut. */
-function fromWholeCharacter(bytes: Buffer): Buffer {
-  let start = 0;
-  while (start < 3 && ((bytes[start] ?? 0) & 0xc0) === 0x80) start += 1;
-  return bytes.subarray(start);
-}
-
 /** Drops what is left of a line that was cut. */
 function fromWholeLine(bytes: Buffer): Buffer {
   const lineEnd = bytes.indexOf('\n');
-  return lineEnd < 0 || lineEnd === bytes.length - 1 ? fromWholeCharacter(bytes) : bytes.subarray(lineEnd + 1);
+  return lineEnd < 0 || lineEnd === bytes.length - 1 ? bytes : bytes.subarray(lineEnd + 1);
 }

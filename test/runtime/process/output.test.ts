@@ -3,15 +3,19 @@ import { join } from 'node:path';
 import t from 'tap';
 import { pino } from 'pino';
 import { LineLog } from '../../../src/runtime/output/line-log.js';
+import { lastWords, printable } from '../../../src/runtime/output/printable.js';
+import { Rate } from '../../../src/runtime/output/rate.js';
 import { VirtualClock } from '../../fixtures/clock.js';
 import { eventually } from '../../fixtures/eventually.js';
 import { boot, shell, useProcesses } from './open-processes.js';
 
-function useLines(linesPerSecond: number) {
+function useLines(linesPerSecond: number, rateOfAll = 1_000_000) {
   const log: { msg: string; output?: string }[] = [];
   const clock = new VirtualClock();
+  const own = new Rate(1_000, 100_000, () => clock.monotonic());
+  const all = new Rate(rateOfAll, rateOfAll, () => clock.monotonic());
   const logger = pino({ base: null }, { write: (line: string) => void log.push(JSON.parse(line)) });
-  return { log, clock, lines: new LineLog({ logger, clock, linesPerSecond }) };
+  return { log, clock, lines: new LineLog({ logger, clock, linesPerSecond, rates: { own, all } }) };
 }
 
 t.test('output is cut into lines wherever it was cut before', async (t) => {
@@ -33,11 +37,11 @@ t.test('so many lines a second are logged; how many were dropped is said when it
   const { log, clock, lines } = useLines(3);
   lines.write(Buffer.from('1\n2\n3\n4\n5\n'));
   t.equal(log.length, 3);
-  await clock.advance(1_000);
+  await clock.advance(10_000);
   t.match(log[3]?.msg, /^2 lines of output dropped: /);
   lines.write(Buffer.from('6\n'));
   t.equal(log[4]?.output, '6');
-  await clock.advance(5_000);
+  await clock.advance(20_000);
   t.equal(log.length, 5, 'nothing dropped, nothing said');
   lines.write(Buffer.from('a\nb\nc\nd\n'));
   lines.end();
@@ -64,6 +68,52 @@ t.test('long lines are cut, and no bytes do harm', async (t) => {
   t.match(log[1]?.output, /\[2J/);
   t.equal(log.length, 2);
 });
+
+t.test('whatever an app writes is at most twice as long in the log, and steers no terminal', async (t) => {
+  const { log, lines } = useLines(1_000);
+  let logged = '';
+  const each = Array.from({ length: 0x3000 }, (_, code) => String.fromCodePoint(code)).filter((text) => text !== '\n');
+  const texts = [
+    ...each,
+    '\u0000'.repeat(1_000),
+    '\u009b31m\u001b]0;x\u0007',
+    '"\\'.repeat(100),
+    '\u202Eabc',
+    'fine: ä €',
+  ];
+  const bytes = [
+    ...texts.map((text) => Buffer.from(text)),
+    ...Array.from({ length: 128 }, (_, i) => Buffer.from([128 + i])),
+  ];
+  for (const written of bytes) {
+    const shown = printable(written.toString('utf8'));
+    const size = Buffer.byteLength(JSON.stringify(shown)) - 2;
+    if (size > 2 * written.length) t.fail(`${written.toString('hex')} became ${size} bytes`);
+    logged += shown;
+  }
+  t.notMatch(logged, /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e]/);
+  lines.write(
+    Buffer.concat([Buffer.from([0x1b, 0x5b, 0x32, 0x4a, 0, 0x1c, 0xc2, 0x9b, 0xff]), Buffer.from(' €\tok\n')]),
+  );
+  t.equal(log.at(-1)?.output, '^[[2J^@^|^[[? €\tok');
+  t.equal(lastWords(Buffer.from('ab\u001b[0mü'), 4), '[0mü'.slice(-3));
+  t.equal(lastWords(Buffer.from('\u0000\u0000\u0000'), 3), '@^@');
+});
+
+t.test(
+  'so many bytes a second are logged of one app, and of all; what was dropped is counted and said once',
+  async (t) => {
+    const flood = useLines(1_000_000);
+    for (let count = 0; count < 2_000; count += 1) flood.lines.write(Buffer.from(`${'x'.repeat(850)}\n`));
+    t.equal(flood.log.length, 100, 'a thousand bytes each, out of its burst');
+    await flood.clock.advance(10_000);
+    t.match(flood.log.at(-1), { droppedLines: 1_900, droppedBytes: 1_900 * 850 });
+    t.equal(flood.log.length, 101);
+    const among = useLines(1_000_000, 3_000);
+    for (let count = 0; count < 10; count += 1) among.lines.write(Buffer.from(`${'x'.repeat(850)}\n`));
+    t.equal(among.log.length, 3, 'of all');
+  },
+);
 
 t.test('lines reach the log with app and instance as they are written', async (t) => {
   const processes = await useProcesses(t);

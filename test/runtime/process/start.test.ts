@@ -22,7 +22,7 @@ t.test('an app is told where to listen and who it is, and nothing else of the di
   const runtime = await processes.open();
   const { id, app, address } = await boot(runtime, { command: ['env', '-0'], env: { GREETING: 'hi', PORT: '1' } });
   await eventually(async () => (await runtime.inspect(id)).state === 'exited');
-  const output = (await runtime.output(id, 100_000)).split('\0').filter(Boolean);
+  const output = (await runtime.output(id, 100_000)).split('^@').filter(Boolean);
   // The test runner adds its own to every process that is spawned.
   const lines = output.filter((line) => !/^(_TAPJS_|NODE_OPTIONS=)/.test(line));
   const told = Object.fromEntries(lines.map((line) => [line.split('=')[0], line.slice(line.indexOf('=') + 1)]));

@@ -6,7 +6,7 @@ import { KeptApp } from './kept-app.js';
 import { type Order, protocolVersion, type Report } from './messages.js';
 import { outputPaths } from './output-file.js';
 import type { Pipes } from './pipes.js';
-import { Rate } from './rate.js';
+import { Rate } from '../../output/rate.js';
 
 export interface KeeperOptions {
   readonly pipes: Pipes;

@@ -5,7 +5,7 @@ import { KeptOutput } from './kept-output.js';
 import type { Kept } from './messages.js';
 import { OutputFile, removeOutput } from './output-file.js';
 import type { Pipes } from './pipes.js';
-import { Rate } from './rate.js';
+import { Rate } from '../../output/rate.js';
 
 export interface KeptAppOptions {
   readonly id: string;

@@ -1,7 +1,7 @@
 import { Socket } from 'node:net';
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import type { OutputFile } from './output-file.js';
-import type { Rate } from './rate.js';
+import type { Rate } from '../../output/rate.js';
 
 export interface KeptOutputOptions {
   /** The end of a pipe, which is closed here. */
