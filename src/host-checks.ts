@@ -7,7 +7,7 @@ import { redisKeyProblem } from './cmdb/redis/signing-key.js';
 import { lmdbPath } from './config/cmdb-url.js';
 import type { Config } from './config/config.js';
 import { dockerWarnings, mountFindings } from './runtime/docker.js';
-import { processFindings } from './runtime/process.js';
+import { lookAtProcessHost, processFindings } from './runtime/process.js';
 import { readSigningKey } from './signing-key.js';
 import { systemClock } from './system-clock.js';
 
@@ -19,9 +19,11 @@ export const adapterChecks: ExtraChecks = (config) => [
 ];
 
 function processCheck({ apps, runtimes }: Config): HostCheck[] {
-  const { users, inheritGroups } = runtimes.process;
+  const { users, inheritGroups, stateDir } = runtimes.process;
   const mine = apps.filter(({ runtime }) => runtime === 'process');
-  return [{ name: 'runtime process', run: async () => processFindings({ apps: mine, users, inheritGroups }) }];
+  if (mine.length === 0) return [];
+  const run = async () => processFindings({ apps: mine, users, inheritGroups }, await lookAtProcessHost(stateDir));
+  return [{ name: 'runtime process', run }];
 }
 
 function dockerCheck(config: Config): HostCheck[] {

@@ -1,6 +1,6 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout } from 'node:timers/promises';
 
 const filesAtOnce = 16;
 /** Of what the kernel answers at once: read in place it costs a tenth of what it takes through the thread pool. */
@@ -8,6 +8,8 @@ const readsInATurn = 32;
 /** Bytes of an environment that are read at once, and at most. */
 const environPiece = 64 * 1024;
 const mostEnviron = 1024 * 1024;
+/** For two seconds in all, as long as a busy machine may hold up a program that starts. */
+const mostLooks = 64;
 
 /** What /proc/PID/stat says. Times are clock ticks since the machine booted. */
 export interface ProcessStat {
@@ -97,11 +99,20 @@ export async function forEachProcess<T>(pids: readonly number[], read: (pid: num
 
 /** Whether a process was started with `NAME=value` in its environment; false if that cannot be read, or is very large. */
 export async function hasInEnvironment(pid: number, entry: string): Promise<boolean> {
+  for (let looks = 1; ; looks += 1) {
+    const environment = await readEnvironment(pid);
+    if (environment !== '') return environment.split('\0').includes(entry);
+    if (looks === mostLooks || !isBecoming(pid)) return false;
+    await setTimeout(looks);
+  }
+}
+
+async function readEnvironment(pid: number): Promise<string> {
   const file = await open(`/proc/${pid}/environ`).catch((error: NodeJS.ErrnoException) => {
     if (noAnswer.has(error.code ?? '')) throw error;
     return undefined;
   });
-  if (!file) return false;
+  if (!file) return '';
   try {
     // The kernel gives a page at a time, and an environment may be megabytes of a hostile program's own.
     let text = '';
@@ -110,11 +121,20 @@ export async function hasInEnvironment(pid: number, entry: string): Promise<bool
       if (bytesRead === 0) break;
       text += buffer.toString('latin1', 0, bytesRead);
     }
-    return text.split('\0').includes(entry);
+    return text;
   } catch {
-    return false;
+    return '';
   } finally {
     await file.close();
+  }
+}
+
+/** Whether it is about to become another program: for that moment it has neither arguments nor environment; one of the kernel never has a program. */
+function isBecoming(pid: number): boolean {
+  try {
+    return readlinkSync(`/proc/${pid}/exe`) !== '' && readFileSync(`/proc/${pid}/cmdline`, 'latin1') === '';
+  } catch {
+    return false;
   }
 }
 

@@ -4,9 +4,10 @@ import type { Logger } from 'pino';
 import type { Clock } from '../model/clock.js';
 import type { Address } from '../model/instance.js';
 import { identify, isRunning, type ProcessIdentity } from '../proc-fs.js';
-import type { Account } from './process/account.js';
-import { Accounts } from './process/accounts.js';
 import type { Command } from './process/child.js';
+import { removeGroup } from './process/control-groups.js';
+import type { Confinement } from './process/confine.js';
+import { Confinements } from './process/confinements.js';
 import { Dispatchers } from './process/dispatchers.js';
 import { end } from './process/end.js';
 import { Exits } from './process/exits.js';
@@ -20,7 +21,7 @@ import { isSafeId, newSecret, type ProcessRecord, ProcessRecords } from './proce
 import { start } from './process/start.js';
 import type { BootOptions, Exit, FoundInstance, InstanceSpec, Inspection, Runtime } from './runtime.js';
 
-export { processFindings } from './process/findings.js';
+export { lookAtProcessHost, processFindings } from './process/findings.js';
 
 export interface ProcessRuntimeOptions {
   /** Directory of records, output and port leases; processes on one machine may share it. */
@@ -67,7 +68,7 @@ class ProcessRuntime implements Runtime {
   readonly #options: ProcessRuntimeOptions;
   readonly #records: ProcessRecords;
   readonly #ports: Ports;
-  readonly #accounts: Accounts;
+  readonly #confinements: Confinements;
   readonly #output: Output;
   readonly #exits: Exits;
   readonly #dispatchers: Dispatchers;
@@ -87,8 +88,8 @@ class ProcessRuntime implements Runtime {
     const isKnown = async (id: string) => (await this.#records.read(id)) !== undefined;
     const directory = join(stateDir, 'ports');
     this.#ports = new Ports({ directory, ...options.ports, bindHost: this.#bindHost, clock, isKnown });
-    const { cmdbName, users: range, inheritGroups = false } = options;
-    this.#accounts = new Accounts({ directory: join(stateDir, 'users'), cmdbName, range, inheritGroups });
+    const { cmdbName, users, inheritGroups = false } = options;
+    this.#confinements = new Confinements({ stateDir, cmdbName, users, inheritGroups, logger });
     const linesPerSecond = logLinesPerSecond;
     const output = { directory: join(stateDir, 'output'), maxBytes };
     this.#output = new Output({ ...output, logger, clock, linesPerSecond });
@@ -118,7 +119,7 @@ class ProcessRuntime implements Runtime {
     await mkdir(this.#options.stateDir, { recursive: true, mode: 0o700 });
     await this.#records.open();
     await this.#ports.open();
-    await this.#accounts.open();
+    await this.#confinements.open((id) => this.#records.has(id));
     await this.#output.open(async (id) => (await this.#records.read(id)) !== undefined);
     await this.#keepers.open();
     await this.#dispatchers.open();
@@ -180,6 +181,7 @@ class ProcessRuntime implements Runtime {
     this.#output.close();
     await Promise.allSettled(this.#stopping.values());
     await this.#keepers.close();
+    this.#confinements.close();
   }
 
   /** What dispatchers left that died: their keepers tell of it from now on, and those of living ones will in case they die. */
@@ -216,13 +218,15 @@ class ProcessRuntime implements Runtime {
     const secret = newSecret();
     let record: ProcessRecord = { v: 1, id, app: app.name, revision, cmdb: cmdbName, host, port, booter, secret };
     try {
-      const account = await this.#accounts.of(app);
-      record = { ...record, uid: account.uid, keeper: this.#keepers.prepare() };
+      const confinement = await this.#confinements.of(id, app);
+      const { account, groups } = confinement;
+      const keeper = this.#keepers.prepare();
+      record = { ...record, uid: account.uid, keeper, ...(groups.length > 0 && { groups }) };
       await this.#records.write(record);
       const createdAt = clock.monotonic();
       onPhase('create', createdAt - from);
       signal.throwIfAborted();
-      record = { ...record, ...(await this.#start(spec, record, account)) };
+      record = { ...record, ...(await this.#start(spec, record, confinement)) };
       if (!(await this.#records.has(id))) throw new Error(`instance ${id} was stopped while it booted`);
       await this.#records.write(record);
       onPhase('start', clock.monotonic() - createdAt);
@@ -238,8 +242,9 @@ class ProcessRuntime implements Runtime {
   async #start(
     spec: InstanceSpec,
     { port, secret = '' }: ProcessRecord,
-    account: Account,
+    confinement: Confinement,
   ): Promise<{ process: ProcessIdentity; keeper: string }> {
+    this.#confinements.create(spec.id, spec.app, confinement);
     let keeper = '';
     const launch = async (command: Command) => {
       const started = await this.#keepers.start(spec.id, spec.app.name, command);
@@ -247,7 +252,7 @@ class ProcessRuntime implements Runtime {
       return started.process;
     };
     const { cmdbName } = this.#options;
-    const main = await start({ spec, secret, account, cmdbName, host: this.#bindHost, port, launch });
+    const main = await start({ spec, secret, confinement, cmdbName, host: this.#bindHost, port, launch });
     return { process: main, keeper };
   }
 
@@ -266,6 +271,7 @@ class ProcessRuntime implements Runtime {
   async #remove(record: ProcessRecord, graceMs: number): Promise<void> {
     const { id, port } = record;
     await end(record, { graceMs, clock: this.#options.clock });
+    removeGroup(record.groups ?? []);
     await this.#keepers.with(record.keeper, (found) => (typeof found === 'string' ? undefined : found.release(id)));
     await this.#output.remove(id);
     await this.#ports.free(port, id);

@@ -10,7 +10,7 @@ export interface AccountsOptions extends AutoUsersOptions {
 
 /** Whom each app runs as on this host. */
 export class Accounts {
-  readonly #daemon: Credentials = readCredentials();
+  readonly daemon: Credentials = readCredentials();
   readonly #users: AutoUsers;
   readonly #inheritGroups: boolean;
 
@@ -27,8 +27,8 @@ export class Accounts {
   async of({ name, user }: App): Promise<Account> {
     const databases = readDatabases();
     try {
-      const who = runAs(user, this.#daemon, databases);
-      const fault = groupsFault(this.#daemon, databases, this.#inheritGroups);
+      const who = runAs(user, this.daemon, databases);
+      const fault = groupsFault(this.daemon, databases, this.#inheritGroups);
       if (fault !== undefined) throw new Error(fault);
       if ('account' in who) return who.account;
     } catch (error) {

@@ -11,6 +11,8 @@ export interface Command {
   readonly cwd?: string | undefined;
   readonly uid?: number | undefined;
   readonly gid?: number | undefined;
+  /** The user that it becomes by itself, who may open its output again by name. */
+  readonly owner?: { readonly uid: number; readonly gid: number };
 }
 
 /**

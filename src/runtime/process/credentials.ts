@@ -16,7 +16,7 @@ export const capability = { setgid: 1n << 6n, setuid: 1n << 7n, setpcap: 1n << 8
 
 /** Those of this process, or of the status file of another one. */
 export function readCredentials(status: string = readFileSync('/proc/self/status', 'utf8')): Credentials {
-  const field = (name: string) => new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1]?.trim() ?? '';
+  const field = (name: string) => new RegExp(`^${name}:[ \\t]*(.*)$`, 'm').exec(status)?.[1]?.trim() ?? '';
   const numbers = (name: string) => field(name).split(/\s+/).filter(Boolean).map(Number);
   const bits = (name: string) => BigInt(`0x${field(name) || '0'}`);
   return {

@@ -1,5 +1,6 @@
 import type { Clock } from '../../model/clock.js';
 import { isRunning, type ProcessIdentity, stillRuns } from '../../proc-fs.js';
+import { killGroup, pidsOf } from './control-groups.js';
 import { groupLives, membersOf, ownGroup } from './members.js';
 import type { ProcessRecord } from './records.js';
 
@@ -17,8 +18,8 @@ const killLimitMs = 30_000;
 
 /**
  * Ends all processes of an instance: SIGTERM to the group of a main process that runs, SIGKILL to whatever is left when
- * the group has ended or its grace is over, also to what left the group before. Resolves when all are dead; zombies
- * are. Throws an Error that names what does not die.
+ * the group has ended or its grace is over, also to what left the group before. Resolves when all are dead, as zombies are. Throws
+ * an Error that names what does not die.
  */
 export async function end(record: ProcessRecord, { graceMs, clock, trustGroup = false }: EndOptions): Promise<void> {
   const main = record.process && isRunning(record.process) ? record.process : undefined;
@@ -51,15 +52,18 @@ async function killAll(
   const limit = clock.monotonic() + killLimitMs;
   let pauseMs = firstPauseMs;
   for (;;) {
+    if (record.groups) killGroup(record.groups);
     for (const { pid, startTime } of await membersOf(record, trustGroup)) seen.set(pid, startTime);
     const left = [...seen].filter(([pid, startTime]) => stillRuns(pid, startTime));
-    if (left.length === 0) return;
+    // A process whose first thread has ended looks dead while others of it run, but not to its control group.
+    const grouped = record.groups?.[0] === undefined ? [] : pidsOf(record.groups[0]);
+    if (left.length === 0 && grouped.length === 0) return;
     // The whole group at once, so that a member cannot outrun its death by forking; then those outside, one by one.
     const group = ownGroup(record, trustGroup);
     if (group !== undefined) signalTo(-group, 'SIGKILL');
     for (const [pid] of left) signalTo(pid, 'SIGKILL');
     if (clock.monotonic() > limit) {
-      const pids = left.map(([pid]) => pid).join(', ');
+      const pids = [...new Set([...left.map(([pid]) => pid), ...grouped])].join(', ');
       throw new Error(`instance ${record.id} does not die after SIGKILL (processes ${pids}); see what blocks them`);
     }
     await pause(clock, pauseMs);

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import type { App } from '../../model/app.js';
 import { type Databases, groupName, knownIds, readDatabases } from './account.js';
+import { findSetpriv } from './confine.js';
+import { ControlGroups } from './control-groups.js';
 import { type Credentials, readCredentials } from './credentials.js';
 import { groupsFault, keptGroups, runAs } from './run-as.js';
 
@@ -21,19 +23,21 @@ interface IdRange {
   readonly to: number;
 }
 
-/** What this host says of users; texts of files, '' if there is none. */
-export interface HostUsers extends Databases {
+/** What this host has for apps of the process runtime; texts of files, '' if there is none. */
+export interface ProcessHost extends Databases {
   readonly daemon: Credentials;
   readonly subuid: string;
   readonly subgid: string;
   readonly loginDefs: string;
+  /** Whether instances can have control groups, and which limits these lack. */
+  readonly groups: { readonly areAvailable: boolean; readonly missing: readonly string[] };
+  readonly setpriv: string | undefined;
 }
 
 const mostNames = 5;
 
-/** What keeps apps of the process runtime from running here, and what about their users is unsafe. */
-export function processFindings(options: FindingsOptions, host: HostUsers = readHostUsers()): ProcessFindings {
-  if (options.apps.length === 0) return { problems: [], warnings: [] };
+/** What keeps apps of the process runtime from running here, and what is unsafe about it. */
+export function processFindings(options: FindingsOptions, host: ProcessHost): ProcessFindings {
   const { byUser, faults } = groupByUser(options.apps, host);
   const fault = groupsFault(host.daemon, host, options.inheritGroups);
   return {
@@ -43,11 +47,23 @@ export function processFindings(options: FindingsOptions, host: HostUsers = read
       ...(host.daemon.uid === 0 && options.apps.some(({ user }) => user === 'auto')
         ? rangeWarnings(options, host)
         : []),
+      ...confinementWarnings(host),
     ],
   };
 }
 
-function groupByUser(apps: readonly App[], host: HostUsers) {
+/** Changes nothing; `stateDir` is that of the process runtime. */
+export async function lookAtProcessHost(stateDir: string): Promise<ProcessHost> {
+  const { areAvailable, missing } = ControlGroups.open(stateDir, false);
+  return {
+    ...{ daemon: readCredentials(), ...readDatabases() },
+    ...{ subuid: readOr('/etc/subuid'), subgid: readOr('/etc/subgid'), loginDefs: readOr('/etc/login.defs') },
+    groups: { areAvailable, missing },
+    setpriv: await findSetpriv(),
+  };
+}
+
+function groupByUser(apps: readonly App[], host: ProcessHost) {
   const byUser = new Map<number, string[]>();
   const byFault = new Map<string, string[]>();
   const seen = new Map<string | undefined, { uid?: number; fault?: string }>();
@@ -66,7 +82,7 @@ function add<Key>(names: Map<Key, string[]>, key: Key, name: string): void {
   else names.set(key, [name]);
 }
 
-function lookUp(user: string | undefined, host: HostUsers): { uid?: number; fault?: string } {
+function lookUp(user: string | undefined, host: ProcessHost): { uid?: number; fault?: string } {
   try {
     const who = runAs(user, host.daemon, host);
     return 'account' in who ? { uid: who.account.uid } : {};
@@ -89,7 +105,7 @@ function sharedUsers(byUser: ReadonlyMap<number, readonly string[]>): string[] {
   });
 }
 
-function ownUser({ daemon, ...databases }: HostUsers, isRefused: boolean): string[] {
+function ownUser({ daemon, ...databases }: ProcessHost, isRefused: boolean): string[] {
   const kept = isRefused ? [] : keptGroups(daemon).map((gid) => groupName(gid, databases));
   const groups = kept.length > 0 ? `, with its groups (${listed(kept)})` : '';
   return [
@@ -98,7 +114,7 @@ function ownUser({ daemon, ...databases }: HostUsers, isRefused: boolean): strin
   ];
 }
 
-function rangeWarnings({ users }: FindingsOptions, host: HostUsers): string[] {
+function rangeWarnings({ users }: FindingsOptions, host: ProcessHost): string[] {
   const key = `runtimes.process.users: ${users.from}-${users.to}`;
   const taken = [...knownIds(host)].filter((id) => id >= users.from && id <= users.to);
   const overlapping = (from: number, to: number) => from <= users.to && to >= users.from;
@@ -124,6 +140,28 @@ function rangeWarnings({ users }: FindingsOptions, host: HostUsers): string[] {
   ];
 }
 
+function confinementWarnings({ groups, setpriv, daemon }: ProcessHost): string[] {
+  const outlives = 'a process that leaves its session and clears its environment outlives its instance';
+  const bare = 'runtime process: there is no setpriv of util-linux, so apps can gain powers by setuid programs';
+  if (setpriv === undefined && daemon.uid === 0) {
+    return [`${bare}, have no limits, and ${outlives}; install util-linux`];
+  }
+  const remedy =
+    daemon.uid === 0
+      ? 'mount /sys/fs/cgroup so that root may write to it'
+      : 'give the daemon a control group of its own (systemd: Delegate=yes and DelegateSubgroup=daemon)';
+  const limits = groups.missing.join(', ');
+  return [
+    ...(setpriv === undefined ? [`${bare}; install util-linux`] : []),
+    ...(groups.missing.length > 0
+      ? [
+          `runtime process: limits of ${limits} are not enforced, for the daemon may not make such control groups; ${remedy}`,
+        ]
+      : []),
+    ...(groups.areAvailable ? [] : [`runtime process: without control groups ${outlives}; ${remedy}`]),
+  ];
+}
+
 function appsOf(names: readonly string[]): string {
   return `${names.length > 1 ? 'apps' : 'app'} ${listed(names)}`;
 }
@@ -131,15 +169,6 @@ function appsOf(names: readonly string[]): string {
 function listed(items: readonly (string | number)[]): string {
   const more = items.length - mostNames;
   return more > 0 ? `${items.slice(0, mostNames).join(', ')} and ${more} more` : items.join(', ');
-}
-
-function readHostUsers(): HostUsers {
-  const [subuid, subgid, loginDefs] = ['/etc/subuid', '/etc/subgid', '/etc/login.defs'].map(readOr) as [
-    string,
-    string,
-    string,
-  ];
-  return { daemon: readCredentials(), ...readDatabases(), subuid, subgid, loginDefs };
 }
 
 function readOr(path: string): string {

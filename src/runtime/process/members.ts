@@ -8,17 +8,22 @@ import {
   mayRun,
   type ProcessIdentity,
   type ProcessStat,
+  statOf,
   usersOf,
 } from '../../proc-fs.js';
+import { pidsOf } from './control-groups.js';
 import { marker } from './environment.js';
 import type { ProcessRecord } from './records.js';
 
 /**
- * All processes of an instance: its main process, its group, what of its user carries its marker, also after it left the group,
- * and the descendants of all these. A group whose leader is dead may be another's by now; it is counted only with
- * `trustGroup`, for a leader that was seen alive a moment ago, and not where its number is used again.
+ * All processes of an instance. With a control group those in it, which nothing can leave or enter but by our hand, and the main
+ * process, which enters it before it becomes the app. Without one: its main process, its group, what of its user carries its
+ * marker, also after it left the group, and the descendants of all these. A group whose leader is dead may be another's by now; it is
+ * counted only with `trustGroup`, for a leader that was seen alive a moment ago, and not where its number is used again. Throws if
+ * the system does not tell at the moment.
  */
 export async function membersOf(record: ProcessRecord, trustGroup = false): Promise<ProcessStat[]> {
+  if (record.groups?.[0] !== undefined) return membersOfGroup(record, record.groups[0]);
   const all = (await allProcesses()).filter(({ pid }) => pid !== process.pid && pid > 1);
   // Reading an environment is dear, and nothing that an instance started is older than its main process.
   const born = Number(record.process?.startTime ?? 0);
@@ -52,15 +57,29 @@ export async function groupLives(group: number): Promise<boolean> {
 
 /** The main process of an instance whose dispatcher died before it could write it down: a marked leader of a group. */
 export async function findMain(record: ProcessRecord): Promise<ProcessIdentity | undefined> {
-  const leaders = (await allProcesses()).filter(({ pid, group }) => pid === group && pid > 1);
+  const entered = oldest(membersOfGroup(record, record.groups?.[0]).filter(isLeader));
+  if (entered) return entered;
+  const leaders = (await allProcesses()).filter((stat) => isLeader(stat) && stat.pid > 1);
   const marked = await forEachProcess(
     leaders.map(({ pid }) => pid),
     (pid) => isMarked(pid, record),
   );
-  const [main] = leaders
-    .filter((_, index) => marked[index])
-    .toSorted((a, b) => Number(a.startTime) - Number(b.startTime) || a.pid - b.pid);
-  return main && identify(main.pid);
+  return oldest(leaders.filter((_, index) => marked[index]));
+}
+
+function membersOfGroup({ process: main }: ProcessRecord, group: string | undefined): ProcessStat[] {
+  const pids = new Set(group === undefined ? [] : pidsOf(group));
+  if (main && isRunning(main)) pids.add(main.pid);
+  return [...pids].map(statOf).filter((stat) => stat !== undefined);
+}
+
+function isLeader({ pid, group }: ProcessStat): boolean {
+  return pid === group;
+}
+
+function oldest(stats: readonly ProcessStat[]): ProcessIdentity | undefined {
+  const [first] = stats.toSorted((a, b) => Number(a.startTime) - Number(b.startTime) || a.pid - b.pid);
+  return first && identify(first.pid);
 }
 
 /**

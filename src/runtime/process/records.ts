@@ -22,6 +22,8 @@ export interface ProcessRecord {
   readonly uid?: number;
   /** Name of the keeper that starts it and tells of its exit. */
   readonly keeper?: string;
+  /** Directories of its control group, the first of which tells its processes. */
+  readonly groups?: readonly string[];
   /** Another dispatcher than the booter that stops it: what the main process leaves has its grace, and is its business. */
   readonly stopper?: ProcessIdentity;
 }
@@ -118,6 +120,7 @@ function parse(text: string, id: string): ProcessRecord | undefined {
       Number.isInteger(record.port) &&
       (record.secret === undefined || (typeof record.secret === 'string' && secretPattern.test(record.secret))) &&
       (record.uid === undefined || Number.isInteger(record.uid)) &&
+      (record.groups === undefined || (Array.isArray(record.groups) && record.groups.every(isPath))) &&
       isIdentity(record.booter) &&
       (record.keeper === undefined || typeof record.keeper === 'string') &&
       [record.process, record.stopper].every((identity) => identity === undefined || isIdentity(identity));
@@ -125,6 +128,10 @@ function parse(text: string, id: string): ProcessRecord | undefined {
   } catch {
     return undefined;
   }
+}
+
+function isPath(value: unknown): boolean {
+  return typeof value === 'string' && value.startsWith('/') && !value.split('/').includes('..');
 }
 
 /** A pid of 0 or 1 would make a signal to the group one to everything. */

@@ -3,11 +3,13 @@ import type { App } from '../../model/app.js';
 import type { ProcessIdentity } from '../../proc-fs.js';
 import type { Account } from './account.js';
 import type { Command } from './child.js';
+import { canConfine, type Confinement, confined } from './confine.js';
 import { environment, type EnvironmentOptions } from './environment.js';
+import { faultOf } from './programs.js';
 
 export interface StartOptions extends Omit<EnvironmentOptions, 'home'> {
   /** Starts the command and rejects with the system's error where it cannot: see `startChild`. */
-  readonly account: Account;
+  readonly confinement: Confinement;
   readonly launch: (command: Command) => Promise<ProcessIdentity>;
 }
 
@@ -15,20 +17,30 @@ export interface StartOptions extends Omit<EnvironmentOptions, 'home'> {
  * Starts the app's command. Resolves once it runs; throws an Error that names what is wrong with the command, the
  * directory or the user and what to do.
  */
-export async function start({ launch, account, ...told }: StartOptions): Promise<ProcessIdentity> {
+export async function start({ launch, confinement, ...told }: StartOptions): Promise<ProcessIdentity> {
   const { app } = told.spec;
   const [program, ...args] = app.command ?? [];
   if (!program) throw new Error(`app ${app.name} has no command to run; set 'command'`);
+  const { account } = confinement;
   const env = environment({ ...told, home: account.home });
   try {
-    return await launch({ program, args, env, cwd: app.cwd, uid: account.uid, gid: account.gid });
+    await refuseUnrunnable(app, program, env['PATH'] ?? '', confinement);
+    return await launch(confined({ program, args, env, cwd: app.cwd }, confinement));
   } catch (error) {
-    throw startError(app, program, error as NodeJS.ErrnoException);
+    throw startError(app, program, account, error as NodeJS.ErrnoException);
   }
 }
 
-function startError(app: App, command: string, error: NodeJS.ErrnoException): Error {
-  const why = (app.cwd === undefined ? undefined : directoryFault(app.cwd)) ?? commandFault(app, error);
+/** Without a chain of programs before the app the system itself tells, and exactly. */
+async function refuseUnrunnable(app: App, program: string, path: string, confinement: Confinement): Promise<void> {
+  if (!canConfine(confinement)) return;
+  const { account, setpriv } = confinement;
+  const code = await faultOf({ program, cwd: app.cwd ?? process.cwd(), path, account, setpriv });
+  if (code !== undefined) throw Object.assign(new Error(code), { code });
+}
+
+function startError(app: App, command: string, account: Account, error: NodeJS.ErrnoException): Error {
+  const why = (app.cwd === undefined ? undefined : directoryFault(app.cwd)) ?? commandFault(app, account, error);
   return new Error(`cannot run '${command}' of app ${app.name}: ${why}`, { cause: error });
 }
 
@@ -41,12 +53,15 @@ function directoryFault(cwd: string): string | undefined {
   }
 }
 
-function commandFault(app: App, error: NodeJS.ErrnoException): string {
+function commandFault(app: App, { uid }: Account, error: NodeJS.ErrnoException): string {
   const asUser = app.user === undefined ? '' : ` by user ${app.user}`;
   const faults: Record<string, string> = {
     ENOENT:
       'there is no such program on PATH, or what its #! line names is missing; install it, or correct the command',
     EACCES: `it is not executable${asUser}, or its directory may not be entered; check the permissions`,
+    CWD:
+      `its user (${uid}) may not enter ${app.cwd ?? process.cwd()}, its working directory; set 'cwd' to one that it may, or open ` +
+      'that one and all above it to this user',
     ENOEXEC: 'it is no program for this machine; a script needs a #! line',
     EPERM: `the system does not allow it to run${asUser}; check the permissions`,
     ENOTDIR: 'a part of its path is no directory; correct the command',

@@ -1,8 +1,9 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import type { HostUsers } from '../../../src/runtime/process/findings.js';
+import type { ProcessHost } from '../../../src/runtime/process/findings.js';
 import { processFindings } from '../../../src/runtime/process/findings.js';
+import { readCredentials } from '../../../src/runtime/process/credentials.js';
 import { groupsFault, keptGroups, runAs } from '../../../src/runtime/process/run-as.js';
 import { AutoUsers } from '../../../src/runtime/process/auto-users.js';
 import { testApp } from '../../fixtures/app.js';
@@ -93,6 +94,14 @@ t.test('two installations that share a directory have users of their own', async
   t.not(await one.of('shop'), await two.of('shop'));
 });
 
+t.test('credentials are read from what the kernel says, also of a process without groups', async (t) => {
+  const status = (groups: string) =>
+    `Name:\tx\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nGroups:\t${groups}\nNStgid:\t77\nCapEff:\t00000000000000c0\nCapAmb:\t0000000000000000\n`;
+  const found = { uid: 2, gid: 6, effective: 0xc0n, ambient: 0n };
+  t.same(readCredentials(status('4 27 ')), { ...found, groups: [4, 27] });
+  t.same(readCredentials(status(' ')), { ...found, groups: [] });
+});
+
 t.test('under root a user is required; root has to be written', async (t) => {
   t.throws(() => runAs(undefined, root, databases), { message: /user: auto/ });
   t.same(runAs('auto', root, databases), { auto: true });
@@ -119,8 +128,9 @@ t.test('groups that are as good as root are kept from apps, or nothing is starte
   t.same(keptGroups(plain), [27, 999]);
 });
 
-const host = (changes: Partial<HostUsers> = {}): HostUsers => ({
+const host = (changes: Partial<ProcessHost> = {}): ProcessHost => ({
   ...{ daemon: root, ...databases, subuid: '', subgid: '', loginDefs: 'UID_MIN 1000\nUID_MAX 60000\n' },
+  ...{ groups: { areAvailable: true, missing: [] }, setpriv: '/usr/bin/setpriv' },
   ...changes,
 });
 const options = { users: range, inheritGroups: false };
@@ -158,4 +168,17 @@ t.test('check names what else uses the numbers of the range', async (t) => {
   );
   t.match(found.warnings, [/300005/, /\/etc\/subuid gives to bob/, /useradd gives, 1000-300000/]);
   t.equal(found.warnings.length, 3);
+});
+
+t.test('check says what a host without control groups or setpriv does not keep', async (t) => {
+  const apps = [named('a', 'auto')];
+  const none = { areAvailable: false, missing: ['memory', 'pids', 'cpu'] };
+  t.match(processFindings({ ...options, apps }, host({ groups: none })).warnings, [
+    /limits of memory, pids, cpu are not enforced/,
+    /without control groups.*outlives/,
+  ]);
+  const some = { areAvailable: true, missing: ['cpu'] };
+  t.match(processFindings({ ...options, apps }, host({ groups: some })).warnings, [/limits of cpu are not enforced/]);
+  const bare = { ...host(), setpriv: undefined };
+  t.match(processFindings({ ...options, apps }, bare).warnings, [/install util-linux/]);
 });

@@ -44,7 +44,7 @@ export class KeptApp {
   /** Rejects with the system's error if the command cannot be run. */
   static async start(options: KeptAppOptions, toldRate: Rate): Promise<KeptApp> {
     const { command, pipes, fork } = options;
-    const { read, write } = await pipes.take(command);
+    const { read, write } = await pipes.take(command.owner ?? command);
     try {
       let exited: (cause: string) => void = () => {};
       const exit = new Promise<string>((resolve) => (exited = resolve));

@@ -1,0 +1,62 @@
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import type { App } from '../../model/app.js';
+import { Accounts } from './accounts.js';
+import { canConfine, type Confinement, findSetpriv } from './confine.js';
+import { ControlGroups } from './control-groups.js';
+
+export interface ConfinementsOptions {
+  readonly stateDir: string;
+  readonly cmdbName: string;
+  readonly users: { readonly from: number; readonly to: number };
+  readonly inheritGroups: boolean;
+  readonly logger: Logger;
+}
+
+/** Whom each app runs as on this host, and in which control group. */
+export class Confinements {
+  readonly #options: ConfinementsOptions;
+  readonly #accounts: Accounts;
+  #groups: ControlGroups | undefined;
+  #setpriv: string | undefined;
+
+  constructor(options: ConfinementsOptions) {
+    this.#options = options;
+    const { stateDir, cmdbName, users: range, inheritGroups } = options;
+    this.#accounts = new Accounts({ directory: join(stateDir, 'users'), cmdbName, range, inheritGroups });
+  }
+
+  /** `isKnown` tells whether an instance has a record: what others left is ended and removed. */
+  async open(isKnown: (id: string) => Promise<boolean>): Promise<void> {
+    const { stateDir, logger } = this.#options;
+    await this.#accounts.open();
+    this.#setpriv = await findSetpriv();
+    this.#groups = ControlGroups.open(stateDir, true);
+    await this.#groups.removeLeftovers(isKnown);
+    const { areAvailable, missing } = this.#groups;
+    if (!areAvailable || missing.length > 0) {
+      logger.debug(
+        { areAvailable, missing },
+        'apps of the process runtime run without control groups, or not with all limits',
+      );
+    }
+  }
+
+  /** Creates nothing. Throws an Error that says what to do if the app may not run as what it names. */
+  async of(id: string, app: App): Promise<Confinement> {
+    const { daemon } = this.#accounts;
+    const account = await this.#accounts.of(app);
+    const basis = { account, daemon, setpriv: this.#setpriv };
+    const groups = canConfine(basis) ? (this.#groups?.pathsOf(id) ?? []) : [];
+    return { ...basis, groups, files: app.limits.files };
+  }
+
+  /** Makes the control group of an instance whose record names it. Throws an Error that names what the kernel refuses. */
+  create(id: string, { limits }: App, { groups }: Confinement): void {
+    if (groups.length > 0) this.#groups?.create(id, limits);
+  }
+
+  close(): void {
+    this.#groups?.close();
+  }
+}
