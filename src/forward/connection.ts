@@ -15,6 +15,8 @@ export interface ConnectionOptions {
 
 /** How long a side may take to finish after the other one has ended, in milliseconds. */
 const lingerMs = 2_000;
+/** The same for a side of another protocol than WebSocket, in which a side may end and still listen: without a byte from the other. */
+const halfClosedMs = 60_000;
 
 /**
  * An upgraded connection between client and instance, piped by http-proxy. Here it is watched: data that flows counts as
@@ -44,11 +46,11 @@ export class Connection implements Occupant, Breakable {
       contained(this, (chunk: Buffer) => this.#onUpstreamData(chunk)),
     );
     for (const side of [client, upstream]) {
-      side.on('end', () => this.#lingerOn());
+      side.on('end', () => this.#lingerOn(options.isWebSocket ? lingerMs : halfClosedMs));
       side.on('error', () => this.#end('upstream_gone'));
     }
     client.on('close', () => this.#end('complete'));
-    upstream.on('close', () => this.#lingerOn());
+    upstream.on('close', () => this.#lingerFor(lingerMs));
     if (client.destroyed) this.#end('complete');
   }
 
@@ -59,7 +61,7 @@ export class Connection implements Occupant, Breakable {
   cut(_reason: CutReason): void {
     if (this.#cutting || this.#ended) return;
     this.#cutting = true;
-    this.#lingerOn();
+    this.#lingerFor(lingerMs);
     if (!this.#options.isWebSocket) this.#endBoth();
     else if (this.#atBoundary) this.#sayGoodbye();
   }
@@ -69,7 +71,10 @@ export class Connection implements Occupant, Breakable {
   }
 
   #onUpstreamData(chunk: Buffer): void {
-    if (!this.#options.isWebSocket) return this.#options.seat.touch();
+    if (!this.#options.isWebSocket) {
+      if (!this.#cutting && !this.#options.upstream.closed) this.#linger?.refresh();
+      return this.#options.seat.touch();
+    }
     const { data, atBoundary } = this.#fromUpstream.scan(chunk);
     this.#atBoundary = atBoundary;
     if (data) this.#options.seat.touch();
@@ -97,8 +102,13 @@ export class Connection implements Occupant, Breakable {
   }
 
   /** One side has ended, or is being ended: the other has a little time. */
-  #lingerOn(): void {
-    this.#linger ??= setTimeout(() => this.#end('complete'), lingerMs).unref();
+  #lingerOn(limitMs: number): void {
+    if (!this.#linger) this.#lingerFor(limitMs);
+  }
+
+  #lingerFor(limitMs: number): void {
+    clearTimeout(this.#linger);
+    this.#linger = setTimeout(() => this.#end('complete'), limitMs).unref();
   }
 
   #end(outcome: 'complete' | 'upstream_gone'): void {

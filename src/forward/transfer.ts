@@ -83,6 +83,7 @@ export class Transfer implements Occupant, Breakable {
   onConnect(abort: (error?: Error) => void): void {
     if (this.#ended) return abort();
     this.#abort = abort;
+    this.#upstream.awaitsAnswer();
     const { res, admitted } = this.#exchange;
     // The app's own answer to Expect cannot be had through undici; whoever has a seat may send.
     if (admitted.expectsContinue && admitted.hasBody && !res.headersSent) res.writeContinue();

@@ -16,10 +16,53 @@ export function upstreamConnector(options: buildConnector.BuildOptions): buildCo
     });
 }
 
+const kAwaits = Symbol('awaits an answer');
+
+type Awaiting = Socket & { [kAwaits]?: boolean };
+
+/** A request is about to be written to the connection: what comes first is the beginning of its answer. */
+export function awaitsAnswer(socket: Awaiting): void {
+  socket[kAwaits] = true;
+}
+
+const longestHead = 64 * 1024;
+const interim = /^HTTP\/1\.[01] 1(?!01)\d\d$/;
+/** What differs from both here is no interim answer. */
+const starts = ['HTTP/1.1 1', 'HTTP/1.0 1'];
+const headEnd = Buffer.from('\r\n\r\n');
+
+/**
+ * The beginning of an answer without any `100 Continue`, which an app may send though nobody asked (RFC 9110 §15.2) and undici takes
+ * for the end of everything. Undefined in `passes` if there is nothing to pass on yet; `held` is to come again with the next bytes.
+ */
+export function withoutContinue(bytes: Buffer): {
+  passes: Buffer | undefined;
+  held: Buffer | undefined;
+  isOver: boolean;
+} {
+  const kept: Buffer[] = [];
+  let rest = bytes;
+  while (rest.length > 0) {
+    const isShort = rest.length < 12;
+    const start = rest.toString('latin1', 0, isShort ? 10 : 12);
+    const isInterim = isShort ? starts.some((text) => text.startsWith(start)) : interim.test(start);
+    if (!isInterim) return { passes: Buffer.concat([...kept, rest]), held: undefined, isOver: true };
+    const end = rest.indexOf(headEnd);
+    if (end < 0 && rest.length > longestHead)
+      return { passes: Buffer.concat([...kept, rest]), held: undefined, isOver: true };
+    if (isShort || end < 0) break;
+    if (rest.toString('latin1', 9, 12) !== '100') kept.push(rest.subarray(0, end + headEnd.length));
+    rest = rest.subarray(end + headEnd.length);
+  }
+  const passes = kept.length > 0 ? Buffer.concat(kept) : undefined;
+  return { passes, held: rest.length > 0 ? rest : undefined, isOver: false };
+}
+
 /** undici gives back what it has not parsed when it pauses, and reads without a size when it goes on. */
-function shield(socket: Socket & { _readableState?: { readonly ended: boolean } }): void {
+function shield(socket: Awaiting & { _readableState?: { readonly ended: boolean } }): void {
   const { read, unshift } = socket;
   let isHeld = false;
+  let begun: Buffer | undefined;
   socket.unshift = (chunk, encoding) => {
     isHeld = true;
     if (chunk.length > 0) unshift.call(socket, chunk, encoding);
@@ -30,7 +73,20 @@ function shield(socket: Socket & { _readableState?: { readonly ended: boolean } 
     isHeld = false;
     const { readableLength, _readableState: state } = socket;
     // The last bytes are read by their number, which leaves the end for the next read: this one may pause again.
-    return read.call(socket, state?.ended === true && readableLength > 0 ? readableLength : undefined);
+    const chunk = read.call(
+      socket,
+      state?.ended === true && readableLength > 0 ? readableLength : undefined,
+    ) as Buffer | null;
+    if (chunk === null || socket[kAwaits] !== true) return chunk;
+    // The first digit of the status tells it for nearly every answer.
+    if (begun === undefined && chunk.length > 11 && chunk[9] !== 0x31) {
+      socket[kAwaits] = false;
+      return chunk;
+    }
+    const { passes, held, isOver } = withoutContinue(begun === undefined ? chunk : Buffer.concat([begun, chunk]));
+    begun = held;
+    if (isOver) socket[kAwaits] = false;
+    return passes ?? null;
   };
   socket.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'ECONNRESET') error.code = 'EPIPE';

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { type buildConnector, Client } from 'undici';
 import type { Seat } from '../check/seat.js';
 import { type ListenerOf, provenConnector } from './proven-connector.js';
-import { upstreamConnector } from './upstream-connector.js';
+import { awaitsAnswer, upstreamConnector } from './upstream-connector.js';
 
 /**
  * No connection is used after it was idle for this long: an app may close it at any moment, and a request that must not
@@ -57,15 +57,37 @@ export class Upstreams {
 export class Upstream {
   readonly client: Client;
   owner: Socket | undefined = undefined;
+  /** While it is connected. */
+  socket: Socket | undefined = undefined;
   /** It went while a request had it. */
   isLost = false;
   /** Since when its first request waits for an answer, in monotonic milliseconds. */
   waitsSince: number | undefined = undefined;
 
-  constructor(client: Client) {
-    this.client = client;
+  constructor(origin: string, options: Client.Options, connect: buildConnector.connector) {
+    this.client = new Client(origin, {
+      ...options,
+      connect: (target, callback) =>
+        connect(target, (...result) => {
+          this.socket = result[1] ?? undefined;
+          callback(...result);
+        }),
+    });
+  }
+
+  /** A request is about to be written to it. */
+  awaitsAnswer(): void {
+    if (this.socket) awaitsAnswer(this.socket);
   }
 }
+
+const clientOptions: Client.Options = {
+  pipelining: 1,
+  keepAliveTimeout: keepAliveMs,
+  keepAliveMaxTimeout: keepAliveMs,
+  bodyTimeout: 0,
+  maxHeaderSize: maxHeaderSizeBytes,
+};
 
 /** A request on a connection of its own that waits for longer than this may wait for others to close: see `give`. */
 const waitsLongMs = 500;
@@ -137,15 +159,8 @@ export class UpstreamPool {
   }
 
   #open(): Upstream {
-    const client = new Client(this.#origin, {
-      pipelining: 1,
-      keepAliveTimeout: keepAliveMs,
-      keepAliveMaxTimeout: keepAliveMs,
-      bodyTimeout: 0,
-      maxHeaderSize: maxHeaderSizeBytes,
-      connect: this.#connect,
-    });
-    const upstream = new Upstream(client);
+    const upstream = new Upstream(this.#origin, clientOptions, this.#connect);
+    const { client } = upstream;
     this.#all.set(client, upstream);
     upstream.waitsSince = performance.now();
     this.#new.add(upstream);

@@ -17,6 +17,16 @@ const saysAndEnds =
   (bytes: string): Misdeed =>
   (socket) =>
     void socket.end(bytes, 'latin1');
+const drips =
+  (bytes: string): Misdeed =>
+  (socket) => {
+    let at = 0;
+    const timer = setInterval(() => {
+      socket.write(bytes.slice(at, (at += 5)), 'latin1');
+      if (at >= bytes.length) clearInterval(timer);
+    }, 1);
+    socket.on('close', () => clearInterval(timer));
+  };
 const answer = (headers: string, body = '') => `HTTP/1.1 200 OK\r\n${headers}\r\n\r\n${body}`;
 const reset = { code: 'upstream_reset' };
 
@@ -76,7 +86,15 @@ const cases: [name: string, misdeed: Misdeed, seen: Seen, method?: string][] = [
     says('HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n'),
     reset,
   ],
-  ['100 that nobody asked for', says(`HTTP/1.1 100 Continue\r\n\r\n${good}`), reset],
+  ['100 that nobody asked for', says(`HTTP/1.1 100 Continue\r\n\r\n${good}`), { body: 'good' }],
+  ['100 again and again', says(`${'HTTP/1.1 100 Continue\r\nX: y\r\n\r\n'.repeat(50)}${good}`), { body: 'good' }],
+  [
+    '100 in pieces, among others',
+    drips(`HTTP/1.1 102 Processing\r\n\r\nHTTP/1.0 100 Go\r\n\r\n${good}`),
+    { body: 'good' },
+  ],
+  ['100 and an end', saysAndEnds('HTTP/1.1 100 Continue\r\n\r\n'), reset],
+  ['half a 100 and an end', saysAndEnds('HTTP/1.1 100 Contin'), reset],
   ['HTTP/2.0', says('HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok'), { body: 'ok' }],
   ['HTTP/0.9', saysAndEnds('<html>ok</html>'), reset],
   ['a status of two digits', says('HTTP/1.1 20 OK\r\nContent-Length: 2\r\n\r\nok'), reset],

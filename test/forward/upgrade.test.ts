@@ -189,3 +189,28 @@ t.test('an offer of HTTP/2 is ignored and answered in HTTP/1.1', async (t) => {
   t.notMatch(upstream.received[0], /h2c|http2-settings/i);
   await eventually(() => seats.open.size === 0);
 });
+
+t.test('what the app of another protocol sends after the client has ended its side still arrives', async (t) => {
+  const upstream = await rawUpstream(
+    t,
+    (socket, received) => {
+      if (!received.endsWith('\r\n\r\n')) return;
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n');
+      // Longer than a WebSocket has.
+      socket.once('end', () => setTimeout(() => socket.end('late'), 2_500));
+    },
+    { allowHalfOpen: true },
+  );
+  const { port, seats } = await startRelay(t, { upstreamPort: upstream.port });
+  const client = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  let got = '';
+  client.on('data', (chunk) => {
+    if (got === '') client.end('last');
+    got += chunk.toString('latin1');
+  });
+  client.write('GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n');
+  await new Promise((resolve) => client.once('end', resolve));
+  t.match(got, /\r\n\r\nlate$/);
+  t.match(upstream.received[0], /last$/);
+  await eventually(() => seats.open.size === 0);
+});
