@@ -1,6 +1,7 @@
 import { Agent } from 'node:http';
 import type { Socket } from 'node:net';
 import t, { type Test } from 'tap';
+import { install, startDaemon } from '../fixtures/daemon.js';
 import { eventually } from '../fixtures/eventually.js';
 import { evil, good, hostileUpstream, type Misdeed } from '../fixtures/hostile-upstream.js';
 import { type Relay, startRelay } from '../fixtures/relay.js';
@@ -165,3 +166,13 @@ async function victims(t: Test, { port }: Relay, agent: Agent): Promise<void> {
     );
   }
 }
+
+t.test('the log names what the parser refused', async (t) => {
+  const app = `require('net').createServer((s) => s.once('data', () => s.write('HTTP/1.1 200 OK\\nX: y\\n\\n'))).listen(process.env.PORT)`;
+  const { port, log } = await startDaemon(t, await install(t, {}, { odd: { command: [process.execPath, '-e', app] } }));
+  t.match(await ask(port, 'odd.localhost'), { status: 502, headers: { 'x-fastcontainer-error': 'upstream_reset' } });
+  t.match(
+    log.find(({ msg }) => msg === 'request refused'),
+    { code: 'upstream_reset', cause: /Missing expected CR after response line/ },
+  );
+});

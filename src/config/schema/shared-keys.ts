@@ -175,7 +175,8 @@ export const sharedKeys = {
       max: wholeNumber({
         minimum: 1,
         maximum: 100_000,
-        description: 'Requests in flight at which further ones wait.',
+        description:
+          'Requests in flight at which further ones wait. No more than the workers of an app each of which serves one at a time.',
         default: 100,
         examples: [40],
       }),
