@@ -22,6 +22,7 @@ nsenter:util-linux
 setpriv:util-linux
 tar:tar
 openssl:openssl
+systemd-analyze:systemd
 ps:procps
 curl:curl
 docker:docker.io

@@ -2,13 +2,14 @@ import type { Config } from '../config/config.js';
 import { loadConfig } from '../config/load-config.js';
 import { ConfigError, formatProblem } from '../config/problem.js';
 import { showFile } from '../config/path.js';
+import { configEnvironment } from './package-directory.js';
 import type { ExtraChecks, Findings, HostCheck } from './host-checks/host-check.js';
 
 /** Validates files and host, prints what was found, and resolves to the exit code. */
 export async function check(options: { readonly config: string }, extra: ExtraChecks = () => []): Promise<0 | 1> {
   let config: Config;
   try {
-    config = await loadConfig(options.config, process.env);
+    config = await loadConfig(options.config, configEnvironment(process.env));
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     return fail(error.problems.map(formatProblem));

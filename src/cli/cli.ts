@@ -1,4 +1,5 @@
 import { Command, CommanderError, Option } from 'commander';
+import { exampleFile } from './package-directory.js';
 import { version } from './version.js';
 
 /** 0 ended well, 1 the configuration, the host or the start is at fault, 2 the command line is. */
@@ -59,5 +60,8 @@ export async function runCli(argv: readonly string[]): Promise<ExitCode> {
 }
 
 function configOption(): Option {
-  return new Option('--config <file>', 'the main file, such as config/fastcontainer.yaml').makeOptionMandatory();
+  return new Option('--config <file>', 'the main file, such as /etc/fastcontainer/fastcontainer.yaml').default(
+    exampleFile,
+    'the example of the package',
+  );
 }

@@ -1,5 +1,4 @@
 import { resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.js';
 import { ConfigHealth } from '../config/config-health.js';
@@ -9,6 +8,7 @@ import { type ConfigWatch, watchConfig } from '../config/watch-config.js';
 import type { createDaemon, Daemon, DaemonOptions } from '../daemon.js';
 import { superviseLifetime } from './lifetime.js';
 import { createLogger } from './logger.js';
+import { configEnvironment, exampleFile } from './package-directory.js';
 import { version } from './version.js';
 import { explainStartError } from './start-error.js';
 
@@ -19,7 +19,7 @@ export interface StartOptions {
 
 /** Serves until a signal ends it; resolves to the exit code. `create` builds the daemon (src/daemon.ts unless told). */
 export async function start(options: StartOptions, create?: typeof createDaemon): Promise<0 | 1> {
-  const files = new ConfigThread({ file: options.config, env: process.env });
+  const files = new ConfigThread({ file: options.config, env: configEnvironment(process.env) });
   const config = await files.load().catch(printProblems);
   if (!config) return files.close().then(() => 1);
   const health = new ConfigHealth(config);
@@ -159,5 +159,5 @@ function curlLine({ apps }: Config, address = ''): string | undefined {
 
 /** Whether this is the example that the package brings along. */
 function isExample(file: string): boolean {
-  return resolve(file) === fileURLToPath(new URL('../../../config/fastcontainer.yaml', import.meta.url));
+  return resolve(file) === exampleFile;
 }

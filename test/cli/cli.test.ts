@@ -32,7 +32,6 @@ const wrong: [title: string, args: string[], message: RegExp][] = [
   ['no command', [], /Usage: fastcontainer/],
   ['an unknown command', ['stat'], /unknown command 'stat'/],
   ['an unknown option', ['check', '--config', 'x', '--confg', 'y'], /unknown option '--confg'/],
-  ['no configuration', ['start'], /required option '--config <file>' not specified/],
   ['no file name', ['check', '--config'], /argument missing/],
   ['too many words', ['check', '--config', 'x', 'y'], /too many arguments/],
 ];

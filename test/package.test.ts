@@ -1,0 +1,44 @@
+import { execFile, execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import t from 'tap';
+import { spawnCommand } from './fixtures/daemon.js';
+import { portRange } from './fixtures/port-range.js';
+import { ask } from './fixtures/request.js';
+
+const run = promisify(execFile);
+
+t.test('what npm packs starts in any directory, with the example that it brings along', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'fastcontainer-pack-'));
+  t.teardown(() => rm(dir, { recursive: true, force: true }));
+  // The tests run on what prepack builds; building it again under them would pull it away.
+  const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', dir]);
+  const [{ filename, files }] = JSON.parse(stdout) as [{ filename: string; files: { path: string }[] }];
+  const strays = files.filter(({ path }) => /^(src|test|bench|scripts|dist\/(test|bench|scripts)|\.)/.test(path));
+  t.same(strays, []);
+  execFileSync('tar', ['-xzf', join(dir, filename), '-C', dir]);
+  const installed = join(dir, 'node_modules', 'fastcontainer');
+  await mkdir(join(dir, 'node_modules'));
+  execFileSync('mv', [join(dir, 'package'), installed]);
+  await symlink(resolve('node_modules'), join(installed, 'node_modules'));
+  const main = join(installed, 'config', 'fastcontainer.yaml');
+  const { from, to } = portRange(t);
+  const text = (await readFile(main, 'utf8')).replace('127.0.0.1:8080', '127.0.0.1:0');
+  await writeFile(main, `${text}\nruntimes: { process: { ports: ${from}-${to} } }\n`);
+  const elsewhere = join(dir, 'elsewhere');
+  await mkdir(elsewhere, { mode: 0o755 });
+  // The app has a user of its own, who has to get there.
+  execFileSync('chmod', ['0755', dir]);
+  const program = join(installed, 'dist', 'src', 'main.js');
+  const { port } = await spawnCommand(t, 'env', '-C', elsewhere, process.execPath, program, 'start', '--stop-apps');
+  t.match(await ask(port, 'hello.localhost'), { status: 200, body: /^Hello from process \d+/ });
+  const checked = await run(process.execPath, [program, 'check'], { cwd: elsewhere });
+  t.match(checked.stdout, /^ok: .*config\/fastcontainer\.yaml, 1 app/);
+});
+
+t.test('the package is built before it is packed', async (t) => {
+  const { scripts } = JSON.parse(await readFile('package.json', 'utf8')) as { scripts: Record<string, string> };
+  t.equal(scripts['prepack'], 'npm run --silent build');
+});
