@@ -1,6 +1,10 @@
 # The dispatcher: docker build -t fastcontainer . (docs/docker.md says how to run it)
 
-FROM node:20-bookworm-slim AS build
+# The very version that is tested. No digest stands here, for none could be looked up where this was written; give the one that you have
+# checked: docker build --build-arg NODE_IMAGE=node:20.20.2-bookworm-slim@sha256:… .
+ARG NODE_IMAGE=node:20.20.2-bookworm-slim
+
+FROM ${NODE_IMAGE} AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
 # Scripts of packages are not run: what is native comes built.
@@ -9,7 +13,7 @@ COPY tsconfig.json ./
 COPY src src
 RUN npm run build && npm prune --omit=dev --ignore-scripts --no-audit --no-fund
 
-FROM node:20-bookworm-slim
+FROM ${NODE_IMAGE}
 ENV NODE_ENV=production
 WORKDIR /app
 COPY --from=build /app/package.json package.json

@@ -42,3 +42,27 @@ t.test('the package is built before it is packed', async (t) => {
   const { scripts } = JSON.parse(await readFile('package.json', 'utf8')) as { scripts: Record<string, string> };
   t.equal(scripts['prepack'], 'npm run --silent build');
 });
+
+interface LockedPackage {
+  readonly version: string;
+  readonly integrity?: string;
+  readonly dev?: boolean;
+  readonly hasInstallScript?: boolean;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+}
+
+t.test('what is installed in production is locked by its digest, and needs no script of a package', async (t) => {
+  const { packages } = JSON.parse(await readFile('package-lock.json', 'utf8')) as {
+    packages: Record<string, LockedPackage>;
+  };
+  const production = Object.entries(packages).filter(([path, { dev }]) => path !== '' && !dev);
+  for (const [path, { integrity }] of production)
+    if (!integrity?.startsWith('sha512-')) t.fail(`${path} has no digest`);
+  const scripted = production.filter(([, { hasInstallScript }]) => hasInstallScript);
+  t.same(scripted.map(([path]) => path).toSorted(), ['node_modules/lmdb', 'node_modules/msgpackr-extract']);
+  for (const [path, { optionalDependencies = {} }] of scripted) {
+    const built = Object.keys(optionalDependencies).filter((name) => name.includes('linux-x64'));
+    t.equal(built.length, 1, `${path} comes built`);
+    t.ok(packages[`node_modules/${built[0]}`]?.integrity, `${built[0]} is locked`);
+  }
+});

@@ -16,8 +16,8 @@ t.test('docker compose up: a request wakes the sample app, which goes when idle;
   const engine = await useOwnDocker(t);
   if (!engine) return;
   const { docker, host, socketPath } = engine;
-  await standInForNode(docker, 'node:20-bookworm-slim', 'node:20-slim');
-  await standInForRedis(docker, 'redis:7');
+  await standInForNode(docker, 'node:20.20.2-bookworm-slim');
+  await standInForRedis(docker, 'redis:7.4.6');
   const compose = composeOn(socketPath, {
     COMPOSE_PROJECT_NAME: `fctest${randomBytes(4).toString('hex')}`,
     FASTCONTAINER_LISTEN: '0.0.0.0:8080',

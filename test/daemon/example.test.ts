@@ -55,7 +55,7 @@ t.test('the same example runs on Docker without its command', async (t) => {
   if (!engine) return;
   const { docker, socketPath } = engine;
   // No registry can be reached here: the Dockerfile's base is made on the spot, under the same name.
-  await docker.tagImage(await testImage(docker, 'node'), 'node', '20-slim');
+  await docker.tagImage(await testImage(docker, 'node'), 'node', '20.20.2-bookworm-slim');
   const context = await mkdtemp(join(tmpdir(), 'fastcontainer-build-'));
   t.teardown(() => rm(context, { recursive: true, force: true }));
   await mkdir(join(context, 'examples/hello'), { recursive: true });
