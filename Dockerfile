@@ -20,7 +20,7 @@ COPY --from=build /app/package.json package.json
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist/src dist/src
 COPY docker docker
-RUN mkdir -p /etc/fastcontainer && mkdir -m 0700 /var/lib/fastcontainer && chown node:node /var/lib/fastcontainer
+RUN mkdir -p /var/lib/fastcontainer /etc/fastcontainer && chmod 0700 /var/lib/fastcontainer && chown node:node /var/lib/fastcontainer
 USER node
 VOLUME /var/lib/fastcontainer
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["node", "/app/docker/healthcheck.js"]
