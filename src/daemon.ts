@@ -187,6 +187,7 @@ class Composition {
         clients: this.#clients,
         listenerOf: (seat) => this.#house.listenerOf(seat),
       }),
+      clients: this.#clients,
       sessionTiming: timing.session,
       reconcilePeriodMs: timing.reconcilePeriodMs,
       fileApps: this.#fileApps,
@@ -360,7 +361,15 @@ class Composition {
       bounds: this.#bounds,
       onRequest: dispatcher.handle,
       onUpgrade: dispatcher.upgrade,
-      onRefused: (error) => this.metrics.refused(error.code),
+      onRefused: (error, client) => {
+        const { code, reference, message: detail } = error;
+        this.metrics.refused(code);
+        this.#limit.warn(
+          `refused ${code}`,
+          { code, reference, client, detail: detail.slice(0, 500) },
+          'request refused',
+        );
+      },
       onAcceptFailed: (error) => {
         this.metrics.connectionClosed('accept_failed');
         this.#limit.warn('accept', { err: error }, 'a connection could not be accepted');

@@ -2,12 +2,14 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Booter } from './boot/booter.js';
 import type { InstanceCheck } from './boot/instance-check.js';
+import { domainOf } from './check/host-name.js';
 import type { Router } from './check/router.js';
 import type { LocalApp } from './check/local-app.js';
 import type { Seat } from './check/seat.js';
 import type { NodeSession } from './check/session.js';
 import { type AnyExchange, ConnectionExchange, type ExchangeOwner, type Outcome, RequestExchange } from './exchange.js';
 import { admit } from './forward/admission.js';
+import type { Clients } from './forward/clients.js';
 import { answerError, answerErrorRaw } from './forward/error-answer.js';
 import type { Forwarder } from './forward/forwarder.js';
 import type { Clock } from './model/clock.js';
@@ -31,6 +33,10 @@ export interface DispatcherOptions {
   readonly forwarder: Pick<Forwarder, 'http' | 'upgrade'>;
   readonly instanceCheck: InstanceCheck;
   readonly clock: Clock;
+  /** Absent: no client is told from another. */
+  readonly clients?: Pick<Clients, 'addressOf' | 'peerOf'>;
+  /** Whether clients are told how long the phases of a cold request took. */
+  readonly serverTiming: boolean;
   /** Warnings about requests; expected to be rate-limited by the caller. */
   readonly logRefusal: (fields: Record<string, unknown>, message: string) => void;
   readonly onRequest: (report: RequestReport) => void;
@@ -39,6 +45,8 @@ export interface DispatcherOptions {
 /** A request whose instance cannot be reached is tried again this often, each time with a longer pause. */
 const maxAttempts = 5;
 const firstPauseMs = 10;
+/** Characters of what others chose, in a line of the log. */
+const longestLogged = 500;
 
 class ClientGone extends Error {
   override readonly name = 'ClientGone';
@@ -104,6 +112,8 @@ export class Dispatcher implements ExchangeOwner {
     try {
       const local = await router.find(exchange.admitted.host);
       exchange.app = local.name;
+      exchange.errorHeaders = local.app.errorHeaders;
+      local.askedFor = domainOf(exchange.admitted.host);
       const foundAt = clock.monotonic();
       const seat = await booter.seat(local, signal);
       if (signal.aborted) {
@@ -168,12 +178,13 @@ export class Dispatcher implements ExchangeOwner {
     const instance = findInstance(local.deployment, seat.instanceId);
     if (instance?.readyAt === undefined || instance.readyAt < arrivedAt) return;
     exchange.cold = true;
+    if (!this.#options.serverTiming) return;
     exchange.serverTiming = coldTiming(lookupMs, waitedMs, instance.boot);
   }
 
   #refuse(exchange: AnyExchange, error: RequestError): void {
     try {
-      if (exchange.kind === 'request') answerError(exchange.req, exchange.res, error);
+      if (exchange.kind === 'request') answerError(exchange.req, exchange.res, error, exchange.errorHeaders);
       else answerErrorRaw(exchange.socket, error);
     } catch {
       (exchange.kind === 'request' ? exchange.res : exchange.socket).destroy();
@@ -188,7 +199,7 @@ export class Dispatcher implements ExchangeOwner {
   }
 
   #reportRefusal(exchange: AnyExchange | undefined, req: IncomingMessage, error: RequestError, from: number): void {
-    const { clock, onRequest, logRefusal } = this.#options;
+    const { clock, onRequest, logRefusal, clients } = this.#options;
     const durationMs = clock.monotonic() - from;
     const app = exchange?.app;
     const code = error.status;
@@ -196,11 +207,13 @@ export class Dispatcher implements ExchangeOwner {
     logRefusal(
       {
         code: error.code,
+        reference: error.reference,
         app,
-        host: exchange?.admitted.host,
+        client: clients && clientOf(clients, req, exchange),
+        host: exchange?.admitted.host.slice(0, longestLogged),
         method: req.method,
-        detail: error.message,
-        cause: causeOf(error),
+        detail: error.message.slice(0, longestLogged),
+        cause: causeOf(error)?.slice(0, longestLogged),
       },
       'request refused',
     );
@@ -215,6 +228,10 @@ function clientSignal(exchange: AnyExchange): AbortSignal {
   if (stream.destroyed) gone.abort(new ClientGone());
   else stream.once('close', () => gone.abort(new ClientGone()));
   return gone.signal;
+}
+
+function clientOf(clients: Pick<Clients, 'addressOf' | 'peerOf'>, { socket }: IncomingMessage, exchange?: AnyExchange) {
+  return clients.addressOf(socket, exchange?.admitted.claims) ?? clients.peerOf(socket).address;
 }
 
 function causeOf(error: RequestError): string | undefined {

@@ -23,6 +23,8 @@ abstract class Exchange {
   /** Monotonic milliseconds. */
   readonly startedAt: number;
   app: string | undefined;
+  /** For an answer in the app's place; known with the app. */
+  errorHeaders: Readonly<Record<string, string>> | undefined = undefined;
   cold = false;
   attempts = 0;
   serverTiming: string | undefined = undefined;
@@ -46,6 +48,7 @@ abstract class Exchange {
   set seat(seat: Seat) {
     this.#seat = seat;
     this.app = seat.app.name;
+    this.errorHeaders = seat.app.errorHeaders;
   }
 
   /** Gives back the seat that it may have. Harmless twice. */

@@ -20,6 +20,7 @@ import { Uses } from './check/uses.js';
 import type { ChangeBatch, Cmdb } from './cmdb/cmdb.js';
 import type { Config } from './config/config.js';
 import { Dispatcher, type RequestReport } from './dispatcher.js';
+import type { Clients } from './forward/clients.js';
 import type { Forwarder } from './forward/forwarder.js';
 import type { Machine } from './machine.js';
 import type { RuntimeName } from './model/app.js';
@@ -46,6 +47,8 @@ export interface HouseOptions {
   readonly clock: Clock;
   readonly machine: Machine;
   readonly forwarder: ForwardRoom;
+  /** Absent: no client is told from another. */
+  readonly clients?: Clients;
   readonly logger: Logger;
   readonly sessionTiming: SessionTiming;
   readonly reconcilePeriodMs: number;
@@ -271,7 +274,8 @@ export class House {
     return host === this.#host ? this.#runtimes.get(runtime) : undefined;
   }
 
-  #dispatcher({ metrics, clock, logger, machine, sessionTiming }: HouseOptions): Dispatcher {
+  #dispatcher(options: HouseOptions): Dispatcher {
+    const { config, metrics, clock, logger, machine, sessionTiming, clients } = options;
     const limit = new LogLimit({ clock, logger });
     const instanceCheck = new InstanceCheck({
       runtimeOf: (seat) => this.#runtimeOf(seat),
@@ -292,6 +296,8 @@ export class House {
       forwarder: this.forwarder,
       instanceCheck,
       clock,
+      ...(clients && { clients }),
+      serverTiming: config.http.serverTiming,
       logRefusal: (fields, message) =>
         limit.warn(`${String(fields['code'])} ${String(fields['app'])}`, fields, message),
       onRequest: (report) => count(metrics, report),

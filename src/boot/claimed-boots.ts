@@ -174,6 +174,7 @@ export class ClaimedBoots {
     try {
       const booted = await bootInstance({
         spec: { id, app, revision: revisionOf(app) },
+        askedFor: local.askedFor,
         runtime: this.#runtimeOf(app),
         probe,
         clock,

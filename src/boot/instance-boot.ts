@@ -22,6 +22,8 @@ export class BootError extends Error {
 
 export interface InstanceBootOptions {
   readonly spec: InstanceSpec;
+  /** The domain that a request asked for, for an app that has only wildcards. */
+  readonly askedFor: string | undefined;
   readonly runtime: Runtime;
   readonly probe: Probe;
   readonly clock: Clock;
@@ -59,7 +61,7 @@ export async function bootInstance(options: InstanceBootOptions): Promise<Booted
     await awaitReady({
       address,
       readiness: app.readiness,
-      domain: app.domains[0] ?? app.name,
+      domain: readinessHost(app, options.askedFor),
       probe,
       isListening: () => isListening(runtime, id),
       clock,
@@ -75,6 +77,12 @@ export async function bootInstance(options: InstanceBootOptions): Promise<Booted
     unwatch();
     options.signal.removeEventListener('abort', onAbort);
   }
+}
+
+/** An app that checks its host answers to none with an asterisk. */
+function readinessHost({ domains, name }: App, askedFor: string | undefined): string {
+  const exact = domains.find((domain) => !domain.startsWith('*.'));
+  return exact ?? askedFor ?? domains[0]?.replace('*', 'www') ?? name;
 }
 
 function refused(error: unknown): never {

@@ -18,6 +18,8 @@ export interface ProbeTarget {
   readonly readiness: Readiness;
   /** Host header of an HTTP check. */
   readonly domain: string;
+  /** For this attempt; 1 s by default. */
+  readonly limitMs?: number;
 }
 
 export interface ReadinessOptions extends ProbeTarget {
@@ -30,8 +32,11 @@ export interface ReadinessOptions extends ProbeTarget {
 
 const shortestPauseMs = 1;
 const longestPauseMs = 50;
+/** A timer that is set for longer fires at once. */
+const longestAttemptMs = 2 ** 30;
 /** An app is found ready late by no more than this part of the time it took, and a slow one costs few attempts. */
 const pausePart = 0.06;
+/** Of the first attempt. An app that takes longer to answer would otherwise be asked again and again, and never answer in time. */
 const attemptLimitMs = 1_000;
 /**
  * A proxy in front of a port that nobody listens on (a published Docker port) accepts and closes within this time. It is
@@ -39,13 +44,19 @@ const attemptLimitMs = 1_000;
  */
 const staysOpenMs = 3;
 
-/** Resolves when the instance can serve. Checks again with millisecond back-off; rejects with the signal's reason. */
+/**
+ * Resolves when the instance can serve. Checks again with millisecond back-off, one attempt at a time; an attempt that runs out of
+ * time gives the next one twice as long. Rejects with the signal's reason.
+ */
 export async function awaitReady(options: ReadinessOptions): Promise<void> {
   const { signal, clock } = options;
   const from = clock.monotonic();
+  let limitMs = attemptLimitMs;
   for (;;) {
     signal.throwIfAborted();
-    if (await isReady(options)) return;
+    const begun = clock.monotonic();
+    if (await isReady({ ...options, limitMs })) return;
+    if (clock.monotonic() - begun >= limitMs) limitMs = Math.min(2 * limitMs, longestAttemptMs);
     const passedMs = clock.monotonic() - from;
     await pause(options, Math.min(longestPauseMs, Math.max(shortestPauseMs, passedMs * pausePart)));
   }
@@ -61,7 +72,10 @@ async function isReady({ probe, isListening, ...target }: ReadinessOptions): Pro
 /** A probe over the network. */
 export const connectionProbe: Probe = (target, signal, isListening) => {
   const { address, readiness } = target;
-  return 'http' in readiness ? answersHttp(target, readiness.http, signal) : staysOpen(address, signal, isListening);
+  const { limitMs = attemptLimitMs } = target;
+  return 'http' in readiness
+    ? answersHttp(target, readiness.http, limitMs, signal)
+    : staysOpen(address, limitMs, signal, isListening);
 };
 
 function pause({ clock, signal }: ReadinessOptions, delayMs: number): Promise<void> {
@@ -79,9 +93,14 @@ function pause({ clock, signal }: ReadinessOptions, delayMs: number): Promise<vo
 }
 
 /** Whether a connection is accepted, by the instance itself or by what does not close it at once. */
-function staysOpen({ host, port }: Address, signal: AbortSignal, isListening: IsListening): Promise<boolean> {
+function staysOpen(
+  { host, port }: Address,
+  limitMs: number,
+  signal: AbortSignal,
+  isListening: IsListening,
+): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ host, port, timeout: attemptLimitMs });
+    const socket = connect({ host, port, timeout: limitMs });
     const close = () => end(false);
     let stay: NodeJS.Timeout | undefined;
     const end = (open: boolean) => {
@@ -114,14 +133,19 @@ function afterWhatCame(run: () => void): void {
   setImmediate(() => setImmediate(run));
 }
 
-function answersHttp({ address, domain }: ProbeTarget, path: string, signal: AbortSignal): Promise<boolean> {
+function answersHttp(
+  { address, domain }: ProbeTarget,
+  path: string,
+  limitMs: number,
+  signal: AbortSignal,
+): Promise<boolean> {
   return new Promise((resolve) => {
     const request = get({
       ...address,
       path,
       headers: { host: domain, 'user-agent': 'fastcontainer-readiness' },
       agent: false,
-      timeout: attemptLimitMs,
+      timeout: limitMs,
     });
     const abort = () => request.destroy();
     const end = (ready: boolean) => {

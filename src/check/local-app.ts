@@ -12,6 +12,8 @@ export class LocalApp {
   epoch = 0;
   /** By instance id, the oldest instance first. */
   readonly uses = new Map<string, Use>();
+  /** The domain that a request last asked for when it had to wait; undefined while none has. */
+  askedFor: string | undefined;
   /** Requests in the waiting room; newcomers queue behind them. */
   waiting = 0;
   /** Rooms that work on it; it is not forgotten while there are any. */

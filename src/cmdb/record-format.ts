@@ -52,6 +52,7 @@ const appShape = Type.Object({
   stopTimeoutMs: positive,
   requestTimeoutMs: positive,
   maxRequestBodyBytes: positive,
+  errorHeaders: Type.Optional(textMap),
 });
 
 const states = ['booting', 'ready', 'pausing', 'paused', 'resuming', 'draining', 'terminating'];

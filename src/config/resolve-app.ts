@@ -142,6 +142,7 @@ function build(written: AppFile, shared: Filled<typeof sharedSchema>, runtime: R
     stopTimeoutMs: parseDuration(shared.stopTimeout)!,
     requestTimeoutMs: parseDuration(shared.requestTimeout)!,
     maxRequestBodyBytes: parseSize(shared.maxRequestBody)!,
+    ...(shared.errorHeaders && { errorHeaders: { ...shared.errorHeaders } }),
   };
 }
 

@@ -1,4 +1,4 @@
-import { BlockList, isIPv6, type Socket } from 'node:net';
+import { BlockList, isIP, isIPv6, type Socket } from 'node:net';
 
 /**
  * One client, as far as an address tells: an IPv4 address, or the /64 that an IPv6 address is in, of which one customer of a
@@ -8,8 +8,6 @@ export class Client {
   readonly address: string;
   /** Its connections, in the order in which they are looked at when room is needed. */
   readonly sockets = new Set<Socket>();
-  /** Requests that came for it through a trusted proxy and are under way. */
-  proxied = 0;
 
   constructor(address: string) {
     this.address = address;
@@ -19,6 +17,8 @@ export class Client {
 /** The other end of a connection. */
 export interface Peer {
   readonly address: string;
+  /** The client that it is, unless it is a trusted proxy. */
+  readonly client: string;
   /** As RFC 7239 writes it. */
   readonly node: string;
   /** One of `trustedProxies`: what it says of its clients counts, and it is none itself. */
@@ -48,13 +48,33 @@ export class Clients {
     }
   }
 
+  /**
+   * The address of the client that sent a request: the peer's, or behind trusted proxies the last one that they name and that is
+   * none of them. Undefined if trusted proxies name nobody.
+   */
+  addressOf(socket: Socket, claims: readonly string[] | undefined): string | undefined {
+    const peer = this.peerOf(socket);
+    if (!peer.trusted) return peer.client;
+    let named: string | undefined;
+    for (let index = 0; claims !== undefined && index < claims.length; index += 2) {
+      if (claims[index]?.toLowerCase() !== 'x-forwarded-for') continue;
+      named = named === undefined ? claims[index + 1] : `${named},${claims[index + 1]}`;
+    }
+    for (const part of (named ?? '').split(',').toReversed()) {
+      const address = part.trim();
+      const family = isIP(address);
+      if (family === 0) return undefined;
+      if (!this.#trusted.check(address, family === 6 ? 'ipv6' : 'ipv4')) return prefixOf(address);
+    }
+    return undefined;
+  }
+
   peerOf(socket: Known): Peer {
     return (socket[kPeer] ??= this.#inspect(socket.remoteAddress ?? ''));
   }
 
-  /** The client of this address; to be let go by `leave` when it has nothing under way. */
-  of(address: string): Client {
-    const key = prefixOf(address);
+  /** The client that a peer is; to be let go by `leave` when it has no connection. */
+  of({ client: key }: Peer): Client {
     const known = this.#clients.get(key);
     if (known) return known;
     const client = new Client(key);
@@ -63,7 +83,7 @@ export class Clients {
   }
 
   leave(client: Client): void {
-    if (client.sockets.size === 0 && client.proxied === 0) this.#clients.delete(client.address);
+    if (client.sockets.size === 0) this.#clients.delete(client.address);
   }
 
   #inspect(remote: string): Peer {
@@ -71,7 +91,14 @@ export class Clients {
     const family = isIPv6(address) ? 'ipv6' : 'ipv4';
     const node = address === '' ? 'unknown' : family === 'ipv6' ? `"[${address}]"` : address;
     const trusted = address !== '' && this.#trusted.check(address, family);
-    return { address: address || 'unknown', node, trusted, host: '', forwarded: '' };
+    return {
+      address: address || 'unknown',
+      client: prefixOf(address || 'unknown'),
+      node,
+      trusted,
+      host: '',
+      forwarded: '',
+    };
   }
 }
 

@@ -46,13 +46,13 @@ export class ConnectionBounds {
   /** Takes a new connection, or closes it and returns false. */
   take(socket: Socket): boolean {
     const { clients, onClosed } = this.#options;
-    const { address, trusted } = clients.peerOf(socket);
-    const client = trusted ? undefined : clients.of(address);
+    const peer = clients.peerOf(socket);
+    const client = peer.trusted ? undefined : clients.of(peer);
     const cause = this.#refusal(client);
     if (cause !== undefined) {
       socket.destroy();
       if (client) clients.leave(client);
-      onClosed(cause, address);
+      onClosed(cause, peer.address);
       return false;
     }
     this.#open.set(socket, client);

@@ -10,8 +10,13 @@ interface Answer {
   readonly body: string;
 }
 
-/** Answers a request in the app's place. Does nothing where an answer is under way already: then the connection is cut. */
-export function answerError(req: IncomingMessage, res: ServerResponse, error: RequestError): void {
+/** Answers a request in the app's place, with the app's `own` headers for such answers. Does nothing where an answer is under way already: then the connection is cut. */
+export function answerError(
+  req: IncomingMessage,
+  res: ServerResponse,
+  error: RequestError,
+  own?: Readonly<Record<string, string>>,
+): void {
   if (res.destroyed) return;
   if (res.headersSent) {
     res.destroy();
@@ -22,7 +27,7 @@ export function answerError(req: IncomingMessage, res: ServerResponse, error: Re
   // two servers would read in two ways.
   if (error.code === 'bad_request' || (!req.complete && hasBody(req))) res.shouldKeepAlive = false;
   // With its reason: the app's own may stand on the response already, and may be what cannot be written.
-  res.writeHead(status, STATUS_CODES[status], headers);
+  res.writeHead(status, STATUS_CODES[status], own === undefined ? headers : { ...own, ...headers });
   res.end(body);
 }
 
@@ -38,9 +43,9 @@ export function answerErrorRaw(socket: Duplex, error: RequestError, accept?: str
 }
 
 function answerOf(error: RequestError, accept: string | undefined): Answer {
-  const { code, status, message, retryAfterS } = error;
-  const { title, remedy } = errorTable[code];
-  const { type, body } = render(accept ?? '', { code, status, title, remedy, detail: message });
+  const { code, status, publicDetail: detail, reference, retryAfterS } = error;
+  const { title, advice } = errorTable[code];
+  const { type, body } = render(accept ?? '', { code, status, title, detail, advice, reference });
   return {
     status,
     body,
@@ -58,8 +63,9 @@ interface Problem {
   readonly code: string;
   readonly status: number;
   readonly title: string;
-  readonly remedy: string;
-  readonly detail: string;
+  readonly detail: string | undefined;
+  readonly advice: string;
+  readonly reference: string;
 }
 
 /** RFC 9457 for programs, a page for browsers, text for everyone else. */
@@ -68,18 +74,18 @@ function render(accept: string, problem: Problem): { type: string; body: string 
     return { type: 'application/problem+json', body: `${JSON.stringify({ type: 'about:blank', ...problem })}\n` };
   }
   if (/\btext\/html\b/i.test(accept)) return { type: 'text/html; charset=utf-8', body: page(problem) };
-  const { code, status, title, detail, remedy } = problem;
-  const lines = [`${status} ${code}: ${title}.`, ...(detail === title ? [] : [detail]), remedy];
-  return { type: 'text/plain; charset=utf-8', body: `${lines.join('\n')}\n` };
+  const { code, status, title, detail, advice, reference } = problem;
+  const lines = [`${status} ${code}: ${title}.`, ...(detail === undefined ? [] : [detail]), advice];
+  return { type: 'text/plain; charset=utf-8', body: `${lines.join('\n')}\nReference: ${reference}\n` };
 }
 
-function page({ code, status, title, detail, remedy }: Problem): string {
-  const said = detail === title ? '' : `<p>${escape(detail)}</p>`;
+function page({ code, status, title, detail, advice, reference }: Problem): string {
+  const said = detail === undefined ? '' : `<p>${escape(detail)}</p>`;
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${status} ${escape(title)}</title>
 <style>body{font:1rem/1.5 system-ui,sans-serif;max-width:36rem;margin:15vh auto;padding:0 1rem;color:#222}code{color:#666}
 @media(prefers-color-scheme:dark){body{background:#181818;color:#ddd}code{color:#999}}</style></head>
-<body><h1>${escape(title)}</h1>${said}<p>${escape(remedy)}</p><p><code>${status} ${code}</code></p></body></html>
+<body><h1>${escape(title)}</h1>${said}<p>${escape(advice)}</p><p><code>${status} ${code}, reference ${reference}</code></p></body></html>
 `;
 }
 

@@ -65,6 +65,8 @@ export interface App {
   /** To the first response byte. */
   readonly requestTimeoutMs: number;
   readonly maxRequestBodyBytes: number;
+  /** Put on answers that the dispatcher gives in the app's place. */
+  readonly errorHeaders?: Readonly<Record<string, string>>;
 }
 
 /** The part of an app whose change needs a new container, in a stable order. */

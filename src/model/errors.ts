@@ -1,7 +1,12 @@
-/** One row of the error table: what a client sees, and what whoever reads it should do. */
+import { randomBytes } from 'node:crypto';
+
+/** One row of the error table: what anybody may see, and what the operator should do. */
 interface ErrorRow {
   readonly status: number;
   readonly title: string;
+  /** For the public: says nothing of the inside. */
+  readonly advice: string;
+  /** For the operator, in docs/errors.md only. */
   readonly remedy: string;
 }
 
@@ -10,108 +15,130 @@ export const errorTable = {
   unknown_domain: {
     status: 404,
     title: 'No app serves this domain',
+    advice: 'Check the address.',
     remedy: 'Add the domain to an app, or point its DNS elsewhere.',
   },
   bad_request: {
     status: 400,
     title: 'The request is not valid HTTP',
-    remedy: 'Mend the client: the detail names what was refused.',
+    advice: 'The client sent what cannot be served safely.',
+    remedy: 'Fix the client; the detail names what was refused.',
   },
   request_timeout: {
     status: 408,
     title: 'The request did not arrive in time',
+    advice: 'Try again over a better connection.',
     remedy: 'Send it faster, or try again over a better connection.',
   },
   payload_too_large: {
     status: 413,
     title: 'The request body is too large',
+    advice: 'Send less.',
     remedy: 'Send less, or raise maxRequestBody of the app.',
   },
   expectation_failed: {
     status: 417,
     title: 'The request expects what this server does not know',
+    advice: 'Send Expect: 100-continue, or no Expect at all.',
     remedy: 'Send Expect: 100-continue, or no Expect at all.',
   },
   headers_too_large: {
     status: 431,
     title: 'The request headers are too large',
+    advice: 'Send fewer or smaller headers: clearing the cookies of this site often helps.',
     remedy: 'Send fewer or smaller headers (often: clear the cookies of this site), or raise http.maxHeaderSize.',
   },
   wake_denied: {
     status: 403,
     title: 'This request may not wake the app',
+    advice: 'The site is asleep and cannot be started by this request.',
     remedy: 'The wake policy of the app refuses this client; see its configuration.',
   },
   queue_full: {
     status: 503,
     title: 'Too many requests wait for this app',
-    remedy: 'Try again later. Operator: raise queue.max, concurrency.max or scale.max of the app.',
+    advice: 'Try again later.',
+    remedy: 'Raise queue.max, concurrency.max or scale.max of the app.',
   },
   queue_timeout: {
     status: 503,
     title: 'The request waited too long for the app',
-    remedy: 'Try again later. Operator: the app is slow to boot or overloaded; see queue.timeout.',
+    advice: 'Try again later.',
+    remedy: 'The app is slow to boot or overloaded; see queue.timeout.',
   },
   boot_failed: {
     status: 503,
     title: 'The app could not be started',
-    remedy:
-      'Operator: the log names the cause and shows the last output of the app. A new attempt follows after a back-off.',
+    advice: 'Try again later.',
+    remedy: 'The log names the cause and shows the last output of the app. A new attempt follows after a back-off.',
   },
   boot_timeout: {
     status: 504,
     title: 'The app did not become ready in time',
+    advice: 'Try again later.',
     remedy:
-      'Operator: check that the app listens on the PORT it was given and answers its readiness check, or raise bootTimeout.',
+      'Check that the app listens on the PORT it was given and answers its readiness check, or raise bootTimeout.',
   },
   cmdb_unavailable: {
     status: 503,
     title: 'The configuration store cannot be reached',
-    remedy: 'Try again shortly. Operator: see /readyz and the log; apps that already run keep answering.',
+    advice: 'Try again shortly.',
+    remedy: 'See /readyz and the log; apps that already run keep answering.',
   },
   shutting_down: {
     status: 503,
     title: 'This server is shutting down',
+    advice: 'Try again shortly.',
     remedy: 'Try again: another server or the restarted one will answer.',
   },
   upstream_unreachable: {
     status: 502,
     title: 'The app does not accept connections',
-    remedy: 'Operator: the instance runs but refuses connections; see the log of the app.',
+    advice: 'Try again later.',
+    remedy: 'The instance runs but refuses connections; see the log of the app.',
   },
   upstream_reset: {
     status: 502,
     title: 'The app broke off before it answered',
-    remedy: 'Operator: the app closed the connection or answered something that is not HTTP; see its log.',
+    advice: 'Try again later.',
+    remedy: 'The app closed the connection or answered something that is not HTTP; see its log.',
   },
   upstream_timeout: {
     status: 504,
     title: 'The app did not answer in time',
-    remedy: 'Operator: the app is stuck or slow; see requestTimeout.',
+    advice: 'Try again later.',
+    remedy: 'The app is stuck or slow; see requestTimeout.',
   },
 } as const satisfies Record<string, ErrorRow>;
 
 export type ErrorCode = keyof typeof errorTable;
 
 interface RequestErrorOptions {
-  /** For the log and the operator; shown to clients only where it says nothing about the inside. */
+  /** For the log and the operator; never shown to clients. */
   readonly cause?: unknown;
   /** Seconds until a retry makes sense; every 503 carries one (1 unless told). */
   readonly retryAfterS?: number;
 }
 
-/** A request that ends in a row of the error table. `message` is safe to show to the client. */
+/** A request that ends in a row of the error table. */
 export class RequestError extends Error {
   override readonly name = 'RequestError';
   readonly code: ErrorCode;
   readonly status: number;
   readonly retryAfterS: number | undefined;
+  /** Shown to the client and logged, so that an operator who is told it finds the line. */
+  readonly reference = randomBytes(5).toString('hex');
 
   constructor(code: ErrorCode, message: string = errorTable[code].title, options: RequestErrorOptions = {}) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined);
     this.code = code;
     this.status = errorTable[code].status;
     this.retryAfterS = options.retryAfterS ?? (errorTable[code].status === 503 ? 1 : undefined);
+  }
+
+  /** What of the message the client may see: of its own request all, of the inside nothing. */
+  get publicDetail(): string | undefined {
+    return this.status < 500 && this.message !== errorTable[this.code].title ? this.message : undefined;
   }
 }
 

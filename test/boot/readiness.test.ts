@@ -49,6 +49,25 @@ t.test('a port that accepts but closes is not ready until it stops doing so', as
   t.equal(connections, 4);
 });
 
+t.test(
+  'an app that takes longer to answer than the first attempt lasts is asked few times, one at a time',
+  async (t) => {
+    let asked = 0;
+    let open = 0;
+    let most = 0;
+    const server = createHttpServer((req, res) => {
+      asked += 1;
+      most = Math.max(most, (open += 1));
+      req.socket.once('close', () => (open -= 1));
+      setTimeout(() => res.end('ready'), 1_300);
+    });
+    const address = await listen(t, server);
+    await awaitReady({ ...options(address), readiness: { http: '/healthz' } });
+    t.equal(asked, 2);
+    t.equal(most, 1);
+  },
+);
+
 t.test('an app that begins to listen late is found', async (t) => {
   const server = createServer((socket) => socket.resume());
   const address = await listen(t, server);

@@ -23,19 +23,49 @@ t.test('every code is answered with its status, and every 503 with Retry-After',
 });
 
 t.test('the body is what the client accepts', async (t) => {
-  const port = await answering(t, new RequestError('queue_full', 'Too many <b>wait</b>.'));
+  const error = new RequestError('bad_request', 'Not <b>HTTP</b>.');
+  const port = await answering(t, error);
   const json = await ask(port, 'a', '/', { headers: { accept: 'application/json' } });
   t.equal(json.headers['content-type'], 'application/problem+json');
   t.match(JSON.parse(json.body), {
-    code: 'queue_full',
-    status: 503,
-    detail: 'Too many <b>wait</b>.',
-    remedy: /queue\.max/,
+    code: 'bad_request',
+    status: 400,
+    detail: 'Not <b>HTTP</b>.',
+    reference: error.reference,
   });
   const html = await ask(port, 'a', '/', { headers: { accept: 'text/html,*/*' } });
   t.match(html.headers['content-type'], /^text\/html/);
-  t.match(html.body, /Too many &#60;b&#62;wait/);
-  t.match(await ask(port, 'a'), { headers: { 'content-type': /^text\/plain/ }, body: /^503 queue_full: / });
+  t.match(html.body, /Not &#60;b&#62;HTTP/);
+  t.match(await ask(port, 'a'), { headers: { 'content-type': /^text\/plain/ }, body: /^400 bad_request: / });
+});
+
+t.test('of the inside the public learns nothing but a reference', async (t) => {
+  for (const code of Object.keys(errorTable)) {
+    const error = new RequestError(
+      code as ErrorCode,
+      errorTable[code as ErrorCode].status < 500 ? undefined : 'web7 lacks memory.floor',
+    );
+    const port = await answering(t, error);
+    for (const accept of ['application/json', 'text/html', '*/*']) {
+      const { body } = await ask(port, 'a', '/', { headers: { accept } });
+      t.ok(body.includes(error.reference), `${code}: the reference`);
+      t.notMatch(
+        body,
+        /web7|memory\.floor|queue\.(max|timeout)|scale\.max|bootTimeout|requestTimeout|maxHeaderSize|maxRequestBody|readyz|PORT|Operator/,
+      );
+    }
+  }
+});
+
+t.test("headers of the app's choice are on answers in its place, and take away none of ours", async (t) => {
+  const error = new RequestError('boot_failed');
+  const own = { 'Access-Control-Allow-Origin': '*', 'Content-Type': 'text/evil' };
+  const port = await listen(
+    t,
+    createServer((req, res) => answerError(req, res, error, own)),
+  );
+  const { headers } = await ask(port, 'a');
+  t.match(headers, { 'access-control-allow-origin': '*', 'content-type': /^text\/plain/, 'retry-after': '1' });
 });
 
 t.test('the cause stays inside', async (t) => {

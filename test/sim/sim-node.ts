@@ -59,6 +59,7 @@ export class SimNode {
         node: { host, advertise: host },
         boot: { concurrency: options.bootSlots, maxWaiting: 100_000 },
         memory: {},
+        http: { serverTiming: true },
       } as Config,
       metrics: silentMetrics,
       clock,

@@ -15,6 +15,9 @@ import {
 } from './fields.js';
 
 export const namePattern = '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$';
+/** Headers of an answer of ours that are its own stay its own. */
+const errorHeaderPattern =
+  "^(?!(?:[Cc][Oo][Nn][Tt][Ee][Nn][Tt]-|[Cc][Oo][Nn][Nn][Ee][Cc][Tt][Ii][Oo][Nn]$|[Tt][Rr]|[Uu][Pp][Gg][Rr][Aa][Dd][Ee]$|[Kk][Ee][Ee][Pp]-|[Xx]-[Ff][Aa][Ss][Tt]|[Rr][Ee][Tt][Rr][Yy]-))[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$";
 export const nameExpects = 'a name of at most 40 lower-case letters, digits and inner hyphens';
 
 const limits = section(
@@ -246,6 +249,20 @@ export const sharedKeys = {
     default: '5m',
     examples: ['30s'],
   }),
+  errorHeaders: dictionary(
+    { pattern: errorHeaderPattern, expects: 'the name of a header that does not frame the answer' },
+    text({
+      pattern: '^[ -~]{1,1000}$',
+      expects: 'at most 1000 visible ASCII characters',
+      description: 'A value.',
+      examples: ['*'],
+    }),
+    {
+      description:
+        'Headers for answers in the place of the app (503 while it cannot start), such as those that let a page of another origin read them.',
+      examples: [{ 'Access-Control-Allow-Origin': '*' }],
+    },
+  ),
   maxRequestBody: size({
     from: '0b',
     to: '1024t',
