@@ -55,12 +55,10 @@ export class Clients {
   addressOf(socket: Socket, claims: readonly string[] | undefined): string | undefined {
     const peer = this.peerOf(socket);
     if (!peer.trusted) return peer.client;
-    let named: string | undefined;
-    for (let index = 0; claims !== undefined && index < claims.length; index += 2) {
-      if (claims[index]?.toLowerCase() !== 'x-forwarded-for') continue;
-      named = named === undefined ? claims[index + 1] : `${named},${claims[index + 1]}`;
-    }
-    for (const part of (named ?? '').split(',').toReversed()) {
+    const lists = (claims ?? []).filter(
+      (_, at, all) => at % 2 === 1 && all[at - 1]?.toLowerCase() === 'x-forwarded-for',
+    );
+    for (const part of lists.join(',').split(',').toReversed()) {
       const address = part.trim();
       const family = isIP(address);
       if (family === 0) return undefined;
