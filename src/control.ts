@@ -42,7 +42,10 @@ export interface ControlOptions {
 const mendAfterMs = 1_000;
 const mendEveryMs = 60_000;
 
-type ControlFiles = Pick<Config, 'apps' | 'appFiles' | 'customerApps' | 'heldApps' | 'problems' | 'file'>;
+type ControlFiles = Pick<
+  Config,
+  'apps' | 'appFiles' | 'customerApps' | 'heldApps' | 'problems' | 'file' | 'places' | 'maxRemovals'
+>;
 
 /** What a daemon has once, however many processes serve: the apps of its files in the CMDB, and the admin side. */
 export class Control {
@@ -87,7 +90,10 @@ export class Control {
     metrics.setDifferenceSource(() => this.#differences.count);
     for (const warning of storeWarnings(config.cmdb.url)) logger.warn(warning);
     metrics.setUnreadableSource(() => options.unreadable.count);
-    metrics.setConfigSource(() => options.health.counts);
+    metrics.setConfigSource(() => ({
+      ...options.health.counts,
+      withheld: this.#appSync.withheld === undefined ? 0 : 1,
+    }));
     metrics.setInstanceSource(async function* () {
       for await (const { deployment } of cmdb.list('active')) {
         for (const { state } of deployment.instances) yield state;
@@ -116,7 +122,8 @@ export class Control {
     // Of an app that an earlier version recorded without its file any broken file may be the one.
     const held = (app: string, file: string | undefined) =>
       heldApps.has(app) || (file === undefined && config.problems.length > 0);
-    return this.#appSync.apply(config.apps, { force, held });
+    const removals = { patterns: config.places.patterns, max: config.maxRemovals };
+    return this.#appSync.apply(config.apps, { force, held, removals });
   }
 
   /** Records of these apps changed in the CMDB: whether this machine's files still say the same is looked at. */
@@ -159,10 +166,18 @@ export class Control {
 
   #readiness(): Readiness {
     const apps = this.#appSync.isApplied ? { ok: true } : { ok: false, detail: 'not yet written to the CMDB' };
+    const { withheld } = this.#appSync;
+    const removals = withheld === undefined ? { ok: true } : { ok: false, detail: withheld };
     // Records that somebody forged must not take the machine out of service: they are told, no more.
     const { summary } = this.#options.unreadable;
     const records = { ok: true, ...(summary !== undefined && { detail: summary }) };
-    const checks = { ...this.#options.serving.checks(), apps, records, configuration: this.#options.health.check };
+    const checks = {
+      ...this.#options.serving.checks(),
+      apps,
+      records,
+      configuration: this.#options.health.check,
+      removals,
+    };
     return { ready: Object.values(checks).every(({ ok }) => ok), checks };
   }
 }

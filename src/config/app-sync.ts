@@ -21,7 +21,7 @@ const logEvery = 10;
 /** Keeps the CMDB's apps as the files say: applies the latest set, again and again until the store has taken it. */
 export class AppSync {
   readonly #options: AppSyncOptions;
-  #wanted: { apps: readonly App[]; force: boolean; held: ApplyOptions['held'] } | undefined;
+  #wanted: ({ apps: readonly App[]; force: boolean } & Pick<ApplyOptions, 'held' | 'removals'>) | undefined;
   #running: Promise<void> | undefined;
   #timer: Timer | undefined;
   #failures = 0;
@@ -29,6 +29,11 @@ export class AppSync {
 
   constructor(options: AppSyncOptions) {
     this.#options = options;
+  }
+
+  /** See AppApplier. */
+  get withheld(): string | undefined {
+    return this.#options.applier.withheld;
   }
 
   /** Whether the store has taken the latest apps. */
@@ -40,8 +45,11 @@ export class AppSync {
    * Applies these apps from now on; see ApplyOptions. Resolves after the first attempt, whatever came of it; later ones follow
    * by themselves.
    */
-  async apply(apps: readonly App[], { force = false, held }: Pick<ApplyOptions, 'force' | 'held'> = {}): Promise<void> {
-    this.#wanted = { apps, force: force || (this.#wanted?.force ?? false), held };
+  async apply(
+    apps: readonly App[],
+    { force = false, held, removals }: Omit<ApplyOptions, 'identity'> = {},
+  ): Promise<void> {
+    this.#wanted = { apps, force: force || (this.#wanted?.force ?? false), held, removals };
     this.#options.onApplied(undefined, []);
     this.#timer?.cancel();
     await this.#running;
@@ -64,7 +72,7 @@ export class AppSync {
       const identity = identityOf();
       // What a store took before it is known which one it is may have gone with it, and nobody would notice.
       if (identity === undefined) throw new Error('the CMDB has not told which store it is');
-      const conflicts = await applier.apply(wanted.apps, { force: wanted.force, identity, held: wanted.held });
+      const conflicts = await applier.apply(wanted.apps, { ...wanted, identity });
       this.#failures = 0;
       if (this.#wanted !== wanted) return;
       this.#wanted = undefined;

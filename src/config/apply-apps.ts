@@ -3,6 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Cmdb, DomainConflict, PutOrigin } from '../cmdb/cmdb.js';
 import type { App } from '../model/app.js';
+import { type Placed, removalFault, type Removals } from './removal-guard.js';
 import type { Clock } from '../model/clock.js';
 import {
   contentHash,
@@ -35,6 +36,8 @@ export interface AppSource {
 }
 
 export interface ApplyOptions {
+  /** What may be removed at once; absent: everything. */
+  readonly removals?: Pick<Removals, 'patterns' | 'max'> | undefined;
   /** Apps that earlier files held, and of which is not known what these say: they stay as the store has them. */
   readonly held?: ((app: string, file: string | undefined) => boolean) | undefined;
   /** Identity of the store (Cmdb.beat). Another one than last time: everything is put again. */
@@ -44,6 +47,8 @@ export interface ApplyOptions {
 }
 
 export interface AppApplier {
+  /** Why apps that no file has are not removed; see removalFault. */
+  readonly withheld: string | undefined;
   /**
    * Brings the store to these apps from files: puts what changed here and removes what earlier files held and these do not.
    * Where nothing changed, nothing is written. What is put though it did not change here, because the store is another one
@@ -70,11 +75,12 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
   const { cmdb, host, manifestFile, logger } = options;
   const hashes = new WeakMap<App, string>();
   let manifest: Manifest | undefined;
+  let withheld: string | undefined;
   let queue: Promise<unknown> = Promise.resolve();
 
   const apply = async (
     apps: readonly App[],
-    { identity: told, force, held }: ApplyOptions,
+    { identity: told, force, held, removals }: ApplyOptions,
   ): Promise<DomainConflict[]> => {
     const known = (manifest ??= recall(manifestFile, logger));
     const identity = told ?? known.identity;
@@ -92,8 +98,16 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
     const put = wanted.filter(({ isApplied }) => all || !isApplied);
     const names = new Set(apps.map(({ name }) => name));
     const missing = [...known.apps].filter(([name]) => !names.has(name));
-    const kept = missing.filter(([name, { file }]) => held?.(name, file) === true);
-    const remove = missing.filter(([name, { file }]) => held?.(name, file) !== true).map(([name]) => name);
+    const stays = missing.filter(([name, { file }]) => held?.(name, file) === true);
+    const goes = missing.filter(([name, { file }]) => held?.(name, file) !== true);
+    const fault =
+      removals &&
+      removalFault({ ...removals, missing: placed(goes), present: placed([...stays, ...wanted.map(entryOf)]) });
+    if (fault !== undefined && fault !== withheld)
+      logger.error({ apps: goes.slice(0, 20).map(([name]) => name) }, fault);
+    withheld = fault;
+    const kept = fault === undefined ? stays : missing;
+    const remove = fault === undefined ? goes.map(([name]) => name) : [];
     const isMoved = wanted.some(({ app: { name }, entry: { file } }) => file !== known.apps.get(name)?.file);
     if (put.length === 0 && remove.length === 0 && !isMoved && identity === known.identity) return [];
 
@@ -115,12 +129,23 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
   };
 
   return {
+    get withheld() {
+      return withheld;
+    },
     apply: (apps, applyOptions = {}) => {
       const result = queue.then(() => apply(apps, applyOptions));
       queue = result.catch(() => undefined);
       return result;
     },
   };
+}
+
+function entryOf({ app, entry }: Wanted): readonly [string, ManifestEntry] {
+  return [app.name, entry];
+}
+
+function placed(apps: readonly (readonly [string, ManifestEntry])[]): Placed[] {
+  return apps.map(([name, { file }]) => ({ name, file }));
 }
 
 /** A promise only where the age of a file has to be looked up. */

@@ -1,5 +1,5 @@
 import type { App } from '../model/app.js';
-import type { Config, Settings } from './config.js';
+import type { Config } from './config.js';
 import { unlimited } from './schema/fields.js';
 import { formatDuration, formatSize } from './units.js';
 
@@ -34,13 +34,32 @@ function changesOfApp(before: App, after: App): string[] {
   if (before === after || JSON.stringify(before) === JSON.stringify(after)) return [];
   const say = (text: string) => `app ${after.name}: ${text}`;
   const [added, removed] = [without(after.domains, before.domains), without(before.domains, after.domains)];
-  return [
-    ...added.map((domain) => say(`domain ${domain} added`)),
-    ...removed.map((domain) => say(`domain ${domain} removed`)),
-    ...shownChanges(atOnce(before), atOnce(after)).map(say),
-    ...shownChanges(atBoot(before), atBoot(after)).map((text) => say(`${text} (from the next boot)`)),
-    ...hiddenChanges(before, after).map((key) => say(`${key} changed (from the next boot)`)),
+  const told = [
+    ...added.map((domain) => `domain ${domain} added`),
+    ...removed.map((domain) => `domain ${domain} removed`),
+    ...shownChanges(atOnce(before), atOnce(after)),
+    ...shownChanges(atBoot(before), atBoot(after)).map((text) => `${text} (from the next boot)`),
+    ...hiddenChanges(before, after).map((key) => `${key} changed (from the next boot)`),
   ];
+  // Whatever else differs is a change as well, whether this file knows the key or not.
+  const others = differingKeys(before, after).filter((key) => !told.some((line) => isOf(line, key)));
+  return [...told, ...others.map((key) => (key === 'domains' ? 'domains in another order' : `${key} changed`))].map(
+    say,
+  );
+}
+
+function differingKeys(before: App, after: App): string[] {
+  const [old, now] = [new Map(Object.entries(before)), new Map(Object.entries(after))];
+  const keys = [...new Set([...old.keys(), ...now.keys()])];
+  return keys.filter((key) => JSON.stringify(old.get(key)) !== JSON.stringify(now.get(key)));
+}
+
+/** Whether a line tells of a key: `scale.max 1 -> 3` of scale, `idleTtl 5m -> 6m` of idleTtlMs. */
+function isOf(line: string, key: string): boolean {
+  const name = key.replace(/(Ms|Bytes)$/, '');
+  return (
+    line.startsWith(`${name} `) || line.startsWith(`${name}.`) || (key === 'domains' && line.startsWith('domain '))
+  );
 }
 
 type Figures = Readonly<Record<string, string | undefined>>;
@@ -49,6 +68,7 @@ type Figures = Readonly<Record<string, string | undefined>>;
 function atOnce(app: App): Figures {
   return {
     readiness: 'http' in app.readiness ? app.readiness.http : 'tcp',
+    overlap: String(app.overlap),
     'scale.min': String(app.scale.min),
     'scale.max': String(app.scale.max),
     'concurrency.target': String(app.concurrency.target),
@@ -101,23 +121,35 @@ function hiddenChanges(before: App, after: App): string[] {
   ];
 }
 
-function settingChanges(before: Settings, after: Settings): string[] {
+function settingChanges(before: Config, after: Config): string[] {
   const [old, now] = [settingsOf(before), settingsOf(after)];
   const changed = [...new Set([...old.keys(), ...now.keys()])].filter((key) => old.get(key) !== now.get(key));
+  const most = [before, after].map(({ maxRemovals }) => maxRemovals ?? 'unset');
   const level = before.log.level === after.log.level ? [] : [`log.level ${before.log.level} -> ${after.log.level}`];
-  return [...changed.map((key) => `${key} changed: needs a restart`), ...level];
+  const removals = most[0] === most[1] ? [] : [`maxRemovals ${most.join(' -> ')}`];
+  return [...changed.map((key) => `${key} changed: needs a restart`), ...removals, ...level];
 }
 
-/** Settings by the names they have in the file. */
-function settingsOf(settings: Settings): Map<string, string> {
-  const { listen, admin, cmdb, node, runtimes, http, boot, memory, mounts, workers, stateDir, trustedProxies } =
-    settings;
-  const sections = Object.entries({ listen, admin, cmdb, node, runtimes, http, boot, memory, mounts }).flatMap(
-    ([section, keys]) =>
-      Object.entries(keys).map(([key, value]) => [`${section}.${key.replace(/(Ms|Bytes)$/, '')}`, value] as const),
+/** What needs a restart: all settings but those that are taken over, by the names they have in the file. */
+function settingsOf(config: Config): Map<string, string> {
+  const {
+    file: _f,
+    apps: _a,
+    appFiles: _n,
+    customerApps: _c,
+    heldApps: _h,
+    problems: _p,
+    places: _l,
+    ...settings
+  } = config;
+  const { log: _log, maxRemovals: _max, ...all } = settings;
+  const isSection = (value: unknown) => typeof value === 'object' && !Array.isArray(value);
+  const sections = Object.entries(all).filter(([, value]) => isSection(value));
+  const single = Object.entries(all).filter(([, value]) => !isSection(value));
+  const keys = sections.flatMap(([section, inner]) =>
+    Object.entries(inner).map(([key, value]) => [`${section}.${key.replace(/(Ms|Bytes)$/, '')}`, value] as const),
   );
-  const all = [...sections, ...Object.entries({ workers, stateDir, trustedProxies })];
-  return new Map(all.map(([key, value]) => [key, JSON.stringify(value)]));
+  return new Map([...keys, ...single].map(([key, value]) => [key, JSON.stringify(value)]));
 }
 
 function without(list: readonly string[], others: readonly string[]): string[] {

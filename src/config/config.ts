@@ -43,6 +43,8 @@ export interface Settings {
   readonly boot: { readonly concurrency: number; readonly maxWaiting: number };
   /** Absent: memory is not watched. */
   readonly memory: { readonly floorBytes?: number };
+  /** Apps that may vanish from the files at once; absent: see removalFault. */
+  readonly maxRemovals?: number;
   readonly log: { readonly level: LogLevel };
 }
 

@@ -63,6 +63,7 @@ export function resolveSettings(written: MainFile, env: Environment, report: Rep
       maxWaiting: main.boot.maxWaiting,
     },
     memory: main.memory.floor === undefined ? {} : { floorBytes: parseSize(main.memory.floor)! },
+    ...(main.maxRemovals !== undefined && { maxRemovals: main.maxRemovals }),
     log: { level: resolveLevel(main.log.level, env, report) },
   };
 }

@@ -24,7 +24,7 @@ export class Metrics {
   #connections: () => number = () => 0;
   #differences: () => number | undefined = () => undefined;
   #unreadable: () => number | undefined = () => undefined;
-  #config: () => Partial<Record<'refused' | 'problems' | 'held', number>> = () => ({});
+  #config: () => Partial<Record<'refused' | 'problems' | 'held' | 'withheld', number>> = () => ({});
 
   constructor({ maxApps = 1_000 }: MetricsOptions = {}) {
     this.#maxApps = maxApps;
@@ -81,6 +81,11 @@ export class Metrics {
       'fastcontainer_config_held_apps',
       'Apps that stay as they were because their files are wrong.',
       () => this.#config().held,
+    );
+    this.#count(
+      'fastcontainer_config_removals_withheld',
+      'Whether apps that no file has any more stay because they are too many at once.',
+      () => this.#config().withheld,
     );
   }
 
@@ -157,7 +162,7 @@ export class Metrics {
   }
 
   /** Where the gauges of the configuration read from when they are scraped. */
-  setConfigSource(source: () => Record<'refused' | 'problems' | 'held', number>): void {
+  setConfigSource(source: () => Record<'refused' | 'problems' | 'held' | 'withheld', number>): void {
     this.#config = source;
   }
 

@@ -19,6 +19,8 @@ export function workerConfig(config: Config, workers: number): Config {
  * needs a restart must not hold in one worker and not in the others.
  */
 export function afterReload(initial: Config, next: Config): Config {
-  const { apps, appFiles, customerApps, heldApps, problems, places, log } = next;
-  return { ...initial, apps, appFiles, customerApps, heldApps, problems, places, log };
+  const { apps, appFiles, customerApps, heldApps, problems, places, log, maxRemovals } = next;
+  const { maxRemovals: _before, ...kept } = initial;
+  const removals = maxRemovals === undefined ? {} : { maxRemovals };
+  return { ...kept, ...removals, apps, appFiles, customerApps, heldApps, problems, places, log };
 }

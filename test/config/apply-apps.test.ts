@@ -244,3 +244,34 @@ t.test('a machine that has forgotten what it applied goes by when its file got i
   await applier().apply(await apps({ a: ['a.localhost'] }));
   t.strictSame(cmdb.origins.at(-1), { a: { host: 'here', since: Math.round(ctimeMs), changed: false } });
 });
+
+t.test(
+  'a directory that lost all its apps, or too many at once, removes nothing until the operator says so',
+  async (t) => {
+    const { cmdb, applier, lines, files } = await setUp(t);
+    const names = Array.from({ length: 20 }, (_, n) => `a${n}`);
+    const list = await apps(Object.fromEntries(names.map((name) => [name, [`${name}.localhost`]])));
+    for (const name of names) files[name] = `/etc/fc/apps/${name}.yaml`;
+    const patterns = ['/etc/fc/apps/*.yaml'];
+    await applier().apply(list, { removals: { patterns } });
+    // After a restart, as where a file system was not mounted.
+    for (const [left, fault] of [
+      [[], /20 of 20 apps are in no file any more, none is left in \/etc\/fc\/apps: is it mounted/],
+      [list.slice(6), /6 of 20 apps are in no file any more; nothing was removed; .* write maxRemovals: 6 /],
+    ] as const) {
+      const again = applier();
+      await again.apply(left, { removals: { patterns } });
+      t.match(again.withheld, fault);
+      t.match(lines.at(-1), fault);
+    }
+    t.equal(cmdb.apps.size, 20, 'nothing was removed');
+    const asked = applier();
+    await asked.apply(list.slice(6), { removals: { patterns, max: 5 } });
+    t.match(asked.withheld, /maxRemovals allows 5/);
+    await asked.apply(list.slice(6), { removals: { patterns, max: 6 } });
+    t.equal(asked.withheld, undefined);
+    t.equal(cmdb.apps.size, 14);
+    await asked.apply(list.slice(8), { removals: { patterns } });
+    t.equal(cmdb.apps.size, 12, 'a few may always go');
+  },
+);

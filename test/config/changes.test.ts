@@ -52,6 +52,7 @@ trustedProxies: ["::1"]
 `;
   t.strictSame(await changes({ 'main.yaml': 'workers: 1' }, { 'main.yaml': after }), [
     'listen.http changed: needs a restart',
+    'admin.listen changed: needs a restart',
     'cmdb.url changed: needs a restart',
     'runtimes.process changed: needs a restart',
     'runtimes.docker changed: needs a restart',
@@ -76,4 +77,34 @@ t.test('comments, order and a file of another name are no change', async (t) => 
     'apps/b.yaml': appYaml('b'),
   };
   t.strictSame(await changes(before, after), []);
+});
+
+t.test('a key that alone changes is told, and so is another order of domains', async (t) => {
+  const main = { 'main.yaml': 'workers: 1' };
+  const before = { ...main, 'apps/a.yaml': appYaml('a').replace('[a.localhost]', '[a.localhost, b.localhost]') };
+  const overlap = { ...main, 'apps/a.yaml': `${before['apps/a.yaml']}overlap: false\n` };
+  const order = { ...main, 'apps/a.yaml': appYaml('a').replace('[a.localhost]', '[b.localhost, a.localhost]') };
+  t.strictSame(await changes(before, overlap), ['app a: overlap true -> false']);
+  t.strictSame(await changes(before, order), ['app a: domains in another order']);
+});
+
+t.test('no key of an app can differ without a word', async (t) => {
+  const { apps, ...rest } = await loadFiles({ 'main.yaml': 'workers: 1', 'apps/a.yaml': appYaml('a') });
+  const [app] = apps;
+  if (!app) throw new Error('no app');
+  for (const key of [...Object.keys(app).filter((name) => name !== 'name'), 'aKeyOfTheFuture']) {
+    const other = { ...app, [key]: { changed: true } } as unknown as typeof app;
+    const said = ((): string[] => {
+      try {
+        return describeChanges(
+          { ...rest, apps: [{ ...app, [key]: undefined } as typeof app] },
+          { ...rest, apps: [other] },
+        );
+      } catch {
+        // A value of another type; that it differs was seen.
+        return ['seen'];
+      }
+    })();
+    t.ok(said.length > 0, key);
+  }
 });

@@ -14,9 +14,22 @@ t.test('a main file of one line has the defaults of the documentation', async (t
     workers: 1,
     stateDir: resolve('data'),
     runtimes: {
-      process: { stateDir: resolve('data/process'), ports: { from: 20_000, to: 29_999 } },
-      docker: { network: 'fastcontainer', socketPath: '/var/run/docker.sock' },
+      process: {
+        stateDir: resolve('data/process'),
+        ports: { from: 20_000, to: 29_999 },
+        users: { from: 1_900_000_000, to: 1_900_065_535 },
+        inheritGroups: false,
+      },
+      docker: {
+        network: 'fastcontainer',
+        socketPath: '/var/run/docker.sock',
+        diskBytes: 10 * 1024 ** 3,
+        allowSharedNetwork: false,
+        allowHost: [],
+        hostRules: 'auto',
+      },
     },
+    mounts: {},
     http: {
       maxHeaderSizeBytes: 16_384,
       headersTimeoutMs: 60_000,

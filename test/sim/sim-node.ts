@@ -79,6 +79,7 @@ export class SimNode {
     });
     this.#appSync = new AppSync({
       applier: {
+        withheld: undefined,
         apply: () => {
           fileApps.read(files().put);
           return cmdb.apply(files());

@@ -1,4 +1,5 @@
 import { dirname, join, resolve } from 'node:path';
+import { Compile } from 'typebox/compile';
 import type { App } from '../../model/app.js';
 import type { Settings } from '../config.js';
 import type { CustomerTerms } from '../customer-terms.js';
@@ -32,6 +33,7 @@ export interface ConfigReaderOptions {
 }
 
 const mebibyte = 1024 ** 2;
+const [mainFiles, appFiles, customerFiles] = [Compile(mainSchema), Compile(appSchema), Compile(customerAppSchema)];
 
 /**
  * Reads the main file and the app files it names. App patterns are relative to the directory of the main file; all other paths
@@ -62,10 +64,11 @@ export class ConfigReader {
       onDocument,
     };
     this.#readers = {
-      main: new SourceReader({ ...ours, schema: mainSchema }),
-      operator: new SourceReader({ ...ours, schema: appSchema }),
+      main: new SourceReader({ ...ours, schema: mainSchema, isSound: (value) => mainFiles.Check(value) }),
+      operator: new SourceReader({ ...ours, schema: appSchema, isSound: (value) => appFiles.Check(value) }),
       customer: new SourceReader({
         schema: customerAppSchema,
+        isSound: (value) => customerFiles.Check(value),
         interpolate: refuseVariables,
         mostBytes: mebibyte / 16,
         yaml: { ...operatorBounds, quotes: false, documents: 20, documentTokens: 5_000 },

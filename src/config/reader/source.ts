@@ -1,5 +1,4 @@
 import type { TSchema } from 'typebox';
-import { Compile } from 'typebox/compile';
 import { explain } from '../explain.js';
 import type { Interpolate } from '../interpolate.js';
 import { formatPath, type Path, showFile } from '../path.js';
@@ -31,6 +30,8 @@ export interface Source {
 /** How files of one kind are read. */
 export interface Manner {
   readonly schema: TSchema;
+  /** Whether a value fits the schema. */
+  readonly isSound: (value: unknown) => boolean;
   readonly interpolate: Interpolate;
   readonly mostBytes: number;
   readonly yaml: YamlBounds;
@@ -44,7 +45,6 @@ export interface Manner {
 /** Reads files of one kind, and parses those again that changed. Blocks. */
 export class SourceReader {
   readonly #manner: Manner;
-  #validator: ReturnType<typeof Compile> | undefined;
   readonly #known = new Map<string, { source: Source; signature: string | undefined }>();
 
   constructor(manner: Manner) {
@@ -98,20 +98,15 @@ export class SourceReader {
     return { text, empty, documents, unsound, problems: problems.slice(0, mostFaults) };
   }
 
-  #isSound(value: unknown): boolean {
-    this.#validator ??= Compile(this.#manner.schema);
-    return this.#validator.Check(value);
-  }
-
   #value(document: Parameters<typeof yamlValue>[0], report: Report, found: FoundProblems): unknown {
-    const { schema, interpolate, keyFault, yaml } = this.#manner;
+    const { schema, isSound, interpolate, keyFault, yaml } = this.#manner;
     const shape = schema as Shape;
     const value = yamlValue(document, shape, interpolate, report);
     for (const key of isMapping(value) ? Object.keys(value) : []) {
       const fault = keyFault?.(key);
       if (fault !== undefined) report([key], fault);
     }
-    if (!found.isWhole && !this.#isSound(value)) {
+    if (!found.isWhole && !isSound(value)) {
       explain(shape, value, [], report, yaml.quotes);
       if (found.list.length === 0) report([], 'does not fit the schema');
     }

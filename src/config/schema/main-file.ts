@@ -360,6 +360,15 @@ export const mainSchema = section(
       },
       { description: "What apps may have of the host's files." },
     ),
+    maxRemovals: wholeNumber({
+      minimum: 0,
+      maximum: 1_000_000,
+      description:
+        'Apps that may be removed at once because no file has them any more. More stay as they are, and /readyz, log and metrics ' +
+        'say so: a directory that is not mounted looks like one whose apps were deleted.',
+      defaultText: '5 or a tenth, whichever is more, and never all of one directory',
+      examples: [40],
+    }),
     stateDir: text({
       description: 'What the daemon itself keeps on disk. Relative to its working directory.',
       default: './data',
