@@ -108,9 +108,10 @@ t.test('an environment arrives as it was written, whatever a shell makes of it',
   const processes = await useProcesses(t);
   const runtime = await processes.open();
   const env = { A: '$(id) `id` "\\ \' * ~', B: 'two\nlines', C: '', PWD: '/elsewhere', D: '${A}' };
-  const words = (await wordsOf(runtime, { command: ['env', '-0'], env })).split('\0');
-  for (const [name, value] of Object.entries(env)) t.ok(words.includes(`${name}=${value}`), name);
-  t.notOk(words.some((word) => word.startsWith('_fastcontainer')));
+  const command = [process.execPath, '-p', 'JSON.stringify(process.env)'];
+  const told = JSON.parse(await wordsOf(runtime, { command, env })) as Record<string, string>;
+  for (const [name, value] of Object.entries(env)) t.equal(told[name], value, name);
+  t.notOk(Object.keys(told).some((name) => name.startsWith('_fastcontainer')));
 });
 
 t.test('limits hold for processes', needsGroups, async (t) => {
