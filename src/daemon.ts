@@ -302,7 +302,7 @@ class Composition {
   }
 
   async #endOnce(): Promise<void> {
-    const { stopApps, config } = this.#options;
+    const { stopApps } = this.#options;
     const { apps, session, reaper, reconciler, restoration, exits, terminator, follower, forwarder } = this.#house;
     exits.stop();
     this.#house.addressWatch.stop();
@@ -310,8 +310,8 @@ class Composition {
     await Promise.all([reaper.stop(), reconciler.stop(), restoration.stop(), this.#surroundings.onEnd?.()]);
     await terminator.settled();
     if (stopApps && session.outage === undefined) {
-      const { host } = config.node;
-      await stopAll({ cmdb: this.cmdb, apps, terminator, host, me: session.incarnation, clock: this.#clock });
+      const { sight } = this.#house;
+      await stopAll({ cmdb: this.cmdb, apps, terminator, sight, me: session.incarnation, clock: this.#clock });
     }
     await follower.stop();
     await session.leave();

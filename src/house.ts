@@ -25,6 +25,7 @@ import type { Forwarder } from './forward/forwarder.js';
 import type { Machine } from './machine.js';
 import type { RuntimeName } from './model/app.js';
 import type { Clock } from './model/clock.js';
+import { type RuntimeIdentity, sees, type Sight } from './model/instance.js';
 import { isStoreAway } from './model/errors.js';
 import type { Runtime } from './runtime/runtime.js';
 import { LogLimit } from './telemetry/log-limit.js';
@@ -84,6 +85,7 @@ export class House {
   readonly exits: Exits;
   readonly follower: Follower;
   readonly dispatcher: Dispatcher;
+  readonly sight: Sight;
   readonly #lost: LostInstances;
   readonly #host: string;
   readonly #runtimes: ReadonlyMap<RuntimeName, Runtime>;
@@ -98,11 +100,14 @@ export class House {
     const pins = advertise !== undefined;
     this.#host = host;
     this.#runtimes = runtimes;
+    const sight: Sight = { host, runtimeIds: { get: (name) => runtimes.get(name)?.identity?.id } };
+    this.sight = sight;
     const apps = new LocalApps(cmdb);
     const session = new NodeSession({
       cmdb,
       host,
       process,
+      runtimes: () => identitiesOf(runtimes),
       isProvedDead,
       timing: options.sessionTiming,
       clock,
@@ -134,7 +139,7 @@ export class House {
     const terminator = new Terminator({ cmdb, apps, runtimes, logger, onTerminated });
     this.terminator = terminator;
     this.restoration = new Restoration({
-      ...{ cmdb, apps, host, pins, runtimes, clock, logger },
+      ...{ cmdb, apps, sight, pins, runtimes, clock, logger },
       timing: options.sessionTiming,
       onRestored: () => this.reconciler.again(),
     });
@@ -150,7 +155,7 @@ export class House {
     this.#boots = boots;
     const memory = { floorBytes: config.memory.floorBytes, read: machine.readMemory, clock, logger };
     const { uses } = this;
-    this.memoryRelief = new MemoryRelief({ ...memory, cmdb, apps, uses, session, terminator, host });
+    this.memoryRelief = new MemoryRelief({ ...memory, cmdb, apps, uses, session, terminator, sight });
     const gate = new MemoryGate({
       ...memory,
       relieve: (bytes) => this.memoryRelief.relieve(bytes),
@@ -176,10 +181,10 @@ export class House {
     const lost = this.#lost;
     const onUpkeep = this.circulator.boot.bind(this.circulator);
     const onAsked = this.askedBoots.look.bind(this.askedBoots);
-    this.reaper = new Reaper({ cmdb, apps, session, terminator, lost, host, clock, logger, onUpkeep, onAsked });
+    this.reaper = new Reaper({ cmdb, apps, session, terminator, lost, sight, clock, logger, onUpkeep, onAsked });
     const periodMs = options.reconcilePeriodMs;
     this.reconciler = new Reconciler({
-      ...{ cmdb, apps, session, runtimes, terminator, host, pins },
+      ...{ cmdb, apps, session, runtimes, terminator, sight, pins },
       reaper: this.reaper,
       clock,
       logger,
@@ -269,9 +274,9 @@ export class House {
     });
   }
 
-  /** The runtime that holds a seat's instance; undefined if it is on another machine. */
-  #runtimeOf({ location: { host, runtime } }: Seat): Runtime | undefined {
-    return host === this.#host ? this.#runtimes.get(runtime) : undefined;
+  /** The runtime that holds a seat's instance; undefined if this node does not see it. */
+  #runtimeOf({ location }: Seat): Runtime | undefined {
+    return sees(this.sight, location) ? this.#runtimes.get(location.runtime) : undefined;
   }
 
   #dispatcher(options: HouseOptions): Dispatcher {
@@ -303,6 +308,12 @@ export class House {
       onRequest: (report) => count(metrics, report),
     });
   }
+}
+
+function identitiesOf(runtimes: ReadonlyMap<RuntimeName, Runtime>): Record<string, RuntimeIdentity> {
+  return Object.fromEntries(
+    [...runtimes].flatMap(([name, { identity }]) => (identity === undefined ? [] : [[name, identity]])),
+  );
 }
 
 function count(metrics: Metrics, { app, code, cold, durationMs, outcome, errorCode }: RequestReport): void {

@@ -117,7 +117,8 @@ export class ClaimedBoots {
     const deployment = await apps.update(local.name, (current, stored) => {
       if (!stored) return current;
       app = stored;
-      return takeBoot(current, app, id, { revision: revisionOf(app), host, owner }, clock.now());
+      const claim = { revision: revisionOf(app), host, owner, ...this.#runtimeIdOf(app) };
+      return takeBoot(current, app, id, claim, clock.now());
     });
     const instance = findInstance(deployment, id);
     return instance?.owner === owner ? this.#begin({ id, app, purpose, owner, instance }) : undefined;
@@ -159,7 +160,9 @@ export class ClaimedBoots {
       app = stored;
       // Pinned, or moved, since it was decided where to boot.
       const home = (pins ? homeOf(current, app) : undefined) ?? host;
-      return home === who.host ? change(current, app, { id, revision: revisionOf(app), ...who }, clock.now()) : current;
+      if (home !== who.host) return current;
+      const seenAs = who.owner === undefined ? {} : this.#runtimeIdOf(app);
+      return change(current, app, { id, revision: revisionOf(app), ...who, ...seenAs }, clock.now());
     });
     const instance = findInstance(deployment, id);
     return instance && { id, app, instance };
@@ -206,6 +209,11 @@ export class ClaimedBoots {
     throw new BootError('boot_failed', `there is no runtime '${app.runtime}' in this version`, {
       nothingLeft: true,
     });
+  }
+
+  #runtimeIdOf({ runtime }: App): Pick<BootClaim, 'runtimeId'> {
+    const id = this.#options.runtimes.get(runtime)?.identity?.id;
+    return id === undefined ? {} : { runtimeId: id };
   }
 
   /** The container runs: whatever the store says at the moment, this is written until it stands or the claim runs out. */

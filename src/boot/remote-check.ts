@@ -8,7 +8,7 @@ import type { Probe } from './readiness.js';
 
 export interface RemoteCheckOptions {
   readonly apps: Pick<LocalApps, 'get'>;
-  readonly session: Pick<NodeSession, 'outage' | 'isHostLive' | 'hasHostBeatenSince'>;
+  readonly session: Pick<NodeSession, 'outage' | 'isSeen' | 'hasBeatenSince'>;
   readonly probe: Probe;
   readonly clock: Clock;
   /** Removes what is lost with its machine. */
@@ -40,8 +40,8 @@ export class RemoteCheck {
       const instance = deployment && findInstance(deployment, instanceId);
       if (!deployment || !instance) return false;
       if (await takesConnection(address, probe, clock)) return true;
-      if (session.hasHostBeatenSince(instance.host, from)) return true;
-      if (!session.isHostLive(instance.host)) await removeLost(deployment);
+      if (session.hasBeatenSince(instance, from)) return true;
+      if (!session.isSeen(instance)) await removeLost(deployment);
       await new Promise<void>((resolve) => clock.after(pauseMs, resolve));
     }
     return true;

@@ -1,5 +1,7 @@
 import type { Session } from '../cmdb/cmdb.js';
+import { type Location, sees } from '../model/instance.js';
 import type { SessionTiming } from './session-timing.js';
+import { sightOf } from './sight.js';
 
 /** 'silent': judged dead, but it may still be sending; it counts until `outageGrace` has passed. */
 export type Verdict = 'alive' | 'silent' | 'gone' | 'unknown';
@@ -86,10 +88,17 @@ export class Liveness {
     return new Set(live.map(({ session }) => session.host));
   }
 
-  /** When a beat of a machine was last seen, in monotonic milliseconds; -Infinity: never. */
-  lastBeatOf(host: string): number {
-    const ofHost = [...this.#observed.values()].filter(({ session }) => session.host === host);
-    return Math.max(-Infinity, ...ofHost.map(({ movedAt }) => movedAt));
+  /** Whether a session lives whose node sees an instance there; asked only where this node may judge. */
+  isSeen(location: Location, now: number): boolean {
+    return [...this.#observed.values()].some(
+      ({ session }) => sees(sightOf(session), location) && this.verdict(session.incarnation, now, true) === 'alive',
+    );
+  }
+
+  /** When a beat of a node that sees an instance there was last seen, in monotonic milliseconds; -Infinity: never. */
+  lastBeatOf(location: Location): number {
+    const seeing = [...this.#observed.values()].filter(({ session }) => sees(sightOf(session), location));
+    return Math.max(-Infinity, ...seeing.map(({ movedAt }) => movedAt));
   }
 
   /** Takes a session out of the store with the next beat. */

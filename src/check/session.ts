@@ -1,9 +1,11 @@
 import type { Logger } from 'pino';
 import type { Beat, Cmdb, Session } from '../cmdb/cmdb.js';
 import type { Clock, Timer } from '../model/clock.js';
+import { type Location, sees } from '../model/instance.js';
 import type { RandomBytes } from '../model/random-bytes.js';
 import { RequestError } from '../model/errors.js';
 import { HostClash, type Rival } from './host-clash.js';
+import { explainStranger, isHere, sightOf, strangersTo } from './sight.js';
 import { Liveness, type Verdict } from './liveness.js';
 import { republishLimitMs, type SessionTiming } from './session-timing.js';
 
@@ -11,6 +13,8 @@ export interface NodeSessionOptions {
   readonly cmdb: Cmdb;
   readonly host: string;
   readonly process: Session['process'];
+  /** What this node sees, as far as it is known by now. */
+  readonly runtimes?: () => NonNullable<Session['runtimes']>;
   /** Whether a session's process on this machine is proved dead. */
   readonly isProvedDead: (session: Session) => boolean;
   readonly timing: SessionTiming;
@@ -54,6 +58,8 @@ export class NodeSession {
   /** Since when this node knows this store. */
   #knownSince = Infinity;
   #answeredAt = -Infinity;
+  /** All that the store had at the last beat. */
+  #sessions: readonly Session[] = [];
   #timer: Timer | undefined;
   #beating: Promise<void> | undefined;
   #stopped = false;
@@ -118,9 +124,15 @@ export class NodeSession {
     return this.#liveness.liveHosts(this.#options.clock.monotonic()).has(host);
   }
 
-  /** Whether a node of that machine was seen to beat after a moment, in monotonic milliseconds. */
-  hasHostBeatenSince(host: string, moment: number): boolean {
-    return this.#liveness.lastBeatOf(host) > moment;
+  /** Whether a node that sees an instance there may live: false only where this one may judge and knows of none. */
+  isSeen(location: Location): boolean {
+    if (sees(sightOf(this.#session()), location) || !this.mayJudge) return true;
+    return this.#liveness.isSeen(location, this.#options.clock.monotonic());
+  }
+
+  /** Whether a node that sees an instance there was seen to beat after a moment, in monotonic milliseconds. */
+  hasBeatenSince(location: Location, moment: number): boolean {
+    return this.#liveness.lastBeatOf(location) > moment;
   }
 
   /** For one TTL after the store was replaced, what it does not know may still come: not a 404, not an orphan. */
@@ -164,9 +176,17 @@ export class NodeSession {
     return verdict;
   }
 
-  /** Beats once now and goes on in the background. Resolves after the first attempt, whatever came of it. */
+  /**
+   * Beats once now and goes on in the background. Resolves after the first attempt, whatever came of it; throws an Error if another
+   * daemon on this machine has the same `node.host` and does not see what this one does.
+   */
   async start(): Promise<void> {
     await this.beat();
+    const stranger = await this.#stranger();
+    if (stranger) {
+      await this.leave();
+      throw new Error(explainStranger(this.#session(), stranger));
+    }
     this.#schedule();
   }
 
@@ -214,6 +234,20 @@ export class NodeSession {
         'could not take the session out of the CMDB; others will judge it dead',
       );
     });
+  }
+
+  /** One of which nothing is known but its beats is waited for: it may have been left by a daemon that was killed. */
+  async #stranger(): Promise<Session | undefined> {
+    const { clock, timing, isProvedDead } = this.#options;
+    const find = () => strangersTo(this.#session(), this.#sessions).filter((session) => !isProvedDead(session));
+    const before = find();
+    const proved = before.find(({ process }) => isHere(process, this.#options.process));
+    if (proved || before.length === 0) return proved;
+    await new Promise<void>((resolve) => clock.after(2 * timing.beatMs, resolve));
+    await this.beat();
+    return find().find(({ incarnation, beats }) =>
+      before.every((old) => old.incarnation !== incarnation || old.beats !== beats),
+    );
   }
 
   #tick(): void {
@@ -265,6 +299,7 @@ export class NodeSession {
     if (this.#identity !== beat.identity) this.#knownSince = now;
     this.#identity = beat.identity;
     this.#steadySince ??= now;
+    this.#sessions = beat.sessions;
     this.#clash.observe(beat.sessions, now);
     if (this.rival) this.#steadySince = undefined;
     this.#liveness.observe(beat.sessions, now, askedAt);
@@ -301,8 +336,8 @@ export class NodeSession {
   }
 
   #session(): Session {
-    const { host, process } = this.#options;
-    return { incarnation: this.#incarnation, host, beats: this.#beats, process };
+    const { host, process, runtimes = () => ({}) } = this.#options;
+    return { incarnation: this.#incarnation, host, beats: this.#beats, process, runtimes: runtimes() };
   }
 
   #newIncarnation(): string {

@@ -63,8 +63,9 @@ export class Uses implements UseOwner {
     if (known) return known;
     const instance = findInstance(local.deployment, instanceId);
     if (instance?.state !== 'ready' || !instance.address || !instance.users[this.#me]) return undefined;
-    const { id, address, host, runtime } = instance;
-    const use = new Use(local, { id, address, host, runtime }, this, this.#options.clock);
+    const { id, address, host, runtime, runtimeId } = instance;
+    const location = { host, runtime, ...(runtimeId === undefined ? {} : { runtimeId }) };
+    const use = new Use(local, { id, address, ...location }, this, this.#options.clock);
     // A successor that nobody asked for is no activity: else an app that lives shorter than it may idle would never end.
     if (local.waiting === 0 && local.uses.size > 0) {
       use.lastActiveAt = Math.max(...[...local.uses.values()].map(({ lastActiveAt }) => lastActiveAt));

@@ -1,5 +1,6 @@
 import type { App } from '../model/app.js';
 import type { Deployment } from '../model/deployment.js';
+import type { RuntimeIdentity } from '../model/instance.js';
 
 /** An app with its deployment as they stood at `version`. */
 export interface AppRecord {
@@ -46,6 +47,8 @@ export interface Session {
   readonly host: string;
   readonly beats: number;
   readonly process: SessionProcess;
+  /** Identities of its runtimes, by name. Absent, or without a name: not known. */
+  readonly runtimes?: Readonly<Record<string, RuntimeIdentity>>;
 }
 
 /** Proof of life for nodes on the same machine. Fields are '' where the system does not tell. */

@@ -63,6 +63,7 @@ const instanceShape = Type.Object({
   state: Type.Union(states.map((state) => Type.Literal(state))),
   runtime: Type.String(),
   host: Type.String(),
+  runtimeId: Type.Optional(Type.String()),
   address: Type.Optional(Type.Object({ host: Type.String(), port: positive })),
   owner: Type.Optional(Type.String()),
   askedBy: Type.Optional(Type.String()),

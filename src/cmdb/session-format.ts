@@ -9,6 +9,7 @@ const sessionRecord = Compile(
     incarnation: Type.String({ minLength: 1 }),
     host: Type.String(),
     beats: Type.Integer({ minimum: 0 }),
+    runtimes: Type.Optional(Type.Record(Type.String(), Type.Object({ id: Type.String(), place: Type.String() }))),
     process: Type.Object({ pid: Type.Integer(), startTime: Type.String(), bootId: Type.String() }),
   }),
 );

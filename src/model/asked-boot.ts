@@ -20,15 +20,16 @@ export function takeBoot(
   deployment: Deployment,
   app: App,
   id: string,
-  claim: Required<Pick<BootClaim, 'revision' | 'host' | 'owner'>>,
+  claim: Required<Pick<BootClaim, 'revision' | 'host' | 'owner'>> & Pick<BootClaim, 'runtimeId'>,
   now: number,
 ): Deployment {
   const instance = findInstance(deployment, id);
   if (!instance || !isUntaken(instance) || instance.host !== claim.host) return deployment;
-  const { revision, owner } = claim;
+  const { revision, owner, runtimeId } = claim;
   return withInstance(deployment, id, (asked) => ({
     ...asked,
     ...{ revision, owner, runtime: app.runtime, deadlineAt: now + bootDeadlineMs(app), bootedAt: now },
+    ...(runtimeId === undefined ? {} : { runtimeId }),
   }));
 }
 

@@ -54,6 +54,7 @@ export interface BootClaim {
   readonly id: string;
   readonly revision: string;
   readonly host: string;
+  readonly runtimeId?: string;
   /** Absent: a node of the host is asked to take the claim up; see asked-boot.ts. */
   readonly owner?: string;
   /** Session that asks. */

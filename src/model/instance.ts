@@ -24,11 +24,35 @@ export interface Address {
   readonly port: number;
 }
 
+/** A runtime among others of its kind on one machine. Who shares it sees the same containers. */
+export interface RuntimeIdentity {
+  /** Random, and never another one's. */
+  readonly id: string;
+  /** A directory or an engine, for messages. */
+  readonly place: string;
+}
+
 /** Which runtime holds an instance. */
 export interface Location {
   readonly runtime: RuntimeName;
   /** The machine of the runtime. */
   readonly host: string;
+  /** Identity of the runtime, see `RuntimeIdentity`; absent where it was not known. */
+  readonly runtimeId?: string;
+}
+
+/** What a node sees: the runtimes of its machine. */
+export interface Sight {
+  readonly host: string;
+  /** Identities of its runtimes by name, as far as they are known. */
+  readonly runtimeIds?: { get(name: RuntimeName): string | undefined };
+}
+
+/** Whether a node sees an instance: only such a one may end it, or say that it ended. */
+export function sees({ host, runtimeIds }: Sight, location: Location): boolean {
+  if (host !== location.host) return false;
+  const id = runtimeIds?.get(location.runtime);
+  return id === undefined || location.runtimeId === undefined || id === location.runtimeId;
 }
 
 /** A node that may send requests to an instance. Times are epoch milliseconds. */

@@ -6,6 +6,7 @@ import type { Place } from './docker/container.js';
 import { diskQuota } from './docker/disk-quota.js';
 import { egressGuard } from './docker/egress-guard.js';
 import { type EngineAddress, connectEngine } from './docker/engine.js';
+import { EngineIdentity } from './docker/engine-identity.js';
 import { trackExits } from './docker/exits.js';
 import { Pulls } from './docker/image.js';
 import { inspect } from './docker/inspect.js';
@@ -63,6 +64,7 @@ export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
   }
   const { cmdbName, advertiseHost, logger, clock } = options;
   const engine = connectEngine(options, clock);
+  const identity = new EngineIdentity(engine);
   const { allowHost = [], hostRules = 'auto', allowSharedNetwork: allowShared = false } = options;
   const isRemote = options.host !== undefined;
   const guard = egressGuard({ ...options, allowHost, hostRules, isRemote });
@@ -99,6 +101,9 @@ export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
 
   return {
     name: 'docker',
+    get identity() {
+      return identity.known;
+    },
     boot: (spec, bootOptions) => boot(context, spec, bootOptions),
     stop(id, graceMs) {
       words.forget(id);
@@ -107,7 +112,10 @@ export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
       return shared;
     },
     inspect: (id) => inspect({ engine, place, listening }, id),
-    list: () => list(engine, place, foreign),
+    async list() {
+      await identity.learn();
+      return list(engine, place, foreign);
+    },
     watch: (onExit) => events.watch(onExit),
     async output(id, maxBytes) {
       const live = await output(engine, place, id, maxBytes);

@@ -2,12 +2,13 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Clock } from '../model/clock.js';
-import type { Address } from '../model/instance.js';
+import type { Address, RuntimeIdentity } from '../model/instance.js';
 import { identify, isRunning, type ProcessIdentity } from '../proc-fs.js';
 import type { Command } from './process/child.js';
 import { removeGroup } from './process/control-groups.js';
 import type { Confinement } from './process/confine.js';
 import { Confinements } from './process/confinements.js';
+import { directoryId } from './process/directory-id.js';
 import { Dispatchers } from './process/dispatchers.js';
 import { end } from './process/end.js';
 import { Exits } from './process/exits.js';
@@ -65,6 +66,7 @@ interface Boot {
 
 class ProcessRuntime implements Runtime {
   readonly name = 'process';
+  identity: RuntimeIdentity | undefined;
   readonly #options: ProcessRuntimeOptions;
   readonly #records: ProcessRecords;
   readonly #ports: Ports;
@@ -116,7 +118,9 @@ class ProcessRuntime implements Runtime {
     if (identify(process.pid).startTime === '') {
       throw new Error('the process runtime needs /proc, which this machine does not show; use docker instead');
     }
-    await mkdir(this.#options.stateDir, { recursive: true, mode: 0o700 });
+    const { stateDir } = this.#options;
+    await mkdir(stateDir, { recursive: true, mode: 0o700 });
+    this.identity = { id: await directoryId(stateDir), place: stateDir };
     await this.#records.open();
     await this.#ports.open();
     await this.#confinements.open((id) => this.#records.has(id));

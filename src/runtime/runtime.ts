@@ -1,5 +1,5 @@
 import type { App, RuntimeName } from '../model/app.js';
-import type { Address } from '../model/instance.js';
+import type { Address, RuntimeIdentity } from '../model/instance.js';
 
 /** What to boot. The id is never reused. */
 export interface InstanceSpec {
@@ -49,6 +49,9 @@ export type Inspection =
  */
 export interface Runtime {
   readonly name: RuntimeName;
+
+  /** Written into what is booted here, so that nobody speaks for it who cannot see it; undefined as long as it is not known. */
+  readonly identity?: RuntimeIdentity | undefined;
 
   /** Creates and starts a container; resolves to its address once it runs, ready or not. On failure nothing is left. */
   boot(spec: InstanceSpec, options: BootOptions): Promise<Address>;

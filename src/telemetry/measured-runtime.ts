@@ -9,6 +9,9 @@ export function measuredRuntime(runtime: Runtime, metrics: Metrics, clock: Clock
     measure(clock, run, (result, ms) => metrics.runtime(runtime.name, operation, result, ms));
   return {
     name: runtime.name,
+    get identity() {
+      return runtime.identity;
+    },
     boot: (spec, options) => timed('boot', () => runtime.boot(spec, options)),
     stop: (id, graceMs) => timed('stop', () => runtime.stop(id, graceMs)),
     ...(runtime.listener ? { listener: runtime.listener.bind(runtime) } : {}),

@@ -46,7 +46,7 @@ export class LostInstances {
       now: clock.now(),
       me: session.incarnation,
       verdict: (user) => session.verdict(user),
-      isHostLive: (host) => session.isHostLive(host),
+      isSeen: (location) => session.isSeen(location),
     };
   }
 

@@ -1,6 +1,6 @@
 import type { Verdict } from '../check/liveness.js';
 import { type Deployment, findInstance, lostWithHost } from '../model/deployment.js';
-import type { Instance } from '../model/instance.js';
+import type { Instance, Location } from '../model/instance.js';
 import { releaseUser } from '../model/users.js';
 
 export interface LostView {
@@ -8,8 +8,8 @@ export interface LostView {
   /** This node's session. */
   readonly me: string;
   readonly verdict: (session: string) => Verdict;
-  /** False where no node of that machine lives. */
-  readonly isHostLive: (host: string) => boolean;
+  /** False where no node lives that sees an instance there. */
+  readonly isSeen: (location: Location) => boolean;
 }
 
 /**
@@ -30,8 +30,9 @@ export function removeLost(deployment: Deployment, ids: ReadonlySet<string>, vie
   }, deployment);
 }
 
-function isOutOfReach({ host, users, owner }: Instance, { me, verdict, isHostLive }: LostView): boolean {
-  if (isHostLive(host)) return false;
+function isOutOfReach(instance: Instance, { me, verdict, isSeen }: LostView): boolean {
+  if (isSeen(instance)) return false;
+  const { users, owner } = instance;
   const others = [...Object.keys(users), ...(owner === undefined ? [] : [owner])].filter((session) => session !== me);
   // One that nobody has seen yet may have registered just now.
   return others.every((session) => verdict(session) === 'silent' || verdict(session) === 'gone');

@@ -1,7 +1,7 @@
 import type { AppRecord } from '../cmdb/cmdb.js';
 import type { App } from '../model/app.js';
 import { type Deployment, findInstance, startDrain, startTerminate, type Termination } from '../model/deployment.js';
-import type { Instance } from '../model/instance.js';
+import { type Instance, sees, type Sight } from '../model/instance.js';
 
 /** An instance that can be ended for its memory, and since when nothing happens on it (epoch milliseconds). */
 export interface IdleInstance {
@@ -10,8 +10,7 @@ export interface IdleInstance {
   readonly idleSince: number;
 }
 
-export interface IdleView {
-  readonly host: string;
+export interface IdleView extends Sight {
   readonly now: number;
   /** Since when an instance that has users is idle all the same, as far as this node knows; undefined where it is in use. */
   readonly idleSince: (app: string, instance: Instance) => number | undefined;
@@ -25,10 +24,11 @@ export function idleInstances(records: readonly AppRecord[], view: IdleView): Id
   return records.flatMap((record) => idleOf(record, view)).toSorted((a, b) => a.idleSince - b.idleSince);
 }
 
-function idleOf({ app, deployment }: AppRecord, { host, now, idleSince }: IdleView): IdleInstance[] {
+function idleOf({ app, deployment }: AppRecord, view: IdleView): IdleInstance[] {
+  const { now, idleSince } = view;
   const ready = deployment.instances.filter(({ state }) => state === 'ready');
   const idle = ready
-    .filter((instance) => instance.host === host)
+    .filter((instance) => sees(view, instance))
     .flatMap((instance) => {
       const since = isUsed(instance) ? idleSince(app.name, instance) : instance.lastActiveAt;
       return since === undefined || now - since < leastIdleMs

@@ -6,7 +6,7 @@ import type { AppRecord, Cmdb } from '../cmdb/cmdb.js';
 import type { ReadMemory } from '../host-memory.js';
 import type { Clock, Timer } from '../model/clock.js';
 import { findInstance } from '../model/deployment.js';
-import type { Instance } from '../model/instance.js';
+import type { Instance, Sight } from '../model/instance.js';
 import { endForMemory, type IdleInstance, idleInstances } from './memory-policy.js';
 import type { Terminator } from './terminator.js';
 
@@ -16,7 +16,7 @@ export interface MemoryReliefOptions {
   readonly uses: Uses;
   readonly session: NodeSession;
   readonly terminator: Terminator;
-  readonly host: string;
+  readonly sight: Sight;
   /** Below this idle instances are ended; undefined: never. */
   readonly floorBytes: number | undefined;
   readonly read: ReadMemory;
@@ -94,11 +94,11 @@ export class MemoryRelief {
   }
 
   async #idle(): Promise<IdleInstance[]> {
-    const { cmdb, host, clock } = this.#options;
+    const { cmdb, sight, clock } = this.#options;
     const records: AppRecord[] = [];
     for await (const record of cmdb.list('active')) records.push(record);
     return idleInstances(records, {
-      host,
+      ...sight,
       now: clock.now(),
       idleSince: (app, instance) => this.#idleSince(app, instance),
     });

@@ -3,16 +3,15 @@ import type { App } from '../model/app.js';
 import { bootNotTaken, isUntaken } from '../model/asked-boot.js';
 import { confirmGone, findInstance, startDrain, startTerminate, type Deployment } from '../model/deployment.js';
 import { dropUsers } from '../model/users.js';
-import type { EndReason, Instance } from '../model/instance.js';
+import { type EndReason, type Instance, sees, type Sight } from '../model/instance.js';
 import { idleAt, outlived } from '../model/lifetime.js';
 import { needsSuccessor } from '../model/upkeep.js';
 
-export interface ReapContext {
+/** Only what this node sees is terminated. */
+export interface ReapContext extends Sight {
   readonly now: number;
   /** This node's session, which carries out what is decided. */
   readonly me: string;
-  /** This machine; only its own instances are terminated. */
-  readonly host: string;
   readonly verdict: (session: string) => Verdict;
   /** Whether instances may be ended for idleness or age: this node has followed the store for long enough. */
   readonly mayEnd: boolean;
@@ -38,7 +37,7 @@ function reapInstance(deployment: Deployment, id: string, app: App | undefined, 
   if (found && isUntaken(found)) return freeIfDue(deployment, found, app, context);
   const drained = drainIfDue(deployment, id, app, context);
   const instance = findInstance(drained, id);
-  if (!instance || instance.host !== context.host || !isDoomed(instance, context)) return drained;
+  if (!instance || !sees(context, instance) || !isDoomed(instance, context)) return drained;
   const termination = {
     owner: context.me,
     reason: instance.end?.reason ?? ('orphaned' as const),

@@ -6,7 +6,7 @@ import type { AppRecord, Cmdb } from '../cmdb/cmdb.js';
 import type { Clock, Timer } from '../model/clock.js';
 import { isUntaken } from '../model/asked-boot.js';
 import { type Deployment, findInstance } from '../model/deployment.js';
-import type { EndReason } from '../model/instance.js';
+import { type EndReason, sees, type Sight } from '../model/instance.js';
 import { nextUpkeep, type Upkeep } from '../model/upkeep.js';
 import type { LostInstances } from './lost-instances.js';
 import { reap } from './reap-policy.js';
@@ -18,7 +18,7 @@ export interface ReaperOptions {
   readonly session: NodeSession;
   readonly terminator: Terminator;
   readonly lost: Pick<LostInstances, 'remove'>;
-  readonly host: string;
+  readonly sight: Sight;
   readonly clock: Clock;
   readonly logger: Logger;
   /** The app needs a boot that no request asks for. May be told again before it is begun. */
@@ -71,20 +71,20 @@ export class Reaper {
       const isEmpty = record.deployment.instances.length === 0;
       const deployment = isEmpty ? record.deployment : await this.#reap(record);
       this.#keepUp(record, deployment);
-      const { host, onAsked } = this.#options;
-      if (deployment.instances.some((instance) => isUntaken(instance) && instance.host === host)) onAsked(app);
+      const { sight, onAsked } = this.#options;
+      if (deployment.instances.some((instance) => isUntaken(instance) && instance.host === sight.host)) onAsked(app);
     } catch (error) {
       logger.debug({ err: error, app }, 'looking for what has to end failed; the app is due again');
     }
   }
 
   async #reap({ app: { name }, removed, deployment: before }: AppRecord): Promise<Deployment> {
-    const { apps, session, host, clock, logger, terminator } = this.#options;
+    const { apps, session, sight, clock, logger, terminator } = this.#options;
     const deployment = await apps.update(name, (current, stored) =>
       reap(current, stored, {
+        ...sight,
         now: clock.now(),
         me: session.incarnation,
-        host,
         verdict: (user) => session.verdict(user),
         mayEnd: session.mayJudge,
         removed,
@@ -116,8 +116,10 @@ export class Reaper {
   #followRecord({ name, app, removed, deployment }: LocalApp): void {
     if (this.#stopped) return;
     const isReleased = deployment.instances.some(
-      ({ state, users, host }) =>
-        state === 'draining' && host === this.#options.host && Object.keys(users).length === 0,
+      (instance) =>
+        instance.state === 'draining' &&
+        sees(this.#options.sight, instance) &&
+        Object.keys(instance.users).length === 0,
     );
     const lacks = () => !removed && nextUpkeep(deployment, app, this.#options.clock.now())?.kind === 'fill';
     if (isReleased || (app.scale.min > 0 && lacks())) void this.look(name);

@@ -1,7 +1,7 @@
 import type { AppRecord } from '../cmdb/cmdb.js';
 import { revisionOf } from '../model/app.js';
 import { findInstance, standing } from '../model/deployment.js';
-import type { Instance } from '../model/instance.js';
+import { type Instance, type Location, sees, type Sight } from '../model/instance.js';
 import { pinnedHost } from '../model/pin.js';
 import type { FoundInstance, Runtime } from '../runtime/runtime.js';
 
@@ -10,8 +10,7 @@ export type Difference =
   | { readonly kind: 'lost'; readonly app: string; readonly id: string }
   | { readonly kind: 'stray'; readonly app: string; readonly id: string; readonly found: FoundInstance };
 
-export interface View {
-  readonly host: string;
+export interface View extends Sight {
   readonly runtime: Runtime['name'];
   /** The CMDB before and after the runtime was listed. */
   readonly before: ReadonlyMap<string, AppRecord>;
@@ -27,11 +26,12 @@ export function differences(view: View): Difference[] {
   return [...lost(view), ...strays(view)];
 }
 
-function lost({ host, runtime, before, after, found }: View): Difference[] {
+function lost(view: View): Difference[] {
+  const { runtime, before, after, found } = view;
   const running = new Set(found.filter((container) => container.running).map(({ id }) => id));
   return [...after.values()].flatMap(({ app, deployment }) =>
     deployment.instances
-      .filter((instance) => instance.host === host && instance.runtime === runtime)
+      .filter((instance) => instance.runtime === runtime && sees(view, instance))
       .filter(({ state }) => state === 'ready' || state === 'draining' || state === 'paused')
       .filter(({ id }) => !running.has(id) && isIn(before, app.name, id))
       .map(({ id }) => ({ kind: 'lost' as const, app: app.name, id })),
@@ -56,7 +56,7 @@ function isIn(records: ReadonlyMap<string, AppRecord>, app: string, id: string):
 export function adoptable(
   found: FoundInstance,
   record: AppRecord | undefined,
-  host: string,
+  sight: Sight,
   now: number,
   anyRevision = false,
 ): Instance | undefined {
@@ -66,13 +66,12 @@ export function adoptable(
   if (standing(deployment).length >= app.scale.max) return undefined;
   if (!app.overlap && deployment.instances.length > 0) return undefined;
   // Its data is elsewhere since: what runs here has an older copy.
-  if ((pinnedHost(deployment, app) ?? host) !== host) return undefined;
+  if ((pinnedHost(deployment, app) ?? sight.host) !== sight.host) return undefined;
   return {
     id: found.id,
     revision: found.revision,
     state: 'ready',
-    runtime: app.runtime,
-    host,
+    ...locationAt(sight, app.runtime),
     address: found.address,
     bootedAt: now,
     readyAt: now,
@@ -80,4 +79,10 @@ export function adoptable(
     users: {},
     boot: {},
   };
+}
+
+/** Where a container is that a runtime of this node lists. */
+export function locationAt({ host, runtimeIds }: Sight, runtime: Location['runtime']): Location {
+  const id = runtimeIds?.get(runtime);
+  return { runtime, host, ...(id === undefined ? {} : { runtimeId: id }) };
 }

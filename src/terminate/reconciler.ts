@@ -6,10 +6,10 @@ import type { RuntimeName } from '../model/app.js';
 import type { Clock, Timer } from '../model/clock.js';
 import { isUntaken } from '../model/asked-boot.js';
 import { adopt, instanceDied, startTerminate } from '../model/deployment.js';
-import type { Instance } from '../model/instance.js';
+import { type Instance, sees, type Sight } from '../model/instance.js';
 import { nextUpkeep } from '../model/upkeep.js';
 import type { Runtime } from '../runtime/runtime.js';
-import type { Difference } from './reconcile-policy.js';
+import { type Difference, locationAt } from './reconcile-policy.js';
 import { compare, type Stray, takeIn } from './strays.js';
 import type { Reaper } from './reaper.js';
 import type { Terminator } from './terminator.js';
@@ -21,7 +21,7 @@ export interface ReconcilerOptions {
   readonly runtimes: ReadonlyMap<RuntimeName, Runtime>;
   readonly reaper: Reaper;
   readonly terminator: Terminator;
-  readonly host: string;
+  readonly sight: Sight;
   /** Whether an app with local mounts stays on the machine where it runs. */
   readonly pins: boolean;
   readonly clock: Clock;
@@ -86,14 +86,14 @@ export class Reconciler {
 
   /** Settles what dead sessions left in the CMDB (uses, claims, terminations), and boots what scale.min wants. Throws where the store is away. */
   async recover(): Promise<void> {
-    const { cmdb, session, reaper, host, clock } = this.#options;
+    const { cmdb, session, reaper, sight, clock } = this.#options;
     const looking = new Set<Promise<void>>();
     for await (const record of cmdb.list('active')) {
       const { app, removed, deployment } = record;
       const lacks = !removed && nextUpkeep(deployment, app, clock.now())?.kind === 'fill';
       const isDue = (instance: Instance) =>
         leftBehind(instance, session) ||
-        (instance.host === host && (isOverdue(instance, clock.now()) || waitsHere(instance)));
+        (sees(sight, instance) && (isOverdue(instance, clock.now()) || waitsHere(instance)));
       if (!lacks && !deployment.instances.some(isDue)) continue;
       // A machine that is lost lets each look wait for its attempt to connect.
       const look = reaper.look(app.name).finally(() => looking.delete(look));
@@ -159,7 +159,7 @@ export class Reconciler {
   }
 
   async #settleStray(runtime: Runtime, difference: Stray): Promise<void> {
-    const { cmdb, apps, session, host, clock, logger, terminator } = this.#options;
+    const { cmdb, apps, session, sight, clock, logger, terminator } = this.#options;
     const { app, id, found } = difference;
     if (!found.running) return runtime.stop(id, 0);
     if ((await takeIn(this.#options, runtime, difference, false)) === 'taken_in') {
@@ -173,7 +173,7 @@ export class Reconciler {
     const { stopTimeoutMs } = record.app;
     await apps.update(app, (deployment) =>
       startTerminate(
-        adopt(deployment, doomed(difference, runtime, host, owner, clock.now())),
+        adopt(deployment, doomed(difference, runtime, sight, owner, clock.now())),
         id,
         {
           owner,
@@ -193,7 +193,7 @@ function isOverdue({ deadlineAt }: Instance, now: number): boolean {
 }
 
 function leftBehind(instance: Instance, session: NodeSession): boolean {
-  if (!session.isHostLive(instance.host)) return true;
+  if (!session.isSeen(instance)) return true;
   const sessions = [...Object.keys(instance.users), ...(instance.owner === undefined ? [] : [instance.owner])];
   return sessions.some((incarnation) => session.verdict(incarnation) !== 'alive');
 }
@@ -204,13 +204,12 @@ function waitsHere(instance: Instance): boolean {
 }
 
 /** A container that is in no document gets an entry, so that its doom is written before it is stopped. */
-function doomed({ id, found }: Stray, runtime: Runtime, host: string, owner: string, now: number): Instance {
+function doomed({ id, found }: Stray, runtime: Runtime, sight: Sight, owner: string, now: number): Instance {
   return {
     id,
     revision: found.revision,
     state: 'booting',
-    runtime: runtime.name,
-    host,
+    ...locationAt(sight, runtime.name),
     owner,
     bootedAt: now,
     lastActiveAt: now,

@@ -127,10 +127,10 @@ export class Restoration {
    * is written before its app boots anything, so that it counts among those on their way out.
    */
   async #seeOut(runtime: Runtime, stray: Stray): Promise<boolean> {
-    const { apps, host, clock, timing, logger } = this.#options;
+    const { apps, sight, clock, timing, logger } = this.#options;
     const { app, id } = stray;
     if (clock.monotonic() - this.#begunAt < timing.ttlMs) return false;
-    await apps.update(app, (current) => adopt(current, leaving(stray, runtime.name, host, clock.now())));
+    await apps.update(app, (current) => adopt(current, leaving(stray, runtime.name, sight, clock.now())));
     logger.warn({ app, instance: id }, 'a container that the CMDB had lost has no room there any more; it ends');
     return true;
   }

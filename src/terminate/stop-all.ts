@@ -3,6 +3,7 @@ import type { Cmdb } from '../cmdb/cmdb.js';
 import type { App } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
 import { type Deployment, findInstance, startDrain, startTerminate } from '../model/deployment.js';
+import { sees, type Sight } from '../model/instance.js';
 import { releaseUser } from '../model/users.js';
 import type { Terminator } from './terminator.js';
 
@@ -10,29 +11,29 @@ export interface StopAllOptions {
   readonly cmdb: Cmdb;
   readonly apps: LocalApps;
   readonly terminator: Terminator;
-  /** Only this machine's instances are ended. */
-  readonly host: string;
+  /** Only what this node sees is ended. */
+  readonly sight: Sight;
   /** This node's session. */
   readonly me: string;
   readonly clock: Clock;
 }
 
 /** Ends every instance of this machine that nobody else uses: `--stop-apps`. This node's own uses are released before. */
-export async function stopAll({ cmdb, apps, terminator, host, me, clock }: StopAllOptions): Promise<void> {
+export async function stopAll({ cmdb, apps, terminator, sight, me, clock }: StopAllOptions): Promise<void> {
   const ending: Promise<void>[] = [];
   for await (const { app, deployment } of cmdb.list('active')) {
-    if (!deployment.instances.some((instance) => instance.host === host)) continue;
-    const doomed = await apps.update(app.name, (current) => doom(current, app, host, me, clock.now()));
+    if (!deployment.instances.some((instance) => sees(sight, instance))) continue;
+    const doomed = await apps.update(app.name, (current) => doom(current, app, sight, me, clock.now()));
     const mine = doomed.instances.filter(({ state, owner }) => state === 'terminating' && owner === me);
     ending.push(...mine.map(({ id }) => terminator.terminate(app.name, id)));
   }
   await Promise.all(ending);
 }
 
-function doom(deployment: Deployment, app: App, host: string, me: string, now: number): Deployment {
+function doom(deployment: Deployment, app: App, sight: Sight, me: string, now: number): Deployment {
   const termination = { owner: me, reason: 'stopped' as const, stopTimeoutMs: app.stopTimeoutMs };
   return deployment.instances
-    .filter((instance) => instance.host === host && instance.state !== 'terminating')
+    .filter((instance) => sees(sight, instance) && instance.state !== 'terminating')
     .reduce((next, { id }) => {
       const drained = releaseUser(startDrain(next, id, 'stopped', now), id, me, now);
       return findInstance(drained, id) ? startTerminate(drained, id, termination, now) : drained;

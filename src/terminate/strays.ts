@@ -2,17 +2,17 @@ import type { LocalApps } from '../check/local-apps.js';
 import type { AppRecord, Cmdb } from '../cmdb/cmdb.js';
 import type { Clock } from '../model/clock.js';
 import { adopt, findInstance } from '../model/deployment.js';
-import type { Instance } from '../model/instance.js';
+import type { Instance, Sight } from '../model/instance.js';
 import { pinOf } from '../model/pin.js';
 import type { Runtime } from '../runtime/runtime.js';
-import { adoptable, type Difference, differences } from './reconcile-policy.js';
+import { adoptable, type Difference, differences, locationAt } from './reconcile-policy.js';
 
 export type Stray = Extract<Difference, { kind: 'stray' }>;
 
 export interface StraysOptions {
   readonly cmdb: Cmdb;
   readonly apps: LocalApps;
-  readonly host: string;
+  readonly sight: Sight;
   /** Whether an app with local mounts stays on the machine where it runs. */
   readonly pins: boolean;
   readonly clock: Clock;
@@ -25,11 +25,11 @@ export interface StraysOptions {
 export type Taken = 'taken_in' | 'deaf' | 'unfit' | 'unknown_app';
 
 /** Where CMDB and runtime differ on this machine. Throws where either cannot be read. */
-export async function compare({ cmdb, host }: StraysOptions, runtime: Runtime): Promise<Difference[]> {
+export async function compare({ cmdb, sight }: StraysOptions, runtime: Runtime): Promise<Difference[]> {
   const before = await records(cmdb);
   const found = await runtime.list();
   const after = await records(cmdb);
-  return differences({ host, runtime: runtime.name, before, after, found });
+  return differences({ ...sight, runtime: runtime.name, before, after, found });
 }
 
 /**
@@ -37,7 +37,7 @@ export async function compare({ cmdb, host }: StraysOptions, runtime: Runtime): 
  * also one of another revision than its app has now, which is then replaced like any other.
  */
 export async function takeIn(
-  { cmdb, apps, host, pins, clock }: StraysOptions,
+  { cmdb, apps, sight, pins, clock }: StraysOptions,
   runtime: Runtime,
   { app, id, found }: Stray,
   anyRevision: boolean,
@@ -49,16 +49,17 @@ export async function takeIn(
   if (inspection.state !== 'running' || inspection.listening === false) return 'deaf';
   const deployment = await apps.update(app, (current, stored) => {
     const now = { ...record, app: stored ?? record.app, deployment: current };
-    const instance = adoptable(found, now, host, clock.now(), anyRevision);
-    return instance ? adopt(current, instance, pins ? pinOf(now.app, host) : undefined) : current;
+    const instance = adoptable(found, now, sight, clock.now(), anyRevision);
+    return instance ? adopt(current, instance, pins ? pinOf(now.app, sight.host) : undefined) : current;
   });
   return findInstance(deployment, id) ? 'taken_in' : 'unfit';
 }
 
 /** A stray that has no place any more, as an instance on its way out that nobody uses. */
-export function leaving({ id, found }: Stray, runtime: Runtime['name'], host: string, now: number): Instance {
+export function leaving({ id, found }: Stray, runtime: Runtime['name'], sight: Sight, now: number): Instance {
   return {
-    ...{ id, revision: found.revision, state: 'draining', runtime, host, users: {}, boot: {} },
+    ...{ id, revision: found.revision, state: 'draining', users: {}, boot: {} },
+    ...locationAt(sight, runtime),
     ...(found.address ? { address: found.address } : {}),
     ...{ bootedAt: now, lastActiveAt: now, end: { reason: 'orphaned', since: now } },
   };

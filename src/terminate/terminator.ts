@@ -57,6 +57,10 @@ export class Terminator {
       if (instance?.state !== 'terminating') return;
       const runtime = runtimes.get(instance.runtime);
       if (!runtime) throw new Error(`the runtime '${instance.runtime}' is not configured on this machine`);
+      const { identity } = runtime;
+      if (identity && instance.runtimeId !== undefined && identity.id !== instance.runtimeId) {
+        throw new Error(`it is not in ${identity.place}: whether it runs cannot be seen from here`);
+      }
       this.#doomed.set(id, { app, instance });
       await runtime.stop(id, record?.app.stopTimeoutMs ?? 0).finally(() => this.#doomed.delete(id));
       await apps.update(app, (deployment) => confirmGone(deployment, id));

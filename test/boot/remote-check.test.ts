@@ -40,8 +40,8 @@ function setUp() {
       get outage() {
         return world.outage;
       },
-      isHostLive: (host) => host === 'there' && world.isHostLive,
-      hasHostBeatenSince: (host, since) => {
+      isSeen: ({ host }) => host === 'there' && world.isHostLive,
+      hasBeatenSince: ({ host }, since) => {
         asked.push([host, since]);
         return world.beatAt > since;
       },

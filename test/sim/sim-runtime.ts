@@ -18,6 +18,8 @@ export interface RuntimeFaults {
 }
 
 export interface SimRuntimeOptions {
+  /** Name of the engine that all nodes of its machine share. */
+  readonly engine: string;
   readonly containers: Containers;
   readonly faults: RuntimeFaults;
   readonly process: SimProcess;
@@ -35,12 +37,15 @@ interface Attempt {
 /** The runtime port as one dispatcher process sees its machine's engine. */
 export class SimRuntime implements Runtime {
   readonly name = 'process';
+  readonly identity: { readonly id: string; readonly place: string };
   readonly #options: SimRuntimeOptions;
   readonly #booting = new Map<string, () => void>();
   readonly #unwatch: (() => void)[] = [];
 
   constructor(options: SimRuntimeOptions) {
     this.#options = options;
+    const { engine } = options;
+    this.identity = { id: engine, place: engine };
   }
 
   boot(spec: InstanceSpec, { signal, onPhase }: BootOptions): Promise<Address> {

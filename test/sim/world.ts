@@ -124,6 +124,7 @@ export class World {
       random,
       runtime: new SimRuntime({
         ...engine,
+        engine: `engine of ${place.host}`,
         process,
         timeline: this.timeline,
         random: random.fork('engine'),

@@ -20,7 +20,7 @@ const seen = (changes: Partial<LostView> = {}): LostView => ({
   now: 9_000,
   me: 'me',
   verdict: (session) => verdicts[session] ?? 'unknown',
-  isHostLive: (host) => host === 'here',
+  isSeen: ({ host }) => host === 'here',
   ...changes,
 });
 
@@ -31,7 +31,7 @@ const idsOf = (instances: readonly Instance[]) => instances.map(({ id }) => id);
 t.test('while its machine has a live node, no instance is suspected, whoever uses it', async (t) => {
   const deployment = testDeployment({ host: 'here' }, { id: 'shop-2', host: 'here', users: usedBy('dead') });
   t.same(maybeLost(deployment, seen()), []);
-  t.same(maybeLost(testDeployment(there()), seen({ isHostLive: () => true })), []);
+  t.same(maybeLost(testDeployment(there()), seen({ isSeen: () => true })), []);
 });
 
 t.test(
@@ -74,7 +74,7 @@ t.test('what a live node took up meanwhile stays; only the use of this node ends
 });
 
 t.test('what stays because its machine came back is not used by this node until it registers again', async (t) => {
-  const back = seen({ isHostLive: () => true });
+  const back = seen({ isSeen: () => true });
   const after = removeLost(testDeployment(there({ users: usedBy('me') })), new Set(['shop-1']), back);
   t.match(after.instances, [{ id: 'shop-1', users: {} }]);
 });
@@ -105,7 +105,7 @@ const someDeployment = fc.array(someInstance, { maxLength: 6 }).map((drawn): Dep
 
 const someView = fc
   .subarray<string>(['here', 'there', 'elsewhere'])
-  .map((live) => seen({ isHostLive: (host) => live.includes(host) }));
+  .map((live) => seen({ isSeen: ({ host }) => live.includes(host) }));
 
 const holds = ({ users, owner }: Instance) => [...Object.keys(users), ...(owner === undefined ? [] : [owner])];
 
@@ -118,7 +118,7 @@ t.test('whatever is removed had no live machine, and nobody else who may be aliv
         if (findInstance(after, instance.id)) continue;
         const others = holds(instance).filter((session) => session !== 'me');
         const isFree = others.every((session) => verdicts[session] === 'silent' || verdicts[session] === 'gone');
-        if (!ids.has(instance.id) || view.isHostLive(instance.host) || !isFree) return false;
+        if (!ids.has(instance.id) || view.isSeen(instance) || !isFree) return false;
       }
       return true;
     }),

@@ -14,7 +14,7 @@ t.test('two comparisons come soon after a start, and again after another store t
     runtimes: new Map([['process', runtime]]),
     session,
     clock,
-    host: 'here',
+    sight: { host: 'here' },
     logger: pino({ level: 'silent' }),
     periodMs: 60_000,
   } as unknown as ReconcilerOptions);

@@ -43,7 +43,7 @@ function setUp(ids: readonly string[], changes: { app?: Partial<App>; revision?:
   } as unknown as Runtime;
   let restored = 0;
   const restoration = new Restoration({
-    ...{ cmdb, apps: new LocalApps(cmdb), host: 'here', pins: true, clock, timing: { ttlMs: 10_000 } },
+    ...{ cmdb, apps: new LocalApps(cmdb), sight: { host: 'here' }, pins: true, clock, timing: { ttlMs: 10_000 } },
     runtimes: new Map([['process', runtime]]),
     logger: pino({ level: 'silent' }),
     onRestored: () => void (restored += 1),
