@@ -303,21 +303,28 @@ class Composition {
 
   async #endOnce(): Promise<void> {
     const { stopApps } = this.#options;
-    const { apps, session, reaper, reconciler, restoration, exits, terminator, follower, forwarder } = this.#house;
+    const { session, reaper, reconciler, restoration, exits, terminator, follower, forwarder } = this.#house;
     exits.stop();
     this.#house.addressWatch.stop();
     await this.#house.stopBoots();
     await Promise.all([reaper.stop(), reconciler.stop(), restoration.stop(), this.#surroundings.onEnd?.()]);
     await terminator.settled();
-    if (stopApps && session.outage === undefined) {
-      const { sight } = this.#house;
-      await stopAll({ cmdb: this.cmdb, apps, terminator, sight, me: session.incarnation, clock: this.#clock });
-    }
+    if (session.outage === undefined) await this.#stopApps(stopApps ? 'all' : 'removed');
     await follower.stop();
     await session.leave();
     await forwarder.close();
     await Promise.all([...this.#runtimes.values()].map((runtime) => runtime.close()));
     await this.cmdb.close();
+  }
+
+  async #stopApps(which: 'all' | 'removed'): Promise<void> {
+    const { apps, session, terminator, sight } = this.#house;
+    const { cmdb } = this;
+    await stopAll({ cmdb, apps, terminator, sight, me: session.incarnation, clock: this.#clock, which }).catch(
+      (error: unknown) => {
+        this.#options.logger.warn({ err: error }, 'could not end all instances that had to go; they run on');
+      },
+    );
   }
 
   /** The process runtime, and what the apps run on; one that was opened stays until the end. */

@@ -38,6 +38,23 @@ export async function* listeningSockets(
   }
 }
 
+/** As people write them, each once; undefined if they cannot be read. */
+export async function addressesOf(
+  sockets: AsyncIterable<ListeningSocket>,
+  isMeant: (socket: ListeningSocket) => boolean,
+): Promise<readonly string[] | undefined> {
+  const found = new Set<string>();
+  try {
+    for await (const socket of sockets) {
+      const { address, port } = socket;
+      if (isMeant(socket)) found.add(address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`);
+    }
+  } catch {
+    return undefined;
+  }
+  return [...found];
+}
+
 /** A process for each socket that is still held, by inode. Looks into every process of the machine: for rare use. */
 export async function findHolders(inodes: ReadonlySet<string>): Promise<Map<string, number>> {
   const holders = new Map<string, number>();

@@ -4,6 +4,7 @@ import { revisionOf } from '../model/app.js';
 import type { Breaker } from '../model/breaker.js';
 import type { FailedReplacement } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
+import { oneDecimal } from '../one-decimal.js';
 import { expiresAt } from '../model/lifetime.js';
 import { problem } from './problem.js';
 
@@ -82,7 +83,7 @@ function instanceViews({ app, deployment }: AppRecord, inflight: ReadonlyMap<str
     lastActiveAt: time(instance.lastActiveAt),
     users: usersOf(instance),
     inflight: inflight.get(instance.id) ?? 0,
-    boot: instance.boot,
+    boot: oneDecimal(instance.boot),
     ...(instance.replaces ? { replaces: instance.replaces } : {}),
     ...(instance.end ? { end: { reason: instance.end.reason, since: time(instance.end.since) } } : {}),
     ...(failed?.replaces === instance.id ? { failedReplacement: failureView(failed) } : {}),

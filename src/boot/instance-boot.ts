@@ -1,5 +1,5 @@
 import type { App } from '../model/app.js';
-import type { Clock } from '../model/clock.js';
+import type { Clock, Timer } from '../model/clock.js';
 import type { BootFailure } from '../model/deployment.js';
 import type { Address } from '../model/instance.js';
 import type { InstanceSpec, Runtime } from '../runtime/runtime.js';
@@ -52,11 +52,12 @@ export async function bootInstance(options: InstanceBootOptions): Promise<Booted
   const unwatch = runtime.watch((exit) => {
     if (exit.id === id) stop.abort(new BootError('boot_failed', `the app ended while it booted: ${exit.cause}`));
   });
+  let address: Address | undefined;
   try {
     const { signal } = stop;
     const booting = runtime.boot(spec, { signal, onPhase: (phase, ms) => void (phases[phase] = ms) });
     // A runtime that does not heed the signal must not hold the boot; what it starts late is stopped by its id.
-    const address = await unlessAborted(booting.catch(refused), signal);
+    address = await unlessAborted(booting.catch(refused), signal);
     const from = clock.monotonic();
     await awaitReady({
       address,
@@ -70,7 +71,9 @@ export async function bootInstance(options: InstanceBootOptions): Promise<Booted
     phases['ready'] = clock.monotonic() - from;
     return { address, phases };
   } catch (error) {
-    if (error instanceof BootError || stop.signal.aborted) throw stop.signal.aborted ? stop.signal.reason : error;
+    const reason: unknown = stop.signal.aborted ? stop.signal.reason : error;
+    if (address && isTimeout(reason)) throw await withListeners(reason, options, address);
+    if (reason instanceof BootError || stop.signal.aborted) throw reason;
     throw new BootError('boot_failed', error instanceof Error ? error.message : String(error), { cause: error });
   } finally {
     timer.cancel();
@@ -99,6 +102,31 @@ async function isListening(runtime: Runtime, id: string): Promise<boolean | unde
   }
   if (inspection.state === 'gone') throw new BootError('boot_failed', 'the container vanished while it booted');
   return inspection.listening;
+}
+
+/** Longest look at where the app listens, in milliseconds: who waits for the boot has waited long enough. */
+const lookMs = 2_000;
+
+function isTimeout(reason: unknown): reason is BootError {
+  return reason instanceof BootError && reason.code === 'boot_timeout';
+}
+
+/** An app that listens elsewhere is the most common reason. */
+async function withListeners(
+  timeout: BootError,
+  { spec, runtime, clock }: InstanceBootOptions,
+  { host, port }: Address,
+): Promise<BootError> {
+  let limit: Timer | undefined;
+  const tooLate = new Promise<undefined>((resolve) => (limit = clock.after(lookMs, () => resolve(undefined))));
+  const look = runtime.listensOn?.(spec.id).catch(() => undefined);
+  const listensOn = await Promise.race([look, tooLate]);
+  limit?.cancel();
+  if (!listensOn) return timeout;
+  const shown = listensOn.slice(0, 5).join(', ');
+  const found = listensOn.length === 0 ? 'it listens on no TCP port' : `it listens on ${shown}`;
+  const message = `${timeout.message} (${host}:${port} from here); ${found}; let it listen on HOST and PORT of its environment`;
+  return new BootError(timeout.code, message, { cause: timeout });
 }
 
 function timeoutError(app: App, phases: Record<string, number>): BootError {

@@ -13,6 +13,7 @@ import { inspect } from './docker/inspect.js';
 import { lastWords } from './docker/last-words.js';
 import { ForeignContainers, list } from './docker/list.js';
 import { ownListening } from './docker/listening.js';
+import { listensOn } from './docker/listens-on.js';
 import { type MountOptions, mountPolicy } from './docker/mount-policy.js';
 import { bootNetwork } from './docker/network.js';
 import { output } from './docker/output.js';
@@ -116,6 +117,7 @@ export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
       await identity.learn();
       return list(engine, place, foreign);
     },
+    listensOn: (id) => listensOn(engine, place, id),
     watch: (onExit) => events.watch(onExit),
     async output(id, maxBytes) {
       const live = await output(engine, place, id, maxBytes);

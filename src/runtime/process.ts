@@ -163,6 +163,11 @@ class ProcessRuntime implements Runtime {
     return found && this.#listening.nameOf(await this.#resolve(found));
   }
 
+  async listensOn(id: string): Promise<readonly string[] | undefined> {
+    const found = await this.#records.read(id);
+    return found && this.#listening.addressesOf(await this.#resolve(found));
+  }
+
   async list(): Promise<FoundInstance[]> {
     const records = await Promise.all((await this.#mine()).map((record) => this.#resolve(record)));
     return records.map((record) => {

@@ -68,6 +68,9 @@ export interface Runtime {
    */
   listener?(id: string): Promise<string | undefined>;
 
+  /** Every `address:port` on which the instance's own processes accept TCP connections; undefined if that cannot be told. */
+  listensOn?(id: string): Promise<readonly string[] | undefined>;
+
   /** Everything that carries this cmdb's name. */
   list(): Promise<FoundInstance[]>;
 

@@ -15,6 +15,7 @@ export function measuredRuntime(runtime: Runtime, metrics: Metrics, clock: Clock
     boot: (spec, options) => timed('boot', () => runtime.boot(spec, options)),
     stop: (id, graceMs) => timed('stop', () => runtime.stop(id, graceMs)),
     ...(runtime.listener ? { listener: runtime.listener.bind(runtime) } : {}),
+    ...(runtime.listensOn ? { listensOn: runtime.listensOn.bind(runtime) } : {}),
     inspect: (id) => timed('inspect', () => runtime.inspect(id)),
     list: () => timed('list', () => runtime.list()),
     watch: (onExit) => runtime.watch(onExit),

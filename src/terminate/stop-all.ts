@@ -16,12 +16,15 @@ export interface StopAllOptions {
   /** This node's session. */
   readonly me: string;
   readonly clock: Clock;
+  /** `removed`: only those of apps that were removed; a daemon that ends now would leave them to the next one, if one comes. */
+  readonly which: 'all' | 'removed';
 }
 
-/** Ends every instance of this machine that nobody else uses: `--stop-apps`. This node's own uses are released before. */
-export async function stopAll({ cmdb, apps, terminator, sight, me, clock }: StopAllOptions): Promise<void> {
+/** Ends instances of this machine that nobody else uses, all of them with `--stop-apps`. This node's own uses are released before. */
+export async function stopAll({ cmdb, apps, terminator, sight, me, clock, which }: StopAllOptions): Promise<void> {
   const ending: Promise<void>[] = [];
-  for await (const { app, deployment } of cmdb.list('active')) {
+  for await (const { app, removed, deployment } of cmdb.list('active')) {
+    if (which === 'removed' && !removed) continue;
     if (!deployment.instances.some((instance) => sees(sight, instance))) continue;
     const doomed = await apps.update(app.name, (current) => doom(current, app, sight, me, clock.now()));
     const mine = doomed.instances.filter(({ state, owner }) => state === 'terminating' && owner === me);

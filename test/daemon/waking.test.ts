@@ -1,4 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import t from 'tap';
 import { loadConfig } from '../../src/config/load-config.js';
 import { install, startDaemon, until } from '../fixtures/daemon.js';
@@ -68,6 +69,22 @@ t.test('an app that never listens ends in boot_timeout and is cleaned up', async
     log.find(({ msg }) => msg === 'the boot failed'),
     { cause: /nothing accepted connections/ },
   );
+});
+
+t.test('the log names what an app listens on that cannot be reached at its own address', async (t) => {
+  const command = [process.execPath, resolve('test/fixtures/apps/gap.mjs')];
+  const apart = { command, bootTimeout: '10s' };
+  const apps = { inward: { ...apart, env: { LISTEN_ON: '::1' } }, moved: { ...apart, env: { LISTEN_AT: '1' } } };
+  const { port, log } = await startDaemon(t, await install(t, {}, apps));
+  await Promise.all(Object.keys(apps).map((name) => ask(port, `${name}.localhost`)));
+  const causeOf = (name: string) =>
+    String(log.find((line) => line['msg'] === 'the boot failed' && line['app'] === name)?.['cause']);
+  await until(() => causeOf('inward') !== 'undefined' && causeOf('moved') !== 'undefined');
+  t.match(
+    causeOf('inward'),
+    /\(127\.0\.0\.1:(\d+) from here\); it listens on \[::1\]:\1; let it listen on HOST and PORT/,
+  );
+  t.match(causeOf('moved'), /it listens on 127\.0\.0\.1:\d+; let it/);
 });
 
 t.test('after the back-off a mended app boots again', async (t) => {

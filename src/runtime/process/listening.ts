@@ -4,7 +4,7 @@ import { isIP } from 'node:net';
 import type { Logger } from 'pino';
 import type { Clock } from '../../model/clock.js';
 import { forEachProcess, isRunning, mayRun, socketDescriptors, usersOf } from '../../proc-fs.js';
-import { findHolders, type ListeningSocket, listeningSockets } from '../../proc-net.js';
+import { addressesOf, findHolders, type ListeningSocket, listeningSockets } from '../../proc-net.js';
 import { membersOf, treeOf } from './members.js';
 import type { ProcessRecord } from './records.js';
 
@@ -74,6 +74,20 @@ export class Listening {
     if (typeof found === 'string') return undefined;
     // A search that was under way may have seen it before it closed: it has to be open after this call began.
     return found.descriptor === undefined ? this.#stillListed(record, found) : this.stillOpen(id);
+  }
+
+  /** See `Runtime.listensOn`. */
+  async addressesOf(record: ProcessRecord): Promise<readonly string[] | undefined> {
+    const { process: main } = record;
+    if (!main || !isRunning(main)) return [];
+    const members = await membersOf(record);
+    const held = await forEachProcess(
+      members.map(({ pid }) => pid),
+      socketDescriptors,
+    );
+    return addressesOf(listeningSockets(undefined, main.pid), ({ inode }) =>
+      held.some((sockets) => sockets?.has(inode)),
+    );
   }
 
   forget(id: string): void {

@@ -78,6 +78,26 @@ t.test('life and death', async (t) => {
     t.equal((await runtime.inspect(id)).state, 'running');
   });
 
+  t.test('what listens inside a container is told, whoever can reach it', async (t) => {
+    const { runtime } = openRuntime(t, engine);
+    const { id } = await bootApp(runtime, shell('httpd -f -p 127.0.0.1:8081 & httpd -f -p 8082'));
+    const seen = await eventually(async () => {
+      const addresses = await runtime.listensOn?.(id);
+      return (addresses?.length ?? 0) > 1 && addresses;
+    });
+    t.same(seen && seen.toSorted(), ['127.0.0.1:8081', '[::]:8082']);
+    t.equal(await runtime.listensOn?.('no-such-instance'), undefined);
+  });
+
+  t.test('a handle knows its engine as soon as it has listed', async (t) => {
+    const { runtime, reopen } = openRuntime(t, engine);
+    await runtime.list();
+    t.match(runtime.identity, { id: /\S+ \/\S+/, place: engine.socketPath });
+    const other = reopen();
+    await other.list();
+    t.same(other.identity, runtime.identity);
+  });
+
   t.test('an exited container tells why, stays listed as dead, and keeps its output until it is stopped', async (t) => {
     const { runtime } = openRuntime(t, engine);
     const { id } = await bootApp(runtime, shell('echo to stdout; echo to stderr >&2; printf "grüße"; exit 3'));
