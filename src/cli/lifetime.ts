@@ -8,7 +8,9 @@ export interface LifetimeOptions {
   readonly close: () => Promise<void>;
   /** Ends at once. */
   readonly destroy: () => Promise<void>;
-  /** SIGHUP. */
+  /** SIGHUP means that the terminal in front of which it runs was closed, and not that its files are to be read again. */
+  readonly hasTerminal: boolean;
+  /** SIGHUP, if it runs without a terminal. */
   readonly reload: () => void;
 }
 
@@ -25,10 +27,10 @@ export interface Lifetime {
 const destroyLimitMs = 5_000;
 
 /**
- * SIGTERM and SIGINT drain (exit code 0), a second one destroys (1), SIGHUP reloads. An error that nobody caught is
+ * SIGTERM and SIGINT drain (exit code 0), a second one destroys (1), SIGHUP reloads, or drains where its terminal was closed. An error that nobody caught is
  * fatal: nothing is known of the state it left, so the daemon is destroyed (1); containers run on.
  */
-export function superviseLifetime({ source, logger, close, destroy, reload }: LifetimeOptions): Lifetime {
+export function superviseLifetime({ source, logger, close, destroy, hasTerminal, reload }: LifetimeOptions): Lifetime {
   let stopping = false;
   let destroying = false;
   let settle: (code: 0 | 1) => void;
@@ -67,7 +69,7 @@ export function superviseLifetime({ source, logger, close, destroy, reload }: Li
   const listeners: [string, (value: never) => void][] = [
     ['SIGTERM', onStop],
     ['SIGINT', onStop],
-    ['SIGHUP', onReload],
+    ['SIGHUP', hasTerminal ? onStop : onReload],
     ['uncaughtException', onFatal],
     ['unhandledRejection', onFatal],
   ];

@@ -34,6 +34,7 @@ export async function start(options: StartOptions, create?: typeof createDaemon)
     logger,
     close: () => daemon.close(),
     destroy: () => daemon.destroy(),
+    hasTerminal: terminal && process.stdin.isTTY,
     reload: () => void reload(watching, logger),
   });
   try {
@@ -56,6 +57,10 @@ export async function start(options: StartOptions, create?: typeof createDaemon)
   const code = await Promise.race([ended, started]);
   await Promise.all([watching?.close(), files.close()]);
   lifetime.release();
+  if (code === 0 && !stopApps) {
+    const advice = 'the next start finds them, one with --stop-apps ends them with itself';
+    logger.info(`containers that ran are left running: ${advice}`);
+  }
   return code;
 }
 

@@ -1,5 +1,8 @@
+import { spawn } from 'node:child_process';
 import t from 'tap';
-import { makeFiles } from '../config/files.js';
+import { childrenOf, statOf } from '../../src/proc-fs.js';
+import { appYaml, makeFiles, mainYaml } from '../config/files.js';
+import { eventually } from '../fixtures/eventually.js';
 import { follow, run } from './run.js';
 import { root, script, started } from './started.js';
 
@@ -15,6 +18,31 @@ t.test('start says where it listens, and SIGTERM drains and exits with 0', async
   child.kill('SIGTERM');
   t.match(await line('SIGTERM: draining'), {});
   await line('fake closes');
+  t.equal(await ended, 0);
+});
+
+t.test('a terminal that is closed ends what runs in front of it', async (t) => {
+  const files = await makeFiles({ 'main.yaml': mainYaml, 'apps/a.yaml': appYaml('a') });
+  t.teardown(() => files.remove());
+  // util-linux: runs a command on a terminal of its own, which is gone with it.
+  const terminal = spawn('script', ['-qfc', `exec '${process.execPath}' '${script}' '${files.main}'`, '/dev/null'], {
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
+  t.teardown(() => terminal.kill('SIGKILL'));
+  let shown = '';
+  terminal.stdout.on('data', (piece) => (shown += String(piece)));
+  await eventually(() => shown.includes('listening'));
+  const [daemon = 0] = await childrenOf(terminal.pid ?? 0);
+  t.ok(statOf(daemon));
+  terminal.kill('SIGKILL');
+  await eventually(() => !statOf(daemon));
+});
+
+t.test('what runs on is said last', async (t) => {
+  const { line, child, ended } = await started(t);
+  await line('listening');
+  child.kill('SIGTERM');
+  await line('containers that ran are left running');
   t.equal(await ended, 0);
 });
 
