@@ -16,6 +16,7 @@ import { ownListening } from './docker/listening.js';
 import { listensOn } from './docker/listens-on.js';
 import { type MountOptions, mountPolicy } from './docker/mount-policy.js';
 import { bootNetwork } from './docker/network.js';
+import { OutputLog } from './docker/output-log.js';
 import { output } from './docker/output.js';
 import { stop } from './docker/stop.js';
 import { watchEngine } from './docker/watch.js';
@@ -82,6 +83,7 @@ export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
   const publishAll = advertiseHost !== undefined;
   const words = lastWords();
   const pulls = new Pulls();
+  const outputLog = new OutputLog({ engine, logger, clock });
   const listening = ownListening(isRemote);
   const foreign = new ForeignContainers(logger);
   const context = {
@@ -94,6 +96,7 @@ export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
     mounts: mountPolicy(options.mounts ?? { roots: undefined, own: [] }),
     isRemote,
     quota: diskQuota(options.diskBytes),
+    outputLog,
     logger,
     clock,
     lastWords: words,
@@ -115,7 +118,7 @@ export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
     inspect: (id) => inspect({ engine, place, listening }, id),
     async list() {
       await identity.learn();
-      return list(engine, place, foreign);
+      return list({ engine, place, foreign, outputLog });
     },
     listensOn: (id) => listensOn(engine, place, id),
     watch: (onExit) => events.watch(onExit),
@@ -127,6 +130,7 @@ export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
       pulls.close();
       events.close();
       guard.close();
+      outputLog.close();
     },
   };
 }

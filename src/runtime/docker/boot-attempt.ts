@@ -14,6 +14,7 @@ import type { BootNetwork, Network } from './network.js';
 import type { MountPolicy } from './mount-policy.js';
 import { checkMounts } from './mounts.js';
 import { containerName } from './labels.js';
+import type { OutputLog } from './output-log.js';
 import { output } from './output.js';
 import { idAt, oneLine } from './reply.js';
 import { removeContainer } from './remove.js';
@@ -32,6 +33,7 @@ export interface BootContext {
   readonly publishAll: boolean;
   readonly mounts: MountPolicy;
   readonly quota: DiskQuota;
+  readonly outputLog: OutputLog;
   readonly isRemote: boolean;
   readonly logger: Logger;
   readonly clock: Clock;
@@ -61,7 +63,9 @@ export async function attemptBoot(context: BootContext, job: Job): Promise<Addre
     await checkMounts(context.engine, job.spec.app, containerId, context.isRemote);
     signal.throwIfAborted();
     await timed(context, job, 'start', () => start(context, job, containerId ?? ''));
-    exits.started(containerId, { id: job.spec.id, app: job.spec.app.name });
+    const { id, app } = job.spec;
+    exits.started(containerId, { id, app: app.name });
+    context.outputLog.follow({ containerId, instance: id, app: app.name }, 'start');
     const address = await reachedAt(context, job, chosen);
     signal.throwIfAborted();
     return address;

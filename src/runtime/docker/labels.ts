@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
+import { type ProcessIdentity, identify, isRunning } from '../../proc-fs.js';
 import type { InstanceSpec } from '../runtime.js';
 
-/** Labels that every container of this product carries. `port` is where the app listens inside. */
+/** Labels that every container of this product carries. `port` is where the app listens inside, `booter` the process that started it. */
 export const labels = {
   cmdb: 'fastcontainer.cmdb',
   installation: 'fastcontainer.installation',
@@ -9,6 +10,7 @@ export const labels = {
   instance: 'fastcontainer.instance',
   revision: 'fastcontainer.revision',
   port: 'fastcontainer.port',
+  booter: 'fastcontainer.booter',
 } as const;
 
 /** Whose a container is: `cmdb.name`, and the installation's own id, as others may have the same name. */
@@ -25,6 +27,7 @@ export function labelsOf(owner: Owner, spec: InstanceSpec, port: number): Record
     [labels.instance]: spec.id,
     [labels.revision]: spec.revision,
     [labels.port]: String(port),
+    [labels.booter]: booterText(identify(process.pid)),
   };
 }
 
@@ -34,6 +37,16 @@ export function labelsOf(owner: Owner, spec: InstanceSpec, port: number): Record
  */
 export function containerName(id: string): string {
   return `fc-${createHash('sha256').update(id).digest('hex').slice(0, 20)}`;
+}
+
+/** Whether the process that started a container runs on this machine; false for one that cannot be told. */
+export function booterRuns(text: string): boolean {
+  const [pid = '', startTime = '', bootId = ''] = text.split(' ');
+  return isRunning({ pid: Number(pid), startTime, bootId });
+}
+
+export function booterText({ pid, startTime, bootId }: ProcessIdentity): string {
+  return `${pid} ${startTime} ${bootId}`;
 }
 
 /** The filter that asks the engine for the containers of this installation only. */

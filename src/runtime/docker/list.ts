@@ -2,8 +2,9 @@ import type { Logger } from 'pino';
 import type { FoundInstance } from '../runtime.js';
 import { type Place, listedAddress, runs } from './container.js';
 import type { Engine } from './engine.js';
-import { type Owner, cmdbFilter, containerName, labels } from './labels.js';
-import { textAt } from './reply.js';
+import { type Owner, booterRuns, cmdbFilter, containerName, labels } from './labels.js';
+import type { OutputLog } from './output-log.js';
+import { idAt, textAt } from './reply.js';
 
 /** An entry takes 2 KB, more with many mounts. */
 const listLimits = { limitMs: 10_000, maxBytes: 256 * 1024 * 1024 };
@@ -33,11 +34,34 @@ export class ForeignContainers {
   }
 }
 
+interface ListContext {
+  readonly engine: Engine;
+  readonly place: Place;
+  readonly foreign: ForeignContainers;
+  readonly outputLog: OutputLog;
+}
+
 /** See Runtime.list. Throws on any failure: an empty list means that there is nothing. */
-export async function list(engine: Engine, place: Place, foreign: ForeignContainers): Promise<FoundInstance[]> {
+export async function list({ engine, place, foreign, outputLog }: ListContext): Promise<FoundInstance[]> {
   const entries = await listNamed(engine, place.cmdbName);
   foreign.report(entries.filter((entry) => !isOwn(entry, place)));
-  return entries.filter((entry) => isOwn(entry, place)).flatMap((entry) => found(entry, place));
+  const own = entries.filter((entry) => isOwn(entry, place));
+  followOrphans(own, outputLog);
+  return own.flatMap((entry) => found(entry, place));
+}
+
+/** Follows the output of what runs and was started by a process that is gone. */
+function followOrphans(entries: readonly unknown[], outputLog: OutputLog): void {
+  for (const entry of entries) {
+    const [containerId, instance, app] = [
+      idAt(entry, 'Id'),
+      textAt(entry, 'Labels', labels.instance),
+      textAt(entry, 'Labels', labels.app),
+    ];
+    if (containerId === undefined || instance === undefined || app === undefined || !runs(entry)) continue;
+    if (!booterRuns(textAt(entry, 'Labels', labels.booter) ?? ''))
+      outputLog.follow({ containerId, instance, app }, 'now');
+  }
 }
 
 /** The engine's own entries of this installation's containers, dead ones included. */

@@ -1,0 +1,160 @@
+import type { Logger } from 'pino';
+import type { Clock } from '../../model/clock.js';
+import { LineLog } from '../output/line-log.js';
+import { inspectContainer } from './container.js';
+import type { Engine } from './engine.js';
+import { at } from './reply.js';
+
+const linesPerSecond = 50;
+/** What one container may have read of its output in a second: more than its lines in the log can take. */
+const bytesPerSecond = 256 * 1024;
+const windowMs = 1_000;
+const retryMs = 2_000;
+/** Each takes a connection to the engine. */
+const mostFollowed = 2_000;
+
+export interface OutputLogOptions {
+  readonly engine: Engine;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+interface Followed {
+  readonly containerId: string;
+  readonly instance: string;
+  readonly app: string;
+}
+
+/** Writes to the log what containers write to stdout and stderr, within a budget for each. */
+export class OutputLog {
+  readonly #options: OutputLogOptions;
+  readonly #followed = new Map<string, AbortController>();
+  #saidFull = false;
+
+  constructor(options: OutputLogOptions) {
+    this.#options = options;
+  }
+
+  isFollowed(containerId: string): boolean {
+    return this.#followed.has(containerId);
+  }
+
+  /** Follows a container until it has ended: all that it wrote, or what it writes from now on. Harmless twice. */
+  follow(container: Followed, from: 'start' | 'now'): void {
+    const { containerId } = container;
+    if (this.#followed.has(containerId)) return;
+    if (this.#followed.size >= mostFollowed) return this.#sayFull();
+    const stop = new AbortController();
+    this.#followed.set(containerId, stop);
+    const { logger, clock } = this.#options;
+    const fields = { app: container.app, instance: container.instance };
+    const lines = new LineLog({ logger: logger.child(fields), clock, linesPerSecond });
+    void this.#run(container, from === 'start' ? 0 : this.#nowS(), lines, stop.signal)
+      .catch((error: unknown) =>
+        logger.debug({ ...fields, err: error }, 'the output of a container is not followed any longer'),
+      )
+      .finally(() => {
+        lines.end();
+        this.#followed.delete(containerId);
+      });
+  }
+
+  close(): void {
+    for (const stop of this.#followed.values()) stop.abort(new Error('the docker runtime was closed'));
+  }
+
+  async #run({ containerId, instance }: Followed, fromS: number, lines: LineLog, signal: AbortSignal): Promise<void> {
+    const { engine } = this.#options;
+    let sinceS = fromS;
+    while (!signal.aborted) {
+      const outcome = await this.#read(containerId, sinceS, lines, signal).catch(() => 'lost' as const);
+      sinceS = this.#nowS();
+      if (outcome === 'tooMuch') {
+        await this.#pause(windowMs, signal);
+        sinceS = this.#nowS();
+        continue;
+      }
+      const reply = await inspectContainer(engine, containerId, instance).catch(() => 'unknown');
+      if (reply !== 'unknown' && at(reply, 'State', 'Running') !== true) return;
+      await this.#pause(retryMs, signal);
+    }
+  }
+
+  /** Resolves when the stream has ended, or when more came in a second than is read of it. */
+  async #read(containerId: string, since: number, lines: LineLog, signal: AbortSignal): Promise<'ended' | 'tooMuch'> {
+    const { engine, clock } = this.#options;
+    const query = { follow: true, stdout: true, stderr: true, since };
+    const path = ['containers', containerId, 'logs'];
+    const stream = await engine.stream('follow the output of a container', { path, query }, { signal });
+    const stop = () => stream.destroy();
+    signal.addEventListener('abort', stop);
+    const frames = new Frames();
+    let windowEnd = clock.monotonic() + windowMs;
+    let bytes = 0;
+    try {
+      for await (const chunk of stream as AsyncIterable<Buffer>) {
+        if (clock.monotonic() >= windowEnd) {
+          windowEnd = clock.monotonic() + windowMs;
+          bytes = 0;
+        }
+        bytes += chunk.length;
+        for (const part of frames.take(chunk)) lines.write(part);
+        if (bytes <= bytesPerSecond) continue;
+        lines.skip(stream.readableLength);
+        return 'tooMuch';
+      }
+      return 'ended';
+    } finally {
+      signal.removeEventListener('abort', stop);
+      stream.destroy();
+    }
+  }
+
+  #nowS(): number {
+    return Math.floor(this.#options.clock.now() / 1000);
+  }
+
+  #pause(delayMs: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#options.clock.after(delayMs, () => done());
+      const done = () => {
+        timer.cancel();
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      if (signal.aborted) done();
+      else signal.addEventListener('abort', done);
+    });
+  }
+
+  #sayFull(): void {
+    if (this.#saidFull) return;
+    this.#saidFull = true;
+    this.#options.logger.warn(`the output of more than ${mostFollowed} containers at a time is not written to the log`);
+  }
+}
+
+/** The payload of the engine's frames (see `demultiplex` in output.ts), as it comes in; keeps no more than a header. */
+export class Frames {
+  #header = Buffer.alloc(0);
+  #left = 0;
+
+  *take(chunk: Buffer): Generator<Buffer> {
+    let rest = chunk;
+    while (rest.length > 0) {
+      if (this.#left === 0) {
+        const missing = 8 - this.#header.length;
+        this.#header = Buffer.concat([this.#header, rest.subarray(0, missing)]);
+        rest = rest.subarray(missing);
+        if (this.#header.length < 8) return;
+        this.#left = this.#header.readUInt32BE(4);
+        this.#header = Buffer.alloc(0);
+        continue;
+      }
+      const part = rest.subarray(0, this.#left);
+      this.#left -= part.length;
+      rest = rest.subarray(part.length);
+      yield part;
+    }
+  }
+}
