@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
 import { useCompose } from '../fixtures/compose.js';
+import { bootApp, dockerApp, openRuntime } from '../runtime/docker/open-runtime.js';
+import { testImage } from '../fixtures/docker-image.js';
 import { useOwnDocker } from '../fixtures/docker.js';
 import { eventually } from '../fixtures/eventually.js';
 import { standInForNode, standInForRedis } from '../fixtures/public-images.js';
@@ -32,6 +34,14 @@ t.test('docker compose up: a request wakes the sample app, which goes when idle;
   const health = async () => (await (await dispatcher()).inspect()).State.Health?.Status;
   const checkHealth = async () => (await dispatcher()).exec(['node', '/app/docker/healthcheck.js']);
 
+  // As after the README's first steps: a dispatcher of this machine has its apps on the engine already.
+  const beside = openRuntime(t, engine, {
+    network: 'fastcontainer',
+    cmdbName: 'fastcontainer',
+    installation: 'beside',
+  });
+  const neighbour = await bootApp(beside.runtime, dockerApp({ image: await testImage(docker, 'busybox') }));
+
   await compose('up', '-d', '--build');
   t.teardown(() => compose('down', '--volumes'));
   await eventually(async () => (await health()) === 'healthy', 120_000);
@@ -40,7 +50,7 @@ t.test('docker compose up: a request wakes the sample app, which goes when idle;
   const answer = await ask(8080, 'hello.localhost', '/', { address: host });
   t.match(answer, { status: 200, body: /^Hello from process \d+/ });
   t.match(await apps(), [{ Image: 'fastcontainer-hello', State: 'running' }], 'it runs beside the dispatcher');
-  t.match(await docker.getNetwork('fastcontainer').inspect(), {
+  t.match(await docker.getNetwork('fastcontainer-compose').inspect(), {
     Options: { 'com.docker.network.bridge.enable_icc': 'false' },
   });
   await eventually(async () => (await apps()).length === 0, 60_000);
@@ -60,6 +70,9 @@ t.test('docker compose up: a request wakes the sample app, which goes when idle;
 
   t.match(await ask(8080, 'any.hello.localhost', '/', { address: host }), { status: 200 });
   await compose('down', '--volumes');
+  t.match(await beside.runtime.inspect(neighbour.id), { state: 'running' }, 'what is beside it was left alone');
+  await beside.runtime.stop(neighbour.id, 0);
+  await docker.getNetwork('fastcontainer').remove();
   t.same(await docker.listContainers({ all: true }), [], 'no container, also none of an app that ran');
   t.same((await docker.listNetworks()).map(({ Name }) => Name).toSorted(), ['host', 'none']);
   t.same((await docker.listVolumes()).Volumes ?? [], []);
