@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../../model/clock.js';
-import { LineLog } from '../output/line-log.js';
+import { LineLog, logRateOfAll, logRateOfOne } from '../output/line-log.js';
+import { Rate } from '../output/rate.js';
 import { inspectContainer } from './container.js';
 import type { Engine } from './engine.js';
 import { at } from './reply.js';
@@ -29,10 +30,12 @@ interface Followed {
 export class OutputLog {
   readonly #options: OutputLogOptions;
   readonly #followed = new Map<string, AbortController>();
+  readonly #rateOfAll: Rate;
   #saidFull = false;
 
   constructor(options: OutputLogOptions) {
     this.#options = options;
+    this.#rateOfAll = rateOf(logRateOfAll, options.clock);
   }
 
   isFollowed(containerId: string): boolean {
@@ -48,7 +51,8 @@ export class OutputLog {
     this.#followed.set(containerId, stop);
     const { logger, clock } = this.#options;
     const fields = { app: container.app, instance: container.instance };
-    const lines = new LineLog({ logger: logger.child(fields), clock, linesPerSecond });
+    const rates = { own: rateOf(logRateOfOne, clock), all: this.#rateOfAll };
+    const lines = new LineLog({ logger: logger.child(fields), clock, linesPerSecond, rates });
     void this.#run(container, from === 'start' ? 0 : this.#nowS(), lines, stop.signal)
       .catch((error: unknown) =>
         logger.debug({ ...fields, err: error }, 'the output of a container is not followed any longer'),
@@ -132,6 +136,10 @@ export class OutputLog {
     this.#saidFull = true;
     this.#options.logger.warn(`the output of more than ${mostFollowed} containers at a time is not written to the log`);
   }
+}
+
+function rateOf({ bytesPerSecond: bytes, burst }: typeof logRateOfOne, clock: Clock): Rate {
+  return new Rate(bytes, burst, () => clock.monotonic());
 }
 
 /** The payload of the engine's frames (see `demultiplex` in output.ts), as it comes in; keeps no more than a header. */

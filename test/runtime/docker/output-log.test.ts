@@ -27,7 +27,7 @@ t.test('the output of containers reaches the log', async (t) => {
     const { runtime } = openRuntime(t, engine, { logger });
     const { id } = await bootApp(runtime, shell('echo first; echo second >&2; printf "\\033[31mred"; exit 0'));
     await eventually(() => outputOf(id).length >= 3);
-    t.same(new Set(outputOf(id).map(({ output }) => output)), new Set(['first', 'second', '\u001b[31mred']));
+    t.same(new Set(outputOf(id).map(({ output }) => output)), new Set(['first', 'second', '^[[31mred']));
     t.match(outputOf(id)[0], { app: 'shop', instance: id, level: 30 });
   });
 
@@ -41,7 +41,7 @@ t.test('the output of containers reaches the log', async (t) => {
     const quiet = await bootApp(runtime, shell('echo heard; exec sleep 600'));
     await eventually(() => outputOf(quiet.id).length === 1);
     const before = log.length;
-    await eventually(() => log.filter(({ msg }) => /lines of output dropped/.test(String(msg))).length >= 4);
+    await eventually(() => log.filter(({ msg }) => /lines of output dropped/.test(String(msg))).length >= 2);
     t.ok(log.length - before < 1_000, 'of what would be millions of lines');
   });
 
