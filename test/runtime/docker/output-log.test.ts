@@ -58,7 +58,7 @@ t.test('the output of containers reaches the log', async (t) => {
     let text = '';
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
     await eventually(() => text.includes('"msg":"output"'));
-    const [{ id = '' } = {}] = await runtime.list();
+    const id = (await runtime.list())[0]?.id ?? '';
     t.equal(outputOf(id).length, 0, 'while the other lives it is the one that writes it');
     const exit = once(child, 'exit');
     child.kill('SIGKILL');
