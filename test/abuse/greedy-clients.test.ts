@@ -163,14 +163,17 @@ t.test('a trusted proxy may have as many connections as there are', async (t) =>
 t.test(
   'more idle connections than the descriptor limit end nothing, and health and honest requests are answered',
   async (t) => {
-    const installation = await install(t);
+    const installation = await install(t, {}, { hello: { limits: { files: 128 } } });
     const command = `ulimit -n 256; exec "${process.execPath}" dist/src/main.js start --config "${installation.file}"`;
     const { port, admin, child, log } = await spawnCommand(t, 'sh', '-c', command);
     t.match(
       log.find(({ msg }) => String(msg).includes('may open 256 files')),
       { openFiles: 256, taken: 96 },
     );
-    t.equal((await ask(port, 'hello.localhost')).status, 200);
+    const first = await ask(port, 'hello.localhost');
+    t.equal(first.status, 200, first.body);
+    const { pid } = JSON.parse(first.body) as { pid: number };
+    t.teardown(() => process.kill(pid, 'SIGKILL'));
     const idle = Array.from({ length: 600 }, () => client(t, port));
     await Promise.all(idle.map((socket) => Promise.race([once(socket, 'connect'), once(socket, 'close')])));
     for (let round = 0; round < 5; round += 1) {
@@ -192,6 +195,7 @@ t.test(
   async (t) => {
     const { port, admin, child, log } = await spawnDaemon(t, await install(t, { memory: { floor: '1m' } }));
     const first = JSON.parse((await ask(port, 'hello.localhost')).body) as { pid: number };
+    t.teardown(() => process.kill(first.pid, 'SIGKILL'));
     // Every open, accept and connect fails from now on.
     const limit = (files: number) => spawnSync('prlimit', ['--pid', String(child.pid), `--nofile=${files}:`]);
     t.equal(limit(3).status, 0);
