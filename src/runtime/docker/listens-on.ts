@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { allProcesses, forEachProcess } from '../../proc-fs.js';
 import { addressesOf, listeningSockets } from '../../proc-net.js';
 import { findContainer, type Place } from './container.js';
 import type { Engine } from './engine.js';
@@ -10,12 +11,19 @@ const engineDns = '127.0.0.11';
 /** See Runtime.listensOn. Told only of an engine on this machine, if the container's processes can be looked at. */
 export async function listensOn(engine: Engine, place: Place, id: string): Promise<readonly string[] | undefined> {
   const container = await findContainer(engine, id, place);
-  const pid = at(container?.reply, 'State', 'Pid');
-  if (!container || typeof pid !== 'number' || !(await isOf(pid, container.containerId))) return undefined;
+  const pid = container && (await processOf(container.containerId, at(container.reply, 'State', 'Pid')));
+  if (pid === undefined) return undefined;
   return addressesOf(listeningSockets(undefined, pid), ({ address }) => address !== engineDns);
 }
 
-/** The number may be that of another machine's process, or of one in another namespace. */
+/** The engine's number may be that of another machine, or of another namespace: the control group tells whose process it is. */
+async function processOf(containerId: string, told: unknown): Promise<number | undefined> {
+  if (typeof told === 'number' && (await isOf(told, containerId))) return told;
+  const pids = (await allProcesses()).map(({ pid }) => pid);
+  const own = await forEachProcess(pids, (pid) => isOf(pid, containerId));
+  return pids.find((_, index) => own[index]);
+}
+
 async function isOf(pid: number, containerId: string): Promise<boolean> {
   const groups = await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => '');
   return groups.includes(containerId);
