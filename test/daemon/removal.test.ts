@@ -6,7 +6,7 @@ import { askIdentity, instances } from '../fixtures/request.js';
 const host = 'hello.localhost';
 
 t.test('an app that was removed just before its daemon stopped is ended with it', async (t) => {
-  const installation = await install(t);
+  const installation = await install(t, {}, { hello: {}, other: {} });
   const { child, port, log } = await spawnDaemon(t, installation);
   const { pid } = await askIdentity(port, host);
   await installation.writeApp('hello', undefined);
@@ -19,7 +19,7 @@ t.test('an app that was removed just before its daemon stopped is ended with it'
 });
 
 t.test('what a killed daemon left of an app that was removed is found and ended at the next start', async (t) => {
-  const installation = await install(t);
+  const installation = await install(t, {}, { hello: {}, other: {} });
   const { child, port } = await spawnDaemon(t, installation);
   const { pid } = await askIdentity(port, host);
   child.kill('SIGKILL');

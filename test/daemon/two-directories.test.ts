@@ -3,6 +3,7 @@ import t, { type Test } from 'tap';
 import { install, isAlive, quick, type Running, startDaemon, until } from '../fixtures/daemon.js';
 import { startRedis } from '../fixtures/redis.js';
 import { askIdentity, instances } from '../fixtures/request.js';
+import { testKey } from '../fixtures/signer.js';
 
 const host = 'hello.localhost';
 
@@ -10,7 +11,7 @@ const host = 'hello.localhost';
 async function useTwo(t: Test, app: Record<string, unknown> = {}) {
   const redis = await startRedis(t);
   if (!redis) return undefined;
-  const main = { cmdb: { url: redis.url, name: 'two' }, node: { host: 'web1' } };
+  const main = { cmdb: { url: redis.url, name: 'two', signingKey: testKey }, node: { host: 'web1' } };
   const a = await install(t, main, { hello: app });
   const b = await install(t, main, { hello: app });
   return { a, b };
