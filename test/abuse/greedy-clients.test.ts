@@ -163,7 +163,7 @@ t.test('a trusted proxy may have as many connections as there are', async (t) =>
 t.test(
   'more idle connections than the descriptor limit end nothing, and health and honest requests are answered',
   async (t) => {
-    const installation = await install(t, {}, { hello: { limits: { files: 128 } } });
+    const installation = await install(t);
     const command = `ulimit -n 256; exec "${process.execPath}" dist/src/main.js start --config "${installation.file}"`;
     const { port, admin, child, log } = await spawnCommand(t, 'sh', '-c', command);
     t.match(

@@ -20,9 +20,9 @@ export interface Confinement {
 const shell = '/bin/sh';
 /** Variables that mean nothing to a loader or a shell; by one of them the chain is known from its first moment. */
 const ours = 'FASTCONTAINER_';
-/** Enters control groups and lowers the limit of files, then becomes what follows `--`. */
+/** Enters control groups and lowers the limit of files, to the daemon's own if that is lower, then becomes what follows `--`. */
 const enter =
-  'if [ -n "$1" ]; then ulimit -n "$1" || exit 125; fi; shift; ' +
+  'if [ -n "$1" ]; then ulimit -n "$1" 2>/dev/null || ulimit -n "$(ulimit -Hn)" || exit 125; fi; shift; ' +
   'while [ "$1" != -- ]; do echo 0 >"$1" || exit 125; shift; done; shift; exec "$@"';
 
 /** Whether `launch` has to be told its user, since without setpriv nothing else can become it. */
