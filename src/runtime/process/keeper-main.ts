@@ -10,7 +10,7 @@ import { Pipes } from './keeper/pipes.js';
 
 /**
  * The keeper: starts apps for its dispatcher, is their parent, reads what they write, and outlives the dispatcher as long as one of
- * them runs (docs/decisions/launcher.md). It stays as small as it can, so it imports next to nothing.
+ * them runs (docs/decisions/keeper.md). It stays as small as it can, so it imports next to nothing.
  */
 const ownerFd = 3;
 const [settings = '{}', inherited] = process.argv.slice(2);

@@ -1,7 +1,7 @@
 import type { ProcessIdentity } from '../../../proc-fs.js';
 import type { Command } from '../child.js';
 
-/** A keeper of another version is spoken to by its own dispatcher only; see docs/decisions/launcher.md. */
+/** A keeper of another version is spoken to by its own dispatcher only; see docs/decisions/keeper.md. */
 export const protocolVersion = 1;
 
 /** An app as its keeper knows it. */
