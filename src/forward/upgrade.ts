@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import httpProxy from 'http-proxy';
 import { buildConnector } from 'undici';
 import { RequestError } from '../model/errors.js';
+import { isOurs } from './claims.js';
 import { Connection } from './connection.js';
 import { type Breakable, contain, contained } from './contained.js';
 import type { UpgradeExchange } from './exchange.js';
@@ -253,13 +254,12 @@ function protocols(list: string): string[] {
     .filter((protocol) => protocol !== '');
 }
 
-/** All header lines as the name and value of a single one; without a length, which a switch has not. */
+/** All header lines as the name and value of a single one; without a length, which a switch has not, and what only this dispatcher says. */
 function asOne(raw: readonly string[]): Record<string, string> {
   const lines: [string, string][] = [];
   for (let index = 0; index < raw.length; index += 2) {
-    if (!/^(content-length|transfer-encoding)$/i.test(raw[index] as string)) {
-      lines.push([raw[index] as string, raw[index + 1] as string]);
-    }
+    const [name, value] = [raw[index] as string, raw[index + 1] as string];
+    if (!/^(content-length|transfer-encoding)$/i.test(name) && !isOurs(name.toLowerCase())) lines.push([name, value]);
   }
   const [name, value] = lines.pop() as [string, string];
   return { [[...lines.map((line) => line.join(': ')), name].join('\r\n')]: value };

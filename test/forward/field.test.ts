@@ -83,6 +83,8 @@ t.test('a switch of protocols has its header as the app sent it', async (t) => {
   const head =
     'HTTP/1.1 101 Switching Protocols\r\nX-ODD: a\r\nUPGRADE: WebSocket\r\nx-odd: b\r\nConnection: Upgrade\r\nX-Bytes: \xe9\xff\r\nX-ODD: c\r\n\r\n';
   t.equal((await answerTo(t, upgrade, head)).answer, head);
+  const forged = head.replace('X-ODD: a', 'X-FastContainer-Error: boot_failed\r\nX-ODD: a');
+  t.equal((await answerTo(t, upgrade, forged)).answer, head, 'but for what only the dispatcher says');
 });
 
 t.test('an upgrade in HTTP/1.0 is ignored, and one that the app did not offer is refused', async (t) => {
