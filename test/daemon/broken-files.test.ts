@@ -3,17 +3,18 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
+import { fetchAdmin } from '../fixtures/admin.js';
 import { ask, askIdentity } from '../fixtures/request.js';
 import { install, type Installation, type Spawned, spawnDaemon, until } from '../fixtures/daemon.js';
 
 async function configurationOf({ admin }: Spawned): Promise<{ status: number; ok?: boolean; detail?: string }> {
-  const answer = await fetch(`${admin}/readyz`);
+  const answer = await fetchAdmin(`${admin}/readyz`);
   const { checks } = (await answer.json()) as { checks: Record<string, { ok: boolean; detail?: string }> };
   return { status: answer.status, ...checks['configuration'] };
 }
 
 async function metricOf({ admin }: Spawned, name: string): Promise<string | undefined> {
-  const text = await (await fetch(`${admin}/metrics`)).text();
+  const text = await (await fetchAdmin(`${admin}/metrics`)).text();
   return new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1];
 }
 

@@ -16,11 +16,11 @@ t.test('a file that an editor replaces is applied, with a log line of what chang
   t.match(line, { msg: /app hello: idleTtl 1m → 2m|idleTtl/ });
 });
 
-t.test('a bad file keeps the old configuration and says why, and a mended one is taken on SIGHUP', async (t) => {
+t.test('a bad file keeps what it said last and says why, and a mended one is taken on SIGHUP', async (t) => {
   const installation = await install(t);
   const { child, port, log } = await spawnDaemon(t, installation, '--stop-apps');
   await installation.writeApp('hello', { idleTTL: '5m' });
-  const error = await until(() => log.find(({ msg }) => /not reloaded/.test(String(msg))));
+  const error = await until(() => log.find(({ msg }) => /app files are wrong/.test(String(msg))));
   t.match(error, { msg: /hello\.yaml:\d+ .*idleTTL/ });
   const { pid } = await askIdentity(port, 'hello.localhost');
   t.teardown(() => isAlive(pid) && process.kill(pid, 'SIGKILL'));
@@ -33,7 +33,7 @@ t.test('a domain that two apps claim is refused with the names of both', async (
   const installation = await install(t);
   const { log } = await spawnDaemon(t, installation);
   await installation.writeApp('thief', { domains: ['hello.localhost'] });
-  const error = await until(() => log.find(({ msg }) => /not reloaded/.test(String(msg))));
+  const error = await until(() => log.find(({ msg }) => /app files are wrong/.test(String(msg))));
   t.match(String(error['msg']), /hello\.localhost/);
   t.match(JSON.stringify(error), /thief\.yaml/);
   t.match(JSON.stringify(error), /hello\.yaml/);

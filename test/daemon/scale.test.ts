@@ -78,6 +78,7 @@ t.test('when load falls the surplus instances end after the idle TTL, and the ol
   const three = await ready(running);
   t.equal(three.length, 3);
   endAll(held);
+  await until(async () => (await inflight(running)).every((count) => count === 0));
   const answered = new Set<string>();
   await until(async () => {
     answered.add((await askIdentity(running.port, hello)).instance);

@@ -39,7 +39,7 @@ t.test('a reload is decided once and holds in every worker, also in one that sta
   const served = await many(20, () => ask(daemon.port, 'other.localhost'));
   t.ok(served.every(({ status }) => status === 200));
   await installation.writeApp('hello', { idleTTL: '5m' });
-  const error = await until(() => daemon.log.find(({ msg }) => /not reloaded/.test(String(msg))));
+  const error = await until(() => daemon.log.find(({ msg }) => /app files are wrong/.test(String(msg))));
   t.match(error, { msg: /hello\.yaml:\d+ .*idleTTL/ });
   for (const pid of await workersOf(daemon)) process.kill(pid, 'SIGKILL');
   await until(
