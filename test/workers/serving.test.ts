@@ -50,7 +50,9 @@ t.test('a reload is decided once and holds in every worker, also in one that sta
     later.every((answer) => answer.status === 200),
     'what was in force before the bad file',
   );
-  t.equal(daemon.log.filter(({ msg }) => String(msg).startsWith('configuration reloaded')).length, 1);
+  const reloads = daemon.log.flatMap(({ msg }) => /^configuration reloaded: (.*)/.exec(String(msg))?.[1] ?? []);
+  t.match(reloads, [/domain other\.localhost added/, /^app hello held/]);
+  t.equal(reloads.length, 2);
   t.equal(await terminate(daemon), 0);
 });
 
