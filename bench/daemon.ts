@@ -1,7 +1,7 @@
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { stringify } from 'yaml';
-import type { DaemonTiming } from '../src/daemon.js';
+import type { DaemonTiming } from '../src/daemon/daemon.js';
 import type { Processes } from './processes.js';
 
 export interface DaemonOptions {

@@ -1,4 +1,4 @@
-import { allProcesses, hasInEnvironment } from '../src/proc-fs.js';
+import { allProcesses, hasInEnvironment } from '../src/machine/proc-fs.js';
 import { cmdbName } from './daemon.js';
 
 /** Kills the apps that a dispatcher of this bench has left, because it was killed itself. Resolves to how many. */

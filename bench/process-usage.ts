@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { allProcesses, socketDescriptors } from '../src/proc-fs.js';
+import { allProcesses, socketDescriptors } from '../src/machine/proc-fs.js';
 
 const ticksPerSecond = Number(spawnSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }).stdout || 100);
 

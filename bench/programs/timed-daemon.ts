@@ -1,5 +1,5 @@
 import { start } from '../../src/cli/start.js';
-import { createDaemon, type DaemonTiming } from '../../src/daemon.js';
+import { createDaemon, type DaemonTiming } from '../../src/daemon/daemon.js';
 
 // A dispatcher with times of the protocol that operators cannot set: TIMING (JSON of DaemonTiming) CONFIG.
 

@@ -4,7 +4,7 @@ import { revisionOf } from '../model/app.js';
 import type { Breaker } from '../model/breaker.js';
 import type { FailedReplacement } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
-import { oneDecimal } from '../one-decimal.js';
+import { oneDecimal } from '../telemetry/one-decimal.js';
 import { expiresAt } from '../model/lifetime.js';
 import { problem } from './problem.js';
 

@@ -1,4 +1,4 @@
-import type { LocalApp } from '../check/local-app.js';
+import type { LocalApp } from '../uses/local-app.js';
 import type { Clock, Timer } from '../model/clock.js';
 import { WaitingRoom } from './waiting-room.js';
 

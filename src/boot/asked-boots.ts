@@ -1,8 +1,8 @@
 import type { Logger } from 'pino';
-import type { LocalApp } from '../check/local-app.js';
-import type { LocalApps } from '../check/local-apps.js';
-import type { NodeSession } from '../check/session.js';
-import type { Uses } from '../check/uses.js';
+import type { LocalApp } from '../uses/local-app.js';
+import type { LocalApps } from '../uses/local-apps.js';
+import type { NodeSession } from '../membership/session.js';
+import type { Uses } from '../uses/uses.js';
 import { isUntaken } from '../model/asked-boot.js';
 import { findInstance } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';

@@ -1,4 +1,4 @@
-import type { LocalApp } from '../check/local-app.js';
+import type { LocalApp } from '../uses/local-app.js';
 import type { BootPurpose, BootSlots } from './boot-slots.js';
 import type { MemoryGate } from './memory-gate.js';
 

@@ -1,5 +1,5 @@
-import type { LocalApps } from '../check/local-apps.js';
-import type { NodeSession } from '../check/session.js';
+import type { LocalApps } from '../uses/local-apps.js';
+import type { NodeSession } from '../membership/session.js';
 import type { Clock } from '../model/clock.js';
 import { bootSucceeded, type Deployment, findInstance } from '../model/deployment.js';
 import type { Pin } from '../model/pin.js';

@@ -1,9 +1,9 @@
 import type { Logger } from 'pino';
-import type { LocalApp } from '../check/local-app.js';
-import type { LocalApps } from '../check/local-apps.js';
-import type { Seat } from '../check/seat.js';
-import type { NodeSession } from '../check/session.js';
-import type { Uses } from '../check/uses.js';
+import type { LocalApp } from '../uses/local-app.js';
+import type { LocalApps } from '../uses/local-apps.js';
+import type { Seat } from '../uses/seat.js';
+import type { NodeSession } from '../membership/session.js';
+import type { Uses } from '../uses/uses.js';
 import type { Clock } from '../model/clock.js';
 import { asRequestError, RequestError } from '../model/errors.js';
 import { AppWork } from './app-work.js';

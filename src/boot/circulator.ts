@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
-import type { LocalApp } from '../check/local-app.js';
-import type { LocalApps } from '../check/local-apps.js';
+import type { LocalApp } from '../uses/local-app.js';
+import type { LocalApps } from '../uses/local-apps.js';
 import { findInstance } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
 import type { OutliveReason } from '../model/lifetime.js';

@@ -1,8 +1,8 @@
 import type { Logger } from 'pino';
-import type { LocalApp } from '../check/local-app.js';
-import type { LocalApps } from '../check/local-apps.js';
-import type { NodeSession } from '../check/session.js';
-import type { Uses } from '../check/uses.js';
+import type { LocalApp } from '../uses/local-app.js';
+import type { LocalApps } from '../uses/local-apps.js';
+import type { NodeSession } from '../membership/session.js';
+import type { Uses } from '../uses/uses.js';
 import { revisionOf, type App, type RuntimeName } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
 import type { RandomBytes } from '../model/random-bytes.js';
@@ -22,7 +22,7 @@ import type { BootPurpose } from './boot-slots.js';
 import { writeSuccess } from './boot-success.js';
 import { type Claim, withoutClaim } from './claim.js';
 import { ClaimsUnderWay } from './claims-under-way.js';
-import { unlessAborted } from '../unless-aborted.js';
+import { unlessAborted } from '../model/unless-aborted.js';
 import { BootError, bootInstance, type BootedInstance } from './instance-boot.js';
 import type { Probe } from './readiness.js';
 

@@ -1,4 +1,4 @@
-import type { LocalApps } from '../check/local-apps.js';
+import type { LocalApps } from '../uses/local-apps.js';
 import type { Clock } from '../model/clock.js';
 import { findInstance } from '../model/deployment.js';
 import { restoreClaim } from '../model/restore-claim.js';

@@ -1,5 +1,5 @@
-import type { LocalApp } from '../check/local-app.js';
-import type { NodeSession } from '../check/session.js';
+import type { LocalApp } from '../uses/local-app.js';
+import type { NodeSession } from '../membership/session.js';
 import { homeOf } from '../model/pin.js';
 
 /** Another machine on which an app has to boot, or this one where it cannot be trusted to hold the app's data. */

@@ -3,7 +3,7 @@ import type { Clock, Timer } from '../model/clock.js';
 import type { BootFailure } from '../model/deployment.js';
 import type { Address } from '../model/instance.js';
 import type { InstanceSpec, Runtime } from '../runtime/runtime.js';
-import { unlessAborted } from '../unless-aborted.js';
+import { unlessAborted } from '../model/unless-aborted.js';
 import { awaitReady, type Probe } from './readiness.js';
 
 /** Why a boot ended without a ready instance. `message` is for the operator. */

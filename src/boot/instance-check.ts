@@ -1,4 +1,4 @@
-import type { Seat } from '../check/seat.js';
+import type { Seat } from '../uses/seat.js';
 import type { Exit, Runtime } from '../runtime/runtime.js';
 
 export interface InstanceCheckOptions {

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { ReadMemory } from '../host-memory.js';
+import type { ReadMemory } from '../machine/host-memory.js';
 import type { App } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
 import { RequestError } from '../model/errors.js';

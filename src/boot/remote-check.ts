@@ -1,6 +1,6 @@
-import type { LocalApps } from '../check/local-apps.js';
-import type { Seat } from '../check/seat.js';
-import type { NodeSession } from '../check/session.js';
+import type { LocalApps } from '../uses/local-apps.js';
+import type { Seat } from '../uses/seat.js';
+import type { NodeSession } from '../membership/session.js';
 import type { Clock } from '../model/clock.js';
 import { type Deployment, findInstance } from '../model/deployment.js';
 import { takesConnection } from './connection-attempt.js';

@@ -1,5 +1,5 @@
-import type { LocalApp } from '../check/local-app.js';
-import type { Seat } from '../check/seat.js';
+import type { LocalApp } from '../uses/local-app.js';
+import type { Seat } from '../uses/seat.js';
 import type { Clock, Timer } from '../model/clock.js';
 import { RequestError } from '../model/errors.js';
 

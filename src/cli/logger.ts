@@ -1,6 +1,6 @@
 import { type Logger, pino } from 'pino';
 import type { LogLevel } from '../config/config.js';
-import { oneDecimal } from '../one-decimal.js';
+import { oneDecimal } from '../telemetry/one-decimal.js';
 
 /**
  * Writes to stdout: JSON lines, or coloured lines for people where `terminal`. Synchronous, so that no last words are

@@ -5,7 +5,7 @@ import { ConfigHealth } from '../config/config-health.js';
 import { ConfigError, formatProblem } from '../config/problem.js';
 import { ConfigThread } from '../config/reader/config-thread.js';
 import { type ConfigWatch, watchConfig } from '../config/watch-config.js';
-import type { createDaemon, Daemon, DaemonOptions } from '../daemon.js';
+import type { createDaemon, Daemon, DaemonOptions } from '../daemon/daemon.js';
 import { superviseLifetime } from './lifetime.js';
 import { createLogger } from './logger.js';
 import { configEnvironment, exampleFile } from './package-directory.js';
@@ -66,8 +66,8 @@ export async function start(options: StartOptions, create?: typeof createDaemon)
 
 /** One process serves and does everything; several have a supervisor. */
 async function constructorFor({ workers }: Config, pretty: boolean): Promise<typeof createDaemon> {
-  if (workers === 1) return (await import('../daemon.js')).createDaemon;
-  const { createSupervisor } = await import('../workers/supervisor.js');
+  if (workers === 1) return (await import('../daemon/daemon.js')).createDaemon;
+  const { createSupervisor } = await import('../daemon/workers/supervisor.js');
   return (options: DaemonOptions) => createSupervisor({ ...options, pretty });
 }
 

@@ -3,7 +3,7 @@ import { chmodSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { RequestError } from '../model/errors.js';
-import { makePrivateDirectory } from '../private-directory.js';
+import { makePrivateDirectory } from '../machine/private-directory.js';
 import type { Beat, ChangeBatch, Cmdb, Session, UnreadableReport } from './cmdb.js';
 import { createCmdb } from './document-cmdb.js';
 import { type DocumentStore, type Documents, postponeMs, type Wanted } from './documents.js';

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { App } from '../model/app.js';
-import { makePrivateDirectory } from '../private-directory.js';
+import { makePrivateDirectory } from '../machine/private-directory.js';
 
 /** What this machine's file of an app holds. */
 export interface ManifestEntry {

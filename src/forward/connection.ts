@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import type { CutReason, Occupant, Seat } from '../check/seat.js';
+import type { CutReason, Occupant, Seat } from '../uses/seat.js';
 import { ClientConnection } from './client-connection.js';
 import { type Breakable, contained } from './contained.js';
 import { FrameScanner, goingAway } from './frames.js';

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { Seat } from '../check/seat.js';
+import type { Seat } from '../uses/seat.js';
 import type { RequestError } from '../model/errors.js';
 import type { Admitted } from './admission.js';
 

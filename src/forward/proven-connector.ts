@@ -2,7 +2,7 @@ import { Agent, type ClientRequestArgs } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Socket } from 'node:net';
 import type { buildConnector } from 'undici';
-import type { Seat } from '../check/seat.js';
+import type { Seat } from '../uses/seat.js';
 
 /** Names the socket at which an instance accepts connections; undefined if it does not. See `Runtime.listener`. */
 export type Listener = () => Promise<string | undefined>;

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Dispatcher } from 'undici';
-import type { CutReason, Occupant } from '../check/seat.js';
+import type { CutReason, Occupant } from '../uses/seat.js';
 import { RequestError } from '../model/errors.js';
 import { type Breakable, contain } from './contained.js';
 import type { ForwardOutcome, HttpExchange } from './exchange.js';

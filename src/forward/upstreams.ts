@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { type buildConnector, Client } from 'undici';
-import type { Seat } from '../check/seat.js';
+import type { Seat } from '../uses/seat.js';
 import { type ListenerOf, provenConnector } from './proven-connector.js';
 import { awaitsAnswer, upstreamConnector } from './upstream-connector.js';
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Clock } from '../model/clock.js';
 import type { Address, RuntimeIdentity } from '../model/instance.js';
-import { identify, isRunning, type ProcessIdentity } from '../proc-fs.js';
+import { identify, isRunning, type ProcessIdentity } from '../machine/proc-fs.js';
 import type { Command } from './process/child.js';
 import { removeGroup } from './process/control-groups.js';
 import type { Confinement } from './process/confine.js';

@@ -1,7 +1,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { RuntimeName } from '../model/app.js';
 import type { ErrorCode } from '../model/errors.js';
-import type { HostMemory } from '../host-memory.js';
+import type { HostMemory } from '../machine/host-memory.js';
 import type { EndReason, InstanceState } from '../model/instance.js';
 import type { OutliveReason } from '../model/lifetime.js';
 import { RequestMetrics, type RequestOutcome, type Temperature } from './request-metrics.js';

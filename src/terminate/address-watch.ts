@@ -1,10 +1,10 @@
 import type { Logger } from 'pino';
 import { takesConnection } from '../boot/connection-attempt.js';
 import type { Probe } from '../boot/readiness.js';
-import type { LocalApps } from '../check/local-apps.js';
-import type { NodeSession } from '../check/session.js';
-import type { Use } from '../check/use.js';
-import type { Uses } from '../check/uses.js';
+import type { LocalApps } from '../uses/local-apps.js';
+import type { NodeSession } from '../membership/session.js';
+import type { Use } from '../uses/use.js';
+import type { Uses } from '../uses/uses.js';
 import type { Clock, Timer } from '../model/clock.js';
 
 export interface AddressWatchOptions {

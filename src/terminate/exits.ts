@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
-import type { Uses } from '../check/uses.js';
-import type { LocalApps } from '../check/local-apps.js';
+import type { Uses } from '../uses/uses.js';
+import type { LocalApps } from '../uses/local-apps.js';
 import type { Clock } from '../model/clock.js';
 import { findInstance, instanceDied } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';

@@ -1,9 +1,9 @@
 import type { Logger } from 'pino';
 import { takesConnection } from '../boot/connection-attempt.js';
 import type { Probe } from '../boot/readiness.js';
-import type { LocalApps } from '../check/local-apps.js';
-import type { NodeSession } from '../check/session.js';
-import type { Uses } from '../check/uses.js';
+import type { LocalApps } from '../uses/local-apps.js';
+import type { NodeSession } from '../membership/session.js';
+import type { Uses } from '../uses/uses.js';
 import type { Clock } from '../model/clock.js';
 import { type Deployment, findInstance } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';

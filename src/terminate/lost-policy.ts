@@ -1,4 +1,4 @@
-import type { Verdict } from '../check/liveness.js';
+import type { Verdict } from '../membership/liveness.js';
 import { type Deployment, findInstance, lostWithHost } from '../model/deployment.js';
 import type { Instance, Location } from '../model/instance.js';
 import { releaseUser } from '../model/users.js';

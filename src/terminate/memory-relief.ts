@@ -1,9 +1,9 @@
 import type { Logger } from 'pino';
-import type { LocalApps } from '../check/local-apps.js';
-import type { NodeSession } from '../check/session.js';
-import type { Uses } from '../check/uses.js';
+import type { LocalApps } from '../uses/local-apps.js';
+import type { NodeSession } from '../membership/session.js';
+import type { Uses } from '../uses/uses.js';
 import type { AppRecord, Cmdb } from '../cmdb/cmdb.js';
-import type { ReadMemory } from '../host-memory.js';
+import type { ReadMemory } from '../machine/host-memory.js';
 import type { Clock, Timer } from '../model/clock.js';
 import { findInstance } from '../model/deployment.js';
 import type { Instance, Sight } from '../model/instance.js';

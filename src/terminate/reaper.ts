@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
-import type { LocalApp } from '../check/local-app.js';
-import type { LocalApps } from '../check/local-apps.js';
-import type { NodeSession } from '../check/session.js';
+import type { LocalApp } from '../uses/local-app.js';
+import type { LocalApps } from '../uses/local-apps.js';
+import type { NodeSession } from '../membership/session.js';
 import type { AppRecord, Cmdb } from '../cmdb/cmdb.js';
 import type { Clock, Timer } from '../model/clock.js';
 import { isUntaken } from '../model/asked-boot.js';

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
-import type { LocalApps } from '../check/local-apps.js';
-import type { NodeSession } from '../check/session.js';
+import type { LocalApps } from '../uses/local-apps.js';
+import type { NodeSession } from '../membership/session.js';
 import type { Cmdb } from '../cmdb/cmdb.js';
 import type { RuntimeName } from '../model/app.js';
 import type { Clock, Timer } from '../model/clock.js';

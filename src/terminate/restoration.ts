@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
-import type { LocalApp } from '../check/local-app.js';
-import type { SessionTiming } from '../check/session-timing.js';
+import type { LocalApp } from '../uses/local-app.js';
+import type { SessionTiming } from '../membership/session-timing.js';
 import type { RuntimeName } from '../model/app.js';
 import type { Timer } from '../model/clock.js';
 import { adopt } from '../model/deployment.js';

@@ -1,4 +1,4 @@
-import type { LocalApps } from '../check/local-apps.js';
+import type { LocalApps } from '../uses/local-apps.js';
 import type { AppRecord, Cmdb } from '../cmdb/cmdb.js';
 import type { Clock } from '../model/clock.js';
 import { adopt, findInstance } from '../model/deployment.js';

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { LocalApps } from '../check/local-apps.js';
+import type { LocalApps } from '../uses/local-apps.js';
 import type { Cmdb } from '../cmdb/cmdb.js';
 import type { RuntimeName } from '../model/app.js';
 import { adopt, confirmGone, findInstance } from '../model/deployment.js';

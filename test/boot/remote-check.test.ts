@@ -1,7 +1,7 @@
 import t from 'tap';
 import { RemoteCheck } from '../../src/boot/remote-check.js';
-import { LocalApp } from '../../src/check/local-app.js';
-import type { Seat } from '../../src/check/seat.js';
+import { LocalApp } from '../../src/uses/local-app.js';
+import type { Seat } from '../../src/uses/seat.js';
 import type { Deployment } from '../../src/model/deployment.js';
 import type { Address } from '../../src/model/instance.js';
 import { testApp } from '../fixtures/app.js';

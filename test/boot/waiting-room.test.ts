@@ -1,7 +1,7 @@
 import t from 'tap';
 import { WaitingRoom } from '../../src/boot/waiting-room.js';
-import { LocalApp } from '../../src/check/local-app.js';
-import { Use } from '../../src/check/use.js';
+import { LocalApp } from '../../src/uses/local-app.js';
+import { Use } from '../../src/uses/use.js';
 import { RequestError } from '../../src/model/errors.js';
 import { testApp } from '../fixtures/app.js';
 import { VirtualClock } from '../fixtures/clock.js';

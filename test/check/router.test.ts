@@ -1,5 +1,5 @@
 import t from 'tap';
-import { LocalApps } from '../../src/check/local-apps.js';
+import { LocalApps } from '../../src/uses/local-apps.js';
 import { Router } from '../../src/check/router.js';
 import type { AppRecord, Cmdb } from '../../src/cmdb/cmdb.js';
 import { emptyDeployment } from '../../src/model/deployment.js';

@@ -1,6 +1,6 @@
 // A process of its own for start.test.ts: `start` with a daemon that only tells what it is asked to do.
 import { createServer } from 'node:net';
-import type { DaemonOptions } from '../../src/daemon.js';
+import type { DaemonOptions } from '../../src/daemon/daemon.js';
 import { start } from '../../src/cli/start.js';
 
 const [config = '', mood = ''] = process.argv.slice(2);

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import t from 'tap';
-import { childrenOf, statOf } from '../../src/proc-fs.js';
+import { childrenOf, statOf } from '../../src/machine/proc-fs.js';
 import { appYaml, makeFiles, mainYaml } from '../config/files.js';
 import { eventually } from '../fixtures/eventually.js';
 import { follow, run } from './run.js';

@@ -4,7 +4,7 @@ import type { AppRecord } from '../../src/cmdb/cmdb.js';
 import { AppDifferences } from '../../src/config/app-differences.js';
 import type { App } from '../../src/model/app.js';
 import { emptyDeployment } from '../../src/model/deployment.js';
-import { systemClock } from '../../src/system-clock.js';
+import { systemClock } from '../../src/machine/system-clock.js';
 import { testApp } from '../fixtures/app.js';
 import { until } from '../fixtures/daemon.js';
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { loadConfig } from '../../src/config/load-config.js';
-import { createDaemon } from '../../src/daemon.js';
+import { createDaemon } from '../../src/daemon/daemon.js';
 import { pino } from 'pino';
 import { quick } from '../fixtures/daemon.js';
 import { useDocker } from '../fixtures/docker.js';

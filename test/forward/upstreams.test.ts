@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { type AddressInfo, Socket } from 'node:net';
 import t, { type Test } from 'tap';
-import type { Seat } from '../../src/check/seat.js';
+import type { Seat } from '../../src/uses/seat.js';
 import { type Upstream, type UpstreamPool, Upstreams } from '../../src/forward/upstreams.js';
 
 /** An app that notes on which connection each request came. */

@@ -6,7 +6,7 @@ import t, { type Test } from 'tap';
 import type { App } from '../../src/model/app.js';
 import { openProcessRuntime } from '../../src/runtime/process.js';
 import type { Runtime } from '../../src/runtime/runtime.js';
-import { systemClock } from '../../src/system-clock.js';
+import { systemClock } from '../../src/machine/system-clock.js';
 import { appUser } from '../fixtures/app-user.js';
 import { portRange } from '../fixtures/port-range.js';
 import { useDocker } from '../fixtures/docker.js';

@@ -1,5 +1,5 @@
 import type { HttpExchange, UpgradeExchange } from '../../src/forward/exchange.js';
-import type { ForwardRoom } from '../../src/house.js';
+import type { ForwardRoom } from '../../src/daemon/house.js';
 import { RequestError } from '../../src/model/errors.js';
 import type { Container } from './containers.js';
 import { modelOf, type ModelRequest } from './model-request.js';

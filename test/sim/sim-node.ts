@@ -1,10 +1,10 @@
 import type { Logger } from 'pino';
 import type { Session } from '../../src/cmdb/cmdb.js';
 import { AppSync } from '../../src/config/app-sync.js';
-import { FileApps } from '../../src/check/file-apps.js';
+import { FileApps } from '../../src/membership/file-apps.js';
 import type { Config } from '../../src/config/config.js';
-import { type ForwardRoom, House } from '../../src/house.js';
-import type { Machine } from '../../src/machine.js';
+import { type ForwardRoom, House } from '../../src/daemon/house.js';
+import type { Machine } from '../../src/machine/machine.js';
 import type { App } from '../../src/model/app.js';
 import { Link, type LinkOptions } from './link.js';
 import type { Metrics } from '../../src/telemetry/metrics.js';

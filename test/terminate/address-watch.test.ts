@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import t from 'tap';
-import type { LocalApps } from '../../src/check/local-apps.js';
-import type { Use } from '../../src/check/use.js';
+import type { LocalApps } from '../../src/uses/local-apps.js';
+import type { Use } from '../../src/uses/use.js';
 import { AddressWatch } from '../../src/terminate/address-watch.js';
 import { VirtualClock } from '../fixtures/clock.js';
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import type { Verdict } from '../../src/check/liveness.js';
+import type { Verdict } from '../../src/membership/liveness.js';
 import { type Deployment, findInstance } from '../../src/model/deployment.js';
 import type { Instance, InstanceState } from '../../src/model/instance.js';
 import { type LostView, maybeLost, removeLost } from '../../src/terminate/lost-policy.js';

@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import t from 'tap';
-import { LocalApps } from '../../src/check/local-apps.js';
+import { LocalApps } from '../../src/uses/local-apps.js';
 import type { AppRecord, Cmdb } from '../../src/cmdb/cmdb.js';
 import { emptyDeployment } from '../../src/model/deployment.js';
 import type { Runtime } from '../../src/runtime/runtime.js';

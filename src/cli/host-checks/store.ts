@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { lmdbPath, storeWarnings } from '../../config/cmdb-url.js';
 import type { Config } from '../../config/config.js';
-import { privateDirectoryFault } from '../../private-directory.js';
-import { readSigningKey } from '../../signing-key.js';
+import { privateDirectoryFault } from '../../machine/private-directory.js';
+import { readSigningKey } from '../../machine/signing-key.js';
 import type { Findings } from './host-check.js';
 
 /** Whether others could write what decides what runs as whom. Creates nothing. */

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../../model/clock.js';
-import { unlessAborted } from '../../unless-aborted.js';
+import { unlessAborted } from '../../model/unless-aborted.js';
 import { EngineError, isMissing } from './engine-error.js';
 import type { Engine } from './engine.js';
 import { jsonLines } from './json-lines.js';

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type ProcessIdentity, identify, isRunning } from '../../proc-fs.js';
+import { type ProcessIdentity, identify, isRunning } from '../../machine/proc-fs.js';
 import type { InstanceSpec } from '../runtime.js';
 
 /** Labels that every container of this product carries. `port` is where the app listens inside, `booter` the process that started it. */

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { allProcesses, forEachProcess } from '../../proc-fs.js';
-import { addressesOf, listeningSockets } from '../../proc-net.js';
+import { allProcesses, forEachProcess } from '../../machine/proc-fs.js';
+import { addressesOf, listeningSockets } from '../../machine/proc-net.js';
 import { findContainer, type Place } from './container.js';
 import type { Engine } from './engine.js';
 import { at } from './reply.js';

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { identify, type ProcessIdentity } from '../../proc-fs.js';
+import { identify, type ProcessIdentity } from '../../machine/proc-fs.js';
 
 /** A program with all that it is started with. */
 export interface Command {

@@ -3,7 +3,7 @@ import { existsSync, linkSync, readdirSync, readFileSync, rmSync, writeFileSync 
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock, Timer } from '../../model/clock.js';
-import { identify, isRunning, type ProcessIdentity } from '../../proc-fs.js';
+import { identify, isRunning, type ProcessIdentity } from '../../machine/proc-fs.js';
 
 export interface DispatchersOptions {
   readonly directory: string;

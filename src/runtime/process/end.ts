@@ -1,5 +1,5 @@
 import type { Clock } from '../../model/clock.js';
-import { isRunning, type ProcessIdentity, stillRuns } from '../../proc-fs.js';
+import { isRunning, type ProcessIdentity, stillRuns } from '../../machine/proc-fs.js';
 import { killGroup, pidsOf } from './control-groups.js';
 import { groupLives, membersOf, ownGroup } from './members.js';
 import type { ProcessRecord } from './records.js';

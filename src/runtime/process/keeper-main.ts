@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import { mkdir, open, rm } from 'node:fs/promises';
 import { createServer, Socket } from 'node:net';
 import { join } from 'node:path';
-import { dropInherited, parseDescriptors } from '../../descriptors.js';
+import { dropInherited, parseDescriptors } from '../../machine/descriptors.js';
 import { frame } from './keeper/frames.js';
 import { Keeper } from './keeper/keeper.js';
 import { spareFromOom } from './keeper/oom.js';

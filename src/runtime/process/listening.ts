@@ -3,8 +3,8 @@ import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import type { Logger } from 'pino';
 import type { Clock } from '../../model/clock.js';
-import { forEachProcess, isRunning, mayRun, socketDescriptors, usersOf } from '../../proc-fs.js';
-import { addressesOf, findHolders, type ListeningSocket, listeningSockets } from '../../proc-net.js';
+import { forEachProcess, isRunning, mayRun, socketDescriptors, usersOf } from '../../machine/proc-fs.js';
+import { addressesOf, findHolders, type ListeningSocket, listeningSockets } from '../../machine/proc-net.js';
 import { membersOf, treeOf } from './members.js';
 import type { ProcessRecord } from './records.js';
 

@@ -10,7 +10,7 @@ import {
   type ProcessStat,
   statOf,
   usersOf,
-} from '../../proc-fs.js';
+} from '../../machine/proc-fs.js';
 import { pidsOf } from './control-groups.js';
 import { marker } from './environment.js';
 import type { ProcessRecord } from './records.js';

@@ -1,8 +1,8 @@
 import { link, mkdir, open, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../model/clock.js';
-import { identify, isRunning, type ProcessIdentity } from '../../proc-fs.js';
-import { findHolders, type ListeningSocket, listeningSockets } from '../../proc-net.js';
+import { identify, isRunning, type ProcessIdentity } from '../../machine/proc-fs.js';
+import { findHolders, type ListeningSocket, listeningSockets } from '../../machine/proc-net.js';
 import { isPortFree } from './port-probe.js';
 import { removeAbandoned } from './records.js';
 

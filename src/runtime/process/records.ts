@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { access, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ProcessIdentity } from '../../proc-fs.js';
+import type { ProcessIdentity } from '../../machine/proc-fs.js';
 
 /** What is kept of an instance so that it is found after a restart. Without `process` it was about to be started. */
 export interface ProcessRecord {

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import type { App } from '../../model/app.js';
-import type { ProcessIdentity } from '../../proc-fs.js';
+import type { ProcessIdentity } from '../../machine/proc-fs.js';
 import type { Account } from './account.js';
 import type { Command } from './child.js';
 import { canConfine, type Confinement, confined } from './confine.js';

@@ -1,4 +1,4 @@
-import { allProcesses, forEachProcess, hasInEnvironment } from '../../proc-fs.js';
+import { allProcesses, forEachProcess, hasInEnvironment } from '../../machine/proc-fs.js';
 import type { Clock } from '../../model/clock.js';
 
 const pauseMs = 5;

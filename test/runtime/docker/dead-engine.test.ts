@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
 import { dockerWarnings, openDockerRuntime } from '../../../src/runtime/docker.js';
-import { systemClock } from '../../../src/system-clock.js';
+import { systemClock } from '../../../src/machine/system-clock.js';
 import { useDocker } from '../../fixtures/docker.js';
 import { eventually } from '../../fixtures/eventually.js';
 import { bootApp, dockerApp } from './open-runtime.js';

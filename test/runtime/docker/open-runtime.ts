@@ -6,7 +6,7 @@ import { revisionOf } from '../../../src/model/app.js';
 import type { Address } from '../../../src/model/instance.js';
 import { type DockerRuntimeOptions, openDockerRuntime } from '../../../src/runtime/docker.js';
 import type { BootPhase, InstanceSpec, Runtime } from '../../../src/runtime/runtime.js';
-import { systemClock } from '../../../src/system-clock.js';
+import { systemClock } from '../../../src/machine/system-clock.js';
 import type { TestDocker } from '../../fixtures/docker.js';
 
 export interface OpenRuntime {

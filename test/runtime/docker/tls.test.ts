@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createServer } from 'node:tls';
 import t, { type Test } from 'tap';
 import { dockerWarnings } from '../../../src/runtime/docker.js';
-import { systemClock } from '../../../src/system-clock.js';
+import { systemClock } from '../../../src/machine/system-clock.js';
 import { type TestDocker, useDocker } from '../../fixtures/docker.js';
 import { testImage } from '../../fixtures/docker-image.js';
 import { eventually } from '../../fixtures/eventually.js';

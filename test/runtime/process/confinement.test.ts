@@ -5,7 +5,7 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/prom
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { statOf } from '../../../src/proc-fs.js';
+import { statOf } from '../../../src/machine/proc-fs.js';
 import { ControlGroups, hierarchiesOf } from '../../../src/runtime/process/control-groups.js';
 import type { App } from '../../../src/model/app.js';
 import type { Runtime } from '../../../src/runtime/runtime.js';

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { allProcesses } from '../../../src/proc-fs.js';
+import { allProcesses } from '../../../src/machine/proc-fs.js';
 import { install, type Installation, type Spawned, spawnCommand, until, webApp } from '../../fixtures/daemon.js';
 import { ask } from '../../fixtures/request.js';
 import { keepersOn } from './keeper-fixture.js';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { statOf } from '../../../src/proc-fs.js';
+import { statOf } from '../../../src/machine/proc-fs.js';
 import type { Runtime } from '../../../src/runtime/runtime.js';
 import { eventually } from '../../fixtures/eventually.js';
 import { boot, shell, useProcesses } from './open-processes.js';

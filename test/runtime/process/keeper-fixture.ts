@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { allProcesses, forEachProcess, hasInEnvironment } from '../../../src/proc-fs.js';
+import { allProcesses, forEachProcess, hasInEnvironment } from '../../../src/machine/proc-fs.js';
 import { eventually } from '../../fixtures/eventually.js';
 
 /** The keepers that run on a state directory. */

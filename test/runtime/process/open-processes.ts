@@ -9,7 +9,7 @@ import { type App, revisionOf } from '../../../src/model/app.js';
 import type { Address } from '../../../src/model/instance.js';
 import { openProcessRuntime, type ProcessRuntimeOptions } from '../../../src/runtime/process.js';
 import type { Runtime } from '../../../src/runtime/runtime.js';
-import { systemClock } from '../../../src/system-clock.js';
+import { systemClock } from '../../../src/machine/system-clock.js';
 import { testApp } from '../../fixtures/app.js';
 
 export const webApp = [process.execPath, resolve('test/fixtures/apps/web.mjs')];

@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { identify } from '../../../src/proc-fs.js';
+import { identify } from '../../../src/machine/proc-fs.js';
 import { Ports, type PortsOptions } from '../../../src/runtime/process/ports.js';
 import { VirtualClock } from '../../fixtures/clock.js';
 import { needsUsers, startImpostor } from '../../fixtures/impostor.js';

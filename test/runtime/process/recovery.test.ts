@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
 import { type App, revisionOf } from '../../../src/model/app.js';
 import type { Address } from '../../../src/model/instance.js';
-import { identify, isRunning, type ProcessIdentity, statOf } from '../../../src/proc-fs.js';
+import { identify, isRunning, type ProcessIdentity, statOf } from '../../../src/machine/proc-fs.js';
 import { membersOf } from '../../../src/runtime/process/members.js';
 import type { ProcessRecord } from '../../../src/runtime/process/records.js';
 import { testApp } from '../../fixtures/app.js';

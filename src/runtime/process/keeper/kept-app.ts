@@ -1,5 +1,5 @@
 import { closeSync } from 'node:fs';
-import type { ProcessIdentity } from '../../../proc-fs.js';
+import type { ProcessIdentity } from '../../../machine/proc-fs.js';
 import { type Command, startChild } from '../child.js';
 import { KeptOutput } from './kept-output.js';
 import type { Kept } from './messages.js';

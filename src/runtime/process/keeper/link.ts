@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../../../model/clock.js';
-import type { ProcessIdentity } from '../../../proc-fs.js';
+import type { ProcessIdentity } from '../../../machine/proc-fs.js';
 import type { Command } from '../child.js';
 import { frame, FrameReader } from './frames.js';
 import { type Exited, type Kept, type Order, protocolVersion, type Report, type Role } from './messages.js';

@@ -1,4 +1,4 @@
-import type { ProcessIdentity } from '../../../proc-fs.js';
+import type { ProcessIdentity } from '../../../machine/proc-fs.js';
 import type { Command } from '../child.js';
 
 /** A keeper of another version is spoken to by its own dispatcher only; see docs/decisions/keeper.md. */

@@ -1,0 +1,60 @@
+import type { Logger } from 'pino';
+import type { Cmdb, UnreadableReport } from '../cmdb/cmdb.js';
+import { openLmdbCmdb } from '../cmdb/lmdb.js';
+import { RecordSigner } from '../cmdb/record-signer.js';
+import { openRedisCmdb } from '../cmdb/redis.js';
+import { lmdbPath } from '../config/cmdb-url.js';
+import type { Config } from '../config/config.js';
+import type { Clock } from '../model/clock.js';
+import { makePrivateDirectory } from '../machine/private-directory.js';
+import { openDockerRuntime } from '../runtime/docker.js';
+import { openProcessRuntime } from '../runtime/process.js';
+import type { Runtime } from '../runtime/runtime.js';
+import { localSigningKey } from '../machine/signing-key.js';
+
+/** Throws an Error that says what to do if the store, or the key that its records are signed with, cannot be used. */
+export function openCmdb({ cmdb, stateDir }: Config, logger: Logger, onUnreadable: UnreadableReport): Cmdb {
+  const path = lmdbPath(cmdb.url);
+  const signer = signerOf({ cmdb, stateDir });
+  const common = { signer, onUnreadable };
+  return path === undefined ? openRedisCmdb({ ...cmdb, ...common, logger }) : openLmdbCmdb({ ...common, path });
+}
+
+/** Its key is what makes machines and processes one installation, whatever becomes of their store. */
+function signerOf({ cmdb, stateDir }: Pick<Config, 'cmdb' | 'stateDir'>): RecordSigner {
+  return new RecordSigner(cmdb.signingKey ?? localSigningKey(stateDir), cmdb.name);
+}
+
+/** Which directories of the host apps may mount. */
+export function mountOptions({ mounts, stateDir, runtimes, cmdb, file, appFiles }: Config) {
+  const store = lmdbPath(cmdb.url);
+  const { socketPath } = runtimes.docker;
+  const files = [file, ...new Set(Object.values(appFiles))];
+  const own = [stateDir, runtimes.process.stateDir, store, socketPath, ...files].filter((path) => path !== undefined);
+  return { roots: mounts.roots, own };
+}
+
+/** Throws an Error that says what to do where the runtime cannot be used on this machine. */
+export async function openRuntime(
+  name: 'process' | 'docker',
+  config: Config,
+  logger: Logger,
+  clock: Clock,
+): Promise<Runtime> {
+  const { cmdb, node, runtimes } = config;
+  const { advertise } = node;
+  const common = {
+    cmdbName: cmdb.name,
+    logger,
+    clock,
+    ...(advertise === undefined ? {} : { advertiseHost: advertise }),
+  };
+  if (name === 'docker') {
+    const more = { mounts: mountOptions(config), installation: signerOf(config).keyId };
+    return openDockerRuntime({ ...common, ...runtimes.docker, ...more });
+  }
+  makePrivateDirectory(runtimes.process.stateDir);
+  const bind = advertise === undefined ? {} : { bindHost: advertise };
+  const prepare = config.apps.some(({ runtime }) => runtime === 'process');
+  return openProcessRuntime({ ...common, ...bind, ...runtimes.process, prepare });
+}

@@ -1,0 +1,183 @@
+import type { Logger } from 'pino';
+import { type Admin, type AdminOptions, createAdmin, type Readiness } from '../admin/admin.js';
+import type { Cmdb } from '../cmdb/cmdb.js';
+import { AppDifferences } from '../config/app-differences.js';
+import { AppSync } from '../config/app-sync.js';
+import { createAppApplier } from '../config/apply-apps.js';
+import { storeWarnings } from '../config/cmdb-url.js';
+import type { Config } from '../config/config.js';
+import { trustWarning } from '../config/trust.js';
+import type { ConfigHealth } from '../config/config-health.js';
+import { manifestFile } from '../config/manifest.js';
+import type { ReadMemory } from '../machine/host-memory.js';
+import type { Clock, Timer } from '../model/clock.js';
+import type { Metrics } from '../telemetry/metrics.js';
+import type { UnreadableRecords } from '../telemetry/unreadable-records.js';
+
+/** What the control side asks of those who serve: the one process, or all workers. */
+export interface Serving {
+  /** The store's identity as of its last answer. */
+  readonly storeIdentity: () => string | undefined;
+  readonly checks: () => Readiness['checks'];
+  readonly inflight: AdminOptions['inflight'];
+}
+
+export interface ControlOptions {
+  readonly config: Config;
+  readonly version: string;
+  readonly cmdb: Cmdb;
+  readonly unreadable: Pick<UnreadableRecords, 'count' | 'summary'>;
+  readonly serving: Serving;
+  /** Gets the gauges of instances and memory, which are read once however many workers there are. */
+  readonly metrics: Metrics;
+  readonly exposition: AdminOptions['exposition'];
+  /** See AppSyncOptions. */
+  readonly onApplied: (identity: string | undefined) => void;
+  readonly readMemory: ReadMemory;
+  readonly health: ConfigHealth;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+const mendAfterMs = 1_000;
+const mendEveryMs = 60_000;
+
+type ControlFiles = Pick<
+  Config,
+  'apps' | 'appFiles' | 'customerApps' | 'heldApps' | 'problems' | 'file' | 'places' | 'maxRemovals'
+>;
+
+/** What a daemon has once, however many processes serve: the apps of its files in the CMDB, and the admin side. */
+export class Control {
+  readonly #appSync: AppSync;
+  readonly #differences: AppDifferences;
+  readonly #admin: Admin;
+  readonly #options: ControlOptions;
+  #mending: Timer | undefined;
+  #mendedAt = -Infinity;
+  /** Where the apps come from, as of the latest files. */
+  #files: ControlFiles;
+  #customers: ReadonlySet<string>;
+  #warned = false;
+
+  constructor(options: ControlOptions) {
+    const { config, cmdb, serving, metrics, clock, logger, version, exposition, readMemory, onApplied } = options;
+    this.#options = options;
+    this.#files = config;
+    this.#customers = new Set(config.customerApps);
+    const fileOf = (app: string) => this.#files.appFiles[app];
+    const applier = createAppApplier({
+      ...{ cmdb, clock, logger },
+      host: config.node.host,
+      manifestFile: manifestFile(config.stateDir),
+      sourceOf: (app) => {
+        const file = fileOf(app);
+        const files = [this.#files.file, file ?? this.#files.file];
+        return { file, files, byCustomer: this.#customers.has(app) };
+      },
+    });
+    this.#differences = new AppDifferences({ cmdb, fileOf, clock, logger });
+    this.#appSync = new AppSync({
+      ...{ applier, clock, logger },
+      identity: serving.storeIdentity,
+      onApplied: (identity, conflicts) => {
+        const refused = new Set(conflicts.map(({ wantedBy }) => wantedBy));
+        if (identity === undefined) this.#differences.suspend();
+        else this.#differences.expect(this.#files.apps, refused);
+        onApplied(identity);
+      },
+    });
+    metrics.setDifferenceSource(() => this.#differences.count);
+    for (const warning of storeWarnings(config.cmdb.url)) logger.warn(warning);
+    metrics.setUnreadableSource(() => options.unreadable.count);
+    metrics.setConfigSource(() => ({
+      ...options.health.counts,
+      withheld: this.#appSync.withheld === undefined ? 0 : 1,
+    }));
+    metrics.setInstanceSource(async function* () {
+      for await (const { deployment } of cmdb.list('active')) {
+        for (const { state } of deployment.instances) yield state;
+      }
+    });
+    metrics.setMemorySource(readMemory);
+    this.#admin = createAdmin({
+      ...config.admin,
+      version,
+      exposition,
+      logger,
+      readiness: () => this.#readiness(),
+      apps: () => cmdb.list('all'),
+      activeApps: () => cmdb.list('active'),
+      app: (name) => cmdb.find({ app: name }),
+      inflight: serving.inflight,
+    });
+  }
+
+  /** Brings the CMDB to the apps of these files from now on; see AppSync. */
+  apply(config: ControlFiles, force = false): Promise<void> {
+    this.#files = config;
+    this.#warnOfTrust();
+    this.#customers = new Set(config.customerApps);
+    const heldApps = new Set(config.heldApps);
+    // Of an app that an earlier version recorded without its file any broken file may be the one.
+    const held = (app: string, file: string | undefined) =>
+      heldApps.has(app) || (file === undefined && config.problems.length > 0);
+    const removals = { patterns: config.places.patterns, max: config.maxRemovals };
+    return this.#appSync.apply(config.apps, { force, held, removals });
+  }
+
+  /** Records of these apps changed in the CMDB: whether this machine's files still say the same is looked at. */
+  appsChanged(names: readonly string[] | 'all'): void {
+    this.#differences.look(names);
+  }
+
+  /** What somebody without the key wrote in the place of an app that a file here has is written over, at most once a minute. */
+  appForged(app: string): void {
+    const { clock, logger } = this.#options;
+    if (this.#files.appFiles[app] === undefined || this.#mending) return;
+    const waitMs = Math.max(mendAfterMs, this.#mendedAt + mendEveryMs - clock.monotonic());
+    this.#mending = clock.after(waitMs, () => {
+      this.#mending = undefined;
+      this.#mendedAt = clock.monotonic();
+      logger.warn({ app }, 'records of apps were forged; writing those of the files here again');
+      void this.apply(this.#files, true);
+    });
+  }
+
+  /** Answers the admin side from now on; resolves to its address. */
+  listen(): Promise<string> {
+    return this.#admin.listen();
+  }
+
+  async close(): Promise<void> {
+    this.#mending?.cancel();
+    this.#appSync.stop();
+    await this.#differences.stop();
+    await this.#admin.close();
+  }
+
+  /** Once, however often the files change. */
+  #warnOfTrust(): void {
+    const warning = this.#warned ? undefined : trustWarning(this.#files.apps);
+    if (warning === undefined) return;
+    this.#warned = true;
+    this.#options.logger.warn(warning);
+  }
+
+  #readiness(): Readiness {
+    const apps = this.#appSync.isApplied ? { ok: true } : { ok: false, detail: 'not yet written to the CMDB' };
+    const { withheld } = this.#appSync;
+    const removals = withheld === undefined ? { ok: true } : { ok: false, detail: withheld };
+    // Records that somebody forged must not take the machine out of service: they are told, no more.
+    const { summary } = this.#options.unreadable;
+    const records = { ok: true, ...(summary !== undefined && { detail: summary }) };
+    const checks = {
+      ...this.#options.serving.checks(),
+      apps,
+      records,
+      configuration: this.#options.health.check,
+      removals,
+    };
+    return { ready: Object.values(checks).every(({ ok }) => ok), checks };
+  }
+}

@@ -1,0 +1,388 @@
+import type { Logger } from 'pino';
+import { openCmdb, openRuntime } from './adapters.js';
+import type { Readiness } from '../admin/admin.js';
+import { FileApps } from '../membership/file-apps.js';
+import { defaultSessionTiming, type SessionTiming } from '../membership/session-timing.js';
+import type { Cmdb } from '../cmdb/cmdb.js';
+import type { Config } from '../config/config.js';
+import { ConfigHealth } from '../config/config-health.js';
+import { Control } from './control.js';
+import { Clients } from '../forward/clients.js';
+import { type CloseCause, ConnectionBounds } from '../entrance/connection-bounds.js';
+import { Forwarder } from '../forward/forwarder.js';
+import { createListener, type Listener } from '../entrance/listener.js';
+import { affordableConnections, openFilesLimit } from '../machine/descriptor-limit.js';
+import { longestDrainMs } from './drain-time.js';
+import { type ReadMemory, readHostMemory } from '../machine/host-memory.js';
+import { House } from './house.js';
+import { keepAlive } from './keep-alive.js';
+import { thisMachine } from '../machine/machine.js';
+import type { RuntimeName } from '../model/app.js';
+import type { Clock } from '../model/clock.js';
+import type { Runtime } from '../runtime/runtime.js';
+import { systemClock } from '../machine/system-clock.js';
+import { LogLimit } from '../telemetry/log-limit.js';
+import { measuredCmdb } from '../telemetry/measured-cmdb.js';
+import { measuredRuntime } from '../telemetry/measured-runtime.js';
+import { Metrics } from '../telemetry/metrics.js';
+import { UnreadableRecords } from '../telemetry/unreadable-records.js';
+import { stopAll } from '../terminate/stop-all.js';
+
+/** Times that tests shorten; operators cannot set them. */
+export interface DaemonTiming {
+  readonly session: SessionTiming;
+  readonly reconcilePeriodMs: number;
+}
+
+export interface DaemonOptions {
+  readonly config: Config;
+  readonly logger: Logger;
+  /** End the instances of this machine when the daemon closes; otherwise they run on and are found again. */
+  readonly stopApps?: boolean;
+  readonly version: string;
+  readonly timing?: Partial<DaemonTiming>;
+  /** What is wrong with the files, as it changes; absent: as of the start. */
+  readonly health?: ConfigHealth;
+  /** How much memory there is; this host's own where absent. */
+  readonly readMemory?: ReadMemory;
+  /** It cannot go on though it had started; it is to be destroyed. */
+  readonly onFatal?: (error: Error) => void;
+}
+
+/** What `fastcontainer start` runs: one dispatcher process with its control side, or a supervisor of several. */
+export interface Daemon {
+  /** Resolves to where it listens, when it accepts requests. Rejects where an address cannot be bound. */
+  start(): Promise<{ readonly http: readonly string[]; readonly admin: string }>;
+  /** Takes over a good new configuration; `changes` says in words what is different. */
+  reload(next: Config, changes: readonly string[]): Promise<void>;
+  /** Drains this process's own requests, for as long as an app's drainTimeout allows, and ends. Re-entrant. */
+  close(): Promise<void>;
+  /** Ends at once; what is under way is broken off. Containers run on. Re-entrant. */
+  destroy(): Promise<void>;
+}
+
+/** One dispatcher process, with its control side, as a whole daemon. Builds everything and starts nothing. */
+export function createDaemon(options: DaemonOptions): Daemon {
+  return new SingleProcess(options);
+}
+
+/** One of several dispatcher processes of a daemon; the control side is its supervisor's. */
+export type WorkerNode = Omit<Composition, 'cmdb' | 'unreadable' | 'storeIdentity'>;
+
+export function createWorkerNode(options: DaemonOptions): WorkerNode {
+  return new Composition(options);
+}
+
+const closedMessages: Readonly<Record<CloseCause, string>> = {
+  limit: 'a connection was refused: as many are open as this process takes, and each has a request',
+  client_limit: 'a connection was refused: this client has as many open as one may have, and each has a request',
+  room: 'an idle connection was closed: its room was needed',
+};
+
+const defaultTiming: DaemonTiming = { session: defaultSessionTiming, reconcilePeriodMs: 60_000 };
+
+/** A dispatcher process that is a whole daemon. */
+class SingleProcess implements Daemon {
+  readonly #node: Composition;
+  readonly #control: Control;
+  #config: Config;
+
+  constructor(options: DaemonOptions) {
+    const { config, logger, version } = options;
+    this.#config = config;
+    this.#node = new Composition(options, {
+      onStoreReplaced: () => void this.#control.apply(this.#config, true),
+      onAppsChanged: (names) => this.#control.appsChanged(names),
+      onAppForged: (app) => this.#control.appForged(app),
+      onEnd: () => this.#control.close(),
+    });
+    const { cmdb, metrics, unreadable } = this.#node;
+    this.#control = new Control({
+      ...{ config, version, cmdb, unreadable, metrics, logger, clock: systemClock },
+      readMemory: options.readMemory ?? (() => readHostMemory()),
+      health: options.health ?? new ConfigHealth(config),
+      exposition: metrics.registry,
+      onApplied: (identity) => this.#node.applied(identity),
+      serving: {
+        storeIdentity: () => this.#node.storeIdentity,
+        checks: () => this.#node.checks(),
+        inflight: async () => this.#node.inflight(),
+      },
+    });
+  }
+
+  async start(): Promise<{ http: readonly string[]; admin: string }> {
+    await this.#node.open();
+    await this.#control.apply(this.#config);
+    const http = await this.#node.serve();
+    return { http, admin: await this.#control.listen() };
+  }
+
+  async reload(next: Config): Promise<void> {
+    this.#config = next;
+    await this.#node.reload(next);
+    await this.#control.apply(next);
+  }
+
+  close(): Promise<void> {
+    return this.#node.close();
+  }
+
+  destroy(): Promise<void> {
+    return this.#node.destroy();
+  }
+}
+
+/** What a daemon around a dispatcher process wants to know of it. */
+interface Surroundings {
+  readonly onStoreReplaced: () => void;
+  /** Records of these apps changed, or of any. */
+  readonly onAppsChanged: (names: readonly string[] | 'all') => void;
+  /** Nobody with the key has signed the record of this app. */
+  readonly onAppForged: (app: string) => void;
+  /** Drained; nothing is at hand any more after this. */
+  readonly onEnd: () => Promise<void>;
+}
+
+/** The adapters and the rooms of one dispatcher process. */
+class Composition {
+  readonly metrics = new Metrics();
+  readonly cmdb: Cmdb;
+  readonly unreadable: UnreadableRecords;
+  readonly #options: DaemonOptions;
+  readonly #surroundings: Partial<Surroundings>;
+  readonly #clock: Clock = systemClock;
+  readonly #runtimes = new Map<RuntimeName, Runtime>();
+  readonly #house: House;
+  readonly #fileApps: FileApps;
+  /** Of warnings that clients can cause. */
+  readonly #limit: LogLimit;
+  readonly #clients: Clients;
+  readonly #bounds: ConnectionBounds;
+  #listeners: Listener[] = [];
+  #config: Config;
+  #closing: Promise<void> | undefined;
+  #destroying: Promise<void> | undefined;
+  #ending: Promise<void> | undefined;
+
+  constructor(options: DaemonOptions, surroundings: Partial<Surroundings> = {}) {
+    const { config, logger } = options;
+    const here = thisMachine(config.node.host);
+    const machine = { ...here, readMemory: options.readMemory ?? here.readMemory };
+    this.#options = options;
+    this.#limit = new LogLimit({ clock: this.#clock, logger });
+    this.#surroundings = surroundings;
+    this.#config = config;
+    this.#fileApps = new FileApps(config.apps);
+    this.#clients = new Clients(config.trustedProxies);
+    this.#bounds = this.#boundConnections(config.http);
+    const timing = { ...defaultTiming, ...options.timing };
+    this.unreadable = new UnreadableRecords({ logger, onForgedApp: (app) => surroundings.onAppForged?.(app) });
+    this.cmdb = measuredCmdb(openCmdb(config, logger, this.unreadable.report), this.metrics, this.#clock);
+    this.#house = new House({
+      ...{ config, machine, logger, cmdb: this.cmdb, metrics: this.metrics, clock: this.#clock },
+      runtimes: this.#runtimes,
+      forwarder: new Forwarder({
+        ...config.http,
+        clients: this.#clients,
+        listenerOf: (seat) => this.#house.listenerOf(seat),
+      }),
+      clients: this.#clients,
+      sessionTiming: timing.session,
+      reconcilePeriodMs: timing.reconcilePeriodMs,
+      fileApps: this.#fileApps,
+      onStoreReplaced: () => surroundings.onStoreReplaced?.(),
+      onAppsChanged: (names) => surroundings.onAppsChanged?.(names),
+    });
+  }
+
+  get storeIdentity(): string | undefined {
+    return this.#house.session.storeIdentity;
+  }
+
+  /** Becomes a node of the protocol that does not serve yet. */
+  async open(): Promise<void> {
+    await this.#openRuntimes(this.#options.config);
+    await this.#house.session.start();
+  }
+
+  /** Settles what dead nodes left, where no other node of this machine does it. */
+  async recover(): Promise<void> {
+    const { session, reconciler } = this.#house;
+    const { logger, config } = this.#options;
+    // What another machine of the same name has under way is not left behind; the next comparison knows.
+    const isUnsure = config.node.advertise !== undefined && session.mayHaveRival;
+    if (!session.leadsHost || isUnsure) return;
+    await reconciler.recover().catch((error: unknown) => logger.debug({ err: error }, 'nothing recovered yet'));
+  }
+
+  /** Resolves to where it listens. */
+  async serve(): Promise<readonly string[]> {
+    const { follower, reaper, reconciler, restoration, memoryRelief, addressWatch } = this.#house;
+    restoration.begin('start');
+    follower.start();
+    await this.recover();
+    reaper.start();
+    reconciler.start();
+    memoryRelief.start();
+    addressWatch.start();
+    return Promise.all(this.#options.config.listen.http.map((address) => this.#listen(address)));
+  }
+
+  async start(): Promise<readonly string[]> {
+    await this.open();
+    return this.serve();
+  }
+
+  async reload(next: Config): Promise<void> {
+    this.#config = next;
+    this.#fileApps.read(next.apps);
+    // A runtime that no app needed until now is opened as the daemon was started: what needs a restart holds until then.
+    await this.#openRuntimes({ ...this.#options.config, apps: next.apps });
+  }
+
+  /** The store of this identity has taken what the files say; undefined: none has, yet. */
+  applied(identity: string | undefined): void {
+    this.#fileApps.applied(identity);
+  }
+
+  checks(): Readiness['checks'] {
+    const { outage } = this.#house.session;
+    return {
+      cmdb: outage === undefined ? { ok: true } : { ok: false, detail: outage },
+      serving: this.#closing === undefined ? { ok: true } : { ok: false, detail: 'draining' },
+    };
+  }
+
+  inflight(): ReadonlyMap<string, number> {
+    return this.#house.uses.inflight();
+  }
+
+  peerDied(): Promise<void> {
+    return this.#house.reconciler.takeOver();
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= keepAlive(this.#close());
+    return this.#closing;
+  }
+
+  destroy(): Promise<void> {
+    this.#destroying ??= keepAlive(this.#destroy());
+    return this.#destroying;
+  }
+
+  async #close(): Promise<void> {
+    const { logger } = this.#options;
+    const { dispatcher, uses } = this.#house;
+    const drainMs = longestDrainMs(this.#config);
+    logger.info({ drainMs }, 'draining');
+    const until = this.#clock.monotonic() + drainMs;
+    const deadline = this.#clock.after(drainMs, () => {
+      for (const listener of this.#listeners) void listener.destroy();
+    });
+    await Promise.all(this.#listeners.map((listener) => listener.close()));
+    deadline.cancel();
+    dispatcher.close();
+    await uses.releaseAll(Math.max(0, until - this.#clock.monotonic()));
+    await this.#end();
+    logger.info('closed');
+  }
+
+  async #destroy(): Promise<void> {
+    this.#house.dispatcher.close();
+    for (const listener of this.#listeners) void listener.destroy();
+    await this.#house.uses.releaseAll(0);
+    await this.#end();
+  }
+
+  #end(): Promise<void> {
+    this.#ending ??= this.#endOnce();
+    return this.#ending;
+  }
+
+  async #endOnce(): Promise<void> {
+    const { stopApps } = this.#options;
+    const { session, reaper, reconciler, restoration, exits, terminator, follower, forwarder } = this.#house;
+    exits.stop();
+    this.#house.addressWatch.stop();
+    await this.#house.stopBoots();
+    await Promise.all([reaper.stop(), reconciler.stop(), restoration.stop(), this.#surroundings.onEnd?.()]);
+    await terminator.settled();
+    if (session.outage === undefined) await this.#stopApps(stopApps ? 'all' : 'removed');
+    await follower.stop();
+    await session.leave();
+    await forwarder.close();
+    await Promise.all([...this.#runtimes.values()].map((runtime) => runtime.close()));
+    await this.cmdb.close();
+  }
+
+  async #stopApps(which: 'all' | 'removed'): Promise<void> {
+    const { apps, session, terminator, sight } = this.#house;
+    const { cmdb } = this;
+    await stopAll({ cmdb, apps, terminator, sight, me: session.incarnation, clock: this.#clock, which }).catch(
+      (error: unknown) => {
+        this.#options.logger.warn({ err: error }, 'could not end all instances that had to go; they run on');
+      },
+    );
+  }
+
+  /** The process runtime, and what the apps run on; one that was opened stays until the end. */
+  async #openRuntimes(config: Config): Promise<void> {
+    for (const name of new Set<RuntimeName>(['process', ...config.apps.map(({ runtime }) => runtime)])) {
+      if (this.#runtimes.has(name) || name === 'oci') continue;
+      const opened = await openRuntime(name, config, this.#options.logger, this.#clock);
+      const runtime = measuredRuntime(opened, this.metrics, this.#clock);
+      this.#runtimes.set(name, runtime);
+      this.#house.exits.watch(runtime);
+    }
+  }
+
+  #boundConnections(http: Config['http']): ConnectionBounds {
+    const { logger } = this.#options;
+    const limit = openFilesLimit();
+    const affordable = limit === undefined ? http.maxConnections : affordableConnections(limit);
+    const max = Math.min(http.maxConnections, affordable);
+    if (max < http.maxConnections) {
+      const raise = 'raise the limit (LimitNOFILE of the service, ulimit -n) or lower http.maxConnections';
+      logger.warn(
+        { openFiles: limit, maxConnections: http.maxConnections, taken: max },
+        `this process may open ${limit} files: it takes ${max} connections at a time, not ${http.maxConnections}; ${raise}`,
+      );
+    }
+    const bounds = new ConnectionBounds({
+      ...{ max, maxPerClient: http.maxConnectionsPerClient, clients: this.#clients },
+      onClosed: (cause, address) => {
+        this.metrics.connectionClosed(cause);
+        this.#limit.warn(`connection ${cause}`, { client: address, cause, open: bounds.open }, closedMessages[cause]);
+      },
+    });
+    this.metrics.setConnectionSource(() => bounds.open);
+    return bounds;
+  }
+
+  async #listen(address: Config['listen']['http'][number]): Promise<string> {
+    const { dispatcher } = this.#house;
+    const listener = createListener({
+      ...this.#config.http,
+      bounds: this.#bounds,
+      onRequest: dispatcher.handle,
+      onUpgrade: dispatcher.upgrade,
+      onRefused: (error, client) => {
+        const { code, reference, message: detail } = error;
+        this.metrics.refused(code);
+        this.#limit.warn(
+          `refused ${code}`,
+          { code, reference, client, detail: detail.slice(0, 500) },
+          'request refused',
+        );
+      },
+      onAcceptFailed: (error) => {
+        this.metrics.connectionClosed('accept_failed');
+        this.#limit.warn('accept', { err: error }, 'a connection could not be accepted');
+      },
+    });
+    this.#listeners.push(listener);
+    return listener.listen(address);
+  }
+}

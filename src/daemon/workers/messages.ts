@@ -1,0 +1,51 @@
+import type { Readiness } from '../../admin/admin.js';
+import type { Config } from '../../config/config.js';
+import type { DaemonTiming } from '../daemon.js';
+import type { MetricsSnapshot } from '../../telemetry/merged-metrics.js';
+
+/** From the supervisor to a worker. */
+export type Order =
+  | {
+      readonly kind: 'start';
+      readonly slot: number;
+      readonly config: Config;
+      readonly version: string;
+      readonly pretty: boolean;
+      readonly heartbeatMs: number;
+      readonly timing: Partial<DaemonTiming> | undefined;
+    }
+  /** Which store has taken the apps of the files; absent: none has, yet. */
+  | { readonly kind: 'applied'; readonly identity?: string }
+  | { readonly kind: 'reload'; readonly id: number; readonly config: Config }
+  | { readonly kind: 'close' }
+  | { readonly kind: 'destroy' }
+  | { readonly kind: 'peer-died' }
+  | { readonly kind: 'ask'; readonly id: number; readonly what: keyof Answers };
+
+/** What a worker can be asked. */
+export interface Answers {
+  readonly metrics: MetricsSnapshot;
+  readonly inflight: readonly (readonly [instanceId: string, count: number])[];
+}
+
+/** From a worker to its supervisor. */
+export type Report =
+  /** It hears orders from now on; what was sent before was lost. */
+  | { readonly kind: 'hears' }
+  | { readonly kind: 'listening'; readonly http: readonly string[] }
+  | { readonly kind: 'failed'; readonly error: StartError }
+  | { readonly kind: 'alive'; readonly checks: Readiness['checks'] }
+  | { readonly kind: 'answer'; readonly id: number; readonly value: unknown }
+  | { readonly kind: 'refused'; readonly id: number; readonly message: string };
+
+/** Of an error what explains it: see cli/start-error.ts. */
+export type StartError = Pick<NodeJS.ErrnoException, 'message' | 'code' | 'syscall'> & {
+  readonly address?: string;
+  readonly port?: number;
+};
+
+export function toStartError(error: unknown): StartError {
+  const { message, code, syscall, address, port } = error as StartError & Error;
+  const known = { code, syscall, address, port };
+  return { message, ...Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined)) };
+}

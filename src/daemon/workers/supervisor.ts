@@ -1,0 +1,220 @@
+import cluster from 'node:cluster';
+import { fileURLToPath } from 'node:url';
+import type { Logger } from 'pino';
+import { openCmdb } from '../adapters.js';
+import type { Readiness } from '../../admin/admin.js';
+import { Follower } from '../../membership/follower.js';
+import { StoreWatch } from '../../membership/store-watch.js';
+import type { Cmdb } from '../../cmdb/cmdb.js';
+import type { Config } from '../../config/config.js';
+import { ConfigHealth } from '../../config/config-health.js';
+import { Control } from '../control.js';
+import { createWorkerNode, type Daemon, type DaemonOptions } from '../daemon.js';
+import { longestDrainMs } from '../drain-time.js';
+import { readHostMemory } from '../../machine/host-memory.js';
+import { keepAlive } from '../keep-alive.js';
+import { identify } from '../../machine/proc-fs.js';
+import { systemClock } from '../../machine/system-clock.js';
+import { measuredCmdb } from '../../telemetry/measured-cmdb.js';
+import { MergedMetrics } from '../../telemetry/merged-metrics.js';
+import { Metrics } from '../../telemetry/metrics.js';
+import { UnreadableRecords } from '../../telemetry/unreadable-records.js';
+import { WorkerMetrics } from '../../telemetry/worker-metrics.js';
+import { mergeChecks } from './merged-checks.js';
+import type { Order } from './messages.js';
+import { defaultSupervisionTiming, type SupervisionTiming } from './supervision-timing.js';
+import { afterReload, workerConfig } from './worker-config.js';
+import { WorkerPool } from './worker-pool.js';
+
+export interface SupervisorOptions extends DaemonOptions {
+  readonly supervision?: Partial<SupervisionTiming>;
+  /** Whether workers log for people. */
+  readonly pretty?: boolean;
+}
+
+/**
+ * A daemon of several worker processes that share its addresses. It is no node itself: it keeps the workers alive, and
+ * does what a daemon does once, whatever their number. One at a time in a process.
+ */
+export function createSupervisor(options: SupervisorOptions): Daemon {
+  return new Supervisor(options);
+}
+
+const storeLookMs = 3_000;
+/** Beyond the time that requests have: what the rooms do before a process ends. */
+const endMs = 15_000;
+
+class Supervisor implements Daemon {
+  readonly #options: SupervisorOptions;
+  readonly #timing: SupervisionTiming;
+  readonly #metrics = new Metrics();
+  readonly #workerMetrics = new WorkerMetrics(this.#metrics.registry);
+  readonly #merged = new MergedMetrics(this.#metrics.registry);
+  readonly #logger: Logger;
+  readonly #cmdb: Cmdb;
+  readonly #store: StoreWatch;
+  readonly #control: Control;
+  readonly #follower: Follower;
+  readonly #pool: WorkerPool;
+  /** Settings as they were at the start, apps as they are. */
+  #config: Config;
+  #applied: Order = { kind: 'applied' };
+  #closing: Promise<void> | undefined;
+  #destroying: Promise<void> | undefined;
+
+  constructor(options: SupervisorOptions) {
+    const { config, version, logger } = options;
+    this.#options = options;
+    this.#config = config;
+    this.#logger = logger;
+    this.#timing = { ...defaultSupervisionTiming, ...options.supervision };
+    const unreadable = new UnreadableRecords({ logger, onForgedApp: (app) => this.#control.appForged(app) });
+    this.#cmdb = measuredCmdb(openCmdb(config, logger, unreadable.report), this.#metrics, systemClock);
+    this.#store = new StoreWatch({
+      cmdb: this.#cmdb,
+      host: config.node.host,
+      process: identify(process.pid),
+      clock: systemClock,
+      logger,
+      everyMs: options.timing?.session?.beatMs ?? storeLookMs,
+      onReplaced: () => void this.#control.apply(this.#config, true),
+    });
+    this.#pool = this.#createPool();
+    this.#follower = new Follower({
+      ...{ cmdb: this.#cmdb, clock: systemClock, logger },
+      onChanges: async ({ changes, lost }) => {
+        // Another store lacks what was applied to the old one: it is not compared with the files before.
+        if (lost) await this.#store.look();
+        const names = changes.filter(({ version }) => version === undefined).map(({ app }) => app);
+        if (lost || names.length > 0) this.#control.appsChanged(lost ? 'all' : names);
+      },
+      onInterrupted: () => void this.#store.look(),
+    });
+    this.#control = new Control({
+      ...{ config, version, logger, cmdb: this.#cmdb, unreadable, metrics: this.#metrics, clock: systemClock },
+      readMemory: options.readMemory ?? (() => readHostMemory()),
+      health: options.health ?? new ConfigHealth(config),
+      onApplied: (identity) => this.#onApplied(identity),
+      exposition: { contentType: this.#metrics.registry.contentType, metrics: () => this.#exposition() },
+      serving: {
+        storeIdentity: () => this.#store.identity,
+        checks: () => this.#checks(),
+        inflight: () => this.#inflight(),
+      },
+    });
+  }
+
+  async start(): Promise<{ http: readonly string[]; admin: string }> {
+    // A frozen worker holds one connection at most, and no burst ends up with whoever woke first.
+    cluster.schedulingPolicy = cluster.SCHED_RR;
+    cluster.setupPrimary({ exec: fileURLToPath(new URL('../../worker-main.js', import.meta.url)), args: [] });
+    await this.#store.start();
+    await this.#control.apply(this.#config);
+    this.#follower.start();
+    const http = await this.#pool.start();
+    return { http, admin: await this.#control.listen() };
+  }
+
+  async reload(next: Config): Promise<void> {
+    const config = afterReload(this.#options.config, next);
+    await this.#pool.reload(workerConfig(config, config.workers));
+    this.#config = config;
+    await this.#control.apply(config);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= keepAlive(this.#close());
+    return this.#closing;
+  }
+
+  destroy(): Promise<void> {
+    this.#destroying ??= keepAlive(this.#pool.destroy().then(() => this.#end()));
+    return this.#destroying;
+  }
+
+  async #close(): Promise<void> {
+    const drainMs = longestDrainMs(this.#config);
+    this.#logger.info({ drainMs, workers: this.#pool.workers.length }, 'draining');
+    const stopMs = Math.max(0, ...this.#config.apps.map(({ stopTimeoutMs }) => stopTimeoutMs));
+    await this.#pool.close(drainMs + stopMs + endMs);
+    if (!this.#destroying) await this.#end();
+    this.#logger.info('closed');
+  }
+
+  async #end(): Promise<void> {
+    const { stopApps, timing, version } = this.#options;
+    await Promise.all([this.#control.close(), this.#store.stop(), this.#follower.stop()]);
+    const { outage } = this.#store;
+    await this.#cmdb.close();
+    if (!stopApps || outage !== undefined) return;
+    // All workers have ended: one more node, which serves nobody, ends what they left running.
+    const told = { config: this.#config, logger: this.#logger, version, stopApps, ...(timing && { timing }) };
+    const node = createWorkerNode(told);
+    await node.open();
+    await node.recover();
+    await node.close();
+  }
+
+  #createPool(): WorkerPool {
+    const { config, logger } = this.#options;
+    return new WorkerPool({
+      size: config.workers,
+      timing: this.#timing,
+      clock: systemClock,
+      logger,
+      startOrders: (slot) => [this.#startOrder(slot), this.#applied],
+      onReplaced: (slot, reason) => {
+        this.#workerMetrics.replaced(reason);
+        void this.#merged.ended(slot);
+      },
+      onHopeless: (error) => this.#options.onFatal?.(error),
+    });
+  }
+
+  #onApplied(identity: string | undefined): void {
+    this.#applied = { kind: 'applied', ...(identity === undefined ? {} : { identity }) };
+    this.#pool.tell(this.#applied);
+  }
+
+  #startOrder(slot: number): Order {
+    const { version, pretty = false, timing } = this.#options;
+    const { workers } = this.#config;
+    const config = workerConfig(this.#config, workers);
+    const { heartbeatMs } = this.#timing;
+    return { kind: 'start', slot, config, version, pretty, heartbeatMs, timing };
+  }
+
+  #checks(): Readiness['checks'] {
+    const { outage } = this.#store;
+    const silentSince = systemClock.monotonic() - 3 * this.#timing.heartbeatMs;
+    return mergeChecks({
+      own: {
+        cmdb: outage === undefined ? { ok: true } : { ok: false, detail: outage },
+        serving: this.#closing === undefined ? { ok: true } : { ok: false, detail: 'draining' },
+      },
+      workers: this.#pool.serving,
+      wanted: this.#config.workers,
+      silentSince,
+    });
+  }
+
+  async #exposition(): Promise<string> {
+    const { answerMs } = this.#timing;
+    const answers = await Promise.all(
+      this.#pool.serving.map(async (worker) => [worker.slot, await worker.ask('metrics', answerMs)] as const),
+    );
+    const answered = new Map(answers);
+    for (let slot = 1; slot <= this.#config.workers; slot += 1) {
+      this.#workerMetrics.scraped(slot, answered.get(slot) !== undefined);
+    }
+    return this.#merged.text(answered);
+  }
+
+  async #inflight(): Promise<ReadonlyMap<string, number>> {
+    const { answerMs } = this.#timing;
+    const answers = await Promise.all(this.#pool.serving.map((worker) => worker.ask('inflight', answerMs)));
+    const sum = new Map<string, number>();
+    for (const [id, count] of answers.flatMap((answer) => answer ?? [])) sum.set(id, (sum.get(id) ?? 0) + count);
+    return sum;
+  }
+}

@@ -1,0 +1,26 @@
+import type { Config } from '../../config/config.js';
+
+/** What one of `workers` processes is told: what the files bound for the whole machine is divided, at least 1 each. */
+export function workerConfig(config: Config, workers: number): Config {
+  const { http, boot } = config;
+  return {
+    ...config,
+    http: {
+      ...http,
+      maxConnections: Math.ceil(http.maxConnections / workers),
+      maxConnectionsPerClient: Math.ceil(http.maxConnectionsPerClient / workers),
+    },
+    boot: { ...boot, concurrency: Math.max(1, Math.floor(boot.concurrency / workers)) },
+  };
+}
+
+/**
+ * What a worker is told that starts after a reload: the new apps, but the settings of those that started before it. What
+ * needs a restart must not hold in one worker and not in the others.
+ */
+export function afterReload(initial: Config, next: Config): Config {
+  const { apps, appFiles, customerApps, heldApps, problems, places, log, maxRemovals } = next;
+  const { maxRemovals: _before, ...kept } = initial;
+  const removals = maxRemovals === undefined ? {} : { maxRemovals };
+  return { ...kept, ...removals, apps, appFiles, customerApps, heldApps, problems, places, log };
+}

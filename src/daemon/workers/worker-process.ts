@@ -1,0 +1,149 @@
+import cluster, { type Worker } from 'node:cluster';
+import type { Readiness } from '../../admin/admin.js';
+import { inheritable } from '../../machine/descriptors.js';
+import type { Clock } from '../../model/clock.js';
+import { handOnWhatItLeaves } from './handed-over.js';
+import type { KeptPorts } from './kept-ports.js';
+import type { Answers, Order, Report } from './messages.js';
+
+export interface Ending {
+  /** 'exit code 1', 'signal SIGKILL'. */
+  readonly cause: string;
+  /** How long it had served; undefined where it never did. */
+  readonly servedMs: number | undefined;
+}
+
+/** One worker as its supervisor sees it, from its fork to its end. */
+export class WorkerProcess {
+  readonly slot: number;
+  readonly forkedAt: number;
+  /** Resolves to where it listens once it serves. Rejects with what it says of why it cannot; pends if it just ends. */
+  readonly listening: Promise<readonly string[]>;
+  readonly ended: Promise<Ending>;
+  readonly #worker: Worker;
+  readonly #clock: Clock;
+  readonly #questions = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
+  /** Orders for a worker that does not hear yet. */
+  #early: Order[] | undefined = [];
+  #questionId = 0;
+  #heardAt: number;
+  #servingSince: number | undefined;
+  #checks: Readiness['checks'] = {};
+  #hasEnded = false;
+
+  /** The fork of `cluster.settings.exec`. */
+  constructor(slot: number, clock: Clock, ports: KeptPorts) {
+    this.slot = slot;
+    this.#clock = clock;
+    // What the supervisor itself has open is not for a worker.
+    this.#worker = cluster.fork({ FASTCONTAINER_INHERITED: JSON.stringify(inheritable()) });
+    this.forkedAt = clock.monotonic();
+    this.#heardAt = this.forkedAt;
+    ports.watch(this.#worker);
+    handOnWhatItLeaves(this.#worker, () => ports.areKept || Object.values(cluster.workers ?? {}).some(isListening));
+    this.listening = new Promise((resolve, reject) => {
+      this.#worker.on('message', (report: Report) => {
+        this.#heardAt = clock.monotonic();
+        if (report.kind === 'hears') this.#sendEarly();
+        else if (report.kind === 'listening') {
+          this.#servingSince = clock.monotonic();
+          resolve(report.http);
+        } else if (report.kind === 'failed') reject(Object.assign(new Error(report.error.message), report.error));
+        else this.#hear(report);
+      });
+    });
+    // Whoever waits for it handles it; nobody may.
+    this.listening.catch(() => {});
+    this.ended = new Promise((resolve) => {
+      this.#worker.once('exit', (code: number | null, signal: string | null) => resolve(this.#end(code, signal)));
+    });
+    // What is sent to a worker that has just died comes back as an error; its exit is what counts.
+    this.#worker.on('error', () => {});
+  }
+
+  get pid(): number {
+    return this.#worker.process.pid ?? 0;
+  }
+
+  get isServing(): boolean {
+    return this.#servingSince !== undefined && !this.#hasEnded;
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  /** As it last reported. */
+  get checks(): Readiness['checks'] {
+    return this.#checks;
+  }
+
+  /** Since when nothing was heard of it, on the monotonic clock. */
+  get heardAt(): number {
+    return this.#heardAt;
+  }
+
+  /** This process itself did not listen for a while: what was sent meanwhile may not have been read yet. */
+  excuse(): void {
+    this.#heardAt = this.#clock.monotonic();
+  }
+
+  send(order: Order): void {
+    if (this.#early) this.#early.push(order);
+    else if (this.#worker.isConnected()) this.#worker.send(order, () => {});
+  }
+
+  /** Its answer; undefined where it gives none within the limit, or ends. */
+  async ask<W extends keyof Answers>(what: W, limitMs: number): Promise<Answers[W] | undefined> {
+    const question = (id: number) => ({ kind: 'ask', id, what }) as const;
+    return (await this.#question(question, limitMs).catch(() => undefined)) as Answers[W] | undefined;
+  }
+
+  /** Resolves when it has taken the configuration over. Rejects where it refuses, ends, or says nothing. */
+  async reload(config: Extract<Order, { kind: 'reload' }>['config'], limitMs: number): Promise<void> {
+    await this.#question((id) => ({ kind: 'reload', id, config }), limitMs);
+  }
+
+  kill(): void {
+    this.#worker.process.kill('SIGKILL');
+  }
+
+  #sendEarly(): void {
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    for (const order of early) this.send(order);
+  }
+
+  #question(order: (id: number) => Order, limitMs: number): Promise<unknown> {
+    const id = (this.#questionId += 1);
+    const answer = new Promise((resolve, reject) => this.#questions.set(id, { resolve, reject }));
+    const limit = this.#clock.after(limitMs, () => this.#settle(id, new Error(`no answer within ${limitMs} ms`)));
+    if (this.#hasEnded) this.#settle(id, new Error('it has ended'));
+    else this.send(order(id));
+    return answer.finally(() => limit.cancel());
+  }
+
+  #settle(id: number, outcome: unknown): void {
+    const question = this.#questions.get(id);
+    this.#questions.delete(id);
+    if (outcome instanceof Error) question?.reject(outcome);
+    else question?.resolve(outcome);
+  }
+
+  #hear(report: Exclude<Report, { kind: 'hears' | 'listening' | 'failed' }>): void {
+    if (report.kind === 'alive') this.#checks = report.checks;
+    else if (report.kind === 'answer') this.#settle(report.id, report.value);
+    else this.#settle(report.id, new Error(report.message));
+  }
+
+  #end(code: number | null, signal: string | null): Ending {
+    const servedMs = this.#servingSince === undefined ? undefined : this.#clock.monotonic() - this.#servingSince;
+    this.#hasEnded = true;
+    for (const id of this.#questions.keys()) this.#settle(id, new Error('it has ended'));
+    return { cause: signal === null ? `exit code ${code}` : `signal ${signal}`, servedMs };
+  }
+}
+
+function isListening(worker: Worker | undefined): boolean {
+  return worker?.process?.connected === true && (worker as Worker & { state?: string }).state === 'listening';
+}

@@ -1,0 +1,240 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { Booter } from '../boot/booter.js';
+import type { InstanceCheck } from '../boot/instance-check.js';
+import { domainOf } from '../check/host-name.js';
+import type { Router } from '../check/router.js';
+import type { LocalApp } from '../uses/local-app.js';
+import type { Seat } from '../uses/seat.js';
+import type { NodeSession } from '../membership/session.js';
+import { type AnyExchange, ConnectionExchange, type ExchangeOwner, type Outcome, RequestExchange } from './exchange.js';
+import { admit } from '../forward/admission.js';
+import type { Clients } from '../forward/clients.js';
+import { answerError, answerErrorRaw } from '../forward/error-answer.js';
+import type { Forwarder } from '../forward/forwarder.js';
+import type { Clock } from '../model/clock.js';
+import { findInstance } from '../model/deployment.js';
+import { asRequestError, type ErrorCode, RequestError } from '../model/errors.js';
+import { coldTiming } from './cold-timing.js';
+
+export interface RequestReport {
+  readonly app: string | undefined;
+  readonly code: number;
+  readonly cold: boolean;
+  readonly durationMs: number;
+  readonly outcome: Outcome | 'refused';
+  readonly errorCode?: ErrorCode;
+}
+
+export interface DispatcherOptions {
+  readonly session: NodeSession;
+  readonly router: Router;
+  readonly booter: Booter;
+  readonly forwarder: Pick<Forwarder, 'http' | 'upgrade'>;
+  readonly instanceCheck: InstanceCheck;
+  readonly clock: Clock;
+  /** Absent: no client is told from another. */
+  readonly clients?: Pick<Clients, 'addressOf' | 'peerOf'>;
+  /** Whether clients are told how long the phases of a cold request took. */
+  readonly serverTiming: boolean;
+  /** Warnings about requests; expected to be rate-limited by the caller. */
+  readonly logRefusal: (fields: Record<string, unknown>, message: string) => void;
+  readonly onRequest: (report: RequestReport) => void;
+}
+
+/** A request whose instance cannot be reached is tried again this often, each time with a longer pause. */
+const maxAttempts = 5;
+const firstPauseMs = 10;
+/** Characters of what others chose, in a line of the log. */
+const longestLogged = 500;
+
+class ClientGone extends Error {
+  override readonly name = 'ClientGone';
+}
+
+/** The pipeline of one request: check → boot → forward. */
+export class Dispatcher implements ExchangeOwner {
+  readonly #options: DispatcherOptions;
+  #closing = false;
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
+  }
+
+  /** Handles one HTTP request; every way it can end is an answer, never a throw. */
+  readonly handle = (req: IncomingMessage, res: ServerResponse): void => {
+    const startedAt = this.#options.clock.monotonic();
+    try {
+      this.#dispatch(new RequestExchange(this, req, res, admit(req), startedAt));
+    } catch (error) {
+      const refusal = asRequestError(error, 'bad_request');
+      answerError(req, res, refusal);
+      this.#reportRefusal(undefined, req, refusal, startedAt);
+    }
+  };
+
+  /** Handles one request for another protocol on its connection. */
+  readonly upgrade = (req: IncomingMessage, socket: Duplex): void => {
+    const startedAt = this.#options.clock.monotonic();
+    try {
+      this.#dispatch(new ConnectionExchange(this, req, socket, admit(req), startedAt));
+    } catch (error) {
+      const refusal = asRequestError(error, 'bad_request');
+      answerErrorRaw(socket, refusal);
+      this.#reportRefusal(undefined, req, refusal, startedAt);
+    }
+  };
+
+  /** From now on new requests are answered `shutting_down`. */
+  close(): void {
+    this.#closing = true;
+  }
+
+  /** Warm: everything is at hand and nothing is waited for. */
+  #dispatch(exchange: AnyExchange): void {
+    const { router, session } = this.#options;
+    try {
+      if (this.#closing) return this.#refuse(exchange, new RequestError('shutting_down'));
+      const seat = session.check() ? router.cached(exchange.admitted.host)?.takeSeat() : undefined;
+      if (seat) this.#forward(exchange, seat);
+      else void this.#wake(exchange);
+    } catch (error) {
+      this.#broke(exchange, error);
+    }
+  }
+
+  /** Cold: check → boot → forward. */
+  async #wake(exchange: AnyExchange): Promise<void> {
+    const { router, booter, clock } = this.#options;
+    const signal = clientSignal(exchange);
+    const from = clock.monotonic();
+    const arrivedAt = clock.now();
+    try {
+      const local = await router.find(exchange.admitted.host);
+      exchange.app = local.name;
+      exchange.errorHeaders = local.app.errorHeaders;
+      local.askedFor = domainOf(exchange.admitted.host);
+      const foundAt = clock.monotonic();
+      const seat = await booter.seat(local, signal);
+      if (signal.aborted) {
+        seat.release();
+        throw signal.reason;
+      }
+      this.#noteBoot(exchange, local, seat, arrivedAt, foundAt - from, clock.monotonic() - foundAt);
+      this.#forward(exchange, seat);
+    } catch (error) {
+      if (error instanceof ClientGone) this.#report(exchange, 499, 'client_gone');
+      else this.#broke(exchange, error);
+    }
+  }
+
+  #forward(exchange: AnyExchange, seat: Seat): void {
+    exchange.seat = seat;
+    if (exchange.kind === 'request') this.#options.forwarder.http(exchange);
+    else this.#options.forwarder.upgrade(exchange);
+  }
+
+  finished(exchange: AnyExchange, statusCode: number, outcome: Outcome): void {
+    this.#report(exchange, statusCode, outcome);
+  }
+
+  /** Nothing has been sent to the client. What can be sent again is; the instance is looked at first. */
+  failed(exchange: AnyExchange, error: RequestError, replayable: boolean): void {
+    void this.#recover(exchange, error, replayable);
+  }
+
+  async #recover(exchange: AnyExchange, error: RequestError, replayable: boolean): Promise<void> {
+    const { instanceCheck, clock } = this.#options;
+    const { seat } = exchange;
+    exchange.attempts += 1;
+    try {
+      const isConnectionError = error.code === 'upstream_unreachable' || error.code === 'upstream_reset';
+      const alive = isConnectionError ? await instanceCheck.isAlive(seat, replayable) : true;
+      if (!replayable || exchange.attempts >= maxAttempts) return this.#refuse(exchange, error);
+      // It runs and refuses connections: its listener may be coming back.
+      const pauseMs = alive && error.code === 'upstream_unreachable' ? firstPauseMs * 3 ** (exchange.attempts - 1) : 0;
+      if (pauseMs > 0) await new Promise<void>((resolve) => clock.after(pauseMs, resolve));
+      await this.#wake(exchange);
+    } catch (failure) {
+      this.#broke(exchange, failure);
+    }
+  }
+
+  /** Whatever fails here belongs to this exchange: it gives its seat back and is answered, and the process goes on. */
+  #broke(exchange: AnyExchange, error: unknown): void {
+    exchange.giveUpSeat();
+    this.#refuse(exchange, asRequestError(error, 'boot_failed'));
+  }
+
+  /** Cold is a request for which an instance was booted. */
+  #noteBoot(
+    exchange: AnyExchange,
+    local: LocalApp,
+    seat: Seat,
+    arrivedAt: number,
+    lookupMs: number,
+    waitedMs: number,
+  ): void {
+    const instance = findInstance(local.deployment, seat.instanceId);
+    if (instance?.readyAt === undefined || instance.readyAt < arrivedAt) return;
+    exchange.cold = true;
+    if (!this.#options.serverTiming) return;
+    exchange.serverTiming = coldTiming(lookupMs, waitedMs, instance.boot);
+  }
+
+  #refuse(exchange: AnyExchange, error: RequestError): void {
+    try {
+      if (exchange.kind === 'request') answerError(exchange.req, exchange.res, error, exchange.errorHeaders);
+      else answerErrorRaw(exchange.socket, error);
+    } catch {
+      (exchange.kind === 'request' ? exchange.res : exchange.socket).destroy();
+    }
+    this.#reportRefusal(exchange, exchange.req, error, exchange.startedAt);
+  }
+
+  #report(exchange: AnyExchange, code: number, outcome: Outcome): void {
+    const { clock, onRequest } = this.#options;
+    const durationMs = clock.monotonic() - exchange.startedAt;
+    onRequest({ app: exchange.app, code, cold: exchange.cold, durationMs, outcome });
+  }
+
+  #reportRefusal(exchange: AnyExchange | undefined, req: IncomingMessage, error: RequestError, from: number): void {
+    const { clock, onRequest, logRefusal, clients } = this.#options;
+    const durationMs = clock.monotonic() - from;
+    const app = exchange?.app;
+    const code = error.status;
+    onRequest({ app, code, cold: exchange?.cold ?? false, durationMs, outcome: 'refused', errorCode: error.code });
+    logRefusal(
+      {
+        code: error.code,
+        reference: error.reference,
+        app,
+        client: clients && clientOf(clients, req, exchange),
+        host: exchange?.admitted.host.slice(0, longestLogged),
+        method: req.method,
+        detail: error.message.slice(0, longestLogged),
+        cause: causeOf(error)?.slice(0, longestLogged),
+      },
+      'request refused',
+    );
+  }
+}
+
+function clientSignal(exchange: AnyExchange): AbortSignal {
+  if (exchange.gone) return exchange.gone.signal;
+  const gone = new AbortController();
+  exchange.gone = gone;
+  const stream = exchange.kind === 'request' ? exchange.res : exchange.socket;
+  if (stream.destroyed) gone.abort(new ClientGone());
+  else stream.once('close', () => gone.abort(new ClientGone()));
+  return gone.signal;
+}
+
+function clientOf(clients: Pick<Clients, 'addressOf' | 'peerOf'>, { socket }: IncomingMessage, exchange?: AnyExchange) {
+  return clients.addressOf(socket, exchange?.admitted.claims) ?? clients.peerOf(socket).address;
+}
+
+function causeOf(error: RequestError): string | undefined {
+  const { cause } = error;
+  return cause === undefined ? undefined : cause instanceof Error ? cause.message : String(cause);
+}

@@ -1,0 +1,96 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { Seat } from '../uses/seat.js';
+import type { Admitted } from '../forward/admission.js';
+import type { HttpExchange, UpgradeExchange } from '../forward/exchange.js';
+import type { RequestError } from '../model/errors.js';
+
+export type Outcome = Parameters<HttpExchange['onFinished']>[1];
+
+/** What an exchange calls back on its dispatcher. */
+export interface ExchangeOwner {
+  failed(exchange: AnyExchange, error: RequestError, replayable: boolean): void;
+  finished(exchange: AnyExchange, statusCode: number, outcome: Outcome): void;
+}
+
+export type AnyExchange = RequestExchange | ConnectionExchange;
+
+/** What both kinds of exchange carry from step to step. */
+abstract class Exchange {
+  readonly req: IncomingMessage;
+  readonly admitted: Admitted;
+  readonly owner: ExchangeOwner;
+  /** Monotonic milliseconds. */
+  readonly startedAt: number;
+  app: string | undefined;
+  /** For an answer in the app's place; known with the app. */
+  errorHeaders: Readonly<Record<string, string>> | undefined = undefined;
+  cold = false;
+  attempts = 0;
+  serverTiming: string | undefined = undefined;
+  upstreamHeaders: string[] | undefined = undefined;
+  /** Aborts when the client goes while the request waits; made only for requests that wait. */
+  gone: AbortController | undefined = undefined;
+  #seat: Seat | undefined;
+
+  constructor(owner: ExchangeOwner, req: IncomingMessage, admitted: Admitted, startedAt: number) {
+    this.owner = owner;
+    this.req = req;
+    this.admitted = admitted;
+    this.startedAt = startedAt;
+  }
+
+  get seat(): Seat {
+    if (this.#seat === undefined) throw new Error('the exchange has no seat yet');
+    return this.#seat;
+  }
+
+  set seat(seat: Seat) {
+    this.#seat = seat;
+    this.app = seat.app.name;
+    this.errorHeaders = seat.app.errorHeaders;
+  }
+
+  /** Gives back the seat that it may have. Harmless twice. */
+  giveUpSeat(): void {
+    this.#seat?.release();
+  }
+}
+
+/** One HTTP request on its way through check, boot and forward. */
+export class RequestExchange extends Exchange implements HttpExchange {
+  readonly kind = 'request';
+  readonly res: ServerResponse;
+
+  constructor(owner: ExchangeOwner, req: IncomingMessage, res: ServerResponse, admitted: Admitted, startedAt: number) {
+    super(owner, req, admitted, startedAt);
+    this.res = res;
+  }
+
+  onFailed(error: RequestError, replayable: boolean): void {
+    this.owner.failed(this, error, replayable);
+  }
+
+  onFinished(statusCode: number, outcome: Outcome): void {
+    this.owner.finished(this, statusCode, outcome);
+  }
+}
+
+/** One request that asks for another protocol on its connection. */
+export class ConnectionExchange extends Exchange implements UpgradeExchange {
+  readonly kind = 'connection';
+  readonly socket: Duplex;
+
+  constructor(owner: ExchangeOwner, req: IncomingMessage, socket: Duplex, admitted: Admitted, startedAt: number) {
+    super(owner, req, admitted, startedAt);
+    this.socket = socket;
+  }
+
+  onFailed(error: RequestError, replayable: boolean): void {
+    this.owner.failed(this, error, replayable);
+  }
+
+  onFinished(statusCode: number, outcome: Outcome): void {
+    this.owner.finished(this, statusCode, outcome);
+  }
+}

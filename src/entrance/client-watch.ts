@@ -1,0 +1,54 @@
+import type { Socket } from 'node:net';
+import { ClientConnection } from '../forward/client-connection.js';
+import { type TcpState, tcpStates } from '../forward/tcp-table.js';
+
+const periodMs = 500;
+/** The system's table is read for at most a tenth of the time; a busy machine, on which it takes long, rests no longer than this. */
+const restFactor = 9;
+const longestRestMs = 1_500;
+
+/**
+ * Notices clients that have gone where no event tells: while a connection is not read from (a body that waits for a boot or for a
+ * slow app, requests behind an answer that is held back, early bytes before a switch of protocols) its end is behind bytes
+ * that nobody takes. Such connections are looked up in the system's own table. A client that only ended its side has a
+ * moment for its answer, and more while it is coming.
+ */
+export class ClientWatch {
+  readonly #connections = new Set<ClientConnection>();
+  #timer: NodeJS.Timeout | undefined;
+  #isLooking = false;
+  #restUntil = 0;
+
+  add(socket: Socket): void {
+    const connection = new ClientConnection(socket);
+    this.#connections.add(connection);
+    this.#timer ??= setInterval(() => this.#tick(), periodMs).unref();
+    socket.once('close', () => this.#remove(connection));
+  }
+
+  #remove(connection: ClientConnection): void {
+    this.#connections.delete(connection);
+    if (this.#connections.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #tick(): void {
+    const unread: ClientConnection[] = [];
+    for (const connection of this.#connections) if (connection.tick()) unread.push(connection);
+    if (unread.length > 0 && !this.#isLooking && performance.now() >= this.#restUntil) void this.#look(unread);
+  }
+
+  async #look(connections: ClientConnection[]): Promise<void> {
+    const from = performance.now();
+    this.#isLooking = true;
+    const states = await tcpStates(connections.map(({ socket }) => socket));
+    this.#isLooking = false;
+    const now = performance.now();
+    this.#restUntil = now + Math.min((now - from) * restFactor, longestRestMs);
+    for (const connection of connections) {
+      const state: TcpState | undefined = states?.get(connection.socket);
+      if (state) connection.learn(state);
+    }
+  }
+}

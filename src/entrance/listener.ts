@@ -1,0 +1,174 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { RequestError } from '../model/errors.js';
+import { ClientConnection } from '../forward/client-connection.js';
+import { ClientWatch } from './client-watch.js';
+import type { ConnectionBounds } from './connection-bounds.js';
+import { watchEnd } from '../forward/end-watch.js';
+import { answerError, answerErrorRaw } from '../forward/error-answer.js';
+import { inTurn, mostPipelined } from './turns.js';
+
+export interface ListenerOptions {
+  readonly maxHeaderSizeBytes: number;
+  readonly headersTimeoutMs: number;
+  readonly keepAliveTimeoutMs: number;
+  /** Shared by all listeners of a process. */
+  readonly bounds: ConnectionBounds;
+  readonly onRequest: (req: IncomingMessage, res: ServerResponse) => void;
+  readonly onUpgrade: (req: IncomingMessage, socket: Duplex) => void;
+  /** What node's parser refused before there was a request; it has been answered. */
+  readonly onRefused: (error: RequestError, remoteAddress: string | undefined) => void;
+  /** A connection could not be accepted, such as for want of a descriptor. */
+  readonly onAcceptFailed: (error: Error) => void;
+}
+
+export interface Listener {
+  /** Resolves to the bound address, `host:port`. Rejects with the system's error. */
+  listen(address: { readonly host?: string; readonly port: number }): Promise<string>;
+  /** Stops accepting; requests under way finish and their connections close. Resolves when none is left. */
+  close(): Promise<void>;
+  /** Closes every connection at once. */
+  destroy(): Promise<void>;
+}
+
+/** A dead peer is found after about this long without a packet. */
+const tcpKeepAliveMs = 60_000;
+
+/** The data side: a plain node:http server with everything bounded. */
+export function createListener(options: ListenerOptions): Listener {
+  const server = createServer({
+    maxHeaderSize: options.maxHeaderSizeBytes,
+    headersTimeout: options.headersTimeoutMs,
+    keepAliveTimeout: options.keepAliveTimeoutMs,
+    // An upload may take as long as it likes as long as it flows; the body's own limit watches that.
+    requestTimeout: 0,
+    connectionsCheckingInterval: Math.min(5_000, Math.ceil(options.headersTimeoutMs / 2)),
+    // Answered with our own error instead of node's bare one.
+    requireHostHeader: false,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: tcpKeepAliveMs,
+    insecureHTTPParser: false,
+  });
+  // Node would leave out what is beyond a number of lines in silence; admission refuses it.
+  server.maxHeadersCount = 0;
+  // A client that only ends its side still gets its answer.
+  (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
+  const watch = new ClientWatch();
+  server.on('connection', (socket) => {
+    if (options.bounds.take(socket)) watch.add(socket);
+  });
+  const refuse = (req: IncomingMessage, res: ServerResponse) => refuseTooMany(req, res, options);
+  const onRequest = (req: IncomingMessage, res: ServerResponse) => {
+    if (ClientConnection.of(req.socket)?.takes(req, res) === false) return;
+    inTurn(req, res, options.onRequest, refuse);
+  };
+  server.on('request', onRequest);
+  server.on('checkContinue', onRequest);
+  server.on('checkExpectation', onRequest);
+  server.on('upgrade', (req, socket, head) => onUpgrade(req, socket, head, options));
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => onClientError(error, socket, options));
+  return {
+    listen: async (address) => {
+      const bound = await listen(server, address);
+      server.on('error', options.onAcceptFailed);
+      return bound;
+    },
+    close: () => close(server),
+    destroy: () => {
+      const closed = close(server);
+      server.closeAllConnections();
+      return closed;
+    },
+  };
+}
+
+function listen(server: Server, { host, port }: { readonly host?: string; readonly port: number }): Promise<string> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ port, ...(host === undefined ? {} : { host }), backlog: 4_096 }, () => {
+      server.off('error', reject);
+      const { address, port: bound, family } = server.address() as AddressInfo;
+      resolve(family === 'IPv6' ? `[${address}]:${bound}` : `${address}:${bound}`);
+    });
+  });
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    if (!server.listening) return resolve();
+    server.close(() => resolve());
+    server.closeIdleConnections();
+  });
+}
+
+/** Node has let go of the connection; what came behind the header can be read from it. */
+function onUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer, options: ListenerOptions): void {
+  options.bounds.leavesHttp(socket as Socket);
+  socket.on('error', () => socket.destroy());
+  if (head.length > 0) socket.unshift(head);
+  watchEnd(socket);
+  options.onUpgrade(req, socket);
+}
+
+/**
+ * What came cannot be parsed, or came too late. The requests before it are answered first, and nothing behind it is looked
+ * at. Where it was in the body of a request, that one is refused.
+ */
+function onClientError(error: NodeJS.ErrnoException, socket: Duplex, options: ListenerOptions): void {
+  const connection = ClientConnection.of(socket);
+  if (connection?.isOpen === false && isOfParser(error)) return;
+  // A browser connects ahead and may never ask: an answer would be taken for the one to its first request.
+  const isUnused = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && (socket as Socket).bytesRead === 0;
+  if (isUnused || !isOfParser(error) || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  connection?.close();
+  const { onRefused } = options;
+  const refusal = parserError(error);
+  const pending = connection?.pending;
+  if (pending === undefined) answerErrorRaw(socket, refusal);
+  else if (!pending.req.complete) refuseHalf(pending, refusal);
+  else if (pending.shouldKeepAlive)
+    pending.once('finish', () => void (socket.writable && answerErrorRaw(socket, refusal)));
+  onRefused(refusal, remoteOf(socket));
+}
+
+/** Whoever works on the request is told that its client is gone, which is true of the rest of it. */
+function refuseHalf(res: ServerResponse, refusal: RequestError): void {
+  res.emit('close');
+  answerError(res.req, res, refusal);
+}
+
+/** Errors of the connection itself have other codes: nothing can be answered to a peer that is gone. */
+function isOfParser({ code = '' }: NodeJS.ErrnoException): boolean {
+  return code.startsWith('HPE_') || code === 'ERR_HTTP_REQUEST_TIMEOUT';
+}
+
+function refuseTooMany(req: IncomingMessage, res: ServerResponse, { onRefused }: ListenerOptions): void {
+  const error = new RequestError(
+    'queue_full',
+    `More than ${mostPipelined} requests were sent ahead on one connection.`,
+  );
+  answerError(req, res, error);
+  onRefused(error, req.socket.remoteAddress);
+}
+
+function remoteOf(socket: Duplex): string | undefined {
+  return 'remoteAddress' in socket ? String(socket.remoteAddress) : undefined;
+}
+
+function parserError(error: NodeJS.ErrnoException & { reason?: string }): RequestError {
+  switch (error.code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return new RequestError('headers_too_large', undefined, { cause: error });
+    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
+      return new RequestError('payload_too_large', 'The chunk extensions are too large.', { cause: error });
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return new RequestError('bad_request', 'The request header did not arrive in time.', { cause: error });
+    default:
+      return new RequestError('bad_request', error.reason ?? 'The request is not valid HTTP.', { cause: error });
+  }
+}

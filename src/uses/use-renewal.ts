@@ -1,0 +1,141 @@
+import type { Logger } from 'pino';
+import type { Clock } from '../model/clock.js';
+import { type Deployment, findInstance, room } from '../model/deployment.js';
+import { isStoreAway } from '../model/errors.js';
+import type { Instance } from '../model/instance.js';
+import { renewUser, restoreUse } from '../model/users.js';
+import type { LocalApps } from './local-apps.js';
+import type { NodeSession } from '../membership/session.js';
+import type { Use } from './use.js';
+import type { UseWrites } from './use-writes.js';
+
+export interface UseRenewalOptions {
+  readonly apps: LocalApps;
+  readonly session: NodeSession;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly writes: UseWrites;
+  /** What came of it. `renewed`: it stands in the store, and may be sent to again where its instance is ready. */
+  readonly onOutcome: (use: Use, outcome: RenewalOutcome) => void;
+}
+
+export type RenewalOutcome =
+  | { readonly kind: 'renewed'; readonly instance: Instance }
+  /** The use was given up meanwhile. */
+  | { readonly kind: 'void' }
+  /** The instance cannot be used any more. */
+  | { readonly kind: 'gone' };
+
+/** While the store is away, it is tried again this often. */
+const retryMs = 1_000;
+
+/**
+ * Registers uses under the session's new name. A store that lost their instances gets them back: until then, that they are in
+ * no record says nothing. While it is away what is under way goes on.
+ */
+export class UseRenewal {
+  readonly #options: UseRenewalOptions;
+  /** What was known of instances that the store may have lost, and until when they are written back. */
+  readonly #lost = new Map<Use, { readonly deployment: Deployment; readonly until: number }>();
+  #firstAttempts: Promise<unknown> = Promise.resolve();
+
+  constructor(options: UseRenewalOptions) {
+    this.#options = options;
+  }
+
+  /** Those in flight first; until its turn nothing new is sent through a use. Never throws. See Uses.renew. */
+  async renew(uses: readonly Use[], republishUntil = -Infinity): Promise<void> {
+    for (const use of uses) use.closed = true;
+    const inOrder = uses.toSorted((a, b) => b.inflight - a.inflight);
+    const renewals = inOrder.map((use) => this.#renewOne(use, republishUntil));
+    this.#firstAttempts = Promise.all(renewals.map(({ firstAttempt }) => firstAttempt));
+    await Promise.all(renewals.map(({ end }) => end));
+  }
+
+  /** Resolves when each use has been tried to be registered anew. */
+  async tried(): Promise<void> {
+    await this.#firstAttempts;
+  }
+
+  /** Whether the store may not have this use's instance back yet. */
+  isRepublishing(use: Use): boolean {
+    return this.#lostOf(use) !== undefined;
+  }
+
+  #lostOf(use: Use): Deployment | undefined {
+    const lost = this.#lost.get(use);
+    return lost && this.#options.clock.monotonic() < lost.until ? lost.deployment : undefined;
+  }
+
+  #renewOne(use: Use, until: number): { readonly firstAttempt: Promise<unknown>; readonly end: Promise<void> } {
+    // Of several stores one after another only the first one may have lost what was known.
+    const isLost = !this.#lost.has(use) && isUsable(use) && this.#options.clock.monotonic() < until;
+    if (isLost) this.#lost.set(use, { deployment: use.local.deployment, until });
+    const firstAttempt = this.#attempt(use);
+    return { firstAttempt, end: this.#persist(use, firstAttempt) };
+  }
+
+  async #persist(use: Use, firstAttempt: Promise<RenewalOutcome | 'store away'>): Promise<void> {
+    const { session, clock, onOutcome } = this.#options;
+    const { incarnation } = session;
+    for (let attempt = firstAttempt; ; attempt = this.#attempt(use)) {
+      const outcome = await attempt;
+      // Renewed once more meanwhile: that renewal goes on with it.
+      if (use.isCurrent && incarnation !== session.incarnation) return;
+      if (outcome !== 'store away') {
+        this.#lost.delete(use);
+        return onOutcome(use, outcome);
+      }
+      await new Promise<void>((resolve) => clock.after(retryMs, resolve));
+      if (use.isCurrent && incarnation !== session.incarnation) return;
+    }
+  }
+
+  async #attempt(use: Use): Promise<RenewalOutcome | 'store away'> {
+    const { writes, logger } = this.#options;
+    try {
+      const instance = await writes.inOrder(use.instanceId, () => this.#renewUser(use));
+      // Given up while it was registered.
+      if (!use.isCurrent) return { kind: 'void' };
+      return instance ? { kind: 'renewed', instance } : { kind: 'gone' };
+    } catch (error) {
+      if (!use.isCurrent) return { kind: 'void' };
+      if (isStoreAway(error)) return 'store away';
+      logger.warn(
+        { err: error, app: use.local.name },
+        'could not register the use of an instance anew; it is given up',
+      );
+      return { kind: 'gone' };
+    }
+  }
+
+  /** The instance as it stands with this session's present name as its user; undefined where it cannot be used any more. */
+  async #renewUser(use: Use): Promise<Instance | undefined> {
+    const { apps, clock, session } = this.#options;
+    const { local, instanceId } = use;
+    const me = await session.ensureRegistered();
+    const deployment = await apps.update(local.name, (current) => {
+      if (!use.isCurrent) return current;
+      const whole = this.#withLost(current, use, me);
+      return renewUser(whole, instanceId, (user) => session.isFormer(user), me, clock.now());
+    });
+    const instance = findInstance(deployment, instanceId);
+    return instance?.users[me] ? instance : undefined;
+  }
+
+  #withLost(current: Deployment, use: Use, me: string): Deployment {
+    const { session, clock } = this.#options;
+    const lost = this.#lostOf(use);
+    const missing = lost && findInstance(lost, use.instanceId);
+    if (!missing) return current;
+    const whole = restoreUse(current, missing, me, clock.now(), lost.pinnedTo);
+    // So late that others have gone on without it, and have booted what the app may have.
+    const isLate = session.storeIsComplete && !findInstance(current, use.instanceId);
+    return isLate && room(whole, use.local.app, clock.now()) < 0 ? current : whole;
+  }
+}
+
+function isUsable({ local, instanceId }: Use): boolean {
+  const state = findInstance(local.deployment, instanceId)?.state;
+  return state === 'ready' || state === 'draining';
+}
