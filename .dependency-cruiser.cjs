@@ -1,76 +1,72 @@
-/** The house: main → cli → workers → daemon → house → dispatcher, admin → check, boot, forward, terminate → ports → model. */
-const steps = '^src/(check|boot|forward|terminate)/';
+/**
+ * The house, from the roof down: cli → daemon → entrance → dispatch → check, boot, forward, terminate → uses → membership → ports →
+ * machine → model. A room imports from its own floor only itself, and else from the floors below. Adapters hang beside the ports.
+ */
+const floors = [
+  ['cli'],
+  ['daemon'],
+  ['entrance'],
+  ['dispatch'],
+  ['check', 'boot', 'forward', 'terminate'],
+  ['uses'],
+  ['membership'],
+  ['admin'],
+  ['config', 'telemetry'],
+  ['cmdb', 'runtime'],
+  ['machine'],
+  ['model'],
+];
+const room = (name) => `^src/${name}/`;
 const adapters = '^src/(cmdb/(lmdb|redis)|runtime/(process|docker))';
+
+/** A room may import itself and the rooms of all floors below its own. */
+const oneWay = floors.flatMap((rooms, floor) =>
+  rooms.map((name) => ({
+    name: `${name}-imports-downward`,
+    severity: 'error',
+    from: { path: room(name) },
+    to: {
+      path: '^src/',
+      pathNot: [room(name), ...floors.slice(floor + 1).flat().map(room)],
+    },
+  })),
+);
+
+/** What else holds, by the path that imports and the path that it must not import. */
+const apart = [
+  ['the-steps-know-no-edges', '^src/(entrance|dispatch|check|boot|forward|terminate|uses|membership)/', '^src/(admin|config|telemetry)/'],
+  ['ports-know-only-the-model', '^src/(cmdb/cmdb|runtime/runtime)\\.ts$', '^src/(?!model/|cmdb/cmdb|runtime/runtime)'],
+  ['stores-and-runtimes-apart', '^src/cmdb/', '^src/runtime/'],
+  ['runtimes-and-stores-apart', '^src/runtime/', '^src/cmdb/'],
+  ['redis-apart', '^src/cmdb/redis', '^src/cmdb/lmdb'],
+  ['lmdb-apart', '^src/cmdb/lmdb', '^src/cmdb/redis'],
+  ['process-apart', '^src/runtime/process', '^src/runtime/docker'],
+  ['docker-apart', '^src/runtime/docker', '^src/runtime/process'],
+].map(([name, from, to]) => ({ name, severity: 'error', from: { path: from }, to: { path: to } }));
 
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
   forbidden: [
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true, dependencyTypesNot: ['type-only'] } },
+    ...oneWay,
+    ...apart,
+    {
+      name: 'every-file-has-a-room',
+      severity: 'error',
+      from: { path: `^src/(?!(${floors.flat().join('|')})/)`, pathNot: '^src/(main|worker-main)\\.ts$' },
+      to: {},
+    },
     {
       name: 'model-imports-no-technology',
       severity: 'error',
       from: { path: '^src/model/' },
-      to: { pathNot: ['^src/model/', '^(node:)?crypto$'] },
-    },
-    {
-      name: 'steps-know-ports-not-adapters',
-      severity: 'error',
-      from: { path: steps },
-      to: { path: [adapters, '^src/(cli|workers|adapters|control|daemon|house|dispatcher|exchange|admin|config|telemetry|main)'] },
-    },
-    {
-      name: 'forward-and-check-stand-alone',
-      severity: 'error',
-      from: { path: '^src/(forward|check)/' },
-      to: { path: '^src/(boot|terminate)/' },
-    },
-    {
-      name: 'ports-know-only-the-model',
-      severity: 'error',
-      from: { path: '^src/(cmdb/cmdb|runtime/runtime)\\.ts$' },
-      to: { pathNot: '^src/model/' },
+      to: { pathNot: ['^src/model/', '^(node:)?(crypto|net|url)$'] },
     },
     {
       name: 'only-the-composition-knows-adapters',
       severity: 'error',
-      from: { pathNot: [adapters, '^src/(adapters|host-checks)\\.ts$'] },
+      from: { pathNot: [adapters, '^src/(daemon/adapters|cli/host-checks/adapter-checks)\\.ts$'] },
       to: { path: adapters },
-    },
-    {
-      name: 'redis-apart',
-      severity: 'error',
-      from: { path: '^src/cmdb/redis' },
-      to: { path: ['^src/cmdb/lmdb', '^src/runtime/'] },
-    },
-    {
-      name: 'lmdb-apart',
-      severity: 'error',
-      from: { path: '^src/cmdb/lmdb' },
-      to: { path: ['^src/cmdb/redis', '^src/runtime/'] },
-    },
-    {
-      name: 'process-apart',
-      severity: 'error',
-      from: { path: '^src/runtime/process' },
-      to: { path: ['^src/runtime/docker', '^src/cmdb/'] },
-    },
-    {
-      name: 'docker-apart',
-      severity: 'error',
-      from: { path: '^src/runtime/docker' },
-      to: { path: ['^src/runtime/process', '^src/cmdb/'] },
-    },
-    {
-      name: 'nothing-above-the-cli',
-      severity: 'error',
-      from: { pathNot: '^src/(main|cli/)' },
-      to: { path: '^src/(main\\.ts|cli/)', dependencyTypesNot: ['type-only'] },
-    },
-    {
-      name: 'nothing-above-the-workers',
-      severity: 'error',
-      from: { pathNot: '^src/(main|cli/|workers/)' },
-      to: { path: '^src/workers/', dependencyTypesNot: ['type-only'] },
     },
     {
       name: 'dev-dependencies-stay-out',

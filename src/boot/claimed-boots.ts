@@ -24,7 +24,7 @@ import { type Claim, withoutClaim } from './claim.js';
 import { ClaimsUnderWay } from './claims-under-way.js';
 import { unlessAborted } from '../model/unless-aborted.js';
 import { BootError, bootInstance, type BootedInstance } from './instance-boot.js';
-import type { Probe } from './readiness.js';
+import type { Probe } from '../machine/probe.js';
 
 export type BootResult = 'ready' | 'failed' | 'timeout' | 'aborted';
 

@@ -4,7 +4,8 @@ import type { BootFailure } from '../model/deployment.js';
 import type { Address } from '../model/instance.js';
 import type { InstanceSpec, Runtime } from '../runtime/runtime.js';
 import { unlessAborted } from '../model/unless-aborted.js';
-import { awaitReady, type Probe } from './readiness.js';
+import type { Probe } from '../machine/probe.js';
+import { awaitReady } from './readiness.js';
 
 /** Why a boot ended without a ready instance. `message` is for the operator. */
 export class BootError extends Error {

@@ -1,6 +1,6 @@
 import type { Cmdb } from '../cmdb/cmdb.js';
 import { RequestError } from '../model/errors.js';
-import { domainOf, plainDomainOf } from './host-name.js';
+import { domainOf, plainDomainOf } from '../model/host-name.js';
 import type { LocalApp } from '../uses/local-app.js';
 import type { LocalApps } from '../uses/local-apps.js';
 import { TwoGenerationCache } from './two-generation-cache.js';

@@ -46,7 +46,10 @@ export async function runCli(argv: readonly string[]): Promise<ExitCode> {
     )
     .addOption(configOption())
     .action(async (options: { config: string }) => {
-      const [{ check }, { adapterChecks }] = await Promise.all([import('./check.js'), import('../daemon/host-checks.js')]);
+      const [{ check }, { adapterChecks }] = await Promise.all([
+        import('./check.js'),
+        import('./host-checks/adapter-checks.js'),
+      ]);
       code = await check(options, adapterChecks);
     });
 

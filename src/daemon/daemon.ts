@@ -16,7 +16,7 @@ import { longestDrainMs } from './drain-time.js';
 import { type ReadMemory, readHostMemory } from '../machine/host-memory.js';
 import { House } from './house.js';
 import { keepAlive } from './keep-alive.js';
-import { thisMachine } from '../machine/machine.js';
+import { thisMachine } from './machine.js';
 import type { RuntimeName } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
 import type { Runtime } from '../runtime/runtime.js';

@@ -22,7 +22,7 @@ import type { Config } from '../config/config.js';
 import { Dispatcher, type RequestReport } from '../dispatch/dispatcher.js';
 import type { Clients } from '../forward/clients.js';
 import type { Forwarder } from '../forward/forwarder.js';
-import type { Machine } from '../machine/machine.js';
+import type { Machine } from './machine.js';
 import type { RuntimeName } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
 import { type RuntimeIdentity, sees, type Sight } from '../model/instance.js';

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { longestHost } from '../check/host-name.js';
+import { longestHost } from '../model/host-name.js';
 import { RequestError } from '../model/errors.js';
 import { isClaim, isOurs } from './claims.js';
 

@@ -1,7 +1,7 @@
 import type { Session } from '../cmdb/cmdb.js';
 import { type Location, sees } from '../model/instance.js';
 import type { SessionTiming } from './session-timing.js';
-import { sightOf } from '../check/sight.js';
+import { sightOf } from './sight.js';
 
 /** 'silent': judged dead, but it may still be sending; it counts until `outageGrace` has passed. */
 export type Verdict = 'alive' | 'silent' | 'gone' | 'unknown';

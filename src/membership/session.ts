@@ -5,7 +5,7 @@ import { type Location, sees } from '../model/instance.js';
 import type { RandomBytes } from '../model/random-bytes.js';
 import { RequestError } from '../model/errors.js';
 import { HostClash, type Rival } from './host-clash.js';
-import { explainStranger, isHere, sightOf, strangersTo } from '../check/sight.js';
+import { explainStranger, isHere, sightOf, strangersTo } from './sight.js';
 import { Liveness, type Verdict } from './liveness.js';
 import { republishLimitMs, type SessionTiming } from './session-timing.js';
 

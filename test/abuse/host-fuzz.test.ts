@@ -1,6 +1,6 @@
 import t from 'tap';
 import { int, pick, type Random, seeded } from '../../scripts/load/random.js';
-import { domainOf } from '../../src/check/host-name.js';
+import { domainOf } from '../../src/model/host-name.js';
 import { LocalApps } from '../../src/uses/local-apps.js';
 import { Router } from '../../src/check/router.js';
 import type { Cmdb } from '../../src/cmdb/cmdb.js';

@@ -1,7 +1,8 @@
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import t, { type Test } from 'tap';
-import { awaitReady, connectionProbe } from '../../src/boot/readiness.js';
+import { awaitReady } from '../../src/boot/readiness.js';
+import { connectionProbe } from '../../src/machine/probe.js';
 import { systemClock } from '../../src/machine/system-clock.js';
 
 // The system clock's timers do not keep a process alive; in the daemon its server does.

@@ -4,7 +4,7 @@ import { AppSync } from '../../src/config/app-sync.js';
 import { FileApps } from '../../src/membership/file-apps.js';
 import type { Config } from '../../src/config/config.js';
 import { type ForwardRoom, House } from '../../src/daemon/house.js';
-import type { Machine } from '../../src/machine/machine.js';
+import type { Machine } from '../../src/daemon/machine.js';
 import type { App } from '../../src/model/app.js';
 import { Link, type LinkOptions } from './link.js';
 import type { Metrics } from '../../src/telemetry/metrics.js';

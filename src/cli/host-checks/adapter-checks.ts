@@ -1,15 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { mountOptions } from './adapters.js';
-import type { ExtraChecks, HostCheck } from '../cli/host-checks/host-check.js';
-import { RecordSigner } from '../cmdb/record-signer.js';
-import { redisDurabilityWarnings } from '../cmdb/redis/durability.js';
-import { redisKeyProblem } from '../cmdb/redis/signing-key.js';
-import { lmdbPath } from '../config/cmdb-url.js';
-import type { Config } from '../config/config.js';
-import { dockerWarnings, mountFindings } from '../runtime/docker.js';
-import { lookAtProcessHost, processFindings } from '../runtime/process.js';
-import { readSigningKey } from '../machine/signing-key.js';
-import { systemClock } from '../machine/system-clock.js';
+import { mountOptions } from '../../daemon/adapters.js';
+import type { ExtraChecks, HostCheck } from './host-check.js';
+import { RecordSigner } from '../../cmdb/record-signer.js';
+import { redisDurabilityWarnings } from '../../cmdb/redis/durability.js';
+import { redisKeyProblem } from '../../cmdb/redis/signing-key.js';
+import { lmdbPath } from '../../config/cmdb-url.js';
+import type { Config } from '../../config/config.js';
+import { dockerWarnings, mountFindings } from '../../runtime/docker.js';
+import { lookAtProcessHost, processFindings } from '../../runtime/process.js';
+import { readSigningKey } from '../../machine/signing-key.js';
+import { systemClock } from '../../machine/system-clock.js';
 
 /** The looks at the host that need an adapter: the engine where an app runs on it, the store where it is a server. */
 export const adapterChecks: ExtraChecks = (config) => [

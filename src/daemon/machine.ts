@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { connectionProbe, type Probe } from '../boot/readiness.js';
+import { connectionProbe, type Probe } from '../machine/probe.js';
 import { isProvedDead } from '../membership/process-proof.js';
 import type { Session } from '../cmdb/cmdb.js';
-import { type ReadMemory, readHostMemory } from './host-memory.js';
+import { type ReadMemory, readHostMemory } from '../machine/host-memory.js';
 import type { RandomBytes } from '../model/random-bytes.js';
-import { identify, pidNamespace } from './proc-fs.js';
+import { identify, pidNamespace } from '../machine/proc-fs.js';
 
 /** What the rooms touch of the machine beside clock, CMDB and runtimes. A simulation brings its own. */
 export interface Machine {

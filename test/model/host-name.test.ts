@@ -1,5 +1,5 @@
 import t from 'tap';
-import { domainOf, plainDomainOf } from '../../src/check/host-name.js';
+import { domainOf, plainDomainOf } from '../../src/model/host-name.js';
 
 const latin1 = (text: string) => Buffer.from(text, 'utf8').toString('latin1');
 

@@ -1,6 +1,6 @@
 import type { Clock } from '../model/clock.js';
 import type { Address } from '../model/instance.js';
-import type { Probe } from './readiness.js';
+import type { Probe } from './probe.js';
 
 /** How long one attempt may take, in milliseconds. */
 const limitMs = 1_000;
