@@ -92,7 +92,7 @@ export class SoakDaemon {
   }
 
   #workers(): number[] {
-    return childrenOf(this.#command?.child.pid as number, 'main-worker.js');
+    return childrenOf(this.#command?.child.pid as number, 'worker-main.js');
   }
 
   async #ended(command: DaemonCommand, how: string): Promise<void> {

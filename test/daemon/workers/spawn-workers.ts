@@ -39,7 +39,7 @@ export async function workersOf({ child }: Spawned): Promise<number[]> {
   const lines = await Promise.all(
     children.map(async ({ pid }) => [pid, await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')] as const),
   );
-  return lines.filter(([, line]) => line.includes('main-worker.js')).map(([pid]) => pid);
+  return lines.filter(([, line]) => line.includes('worker-main.js')).map(([pid]) => pid);
 }
 
 /** Ends it with SIGTERM; resolves to its exit code. */

@@ -92,7 +92,7 @@ t.test('workers have the store once and nothing of what started the daemon, nor 
   for (const app of ['first', 'second', 'third', 'fourth']) t.same(await startedWith(daemon, app), [0, 1, 2], app);
   const workers = (await allProcesses()).filter(
     ({ pid, parent }) =>
-      parent === supervisor && readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('main-worker.js'),
+      parent === supervisor && readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('worker-main.js'),
   );
   t.equal(workers.length, 2);
   for (const { pid } of workers) {
