@@ -5,6 +5,8 @@ import { recordToPut, staysAs } from './app-origin.js';
 import { batches } from './batches.js';
 import { resolveClaims } from './claims.js';
 import type { AppChange, DomainConflict } from './cmdb.js';
+import { encodeHoldings, isHolding } from './holdings.js';
+import { isKey } from './key-limits.js';
 import type { Documents, DocumentStore, Wanted } from './documents.js';
 import type { RecordReader } from './record-reader.js';
 import { Records } from './records.js';
@@ -15,6 +17,7 @@ type Origins = NonNullable<AppChange['origins']>;
 export interface ApplyContext {
   readonly store: DocumentStore;
   readonly origins: Origins;
+  readonly files: AppChange['files'];
   readonly reader: RecordReader;
 }
 
@@ -22,8 +25,11 @@ export interface ApplyContext {
 export async function applyApps(
   put: readonly App[],
   remove: readonly string[],
-  { store, origins, reader }: ApplyContext,
+  { store, origins, files, reader }: ApplyContext,
 ): Promise<DomainConflict[]> {
+  // First what the files hold: from then on no other machine removes it.
+  if (files?.apps) await noteHoldings(files.host, files.apps, store);
+  const others = (files?.others ?? []).filter(isKey);
   const records = (documents: Documents) => new Records(documents, reader);
   const changed: App[] = [];
   for (const apps of batches(put, store.batch.read)) {
@@ -34,22 +40,49 @@ export async function applyApps(
   }
   const gone: string[] = [];
   for (const names of batches(remove, store.batch.read)) {
-    const there = (known: Records) => names.filter((name) => isThere(name, known));
-    gone.push(...(await store.view(wantedOf(names), (documents) => there(records(documents)))));
+    const there = (documents: Documents) => removable(names, others, documents, records(documents));
+    gone.push(...(await store.view(wantedToRemove(names, others), there)));
   }
-  const { exchanging, others } = await split(changed, store, records);
+  const { exchanging, independent } = await split(changed, store, records);
   const write = (apps: readonly App[], names: readonly string[]) =>
-    store.write([...wantedToCompare(apps), ...wantedOf([...apps.map(({ name }) => name), ...names])], (documents) => {
-      removeAll(names, documents, records(documents));
-      return putAll(apps, documents, records(documents), origins);
-    });
+    store.write(
+      [...wantedToCompare(apps), ...wantedOf(apps.map(({ name }) => name)), ...wantedToRemove(names, others)],
+      (documents) => {
+        removeAll(removable(names, others, documents, records(documents)), documents, records(documents));
+        return putAll(apps, documents, records(documents), origins);
+      },
+    );
   const conflicts: DomainConflict[] = [];
   // Removed first: what they give up may be wanted by the others. What fits one transaction is not split.
   const atOnce = gone.slice(0, store.batch.write);
   for (const names of batches(gone.slice(atOnce.length), store.batch.write)) await write([], names);
   if (exchanging.length + atOnce.length > 0) conflicts.push(...(await write(exchanging, atOnce)));
-  for (const apps of batches(others, store.batch.write)) conflicts.push(...(await write(apps, [])));
+  for (const apps of batches(independent, store.batch.write)) conflicts.push(...(await write(apps, [])));
   return conflicts;
+}
+
+async function noteHoldings(host: string, apps: readonly string[], store: DocumentStore): Promise<void> {
+  const text = encodeHoldings(apps);
+  await store.write([['files', host]], (documents) => {
+    if (documents.get('files', host) !== text) documents.set('files', host, text);
+  });
+}
+
+/** Those that are there and that no other machine's files hold. */
+function removable(
+  names: readonly string[],
+  others: readonly string[],
+  documents: Documents,
+  records: Records,
+): readonly string[] {
+  if (names.length === 0) return [];
+  const holdings = others.map((host) => documents.get('files', host));
+  return names.filter((name) => isThere(name, records) && !holdings.some((text) => isHolding(text, name)));
+}
+
+function wantedToRemove(names: readonly string[], others: readonly string[]): Wanted[] {
+  if (names.length === 0) return [];
+  return [...wantedOf(names), ...others.map((host): Wanted => ['files', host])];
 }
 
 function wantedOf(names: readonly string[]): Wanted[] {
@@ -81,8 +114,8 @@ async function split(
   changed: readonly App[],
   store: DocumentStore,
   records: (documents: Documents) => Records,
-): Promise<{ exchanging: readonly App[]; others: readonly App[] }> {
-  if (changed.length <= store.batch.write) return { exchanging: changed, others: [] };
+): Promise<{ exchanging: readonly App[]; independent: readonly App[] }> {
+  if (changed.length <= store.batch.write) return { exchanging: changed, independent: [] };
   const names = new Set(changed.map(({ name }) => name));
   const exchanging = new Set<string>();
   for (const apps of batches(changed, store.batch.read)) {
@@ -96,7 +129,7 @@ async function split(
     }
   }
   const isExchanging = ({ name }: App) => exchanging.has(name);
-  return { exchanging: changed.filter(isExchanging), others: changed.filter((app) => !isExchanging(app)) };
+  return { exchanging: changed.filter(isExchanging), independent: changed.filter((app) => !isExchanging(app)) };
 }
 
 function putAll(
@@ -128,7 +161,6 @@ function putAll(
 /** One that cannot be read goes as well: its claims lead nowhere, and what runs of it drains under a record that says so. */
 function removeAll(names: readonly string[], documents: Documents, records: Records): void {
   for (const name of names) {
-    if (!isThere(name, records)) continue;
     const stored = records.app(name);
     const { deployment } = records.deployment(name);
     for (const domain of stored?.app.domains ?? []) records.unclaim(domain, name);

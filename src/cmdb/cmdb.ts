@@ -31,6 +31,17 @@ export interface AppChange {
   readonly remove: readonly string[];
   /** By name of app, for what comes from files. What is put without one replaces what is stored. */
   readonly origins?: ReadonlyMap<string, PutOrigin>;
+  /** Of a change that comes from files: an app that those of another machine hold is not removed. */
+  readonly files?: MachineFiles;
+}
+
+export interface MachineFiles {
+  /** The machine whose files these are. */
+  readonly host: string;
+  /** All apps that they hold, `put` among them; absent: the same as last time. */
+  readonly apps?: readonly string[];
+  /** The other machines that count: those that live. */
+  readonly others: readonly string[];
 }
 
 /** A domain that another app owns; the app that wanted it was not stored. */
@@ -106,7 +117,8 @@ export type UnreadableReport = (record: string, problem: string | undefined, isF
  */
 export interface Cmdb {
   /**
-   * Stores apps and claims their domains, and removes apps by name, readable or not. An app whose domain another app owns is
+   * Stores apps and claims their domains, and removes apps by name, readable or not, but for those that the files of other
+   * machines hold. An app whose domain another app owns is
    * not stored, and nothing of what it had changes; the others are. What one app of the change gives up another may take, also
    * in a ring. Of two that want one free domain the first has it. Apps that are already stored as they are, with all their claims, cost no write. What came from a newer origin
    * than the one put stays as it is, and is no conflict: of several machines that apply their files at once, the newest wins.

@@ -37,9 +37,11 @@ class DocumentCmdb implements Cmdb {
   async apply(change: AppChange): Promise<DomainConflict[]> {
     const { put, remove } = normalChange(change);
     for (const app of put) checkAppKeys(app);
+    if (change.files) checkKey('host', change.files.host);
     return applyApps(put, remove.filter(isKey), {
       store: this.#store,
       origins: change.origins ?? new Map(),
+      files: change.files,
       reader: this.#reader,
     });
   }

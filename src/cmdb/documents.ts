@@ -1,7 +1,10 @@
 import type { Beat, Change, ChangeBatch, Session } from './cmdb.js';
 
-/** What a CMDB holds as text: apps and deployments by the app's name, and for each domain the name of the app that claims it. */
-export type Table = 'app' | 'deployment' | 'domain';
+/**
+ * What a CMDB holds as text: apps and deployments by the app's name, for each domain the name of the app that claims it, and for
+ * each machine which apps its files hold.
+ */
+export type Table = 'app' | 'deployment' | 'domain' | 'files';
 
 /** The documents as one transaction sees them: of one moment, with what it has written itself. */
 export interface Documents {

@@ -1,5 +1,6 @@
 import { relative } from 'node:path';
 import type { Logger } from 'pino';
+import { batches } from '../cmdb/batches.js';
 import type { AppRecord, Cmdb } from '../cmdb/cmdb.js';
 import type { App } from '../model/app.js';
 import type { Clock, Timer } from '../model/clock.js';
@@ -7,22 +8,31 @@ import type { Clock, Timer } from '../model/clock.js';
 export interface AppDifferencesOptions {
   readonly cmdb: Pick<Cmdb, 'find' | 'list'>;
   readonly fileOf: (app: string) => string | undefined;
+  /** The store lacks these apps though files of this machine have them: they are to be put again. */
+  readonly onMissing: (apps: readonly string[]) => void;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
 const retryMs = 5_000;
-/** Of so many apps at once each is asked for by itself. */
-const fewApps = 20;
+/** Apps that are asked for at a time. */
+const atOnce = 20;
+/** If more than this part of them is to be looked at, all are listed. */
+const manyShare = 0.1;
 
 /**
  * Where this machine's files and the CMDB differ though all that changed here was applied: another machine has another file
- * of the app, or none any more. Each difference is logged once, and once more when it has gone.
+ * of the app, or has removed it. Each difference is logged once, and once more when it has gone.
  */
 export class AppDifferences {
   readonly #options: AppDifferencesOptions;
-  /** By name; undefined while what the files say is not applied yet. */
-  #wanted: ReadonlyMap<string, App> | undefined;
+  /** By name, as they were applied last, and to which store. */
+  #applied: { readonly apps: ReadonlyMap<string, App>; readonly store: string | undefined } = {
+    apps: new Map(),
+    store: undefined,
+  };
+  /** What is applied is not what the files say by now. */
+  #isSuspended = true;
   /** What was logged, by app: the stored content. */
   readonly #logged = new Map<string, string>();
   /** Apps to look at. */
@@ -42,19 +52,26 @@ export class AppDifferences {
 
   /** The files changed, or the store was replaced: nothing is judged until `expect`. */
   suspend(): void {
-    this.#wanted = undefined;
+    this.#isSuspended = true;
   }
 
-  /** These apps were applied from files; what was refused for its domains is reported as such. Looks at all of them. */
-  expect(apps: readonly App[], refused: ReadonlySet<string>): void {
-    this.#wanted = new Map(apps.filter(({ name }) => !refused.has(name)).map((app) => [app.name, app]));
-    for (const name of this.#logged.keys()) if (!this.#wanted.has(name)) this.#logged.delete(name);
-    this.look('all');
+  /**
+   * These apps were applied from files to this store; what was refused for its domains is reported as such. Looks at those
+   * that are another object than last time, and at all of them in another store.
+   */
+  expect(apps: readonly App[], refused: ReadonlySet<string>, store: string | undefined): void {
+    const before = this.#applied.store === store ? this.#applied.apps : new Map<string, App>();
+    const wanted = new Map(apps.filter(({ name }) => !refused.has(name)).map((app) => [app.name, app]));
+    this.#applied = { apps: wanted, store };
+    this.#isSuspended = false;
+    for (const name of this.#logged.keys()) if (!wanted.has(name)) this.#logged.delete(name);
+    this.look([...wanted.values()].filter((app) => before.get(app.name) !== app).map(({ name }) => name));
   }
 
   /** Records of these apps changed. In the background; what fails is tried again. */
   look(names: readonly string[] | 'all'): void {
-    if (this.#open !== 'all') this.#open = names === 'all' ? 'all' : new Set([...this.#open, ...names]);
+    if (names === 'all') this.#open = 'all';
+    else if (this.#open !== 'all') for (const name of names) this.#open.add(name);
     if (this.#stopped) return;
     this.#looking ??= this.#lookAtOpen().finally(() => (this.#looking = undefined));
   }
@@ -66,16 +83,14 @@ export class AppDifferences {
   }
 
   async #lookAtOpen(): Promise<void> {
-    const { clock, logger } = this.#options;
-    while (this.#wanted && !this.#stopped && (this.#open === 'all' || this.#open.size > 0)) {
-      const wanted = this.#wanted;
-      const names = this.#open === 'all' ? [...wanted.keys()] : [...this.#open].filter((name) => wanted.has(name));
+    const { clock, logger, onMissing } = this.#options;
+    while (!this.#isSuspended && !this.#stopped && (this.#open === 'all' || this.#open.size > 0)) {
+      const { apps } = this.#applied;
+      const names = this.#open === 'all' ? [...apps.keys()] : [...this.#open].filter((name) => apps.has(name));
       this.#open = new Set();
       try {
-        const records = await this.#read(names);
-        // Applied anew meanwhile: then all of them are looked at anew.
-        if (this.#wanted === wanted)
-          for (const name of names) this.#compare(wanted.get(name) as App, records.get(name));
+        const missing = await this.#lookAt(names, apps);
+        if (missing.length > 0) onMissing(missing);
       } catch (error) {
         logger.debug({ err: error }, 'comparing the app files with the CMDB failed; trying again');
         this.#timer?.cancel();
@@ -85,16 +100,35 @@ export class AppDifferences {
     }
   }
 
-  async #read(names: readonly string[]): Promise<Map<string, AppRecord>> {
-    const { cmdb } = this.#options;
-    const records = new Map<string, AppRecord>();
-    if (names.length > fewApps) {
-      for await (const record of cmdb.list('all')) records.set(record.app.name, record);
-      return records;
+  /** Resolves to those that the store lacks. What was applied anew meanwhile is looked at again. */
+  async #lookAt(names: readonly string[], apps: ReadonlyMap<string, App>): Promise<string[]> {
+    const left = new Set(names);
+    for await (const record of this.#read(names, apps.size)) {
+      if (this.#isOutdated(apps)) break;
+      const app = apps.get(record.app.name);
+      if (!app || !left.has(app.name) || record.removed) continue;
+      left.delete(app.name);
+      this.#compare(app, record);
     }
-    const found = await Promise.all(names.map((name) => cmdb.find({ app: name })));
-    for (const record of found) if (record) records.set(record.app.name, record);
-    return records;
+    if (!this.#isOutdated(apps)) {
+      for (const name of left) this.#compare(apps.get(name) as App, undefined);
+      return [...left];
+    }
+    this.look([...left]);
+    return [];
+  }
+
+  #isOutdated(apps: ReadonlyMap<string, App>): boolean {
+    return this.#isSuspended || this.#applied.apps !== apps;
+  }
+
+  async *#read(names: readonly string[], all: number): AsyncGenerator<AppRecord> {
+    const { cmdb } = this.#options;
+    if (names.length > Math.max(atOnce, all * manyShare)) return yield* cmdb.list('all');
+    for (const some of batches(names, atOnce)) {
+      const found = await Promise.all(some.map((name) => cmdb.find({ app: name })));
+      for (const record of found) if (record) yield record;
+    }
   }
 
   #compare(app: App, record: AppRecord | undefined): void {
@@ -122,5 +156,5 @@ function differentMessage({ name }: App, file: string | undefined, host: string 
 }
 
 function goneMessage({ name }: App, file: string | undefined): string {
-  return `app ${name}: it is not in the CMDB any more, removed elsewhere; delete ${file} as well, or change it to apply it again`;
+  return `app ${name}: it is not in the CMDB any more, removed elsewhere, and is put again from ${file}; delete that as well if it is meant to go`;
 }

@@ -21,7 +21,7 @@ const logEvery = 10;
 /** Keeps the CMDB's apps as the files say: applies the latest set, again and again until the store has taken it. */
 export class AppSync {
   readonly #options: AppSyncOptions;
-  #wanted: ({ apps: readonly App[]; force: boolean } & Pick<ApplyOptions, 'held' | 'removals'>) | undefined;
+  #wanted: ({ apps: readonly App[]; force: boolean } & Pick<ApplyOptions, 'held' | 'removals' | 'again'>) | undefined;
   #running: Promise<void> | undefined;
   #timer: Timer | undefined;
   #failures = 0;
@@ -47,9 +47,13 @@ export class AppSync {
    */
   async apply(
     apps: readonly App[],
-    { force = false, held, removals }: Omit<ApplyOptions, 'identity'> = {},
+    { force = false, again, held, removals }: Omit<ApplyOptions, 'identity'> = {},
   ): Promise<void> {
-    this.#wanted = { apps, force: force || (this.#wanted?.force ?? false), held, removals };
+    this.#wanted = {
+      ...{ apps, held, removals },
+      force: force || (this.#wanted?.force ?? false),
+      again: new Set([...(again ?? []), ...(this.#wanted?.again ?? [])]),
+    };
     this.#options.onApplied(undefined, []);
     this.#timer?.cancel();
     await this.#running;

@@ -3,7 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Cmdb, DomainConflict, PutOrigin } from '../cmdb/cmdb.js';
 import type { App } from '../model/app.js';
-import { type Placed, removalFault, type Removals } from './removal-guard.js';
+import { type PastRemoval, type Placed, recentRemovals, removalFault, type Removals } from './removal-guard.js';
 import type { Clock } from '../model/clock.js';
 import {
   contentHash,
@@ -15,11 +15,13 @@ import {
 } from './manifest.js';
 
 export interface AppApplierOptions {
-  readonly cmdb: Pick<Cmdb, 'apply'>;
+  readonly cmdb: Pick<Cmdb, 'apply' | 'find'>;
   /** Name of this machine. */
   readonly host: string;
   /** Remembers what was put, across restarts. */
   readonly manifestFile: string;
+  /** The other machines that live. Asked before anything is removed. */
+  readonly otherHosts: () => Promise<readonly string[]>;
   /** What the files of this machine say of an app. */
   readonly sourceOf: (app: string) => AppSource;
   readonly clock: Pick<Clock, 'now'>;
@@ -44,6 +46,8 @@ export interface ApplyOptions {
   readonly identity?: string;
   /** Puts everything again, whatever the manifest says; what is newer in the store stays. */
   readonly force?: boolean;
+  /** Puts these again, likewise: the store has lost them. */
+  readonly again?: ReadonlySet<string> | undefined;
 }
 
 export interface AppApplier {
@@ -52,7 +56,8 @@ export interface AppApplier {
   /**
    * Brings the store to these apps from files: puts what changed here and removes what earlier files held and these do not.
    * Where nothing changed, nothing is written. What is put though it did not change here, because the store is another one
-   * or this machine had forgotten, replaces nothing that another machine's file brought later. Resolves to the domains that
+   * or this machine had forgotten, replaces nothing that another machine's file brought later. What another machine that
+   * lives has a file of stays, and is that machine's from then on. Resolves to the domains that
    * other apps own, each of them logged; such an app is tried again next time. Throws what the store throws; then the next
    * call starts over. One call runs at a time.
    */
@@ -68,11 +73,13 @@ interface Wanted {
   readonly isApplied: boolean;
 }
 
+/** Apps that one log line names. */
+const mostNamed = 20;
 /** Apps looked at before anything else has a turn. */
 const appsInTurn = 100;
 
 export function createAppApplier(options: AppApplierOptions): AppApplier {
-  const { cmdb, host, manifestFile, logger } = options;
+  const { cmdb, host, manifestFile, clock, logger } = options;
   const hashes = new WeakMap<App, string>();
   let manifest: Manifest | undefined;
   let withheld: string | undefined;
@@ -80,7 +87,7 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
 
   const apply = async (
     apps: readonly App[],
-    { identity: told, force, held, removals }: ApplyOptions,
+    { identity: told, force, again, held, removals }: ApplyOptions,
   ): Promise<DomainConflict[]> => {
     const known = (manifest ??= recall(manifestFile, logger));
     const identity = told ?? known.identity;
@@ -95,34 +102,47 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
       const seen = compare(app, hashes.get(app) as string, known, options);
       wanted.push(seen instanceof Promise ? await seen : seen);
     }
-    const put = wanted.filter(({ isApplied }) => all || !isApplied);
+    const put = wanted.filter(({ app, isApplied }) => all || !isApplied || again?.has(app.name) === true);
     const names = new Set(apps.map(({ name }) => name));
     const missing = [...known.apps].filter(([name]) => !names.has(name));
     const stays = missing.filter(([name, { file }]) => held?.(name, file) === true);
     const goes = missing.filter(([name, { file }]) => held?.(name, file) !== true);
+    const now = clock.now();
+    const past = recentRemovals(known.removals ?? [], now);
+    const present = () => placed([...stays, ...wanted.map(entryOf)]);
     const fault =
-      removals &&
-      removalFault({ ...removals, missing: placed(goes), present: placed([...stays, ...wanted.map(entryOf)]) });
+      removals && goes.length > 0
+        ? removalFault({ ...removals, missing: placed(goes), present: present(), past, now })
+        : undefined;
     if (fault !== undefined && fault !== withheld)
-      logger.error({ apps: goes.slice(0, 20).map(([name]) => name) }, fault);
+      logger.error({ apps: goes.slice(0, mostNamed).map(([name]) => name) }, fault);
     withheld = fault;
     const kept = fault === undefined ? stays : missing;
     const remove = fault === undefined ? goes.map(([name]) => name) : [];
     const isMoved = wanted.some(({ app: { name }, entry: { file } }) => file !== known.apps.get(name)?.file);
-    if (put.length === 0 && remove.length === 0 && !isMoved && identity === known.identity) return [];
+    const isKnown = !all && known.isNoted === true;
+    if (put.length === 0 && remove.length === 0 && !isMoved && isKnown) return [];
 
     // First what is about to be put: one that is not remembered could never be removed with its file.
     const pending = put.filter(({ isApplied }) => !isApplied).map(({ app, entry }) => [app.name, entry] as const);
-    manifest = { identity: known.identity, apps: new Map([...known.apps, ...pending]) };
+    manifest = { ...known, apps: new Map([...known.apps, ...pending]) };
     if (pending.length > 0) await remember(manifestFile, manifest, logger);
     const origins = new Map(put.map((each) => [each.app.name, originOf(each, host)]));
-    const conflicts = await cmdb.apply({ put: put.map(({ app }) => app), remove, origins });
+    const isSame = isKnown && remove.length === 0 && pending.every(([name]) => known.apps.has(name));
+    const others = remove.length === 0 ? [] : await options.otherHosts();
+    const files = { host, others, ...(!isSame && { apps: [...kept.map(([name]) => name), ...names] }) };
+    const conflicts = await cmdb.apply({ put: put.map(({ app }) => app), remove, origins, files });
+    if (others.length > 0) await tellOfKept(remove, cmdb, logger);
 
     const refused = new Set(conflicts.map(({ wantedBy }) => wantedBy));
     const entries = wanted.map(({ app: { name }, entry: { pending: _pending, ...entry } }) => {
       return [name, { ...entry, ...(refused.has(name) && { pending: true as const }) }] as const;
     });
-    manifest = { identity, apps: new Map([...kept, ...entries]) };
+    const removed: PastRemoval[] =
+      remove.length === 0
+        ? []
+        : [{ at: now, count: remove.length, ...(removals?.max !== undefined && { wasAllowed: true as const }) }];
+    manifest = { identity, apps: new Map([...kept, ...entries]), isNoted: true, removals: [...past, ...removed] };
     await remember(manifestFile, manifest, logger);
     for (const conflict of conflicts) report(conflict, logger);
     return conflicts;
@@ -138,6 +158,14 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
       return result;
     },
   };
+}
+
+/** What had no file here any more, and stays because another machine has one. */
+async function tellOfKept(names: readonly string[], cmdb: Pick<Cmdb, 'find'>, logger: Logger): Promise<void> {
+  const records = await Promise.all(names.slice(0, mostNamed).map((app) => cmdb.find({ app })));
+  const apps = records.flatMap((record) => (record && !record.removed ? [record.app.name] : []));
+  if (apps.length > 0)
+    logger.info({ apps }, 'apps that no file here has any more stay: files of other machines have them');
 }
 
 function entryOf({ app, entry }: Wanted): readonly [string, ManifestEntry] {

@@ -6,6 +6,7 @@ import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { App } from '../model/app.js';
 import { makePrivateDirectory } from '../machine/private-directory.js';
+import type { PastRemoval } from './removal-guard.js';
 
 /** What this machine's file of an app holds. */
 export interface ManifestEntry {
@@ -24,6 +25,10 @@ export interface Manifest {
   /** Identity of the store it was put into. */
   readonly identity?: string | undefined;
   readonly apps: ReadonlyMap<string, ManifestEntry>;
+  /** The store was told which apps these are (MachineFiles); absent in records of earlier versions. */
+  readonly isNoted?: true;
+  /** Apps that went with their files lately. */
+  readonly removals?: readonly PastRemoval[];
 }
 
 export const emptyManifest: Manifest = { apps: new Map() };
@@ -39,6 +44,16 @@ const manifestShape = Compile(
         file: Type.Optional(Type.String()),
         pending: Type.Optional(Type.Literal(true)),
       }),
+    ),
+    isNoted: Type.Optional(Type.Literal(true)),
+    removals: Type.Optional(
+      Type.Array(
+        Type.Object({
+          at: Type.Number(),
+          count: Type.Number({ minimum: 0 }),
+          wasAllowed: Type.Optional(Type.Literal(true)),
+        }),
+      ),
     ),
   }),
 );
@@ -59,14 +74,15 @@ export function readManifest(file: string): Manifest {
   }
   const value: unknown = JSON.parse(text);
   if (!manifestShape.Check(value)) throw new Error('it is not a manifest');
-  return { identity: value.identity, apps: new Map(Object.entries(value.apps) as [string, ManifestEntry][]) };
+  const { apps, ...rest } = value;
+  return { ...(rest as Omit<Manifest, 'apps'>), apps: new Map(Object.entries(apps) as [string, ManifestEntry][]) };
 }
 
 /** Replaces the file as a whole: a crash leaves the old one or the new one. */
-export async function writeManifest(file: string, { identity, apps }: Manifest): Promise<void> {
+export async function writeManifest(file: string, { apps, ...rest }: Manifest): Promise<void> {
   makePrivateDirectory(dirname(file));
   const temporary = `${file}.${process.pid}.tmp`;
-  await writeFile(temporary, `${JSON.stringify({ identity, apps: Object.fromEntries(apps) })}\n`, {
+  await writeFile(temporary, `${JSON.stringify({ ...rest, apps: Object.fromEntries(apps) })}\n`, {
     flush: true,
     mode: 0o600,
   });

@@ -3,7 +3,7 @@ import { type Admin, type AdminOptions, createAdmin, type Readiness } from '../a
 import type { Cmdb } from '../cmdb/cmdb.js';
 import { AppDifferences } from '../config/app-differences.js';
 import { AppSync } from '../config/app-sync.js';
-import { createAppApplier } from '../config/apply-apps.js';
+import { type ApplyOptions, createAppApplier } from '../config/apply-apps.js';
 import { storeWarnings } from '../config/cmdb-url.js';
 import type { Config } from '../config/config.js';
 import { trustWarning } from '../config/trust.js';
@@ -18,6 +18,8 @@ import type { UnreadableRecords } from '../telemetry/unreadable-records.js';
 export interface Serving {
   /** The store's identity as of its last answer. */
   readonly storeIdentity: () => string | undefined;
+  /** Names of the machines that have a session in the store now. */
+  readonly hosts: () => Promise<ReadonlySet<string>>;
   readonly checks: () => Readiness['checks'];
   readonly inflight: AdminOptions['inflight'];
 }
@@ -26,7 +28,7 @@ export interface ControlOptions {
   readonly config: Config;
   readonly version: string;
   readonly cmdb: Cmdb;
-  readonly unreadable: Pick<UnreadableRecords, 'count' | 'summary'>;
+  readonly unreadable: Pick<UnreadableRecords, 'count' | 'summary' | 'has'>;
   readonly serving: Serving;
   /** Gets the gauges of instances and memory, which are read once however many workers there are. */
   readonly metrics: Metrics;
@@ -40,6 +42,7 @@ export interface ControlOptions {
 }
 
 const mendAfterMs = 1_000;
+/** What was forged or has gone is put again no more often than this. */
 const mendEveryMs = 60_000;
 
 type ControlFiles = Pick<
@@ -53,6 +56,10 @@ export class Control {
   readonly #differences: AppDifferences;
   readonly #admin: Admin;
   readonly #options: ControlOptions;
+  /** An app whose record was forged. */
+  #forged: string | undefined;
+  /** Apps of files here that the store lacks. */
+  readonly #missing = new Set<string>();
   #mending: Timer | undefined;
   #mendedAt = -Infinity;
   /** Where the apps come from, as of the latest files. */
@@ -69,6 +76,7 @@ export class Control {
     const applier = createAppApplier({
       ...{ cmdb, clock, logger },
       host: config.node.host,
+      otherHosts: async () => [...(await serving.hosts())].filter((host) => host !== config.node.host),
       manifestFile: manifestFile(config.stateDir),
       sourceOf: (app) => {
         const file = fileOf(app);
@@ -76,14 +84,15 @@ export class Control {
         return { file, files, byCustomer: this.#customers.has(app) };
       },
     });
-    this.#differences = new AppDifferences({ cmdb, fileOf, clock, logger });
+    const onMissing = (apps: readonly string[]) => this.#appsMissing(apps);
+    this.#differences = new AppDifferences({ cmdb, fileOf, onMissing, clock, logger });
     this.#appSync = new AppSync({
       ...{ applier, clock, logger },
       identity: serving.storeIdentity,
       onApplied: (identity, conflicts) => {
         const refused = new Set(conflicts.map(({ wantedBy }) => wantedBy));
         if (identity === undefined) this.#differences.suspend();
-        else this.#differences.expect(this.#files.apps, refused);
+        else this.#differences.expect(this.#files.apps, refused, identity);
         onApplied(identity);
       },
     });
@@ -114,7 +123,7 @@ export class Control {
   }
 
   /** Brings the CMDB to the apps of these files from now on; see AppSync. */
-  apply(config: ControlFiles, force = false): Promise<void> {
+  apply(config: ControlFiles, more: Pick<ApplyOptions, 'force' | 'again'> = {}): Promise<void> {
     this.#files = config;
     this.#warnOfTrust();
     this.#customers = new Set(config.customerApps);
@@ -123,7 +132,7 @@ export class Control {
     const held = (app: string, file: string | undefined) =>
       heldApps.has(app) || (file === undefined && config.problems.length > 0);
     const removals = { patterns: config.places.patterns, max: config.maxRemovals };
-    return this.#appSync.apply(config.apps, { force, held, removals });
+    return this.#appSync.apply(config.apps, { ...more, held, removals });
   }
 
   /** Records of these apps changed in the CMDB: whether this machine's files still say the same is looked at. */
@@ -133,14 +142,31 @@ export class Control {
 
   /** What somebody without the key wrote in the place of an app that a file here has is written over, at most once a minute. */
   appForged(app: string): void {
+    if (this.#files.appFiles[app] === undefined) return;
+    this.#forged ??= app;
+    this.#mend(mendAfterMs);
+  }
+
+  /** Another machine removed these though a file here has them. A record that cannot be read is another matter. */
+  #appsMissing(apps: readonly string[]): void {
+    for (const app of apps) if (!this.#options.unreadable.has(`app ${app}`)) this.#missing.add(app);
+    if (this.#missing.size > 0) this.#mend(0);
+  }
+
+  /** Puts again what was forged or has gone. */
+  #mend(afterMs: number): void {
     const { clock, logger } = this.#options;
-    if (this.#files.appFiles[app] === undefined || this.#mending) return;
-    const waitMs = Math.max(mendAfterMs, this.#mendedAt + mendEveryMs - clock.monotonic());
+    if (this.#mending) return;
+    const waitMs = Math.max(afterMs, this.#mendedAt + mendEveryMs - clock.monotonic());
     this.#mending = clock.after(waitMs, () => {
+      const app = this.#forged;
+      const again = new Set(this.#missing);
       this.#mending = undefined;
       this.#mendedAt = clock.monotonic();
-      logger.warn({ app }, 'records of apps were forged; writing those of the files here again');
-      void this.apply(this.#files, true);
+      this.#forged = undefined;
+      this.#missing.clear();
+      if (app !== undefined) logger.warn({ app }, 'records of apps were forged; writing those of the files here again');
+      void this.apply(this.#files, { again, force: app !== undefined });
     });
   }
 

@@ -91,7 +91,7 @@ class SingleProcess implements Daemon {
     const { config, logger, version } = options;
     this.#config = config;
     this.#node = new Composition(options, {
-      onStoreReplaced: () => void this.#control.apply(this.#config, true),
+      onStoreReplaced: () => void this.#control.apply(this.#config, { force: true }),
       onAppsChanged: (names) => this.#control.appsChanged(names),
       onAppForged: (app) => this.#control.appForged(app),
       onEnd: () => this.#control.close(),
@@ -105,6 +105,7 @@ class SingleProcess implements Daemon {
       onApplied: (identity) => this.#node.applied(identity),
       serving: {
         storeIdentity: () => this.#node.storeIdentity,
+        hosts: () => this.#node.hosts(),
         checks: () => this.#node.checks(),
         inflight: async () => this.#node.inflight(),
       },
@@ -198,6 +199,13 @@ class Composition {
 
   get storeIdentity(): string | undefined {
     return this.#house.session.storeIdentity;
+  }
+
+  /** Machines with a session in the store now. */
+  async hosts(): Promise<ReadonlySet<string>> {
+    const { session } = this.#house;
+    await session.beat();
+    return session.hosts;
   }
 
   /** Becomes a node of the protocol that does not serve yet. */

@@ -92,6 +92,11 @@ export class NodeSession {
     return this.#identity;
   }
 
+  /** Machines that had a session in the store at the last beat, whether it lives or nobody has judged it dead yet. */
+  get hosts(): ReadonlySet<string> {
+    return new Set(this.#sessions.map(({ host }) => host));
+  }
+
   /** Whether this node has seen the same store answer for long enough to judge, drain or terminate. */
   get mayJudge(): boolean {
     const { clock, timing } = this.#options;

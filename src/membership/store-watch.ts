@@ -22,6 +22,7 @@ export interface StoreWatchOptions {
 export class StoreWatch {
   readonly #options: StoreWatchOptions;
   #identity: string | undefined;
+  #hosts: ReadonlySet<string> = new Set();
   #outage: string | undefined = 'not yet reached';
   #timer: Timer | undefined;
   #looking: Promise<void> | undefined;
@@ -34,6 +35,11 @@ export class StoreWatch {
   /** As of the last answer. */
   get identity(): string | undefined {
     return this.#identity;
+  }
+
+  /** Machines that had a session in the store at the last answer. */
+  get hosts(): ReadonlySet<string> {
+    return this.#hosts;
   }
 
   /** Why the store cannot be used at the moment; undefined while it can. */
@@ -63,10 +69,11 @@ export class StoreWatch {
     const { cmdb, host, process, logger, onReplaced } = this.#options;
     const incarnation = randomBytes(9).toString('base64url');
     try {
-      const { identity } = await cmdb.beat({ incarnation, host, process, beats: 0 }, [incarnation]);
+      const { identity, sessions } = await cmdb.beat({ incarnation, host, process, beats: 0 }, [incarnation]);
       const replaced = this.#identity !== undefined && this.#identity !== identity;
       this.#outage = undefined;
       this.#identity = identity;
+      this.#hosts = new Set(sessions.map((session) => session.host));
       if (replaced) onReplaced();
     } catch (error) {
       logger.debug({ err: error }, 'the CMDB cannot be reached');

@@ -27,6 +27,11 @@ export class UnreadableRecords {
     return this.#problems.size;
   }
 
+  /** Whether this record is one of them, such as `app hello`. */
+  has(record: string): boolean {
+    return this.#problems.has(record);
+  }
+
   /** Names some of them; undefined if there are none. */
   get summary(): string | undefined {
     if (this.count === 0) return undefined;

@@ -3,6 +3,7 @@ import { appsConformance } from './conformance/apps.js';
 import { changeLogConformance } from './conformance/change-log.js';
 import { deploymentsConformance } from './conformance/deployments.js';
 import { domainsConformance } from './conformance/domains.js';
+import { filesConformance } from './conformance/files.js';
 import { originsConformance } from './conformance/origins.js';
 import { pinsConformance } from './conformance/pins.js';
 import { randomConformance } from './conformance/random.js';
@@ -28,6 +29,7 @@ export function cmdbConformance(t: Test, fresh: (t: Test) => Promise<CmdbUnderTe
   unreadableConformance(test);
   signaturesConformance(test);
   originsConformance(test);
+  filesConformance(test);
   pinsConformance(test);
   randomConformance(test);
 }

@@ -23,7 +23,12 @@ function setUp() {
       yield* stored.values();
     },
   };
-  const differences = new AppDifferences({ cmdb, fileOf: (app) => `apps/${app}.yaml`, clock: systemClock, logger });
+  const missing: string[] = [];
+  const differences = new AppDifferences({
+    ...{ cmdb, logger, clock: systemClock },
+    fileOf: (app) => `apps/${app}.yaml`,
+    onMissing: (apps) => missing.push(...apps),
+  });
   const store = (app: App, more: Partial<AppRecord> = {}) =>
     stored.set(app.name, { app, removed: false, deployment: emptyDeployment(app.name), version: '', ...more });
   const settled = async () => {
@@ -32,7 +37,7 @@ function setUp() {
     await until(() => reads > before || undefined);
     await new Promise((resolve) => setImmediate(resolve));
   };
-  return { stored, store, differences, lines, settled };
+  return { stored, store, differences, lines, settled, missing, reads: () => reads };
 }
 
 const shop = testApp();
@@ -41,7 +46,7 @@ const newer = testApp({ idleTtlMs: 1 });
 t.test('an app whose file says what the store has is no difference', async (t) => {
   const { store, differences, lines, settled } = setUp();
   store(shop, { origin: { host: 'b', since: 0 } });
-  differences.expect([testApp()], new Set());
+  differences.expect([testApp()], new Set(), 'store');
   await settled();
   t.equal(differences.count, 0);
   t.same(lines, []);
@@ -50,7 +55,7 @@ t.test('an app whose file says what the store has is no difference', async (t) =
 t.test('a difference is told once, with where the stored one came from, and its end', async (t) => {
   const { store, differences, lines, settled } = setUp();
   store(newer, { origin: { host: 'b', since: 1_000 } });
-  differences.expect([shop], new Set());
+  differences.expect([shop], new Set(), 'store');
   await settled();
   await settled();
   t.equal(differences.count, 1);
@@ -74,16 +79,17 @@ t.test('a difference is told once, with where the stored one came from, and its 
   t.equal(differences.count, 0);
 });
 
-t.test('an app that was removed elsewhere is a difference', async (t) => {
-  const { stored, store, differences, lines, settled } = setUp();
-  differences.expect([shop], new Set());
+t.test('an app that was removed elsewhere is a difference, and is to be put again', async (t) => {
+  const { stored, store, differences, lines, settled, missing } = setUp();
+  differences.expect([shop], new Set(), 'store');
   await settled();
-  t.match(lines, [{ msg: /it is not in the CMDB any more.*delete apps\/shop.yaml as well/ }]);
+  t.match(lines, [{ msg: /it is not in the CMDB any more.*put again from apps\/shop.yaml; delete that as well/ }]);
+  t.same([...new Set(missing)], ['shop']);
   store(shop, { removed: true });
   await settled();
   t.equal(lines.length, 1);
   stored.clear();
-  differences.expect([], new Set());
+  differences.expect([], new Set(), 'store');
   t.equal(differences.count, 0, 'its file is gone as well');
 });
 
@@ -91,7 +97,7 @@ t.test('nothing is judged while files are not applied, nor an app that was refus
   const { store, differences, lines } = setUp();
   store(newer);
   differences.look('all');
-  differences.expect([shop], new Set(['shop']));
+  differences.expect([shop], new Set(['shop']), 'store');
   differences.suspend();
   differences.look(['shop']);
   await new Promise((resolve) => setImmediate(resolve));
@@ -103,8 +109,31 @@ t.test('many apps are compared by one list', async (t) => {
   const { store, differences } = setUp();
   const apps = Array.from({ length: 50 }, (_, index) => testApp({ name: `app-${index}` }));
   for (const app of apps) store({ ...app, idleTtlMs: app.name === 'app-7' ? 1 : app.idleTtlMs });
-  differences.expect(apps, new Set());
+  differences.expect(apps, new Set(), 'store');
   await until(() => differences.count === 1 || undefined);
   await differences.stop();
   t.equal(differences.count, 1);
 });
+
+t.test(
+  'of apps that are applied again only those are looked at that changed, unless the store is another one',
+  async (t) => {
+    const { store, differences, reads } = setUp();
+    const apps = Array.from({ length: 300 }, (_, index) => testApp({ name: `app-${index}` }));
+    for (const app of apps) store(app);
+    const settle = async (list: readonly App[], identity: string) => {
+      const before = reads();
+      differences.suspend();
+      differences.expect(list, new Set(), identity);
+      await until(() => reads() > before || undefined);
+      for (let turns = 0; turns < 10; turns += 1) await new Promise((resolve) => setImmediate(resolve));
+      return reads() - before;
+    };
+    t.equal(await settle(apps, 'one'), 1, 'all are listed');
+    const changed = apps.with(7, testApp({ name: 'app-7', idleTtlMs: 1 }));
+    t.equal(await settle(changed, 'one'), 1, 'one is asked for');
+    t.equal(differences.count, 1);
+    t.equal(await settle(changed, 'two'), 1, 'all are listed');
+    await differences.stop();
+  },
+);

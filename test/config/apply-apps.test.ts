@@ -14,15 +14,19 @@ function store() {
   const apps = new Map<string, readonly string[]>();
   const calls: { put: string[]; remove: string[] }[] = [];
   const origins: Record<string, PutOrigin | undefined>[] = [];
+  const holdings: (readonly string[] | undefined)[] = [];
   let failure: Error | undefined;
   return {
     apps,
     calls,
     origins,
+    holdings,
     failWith: (error: Error | undefined) => (failure = error),
-    apply: async ({ put, remove, origins: from }: AppChange): Promise<DomainConflict[]> => {
+    find: async () => undefined,
+    apply: async ({ put, remove, origins: from, files }: AppChange): Promise<DomainConflict[]> => {
       if (failure) throw failure;
       calls.push({ put: put.map(({ name }) => name), remove: [...remove] });
+      holdings.push(files?.apps && files.apps.toSorted());
       origins.push(Object.fromEntries(put.map(({ name }) => [name, from?.get(name)])));
       for (const name of remove) apps.delete(name);
       const { accepted, conflicts } = resolveClaims(put, {
@@ -52,7 +56,8 @@ async function setUp(t: Test) {
     files: [files[app] ?? join(directory, 'none')],
     byCustomer: false,
   });
-  const applier = () => createAppApplier({ cmdb, host: 'here', manifestFile, sourceOf, clock, logger });
+  const otherHosts = async () => [];
+  const applier = () => createAppApplier({ cmdb, host: 'here', otherHosts, manifestFile, sourceOf, clock, logger });
   return { directory, manifestFile, lines, cmdb, applier, clock, files };
 }
 
@@ -275,3 +280,46 @@ t.test(
     t.equal(cmdb.apps.size, 12, 'a few may always go');
   },
 );
+
+t.test('several small removals within an hour count as one large one, but not what the operator allowed', async (t) => {
+  const { cmdb, applier, files, clock } = await setUp(t);
+  const names = Array.from({ length: 20 }, (_, n) => `a${n}`);
+  const list = await apps(Object.fromEntries(names.map((name) => [name, [`${name}.localhost`]])));
+  for (const name of names) files[name] = `/etc/fc/apps/${name}.yaml`;
+  const patterns = ['/etc/fc/apps/*.yaml'];
+  await applier().apply(list, { removals: { patterns } });
+  for (const left of [1, 2, 3, 4, 5]) {
+    clock.time += 60_000;
+    const one = applier();
+    await one.apply(list.slice(left), { removals: { patterns } });
+    t.equal(one.withheld, undefined, `${left} are gone`);
+  }
+  const sixth = applier();
+  await sixth.apply(list.slice(6), { removals: { patterns } });
+  t.match(sixth.withheld, /1 of 20 apps are in no file any more, 5 more were removed .*write maxRemovals: 6 /);
+  t.equal(cmdb.apps.size, 15);
+  await sixth.apply(list.slice(6), { removals: { patterns, max: 6 } });
+  t.equal(cmdb.apps.size, 14, 'the operator said so');
+  clock.time += 3_600_000 - 60_000;
+  await applier().apply(list.slice(8), { removals: { patterns } });
+  t.equal(cmdb.apps.size, 12, 'an hour later only what was removed since counts');
+});
+
+t.test('the store is told which apps the files hold, once and as they come and go', async (t) => {
+  const { cmdb, applier } = await setUp(t);
+  const [one, two] = [await apps({ a: ['a.localhost'] }), await apps({ a: ['a.localhost'], b: ['b.localhost'] })];
+  await applier().apply(one, { identity: 'one' });
+  await applier().apply(await apps({ a: ['a.localhost'] }, 'idleTtl: 2m\n'), { identity: 'one' });
+  await applier().apply(two, { identity: 'one' });
+  await applier().apply(one, { identity: 'one' });
+  await applier().apply(one, { identity: 'two' });
+  t.strictSame(cmdb.holdings, [['a'], undefined, ['a', 'b'], ['a'], ['a']]);
+});
+
+t.test('what the store has lost is put again though the files are the same', async (t) => {
+  const { cmdb, applier } = await setUp(t);
+  const list = await apps({ a: ['a.localhost'], b: ['b.localhost'] });
+  await applier().apply(list, { identity: 'one' });
+  await applier().apply(list, { identity: 'one', again: new Set(['b', 'other']) });
+  t.strictSame(cmdb.calls.at(-1), { put: ['b'], remove: [] });
+});

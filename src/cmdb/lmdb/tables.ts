@@ -12,7 +12,12 @@ export class Tables {
 
   constructor(root: RootDatabase<string, string>) {
     const table = (name: string) => root.openDB<string, string>({ name, encoding: 'string' });
-    this.#documents = { app: table('apps'), deployment: table('deployments'), domain: table('domains') };
+    this.#documents = {
+      app: table('apps'),
+      deployment: table('deployments'),
+      domain: table('domains'),
+      files: table('files'),
+    };
     this.#schedule = root.openDB<string, [number, string]>({ name: 'schedule', encoding: 'string' });
     this.#dueAt = table('scheduled-at');
   }

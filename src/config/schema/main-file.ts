@@ -364,7 +364,7 @@ export const mainSchema = section(
       minimum: 0,
       maximum: 1_000_000,
       description:
-        'Apps that may be removed at once because no file has them any more. More stay as they are, and /readyz, log and metrics ' +
+        'Apps that may be removed within an hour because no file has them any more. More stay as they are, and /readyz, log and metrics ' +
         'say so: a directory that is not mounted looks like one whose apps were deleted.',
       defaultText: '5 or a tenth, whichever is more, and never all of one directory',
       examples: [40],

@@ -77,7 +77,7 @@ class Supervisor implements Daemon {
       clock: systemClock,
       logger,
       everyMs: options.timing?.session?.beatMs ?? storeLookMs,
-      onReplaced: () => void this.#control.apply(this.#config, true),
+      onReplaced: () => void this.#control.apply(this.#config, { force: true }),
     });
     this.#pool = this.#createPool();
     this.#follower = new Follower({
@@ -98,6 +98,7 @@ class Supervisor implements Daemon {
       exposition: { contentType: this.#metrics.registry.contentType, metrics: () => this.#exposition() },
       serving: {
         storeIdentity: () => this.#store.identity,
+        hosts: () => this.#store.look().then(() => this.#store.hosts),
         checks: () => this.#checks(),
         inflight: () => this.#inflight(),
       },
