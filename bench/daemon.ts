@@ -90,7 +90,7 @@ function writeConfig({ dir, apps, cmdb = `lmdb:${join(dir, 'cmdb')}`, main }: Da
       apps: './apps/*.yaml',
       // Apps of the bench use files of its own, which no other user may read.
       ...(process.getuid?.() === 0 && { defaults: { user: 'root' } }),
-      runtimes: { process: { ports } },
+      runtimes: { process: { ports, scratchDir: join(dir, 'scratch') } },
       ...main,
     }),
   );

@@ -75,7 +75,9 @@ const daemons = await Promise.all(
         workers: 2,
       },
       // Both run the processes of one machine. A freed port rests for a minute: there have to be as many as boots in that time.
-      runtimes: { process: { stateDir: join(dir, 'processes'), ports: '27000-28999' } },
+      runtimes: {
+        process: { stateDir: join(dir, 'processes'), scratchDir: join(dir, 'scratch'), ports: '27000-28999' },
+      },
     };
     await writeFile(configFile, stringify(config));
     const onFault = (what: string) => report.finding(what);

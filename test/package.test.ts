@@ -26,7 +26,10 @@ t.test('what npm packs starts in any directory, with the example that it brings 
   const main = join(installed, 'config', 'fastcontainer.yaml');
   const { from, to } = portRange(t);
   const text = (await readFile(main, 'utf8')).replace('127.0.0.1:8080', '127.0.0.1:0');
-  await writeFile(main, `${text}\nruntimes: { process: { ports: ${from}-${to} } }\n`);
+  await writeFile(
+    main,
+    `${text}\nruntimes: { process: { ports: ${from}-${to}, scratchDir: ${join(dir, 'scratch')} } }\n`,
+  );
   const elsewhere = join(dir, 'elsewhere');
   await mkdir(elsewhere, { mode: 0o755 });
   // The app has a user of its own, who has to get there.

@@ -59,7 +59,7 @@ export async function startDaemon({ apps, idleTtl, maxLifetime, cmdb }: DaemonSe
       ...{ cmdb: cmdb ?? `lmdb:${join(dir, 'cmdb')}`, stateDir: join(dir, 'state'), apps: './apps/*.yaml' },
       ...(process.getuid?.() === 0 && { defaults: { user: 'root' } }),
       // A freed port rests for a minute: there have to be as many as boots in that time.
-      runtimes: { process: { ports: '17000-18999' } },
+      runtimes: { process: { ports: '17000-18999', scratchDir: join(dir, 'scratch') } },
     }),
   );
   const logFile = join(dir, 'log');

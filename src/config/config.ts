@@ -52,6 +52,8 @@ export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' |
 
 export interface ProcessSettings {
   readonly stateDir: string;
+  /** Of directories for temporary files, one for each instance. */
+  readonly scratchDir: string;
   readonly ports: PortRange;
   /** For apps with `user: auto`. */
   readonly users: IdRange;

@@ -29,6 +29,7 @@ export function resolveSettings(written: MainFile, env: Environment, report: Rep
   const main = fill(mainSchema, written);
   const stateDir = resolve(main.stateDir);
   const { advertise } = main.node;
+  const processDir = resolve(main.runtimes.process.stateDir ?? join(stateDir, 'process'));
   return {
     listen: { http: resolveListen(main, report) },
     admin: resolveAdmin(main.admin, stateDir, report),
@@ -39,7 +40,8 @@ export function resolveSettings(written: MainFile, env: Environment, report: Rep
     mounts: main.mounts.roots === undefined ? {} : { roots: main.mounts.roots.map((root) => resolve(root)) },
     runtimes: {
       process: {
-        stateDir: resolve(main.runtimes.process.stateDir ?? join(stateDir, 'process')),
+        stateDir: processDir,
+        scratchDir: resolve(main.runtimes.process.scratchDir ?? defaultScratch(processDir)),
         ports: rangeOf(main.runtimes.process.ports),
         users: idRangeOf(main.runtimes.process.users),
         inheritGroups: main.runtimes.process.inheritGroups,
@@ -66,6 +68,11 @@ export function resolveSettings(written: MainFile, env: Environment, report: Rep
     ...(main.maxRemovals !== undefined && { maxRemovals: main.maxRemovals }),
     log: { level: resolveLevel(main.log.level, env, report) },
   };
+}
+
+/** What a daemon that is root keeps for itself nobody else can enter, so that nothing for other users is below it. */
+function defaultScratch(processDir: string): string {
+  return process.geteuid?.() === 0 ? '/var/lib/fastcontainer-scratch' : join(processDir, 'scratch');
 }
 
 function resolveListen(main: FilledMain, report: Report): ListenAddress[] {

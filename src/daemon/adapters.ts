@@ -30,7 +30,8 @@ export function mountOptions({ mounts, stateDir, runtimes, cmdb, file, appFiles 
   const store = lmdbPath(cmdb.url);
   const { socketPath } = runtimes.docker;
   const files = [file, ...new Set(Object.values(appFiles))];
-  const own = [stateDir, runtimes.process.stateDir, store, socketPath, ...files].filter((path) => path !== undefined);
+  const { stateDir: processDir, scratchDir } = runtimes.process;
+  const own = [stateDir, processDir, scratchDir, store, socketPath, ...files].filter((path) => path !== undefined);
   return { roots: mounts.roots, own };
 }
 

@@ -19,6 +19,7 @@ import { findMain } from './process/members.js';
 import { Output } from './process/output.js';
 import { Ports } from './process/ports.js';
 import { isSafeId, newSecret, type ProcessRecord, ProcessRecords } from './process/records.js';
+import { Scratch } from './process/scratch.js';
 import { start } from './process/start.js';
 import type { BootOptions, Exit, FoundInstance, InstanceSpec, Inspection, Runtime } from './runtime.js';
 
@@ -33,6 +34,8 @@ export interface ProcessRuntimeOptions {
   readonly users: { readonly from: number; readonly to: number };
   /** Apps may have groups of a dispatcher that is not root, even if these are as good as root. */
   readonly inheritGroups?: boolean;
+  /** Where instances get a directory each for temporary files; `scratch` in `stateDir` if absent, which only the daemon's user can enter. */
+  readonly scratchDir?: string;
   /** Where apps are told to listen; loopback unless told. */
   readonly bindHost?: string;
   /** Under which address others reach them; `bindHost` unless told. */
@@ -72,6 +75,7 @@ class ProcessRuntime implements Runtime {
   readonly #ports: Ports;
   readonly #confinements: Confinements;
   readonly #output: Output;
+  readonly #scratch: Scratch;
   readonly #exits: Exits;
   readonly #dispatchers: Dispatchers;
   readonly #listening: Listening;
@@ -95,6 +99,7 @@ class ProcessRuntime implements Runtime {
     const linesPerSecond = logLinesPerSecond;
     const output = { directory: join(stateDir, 'output'), maxBytes };
     this.#output = new Output({ ...output, logger, clock, linesPerSecond });
+    this.#scratch = new Scratch({ directory: options.scratchDir ?? join(stateDir, 'scratch'), logger, clock });
     this.#listening = new Listening({ clock, logger });
     this.#keepers = new Keepers({
       ...{ directory: join(stateDir, 'keepers'), cmdbName: options.cmdbName, output, clock, logger },
@@ -120,11 +125,13 @@ class ProcessRuntime implements Runtime {
     }
     const { stateDir } = this.#options;
     await mkdir(stateDir, { recursive: true, mode: 0o700 });
-    this.identity = { id: await directoryId(stateDir), place: stateDir };
+    const identity = { id: await directoryId(stateDir), place: stateDir };
+    this.identity = identity;
     await this.#records.open();
     await this.#ports.open();
     await this.#confinements.open((id) => this.#records.has(id));
     await this.#output.open(async (id) => (await this.#records.read(id)) !== undefined);
+    await this.#scratch.open(identity.id, () => this.#records.ids());
     await this.#keepers.open();
     await this.#dispatchers.open();
     if (this.#options.prepare) this.#keepers.prepare();
@@ -190,6 +197,7 @@ class ProcessRuntime implements Runtime {
     this.#output.close();
     await Promise.allSettled(this.#stopping.values());
     await this.#keepers.close();
+    await this.#scratch.close();
     this.#confinements.close();
   }
 
@@ -254,6 +262,7 @@ class ProcessRuntime implements Runtime {
     confinement: Confinement,
   ): Promise<{ process: ProcessIdentity; keeper: string }> {
     this.#confinements.create(spec.id, spec.app, confinement);
+    const scratch = await this.#scratch.make(spec.id, confinement.account);
     let keeper = '';
     const launch = async (command: Command) => {
       const started = await this.#keepers.start(spec.id, spec.app.name, command);
@@ -261,7 +270,7 @@ class ProcessRuntime implements Runtime {
       return started.process;
     };
     const { cmdbName } = this.#options;
-    const main = await start({ spec, secret, confinement, cmdbName, host: this.#bindHost, port, launch });
+    const main = await start({ spec, secret, confinement, cmdbName, host: this.#bindHost, port, scratch, launch });
     return { process: main, keeper };
   }
 
@@ -278,9 +287,10 @@ class ProcessRuntime implements Runtime {
 
   /** The record goes last, so that what fails on the way can be tried again. */
   async #remove(record: ProcessRecord, graceMs: number): Promise<void> {
-    const { id, port } = record;
+    const { id, port, uid } = record;
     await end(record, { graceMs, clock: this.#options.clock });
     removeGroup(record.groups ?? []);
+    await this.#scratch.remove(id, uid);
     await this.#keepers.with(record.keeper, (found) => (typeof found === 'string' ? undefined : found.release(id)));
     await this.#output.remove(id);
     await this.#ports.free(port, id);

@@ -4,6 +4,8 @@ import t from 'tap';
 import { configLoader, loadConfig } from '../../src/config/load-config.js';
 import { appYaml, loadFiles, mainYaml, makeFiles, problemsOf } from './files.js';
 
+const isRoot = process.getuid?.() === 0;
+
 t.test('a main file of one line has the defaults of the documentation', async (t) => {
   const { file: _file, places: _places, ...config } = await loadFiles({ 'main.yaml': 'workers: 1\n' });
   t.strictSame(config, {
@@ -16,6 +18,7 @@ t.test('a main file of one line has the defaults of the documentation', async (t
     runtimes: {
       process: {
         stateDir: resolve('data/process'),
+        scratchDir: isRoot ? '/var/lib/fastcontainer-scratch' : resolve('data/process/scratch'),
         ports: { from: 20_000, to: 29_999 },
         users: { from: 1_900_000_000, to: 1_900_065_535 },
         inheritGroups: false,

@@ -19,10 +19,11 @@ export const adapterChecks: ExtraChecks = (config) => [
 ];
 
 function processCheck({ apps, runtimes }: Config): HostCheck[] {
-  const { users, inheritGroups, stateDir } = runtimes.process;
+  const { users, inheritGroups } = runtimes.process;
   const mine = apps.filter(({ runtime }) => runtime === 'process');
   if (mine.length === 0) return [];
-  const run = async () => processFindings({ apps: mine, users, inheritGroups }, await lookAtProcessHost(stateDir));
+  const run = async () =>
+    processFindings({ apps: mine, users, inheritGroups }, await lookAtProcessHost(runtimes.process));
   return [{ name: 'runtime process', run }];
 }
 

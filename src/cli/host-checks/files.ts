@@ -13,6 +13,7 @@ export async function checkFiles(config: Config): Promise<Findings> {
   const found = await Promise.all([
     writableDirectory('stateDir', stateDir),
     writableDirectory('runtimes.process.stateDir', processes.stateDir),
+    writableDirectory('runtimes.process.scratchDir', processes.scratchDir),
     store === undefined ? undefined : writableDirectory('cmdb', store),
     'path' in admin.listen ? writableDirectory('admin.listen', dirname(admin.listen.path)) : undefined,
     readableFile('cmdb.caFile', cmdb.caFile),

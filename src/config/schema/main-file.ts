@@ -86,6 +86,13 @@ const processRuntime = section(
       defaultText: '`process` in `stateDir`',
       examples: ['/var/lib/fastcontainer/process'],
     }),
+    scratchDir: text({
+      description:
+        'Where each instance gets a directory of its own for temporary files, pid files and sockets: `TMPDIR` and `FASTCONTAINER_SCRATCH` in ' +
+        'its environment, removed with it. The users of apps must be able to enter it; installations may share it.',
+      defaultText: '/var/lib/fastcontainer-scratch; `scratch` in `runtimes.process.stateDir` if the daemon is not root',
+      examples: ['/srv/scratch'],
+    }),
     ports: text({
       fault: (written) => parsePortRange(written).fault,
       expects: 'a range of ports such as 20000-29999',

@@ -76,15 +76,22 @@ export function containerOptions(plan: ContainerPlan) {
   };
 }
 
+/** Where an instance has its temporary files: in its own layer, which goes with it, unless a directory of the host is mounted there. */
+const scratch = '/tmp';
+
 function environment({ id, app, revision }: InstanceSpec, port: number): string[] {
+  const hasScratch = !mountsScratch(app);
   const own = {
     PORT: String(port),
     HOST: '0.0.0.0',
     FASTCONTAINER_APP: app.name,
     FASTCONTAINER_INSTANCE: id,
     FASTCONTAINER_REVISION: revision,
+    ...(hasScratch ? { FASTCONTAINER_SCRATCH: scratch } : {}),
   };
-  return Object.entries({ ...app.env, ...own }).map(([name, value]) => `${name}=${value}`);
+  return Object.entries({ ...(hasScratch ? { TMPDIR: scratch } : {}), ...app.env, ...own }).map(
+    ([name, value]) => `${name}=${value}`,
+  );
 }
 
 function limits({ limits: { memoryBytes, cpus, cpuWeight, pids, files } }: App) {
@@ -101,11 +108,15 @@ function limits({ limits: { memoryBytes, cpus, cpuWeight, pids, files } }: App) 
   };
 }
 
-function fileSystem({ mounts, readOnly }: App) {
-  const needsTmp = readOnly && !mounts.some(({ target }) => target.replace(/\/+$/, '') === '/tmp');
+function mountsScratch({ mounts }: App): boolean {
+  return mounts.some(({ target }) => target.replace(/\/+$/, '') === scratch);
+}
+
+function fileSystem(app: App) {
+  const { mounts, readOnly } = app;
   return {
     ReadonlyRootfs: readOnly,
-    ...(needsTmp ? { Tmpfs: { '/tmp': 'rw,nosuid,nodev,noexec,size=64m' } } : {}),
+    ...(readOnly && !mountsScratch(app) ? { Tmpfs: { [scratch]: 'rw,nosuid,nodev,noexec,size=64m' } } : {}),
     // Not `Binds`: that would create a missing source as an empty directory owned by root.
     Mounts: mounts.map((mount) => ({
       Type: 'bind' as const,

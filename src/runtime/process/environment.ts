@@ -19,10 +19,20 @@ export interface EnvironmentOptions {
   readonly port: number;
   /** Home of the user it runs as. */
   readonly home: string;
+  /** Its own directory for temporary files; undefined if it has none. */
+  readonly scratch: string | undefined;
 }
 
 /** What an app is told, its own settings, and of the dispatcher's environment only what a program needs to run at all. */
-export function environment({ spec, secret, cmdbName, host, port, home }: EnvironmentOptions): Record<string, string> {
+export function environment({
+  spec,
+  secret,
+  cmdbName,
+  host,
+  port,
+  home,
+  scratch,
+}: EnvironmentOptions): Record<string, string> {
   const { id, app, revision } = spec;
   const inherited = ['PATH', 'LANG', 'TZ'].flatMap((name) => {
     const value = process.env[name];
@@ -31,6 +41,7 @@ export function environment({ spec, secret, cmdbName, host, port, home }: Enviro
   return {
     ...Object.fromEntries(inherited),
     HOME: home,
+    ...(scratch === undefined ? {} : { TMPDIR: scratch }),
     ...app.env,
     HOST: host,
     PORT: String(port),
@@ -39,5 +50,6 @@ export function environment({ spec, secret, cmdbName, host, port, home }: Enviro
     FASTCONTAINER_APP: app.name,
     FASTCONTAINER_REVISION: revision,
     FASTCONTAINER_CMDB: cmdbName,
+    ...(scratch === undefined ? {} : { FASTCONTAINER_SCRATCH: scratch }),
   };
 }

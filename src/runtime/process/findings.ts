@@ -5,6 +5,7 @@ import { findSetpriv } from './confine.js';
 import { ControlGroups } from './control-groups.js';
 import { type Credentials, readCredentials } from './credentials.js';
 import { groupsFault, keptGroups, runAs } from './run-as.js';
+import { scratchObstacle } from './scratch.js';
 
 export interface FindingsOptions {
   /** Those of the process runtime. */
@@ -32,6 +33,13 @@ export interface ProcessHost extends Databases {
   /** Whether instances can have control groups, and which limits these lack. */
   readonly groups: { readonly areAvailable: boolean; readonly missing: readonly string[] };
   readonly setpriv: string | undefined;
+  /** Why other users than the daemon's would have no scratch directory. */
+  readonly scratchObstacle: string | undefined;
+}
+
+interface Directories {
+  readonly stateDir: string;
+  readonly scratchDir: string;
 }
 
 const mostNames = 5;
@@ -48,18 +56,20 @@ export function processFindings(options: FindingsOptions, host: ProcessHost): Pr
         ? rangeWarnings(options, host)
         : []),
       ...confinementWarnings(host),
+      ...(host.daemon.uid === 0 && host.scratchObstacle !== undefined ? [host.scratchObstacle] : []),
     ],
   };
 }
 
-/** Changes nothing; `stateDir` is that of the process runtime. */
-export async function lookAtProcessHost(stateDir: string): Promise<ProcessHost> {
+/** Changes nothing; the directories are those of the process runtime. */
+export async function lookAtProcessHost({ stateDir, scratchDir }: Directories): Promise<ProcessHost> {
   const { areAvailable, missing } = ControlGroups.open(stateDir, false);
   return {
     ...{ daemon: readCredentials(), ...readDatabases() },
     ...{ subuid: readOr('/etc/subuid'), subgid: readOr('/etc/subgid'), loginDefs: readOr('/etc/login.defs') },
     groups: { areAvailable, missing },
     setpriv: await findSetpriv(),
+    scratchObstacle: scratchObstacle(scratchDir),
   };
 }
 

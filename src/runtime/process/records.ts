@@ -88,10 +88,14 @@ export class ProcessRecords {
     if (safeId.test(id)) await rm(this.#path(id), { force: true });
   }
 
-  async all(): Promise<ProcessRecord[]> {
+  /** Of all that are there, readable or not. */
+  async ids(): Promise<string[]> {
     const files = await readdir(this.#directory);
-    const ids = files.filter((file) => file.endsWith('.json')).map((file) => file.slice(0, -'.json'.length));
-    const records = await Promise.all(ids.map((id) => this.read(id)));
+    return files.filter((file) => file.endsWith('.json')).map((file) => file.slice(0, -'.json'.length));
+  }
+
+  async all(): Promise<ProcessRecord[]> {
+    const records = await Promise.all((await this.ids()).map((id) => this.read(id)));
     return records.filter((record) => record !== undefined);
   }
 

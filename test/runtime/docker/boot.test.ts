@@ -89,6 +89,32 @@ t.test('boot', async (t) => {
     t.notMatch(output, /SHLVL=[^1]|^TAP/m);
   });
 
+  t.test('instances side by side have a scratch directory each, unless one of the host is mounted there', async (t) => {
+    const { runtime } = openRuntime(t, engine);
+    const source = mkdtempSync(join(tmpdir(), 'fastcontainer-mount-'));
+    t.teardown(() => rmSync(source, { recursive: true, force: true }));
+    // With `set -C` a redirection fails if the file exists.
+    const script =
+      'set -C; echo "$$" >"$TMPDIR/app.pid" && echo "alone in $TMPDIR, $FASTCONTAINER_SCRATCH."; exec sleep 60';
+    const apps = [
+      dockerApp({ image, command: ['sh', '-c', script] }),
+      dockerApp({ image, command: ['sh', '-c', script] }),
+      dockerApp({ image, command: ['sh', '-c', script], readOnly: true }),
+      dockerApp({ image, command: ['sh', '-c', 'echo "none: $TMPDIR$FASTCONTAINER_SCRATCH."; exec sleep 60'] }),
+    ];
+    apps[3] = { ...apps[3]!, mounts: [{ source, target: '/tmp/', readOnly: false }] };
+    const booted = await Promise.all(apps.map((app) => bootApp(runtime, app)));
+    const said = await Promise.all(
+      booted.map(({ id }) =>
+        eventually(async () => {
+          const text = await runtime.output(id, 1_000);
+          return text.endsWith('.\n') && text;
+        }),
+      ),
+    );
+    t.same(said, [...Array.from({ length: 3 }, () => 'alone in /tmp, /tmp.\n'), 'none: .\n']);
+  });
+
   t.test('a mount is there, read-only if it says so, and a missing source is named', async (t) => {
     const { runtime } = openRuntime(t, engine);
     const source = mkdtempSync(join(tmpdir(), 'fastcontainer-mount-'));

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Writable } from 'node:stream';
@@ -19,23 +19,28 @@ export const portsOfThisProcess = 11_000 + (process.pid % 900) * 10;
 
 export interface Processes {
   readonly stateDir: string;
+  /** Other users can enter it. */
+  readonly scratchDir: string;
   readonly options: ProcessRuntimeOptions;
   /** What was logged, parsed. */
   readonly log: Record<string, unknown>[];
   /** A handle on the same processes, closed when the test ends. */
   open(changes?: Partial<ProcessRuntimeOptions>): Promise<Runtime>;
-  /** What is left of instances: records, output and leases. */
+  /** What is left of instances: records, output, leases and scratch directories. */
   traces(): Promise<string[]>;
 }
 
 /** A state directory with ports of its own, and a log from `level` on; what the test leaves running is killed when it ends. */
 export async function useProcesses(t: Test, level = 'debug'): Promise<Processes> {
   const stateDir = await mkdtemp(join(tmpdir(), 'fastcontainer-process-'));
+  const scratchDir = await mkdtemp(join(tmpdir(), 'fastcontainer-scratch-'));
+  await chmod(scratchDir, 0o711);
   const from = portsOfThisProcess;
   const log: Record<string, unknown>[] = [];
   const ports = { from, to: from + 9 };
   const users = { from: 1_900_000_000, to: 1_900_000_099 };
-  const options = { stateDir, cmdbName: 'test', ports, users, logger: recorder(log, level), clock: systemClock };
+  const logger = recorder(log, level);
+  const options = { stateDir, scratchDir, cmdbName: 'test', ports, users, logger, clock: systemClock };
   const handles: Runtime[] = [];
   const open = async (changes: Partial<ProcessRuntimeOptions> = {}) => {
     const runtime = await openProcessRuntime({ ...options, ...changes });
@@ -49,13 +54,14 @@ export async function useProcesses(t: Test, level = 'debug'): Promise<Processes>
     for (const { id } of await last.list()) await last.stop(id, 0);
     for (const handle of handles) await handle.close();
     clearInterval(alive);
-    await rm(stateDir, { recursive: true, force: true });
+    for (const directory of [stateDir, scratchDir]) await rm(directory, { recursive: true, force: true });
   });
   const traces = async () => {
-    const files = await Promise.all(['instances', 'output', 'ports'].map((name) => readdir(join(stateDir, name))));
+    const directories = ['instances', 'output', 'ports'].map((name) => join(stateDir, name));
+    const files = await Promise.all([...directories, scratchDir].map((directory) => readdir(directory)));
     return files.flat().filter((file) => !file.endsWith('.freed'));
   };
-  return { stateDir, options, log, open, traces };
+  return { stateDir, scratchDir, options, log, open, traces };
 }
 
 export interface Booted {

@@ -27,7 +27,7 @@ t.test('an app is told where to listen and who it is, and nothing else of the di
   const lines = output.filter((line) => !/^(_TAPJS_|NODE_OPTIONS=)/.test(line));
   const told = Object.fromEntries(lines.map((line) => [line.split('=')[0], line.slice(line.indexOf('=') + 1)]));
   const { PATH: _path, HOME: _home, LANG: _lang, TZ: _tz, ...known } = told;
-  const { FASTCONTAINER_REVISION: revision, FASTCONTAINER_MARKER: secret, ...rest } = known;
+  const { FASTCONTAINER_REVISION: revision, FASTCONTAINER_MARKER: secret, TMPDIR: tmp, ...rest } = known;
   t.same(rest, {
     GREETING: 'hi',
     HOST: '127.0.0.1',
@@ -35,6 +35,7 @@ t.test('an app is told where to listen and who it is, and nothing else of the di
     FASTCONTAINER_APP: app.name,
     FASTCONTAINER_INSTANCE: id,
     FASTCONTAINER_CMDB: 'test',
+    FASTCONTAINER_SCRATCH: tmp,
   });
   t.equal(revision, (await runtime.list())[0]?.revision);
   t.match(secret, /^[0-9a-f]{32}$/);

@@ -130,7 +130,7 @@ t.test('groups that are as good as root are kept from apps, or nothing is starte
 
 const host = (changes: Partial<ProcessHost> = {}): ProcessHost => ({
   ...{ daemon: root, ...databases, subuid: '', subgid: '', loginDefs: 'UID_MIN 1000\nUID_MAX 60000\n' },
-  ...{ groups: { areAvailable: true, missing: [] }, setpriv: '/usr/bin/setpriv' },
+  ...{ groups: { areAvailable: true, missing: [] }, setpriv: '/usr/bin/setpriv', scratchObstacle: undefined },
   ...changes,
 });
 const options = { users: range, inheritGroups: false };
