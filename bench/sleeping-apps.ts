@@ -48,7 +48,7 @@ export function sleepingApp(index: number): App {
     limits: { memoryBytes: 128 * 1024 ** 2, cpus: 0.25, pids: 256 },
     readiness: { tcp: true },
     scale: { min: 0, max: 1 },
-    concurrency: { target: 50, max: 100 },
+    concurrency: { target: 50, max: 100, clientShare: 0.75 },
     queue: { max: 1_000, timeoutMs: 45_000 },
     idleTtlMs: 1_200_000,
     maxLifetimeMs: 86_400_000,

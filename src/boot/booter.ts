@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { LocalApp } from '../uses/local-app.js';
 import type { LocalApps } from '../uses/local-apps.js';
-import type { Seat } from '../uses/seat.js';
+import type { Holder, Seat } from '../uses/seat.js';
 import type { NodeSession } from '../membership/session.js';
 import type { Uses } from '../uses/uses.js';
 import type { Clock } from '../model/clock.js';
@@ -54,16 +54,17 @@ export class Booter {
   }
 
   /** A seat at a ready instance, booted if need be. Rejects with the RequestError to answer, or the signal's reason. */
-  async seat(found: LocalApp, signal: AbortSignal): Promise<Seat> {
+  async seat(found: LocalApp, signal: AbortSignal, holder?: Holder): Promise<Seat> {
     const local = this.#options.apps.keep(found);
     // Since the request came, the store was perhaps asked, and this process frozen.
     this.#options.session.check();
-    const free = local.takeSeat();
+    const free = local.takeSeat(holder);
     if (free) return free;
     const work = this.#workOf(local);
     try {
-      if (!mayQueue(work.room.size, this.#waiting, this.#options.maxWaiting)) throw tooMany();
-      return await this.#wait(work, signal);
+      const { room } = work;
+      if (!mayQueue(room.size, this.#waiting, this.#options.maxWaiting) && !room.makeRoomFor(holder)) throw tooMany();
+      return await this.#wait(work, signal, holder);
     } finally {
       this.#settle(work);
     }
@@ -96,9 +97,9 @@ export class Booter {
     await Promise.all(works.flatMap(({ looping = Promise.resolve(), boots }) => [looping, ...boots]));
   }
 
-  async #wait(work: AppWork, signal: AbortSignal): Promise<Seat> {
+  async #wait(work: AppWork, signal: AbortSignal, holder: Holder | undefined): Promise<Seat> {
     const { local, room } = work;
-    const waiting = room.wait(signal);
+    const waiting = room.wait(signal, holder);
     this.#waiting += 1;
     this.#options.onQueue(local.name, room.size);
     this.#wake(work);
@@ -134,10 +135,10 @@ export class Booter {
   }
 
   #nextStep(local: LocalApp, unclaimed: number): NextStep {
-    const { deployment, app, uses, waiting } = local;
+    const { deployment, app, uses, waiting, heldBack } = local;
     const { session, homes, clock } = this.#options;
     const me = session.incarnation;
-    return nextStep({ deployment, app, uses, waiting, unclaimed, me, home: homes.of(local) }, clock.now());
+    return nextStep({ deployment, app, uses, waiting, heldBack, unclaimed, me, home: homes.of(local) }, clock.now());
   }
 
   #wake(work: AppWork | undefined): void {

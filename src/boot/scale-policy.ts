@@ -16,6 +16,8 @@ export interface Need {
   readonly uses: ReadonlyMap<string, UseLoad>;
   /** Requests of this node that wait. */
   readonly waiting: number;
+  /** A place is free that those that wait may not have. */
+  readonly heldBack?: boolean;
   /** Boots of this node that have not written their claim yet. */
   readonly unclaimed: number;
   /** This node's session. */
@@ -26,9 +28,9 @@ export interface Need {
 
 /**
  * Requests of this node beyond what its instances take at their target: those that wait, and those in flight above it.
- * None while an instance has room: it takes what comes next.
+ * None while an instance has room: it takes what comes next, unless that is held back for other clients.
  */
-export function excess({ deployment, uses, waiting }: Need): number {
+export function excess({ deployment, uses, waiting, heldBack = false }: Need): number {
   let room = 0;
   let over = 0;
   for (const { id, state } of deployment.instances) {
@@ -37,6 +39,7 @@ export function excess({ deployment, uses, waiting }: Need): number {
     if (use.inflight < use.target) room += use.target - use.inflight;
     else over += use.inflight - use.target;
   }
+  if (waiting > 0 && heldBack) room = 0;
   return waiting === 0 && room > 0 ? 0 : Math.max(0, waiting + over - room);
 }
 

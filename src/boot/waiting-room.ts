@@ -1,20 +1,29 @@
 import type { LocalApp } from '../uses/local-app.js';
-import type { Seat } from '../uses/seat.js';
+import type { Holder, Seat } from '../uses/seat.js';
 import type { Clock, Timer } from '../model/clock.js';
 import { RequestError } from '../model/errors.js';
 
 interface Waiter {
+  readonly holder: Holder | undefined;
   readonly resolve: (seat: Seat) => void;
   readonly reject: (error: RequestError) => void;
   readonly timer: Timer;
   readonly onAbort: () => void;
 }
 
-/** The requests of one app that wait for a boot or a free place: first come, first served, bounded, and cancellable. */
+/** Requests of one client, in the order in which they came. */
+type Line = Set<Waiter>;
+
+/**
+ * The requests of one app that wait for a boot or a free place: bounded, and cancellable. Clients take turns, each with the
+ * one of its requests that came first; one that has its share of the places is passed over.
+ */
 export class WaitingRoom {
   readonly local: LocalApp;
   readonly #clock: Clock;
-  readonly #waiters = new Set<Waiter>();
+  /** By client, in the order of their turns; a request whose client nobody knows is a line of its own. */
+  readonly #lines = new Map<unknown, Line>();
+  #size = 0;
 
   constructor(local: LocalApp, clock: Clock) {
     this.local = local;
@@ -22,25 +31,24 @@ export class WaitingRoom {
   }
 
   get size(): number {
-    return this.#waiters.size;
+    return this.#size;
   }
 
   /**
    * Waits for a seat. Rejects with `queue_full` at once, `queue_timeout` after the app's queue timeout, the boot's error
    * when it fails, or the signal's reason when the client has gone; in each case nothing is left behind.
    */
-  wait(signal: AbortSignal): Promise<Seat> {
+  wait(signal: AbortSignal, holder?: Holder): Promise<Seat> {
     const { app } = this.local;
     if (signal.aborted) return Promise.reject(signal.reason as Error);
-    if (this.#waiters.size >= app.queue.max) {
-      return Promise.reject(new RequestError('queue_full', `${app.queue.max} requests wait for the app already.`));
-    }
+    if (this.#size >= app.queue.max && !this.makeRoomFor(holder)) return Promise.reject(full(app.queue.max));
     return new Promise((resolve, reject) => {
       const leave = (reason: Error) => {
         this.#remove(waiter, signal);
         reject(reason);
       };
       const waiter: Waiter = {
+        holder,
         resolve: (seat) => {
           this.#remove(waiter, signal);
           resolve(seat);
@@ -50,29 +58,64 @@ export class WaitingRoom {
         onAbort: () => leave(signal.reason as Error),
       };
       signal.addEventListener('abort', waiter.onAbort, { once: true });
-      this.#waiters.add(waiter);
-      this.local.waiting += 1;
+      this.#add(waiter);
     });
   }
 
-  /** Hands free seats to whoever waits longest. */
+  /** Sends away the last request of the client that has most here, if it has at least two more than the one of a newcomer. */
+  makeRoomFor(holder: Holder | undefined): boolean {
+    const mine = this.#lines.get(holder?.client)?.size ?? 0;
+    let longest: Line | undefined;
+    for (const line of this.#lines.values()) if (line.size > (longest?.size ?? mine + 1)) longest = line;
+    let last: Waiter | undefined;
+    for (const waiter of longest ?? []) last = waiter;
+    last?.reject(full(this.#size));
+    return last !== undefined;
+  }
+
+  /** Hands free seats to those that wait, client by client. */
   serve(): void {
-    for (const waiter of this.#waiters) {
-      const seat = this.local.seatForNext();
+    for (const [key, line] of this.#lines) {
+      const first = line.values().next().value as Waiter;
+      const seat = this.local.seatForNext(first.holder);
+      if (!seat && this.local.heldBack) continue;
       if (!seat) return;
-      waiter.resolve(seat);
+      first.resolve(seat);
+      // Its next turn comes when all others have had theirs, also in this round.
+      if (this.#lines.delete(key)) this.#lines.set(key, line);
     }
   }
 
   /** Sends everyone away with the same error. */
   dismiss(error: RequestError): void {
-    for (const waiter of this.#waiters) waiter.reject(error);
+    for (const line of this.#lines.values()) for (const waiter of line) waiter.reject(error);
+  }
+
+  #add(waiter: Waiter): void {
+    const key = keyOf(waiter);
+    const line = this.#lines.get(key);
+    if (line) line.add(waiter);
+    else this.#lines.set(key, new Set([waiter]));
+    this.#size += 1;
+    this.local.waiting += 1;
   }
 
   #remove(waiter: Waiter, signal: AbortSignal): void {
-    if (!this.#waiters.delete(waiter)) return;
+    const key = keyOf(waiter);
+    const line = this.#lines.get(key);
+    if (!line?.delete(waiter)) return;
+    if (line.size === 0) this.#lines.delete(key);
+    this.#size -= 1;
     this.local.waiting -= 1;
     waiter.timer.cancel();
     signal.removeEventListener('abort', waiter.onAbort);
   }
+}
+
+function keyOf(waiter: Waiter): unknown {
+  return waiter.holder?.client ?? waiter;
+}
+
+function full(waiting: number): RequestError {
+  return new RequestError('queue_full', `${waiting} requests wait for the app already.`);
 }

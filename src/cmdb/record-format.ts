@@ -1,6 +1,6 @@
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
-import type { App } from '../model/app.js';
+import { type App, defaultClientShare } from '../model/app.js';
 import type { AppOrigin } from './cmdb.js';
 import type { Deployment } from '../model/deployment.js';
 import type { RecordSigner, SignedKind } from './record-signer.js';
@@ -43,7 +43,7 @@ const appShape = Type.Object({
   readiness: Type.Union([Type.Object({ http: Type.String() }), Type.Object({ tcp: Type.Literal(true) })]),
   overlap: Type.Optional(Type.Boolean()),
   scale: Type.Object({ min: positive, max: positive }),
-  concurrency: Type.Object({ target: positive, max: positive }),
+  concurrency: Type.Object({ target: positive, max: positive, clientShare: Type.Optional(positive) }),
   queue: Type.Object({ max: positive, timeoutMs: positive }),
   idleTtlMs: positive,
   maxLifetimeMs: positive,
@@ -152,8 +152,7 @@ export class RecordFormat {
     const record = this.#open('app', name, signed);
     if (!appRecord.Check(record)) throw new Error(problemOf(appRecord.Errors(record), record));
     const { v: _format, app, ...rest } = record as StoredApp & { readonly v: number };
-    // Records from before the key existed: their instances did overlap.
-    return { app: { ...app, overlap: app.overlap ?? true }, ...rest };
+    return { app: { ...app, ...sinceAdded(app) }, ...rest };
   }
 
   /** Reads the deployment stored under a name; throws an Error that says what is wrong with it. */
@@ -172,6 +171,14 @@ export class RecordFormat {
         : 'its signature does not hold: it was written or changed with another key, or moved here',
     );
   }
+}
+
+/** What records say that were written before there were these keys. */
+function sinceAdded({ overlap, concurrency }: App): Pick<App, 'overlap' | 'concurrency'> {
+  return {
+    overlap: overlap ?? true,
+    concurrency: { ...concurrency, clientShare: concurrency.clientShare ?? defaultClientShare },
+  };
 }
 
 function appText({ app, removed, origin }: StoredApp): string {

@@ -20,7 +20,7 @@ export function tombstone(name: string, deployment: Deployment): StoredApp {
     limits: {},
     readiness: { tcp: true },
     scale: { min: 0, max: 0 },
-    concurrency: { target: 1, max: 1 },
+    concurrency: { target: 1, max: 1, clientShare: 1 },
     queue: { max: 0, timeoutMs: 0 },
     idleTtlMs: 0,
     maxLifetimeMs: 0,

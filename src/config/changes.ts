@@ -73,6 +73,7 @@ function atOnce(app: App): Figures {
     'scale.max': String(app.scale.max),
     'concurrency.target': String(app.concurrency.target),
     'concurrency.max': String(app.concurrency.max),
+    'concurrency.clientShare': String(app.concurrency.clientShare),
     'queue.max': String(app.queue.max),
     'queue.timeout': formatDuration(app.queue.timeoutMs),
     idleTtl: formatDuration(app.idleTtlMs),

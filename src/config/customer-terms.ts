@@ -45,6 +45,7 @@ export function boundedBy(own: Shared, plan: Shared): Shared {
       ...own.concurrency,
       target: Math.min(own.concurrency.target, plan.concurrency.target, most),
       max: most,
+      clientShare: Math.min(own.concurrency.clientShare, plan.concurrency.clientShare),
     },
     queue: {
       ...own.queue,

@@ -95,7 +95,7 @@ export class Dispatcher implements ExchangeOwner {
     const { router, session } = this.#options;
     try {
       if (this.#closing) return this.#refuse(exchange, new RequestError('shutting_down'));
-      const seat = session.check() ? router.cached(exchange.admitted.host)?.takeSeat() : undefined;
+      const seat = session.check() ? router.cached(exchange.admitted.host)?.takeSeat(exchange) : undefined;
       if (seat) this.#forward(exchange, seat);
       else void this.#wake(exchange);
     } catch (error) {
@@ -115,7 +115,7 @@ export class Dispatcher implements ExchangeOwner {
       exchange.errorHeaders = local.app.errorHeaders;
       local.askedFor = domainOf(exchange.admitted.host);
       const foundAt = clock.monotonic();
-      const seat = await booter.seat(local, signal);
+      const seat = await booter.seat(local, signal, exchange);
       if (signal.aborted) {
         seat.release();
         throw signal.reason;
@@ -132,6 +132,10 @@ export class Dispatcher implements ExchangeOwner {
     exchange.seat = seat;
     if (exchange.kind === 'request') this.#options.forwarder.http(exchange);
     else this.#options.forwarder.upgrade(exchange);
+  }
+
+  clientOf({ req, admitted }: Pick<AnyExchange, 'req' | 'admitted'>): string | undefined {
+    return this.#options.clients?.addressOf(req.socket, admitted.claims);
   }
 
   finished(exchange: AnyExchange, statusCode: number, outcome: Outcome): void {

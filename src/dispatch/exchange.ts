@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { Seat } from '../uses/seat.js';
+import type { Holder, Seat } from '../uses/seat.js';
 import type { Admitted } from '../forward/admission.js';
 import type { HttpExchange, UpgradeExchange } from '../forward/exchange.js';
 import type { RequestError } from '../model/errors.js';
@@ -11,12 +11,14 @@ export type Outcome = Parameters<HttpExchange['onFinished']>[1];
 export interface ExchangeOwner {
   failed(exchange: AnyExchange, error: RequestError, replayable: boolean): void;
   finished(exchange: AnyExchange, statusCode: number, outcome: Outcome): void;
+  /** Whom a request is from; undefined if that is not known. */
+  clientOf(exchange: Pick<AnyExchange, 'req' | 'admitted'>): string | undefined;
 }
 
 export type AnyExchange = RequestExchange | ConnectionExchange;
 
 /** What both kinds of exchange carry from step to step. */
-abstract class Exchange {
+abstract class Exchange implements Holder {
   readonly req: IncomingMessage;
   readonly admitted: Admitted;
   readonly owner: ExchangeOwner;
@@ -32,12 +34,19 @@ abstract class Exchange {
   /** Aborts when the client goes while the request waits; made only for requests that wait. */
   gone: AbortController | undefined = undefined;
   #seat: Seat | undefined;
+  /** Null until somebody asks. */
+  #client: string | undefined | null = null;
 
   constructor(owner: ExchangeOwner, req: IncomingMessage, admitted: Admitted, startedAt: number) {
     this.owner = owner;
     this.req = req;
     this.admitted = admitted;
     this.startedAt = startedAt;
+  }
+
+  get client(): string | undefined {
+    if (this.#client === null) this.#client = this.owner.clientOf(this);
+    return this.#client;
   }
 
   get seat(): Seat {

@@ -1,4 +1,5 @@
 import { BlockList, isIP, isIPv6, type Socket } from 'node:net';
+import { addressOf } from './forwarded-list.js';
 
 /**
  * One client, as far as an address tells: an IPv4 address, or the /64 that an IPv6 address is in, of which one customer of a
@@ -28,6 +29,9 @@ export interface Peer {
   forwarded: string;
 }
 
+/** In a row; a client may have written the rest. */
+const mostProxies = 16;
+
 const kPeer = Symbol('peer');
 const ipv4Mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
 
@@ -55,11 +59,8 @@ export class Clients {
   addressOf(socket: Socket, claims: readonly string[] | undefined): string | undefined {
     const peer = this.peerOf(socket);
     if (!peer.trusted) return peer.client;
-    const lists = (claims ?? []).filter(
-      (_, at, all) => at % 2 === 1 && all[at - 1]?.toLowerCase() === 'x-forwarded-for',
-    );
-    for (const part of lists.join(',').split(',').toReversed()) {
-      const address = part.trim();
+    for (const part of hopsOf(claims)) {
+      const address = addressOf(part.trim());
       const family = isIP(address);
       if (family === 0) return undefined;
       if (!this.#trusted.check(address, family === 6 ? 'ipv6' : 'ipv4')) return prefixOf(address);
@@ -98,6 +99,17 @@ export class Clients {
       forwarded: '',
     };
   }
+}
+
+/** What proxies named in X-Forwarded-For, the last one first. */
+function hopsOf(claims: readonly string[] = []): string[] {
+  let list: string | undefined;
+  for (let index = 0; index < claims.length; index += 2) {
+    if ((claims[index] as string).toLowerCase() !== 'x-forwarded-for') continue;
+    const value = claims[index + 1] as string;
+    list = list === undefined ? value : `${list},${value}`;
+  }
+  return list === undefined ? [] : list.split(',').slice(-mostProxies).toReversed();
 }
 
 /** The first 64 bits of an IPv6 address; any other address as it is. */

@@ -28,6 +28,9 @@ export interface Limits {
 /** How an instance proves that it can serve: an HTTP GET answered 2xx or 3xx, or an accepted connection that stays open. */
 export type Readiness = { readonly http: string } | { readonly tcp: true };
 
+/** Three quarters: see `concurrency`. */
+export const defaultClientShare = 0.75;
+
 /**
  * What a customer owns, with plan, defaults and built-ins already merged in. Durations are milliseconds.
  * `domains` are normalised host names (lower case, punycode, no port); a leading `*.` matches one label.
@@ -55,7 +58,8 @@ export interface App {
   /** Whether an instance may run beside the one that it replaces; else the old one ends first and requests wait. */
   readonly overlap: boolean;
   readonly scale: { readonly min: number; readonly max: number };
-  readonly concurrency: { readonly target: number; readonly max: number };
+  /** `clientShare`: the part of the places, from 0 to 1, that one client may have. */
+  readonly concurrency: { readonly target: number; readonly max: number; readonly clientShare: number };
   readonly queue: { readonly max: number; readonly timeoutMs: number };
   readonly idleTtlMs: number;
   readonly maxLifetimeMs: number;

@@ -1,7 +1,8 @@
 import type { AppRecord } from '../cmdb/cmdb.js';
 import type { App } from '../model/app.js';
 import { type Deployment, findInstance, standing } from '../model/deployment.js';
-import type { Seat } from './seat.js';
+import { mostOf } from './client-share.js';
+import type { Holder, Seat } from './seat.js';
 import type { Use } from './use.js';
 
 /** What this node knows of an app it is concerned with: the record as last seen, its own uses, who waits. */
@@ -16,11 +17,15 @@ export class LocalApp {
   askedFor: string | undefined;
   /** Requests in the waiting room; newcomers queue behind them. */
   waiting = 0;
+  /** When a place was last asked for there was one, and it was not for those that wait: their clients have their share. */
+  heldBack = false;
   /** Rooms that work on it; it is not forgotten while there are any. */
   pins = 0;
   readonly #onOverTarget: (local: LocalApp) => void;
   /** How many instances there may be for this node to use; as of the last record. */
   #reachable: number;
+  /** Places by client; known only while one of them could have its share. */
+  #held: Map<string, number> | undefined;
 
   /** `onOverTarget`: a request got a place although every instance in use has its target, and there may be others. */
   constructor(record: AppRecord, onOverTarget: (local: LocalApp) => void = () => {}) {
@@ -61,24 +66,80 @@ export class LocalApp {
     for (const [id, other] of sorted) this.uses.set(id, other);
   }
 
-  /** A place for a request that just came; undefined where others wait already or all are full. */
-  takeSeat(): Seat | undefined {
-    const use = this.waiting > 0 ? undefined : this.#choose();
-    const seat = use?.take();
+  /** Nothing is under way to its instance that counts here any longer. */
+  removeUse(use: Use): void {
+    this.uses.delete(use.instanceId);
+    this.#held = undefined;
+  }
+
+  /** A place for a request that just came; undefined if others wait for it already, all are full, or its client has its share. */
+  takeSeat(holder?: Holder): Seat | undefined {
+    if (this.waiting > 0 && !this.heldBack) return undefined;
+    const use = this.#choose(holder);
+    const seat = use?.take(holder);
     if (use && use.inflight > use.target && this.uses.size < this.#reachable) this.#onOverTarget(this);
     return seat;
   }
 
-  /** A place for the request at the head of the queue. */
-  seatForNext(): Seat | undefined {
-    return this.#choose()?.take();
+  /** A place for one of the requests that wait. If there is none, `heldBack` tells why. */
+  seatForNext(holder?: Holder): Seat | undefined {
+    return this.#choose(holder)?.take(holder);
+  }
+
+  /** A place was taken. */
+  took(holder: Holder | undefined): void {
+    if (this.#held !== undefined) count(this.#held, holder, 1);
+  }
+
+  /** A place came free. */
+  left(use: Use, holder: Holder | undefined): void {
+    if (this.#held !== undefined && use.isCurrent) count(this.#held, holder, -1);
+  }
+
+  /**
+   * Whether the client of a request may have one more place: no client has all there are, unless it has the only one, or there may
+   * be more. Places are counted by client only while there are too few left to know without.
+   */
+  #mayHave(holder: Holder | undefined): boolean {
+    let taken = 0;
+    let free = 0;
+    let all = 0;
+    for (const use of this.uses.values()) {
+      taken += use.inflight;
+      if (use.closed) continue;
+      all += use.max;
+      free += Math.max(0, use.max - use.inflight);
+    }
+    const most = mostOf(free, this.app.concurrency.clientShare);
+    if (taken === 0 || (taken < most && (taken + 1 < all || most === Infinity))) {
+      if (taken < most / 2) this.#held = undefined;
+      return true;
+    }
+    const client = holder?.client;
+    if (client === undefined) return true;
+    const mine = (this.#held ??= this.#count()).get(client) ?? 0;
+    return mine === 0 || (mine < most && (mine + 1 < all || this.uses.size < this.#reachable));
+  }
+
+  #count(): Map<string, number> {
+    const held = new Map<string, number>();
+    for (const use of this.uses.values()) for (const holder of use.holders()) count(held, holder, 1);
+    return held;
+  }
+
+  /** Undefined if all are full, or what is free is for other clients. */
+  #choose(holder: Holder | undefined): Use | undefined {
+    const use = this.#leastSurplus();
+    if (use !== undefined && this.#mayHave(holder)) return use;
+    this.heldBack = use !== undefined;
+    return undefined;
   }
 
   /**
    * The oldest instance below its target, so that surplus ones fall idle and end; where all have their target, the least
    * loaded one below its max.
    */
-  #choose(): Use | undefined {
+  #leastSurplus(): Use | undefined {
     let least: Use | undefined;
     for (const use of this.uses.values()) {
       if (use.closed) continue;
@@ -99,6 +160,14 @@ export class LocalApp {
   get isIdle(): boolean {
     return this.uses.size === 0 && this.waiting === 0 && this.pins === 0;
   }
+}
+
+function count(held: Map<string, number>, holder: Holder | undefined, change: 1 | -1): void {
+  const client = holder?.client;
+  if (client === undefined) return;
+  const now = (held.get(client) ?? 0) + change;
+  if (now > 0) held.set(client, now);
+  else held.delete(client);
 }
 
 /** Those that are ready; without end where the app may have one more. */

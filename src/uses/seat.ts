@@ -10,6 +10,12 @@ export interface Occupant {
   cut(reason: CutReason): void;
 }
 
+/** What asks for a seat and then has it. */
+export interface Holder {
+  /** Whom it is for, by address; undefined if nobody knows, which is taken for a client of its own. */
+  readonly client: string | undefined;
+}
+
 /** One place at a ready instance. While it is held, the instance is in use and will not be terminated. */
 export interface Seat {
   readonly app: App;

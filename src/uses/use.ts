@@ -2,7 +2,7 @@ import type { App } from '../model/app.js';
 import type { Clock, Timer } from '../model/clock.js';
 import type { Address, Location } from '../model/instance.js';
 import type { LocalApp } from './local-app.js';
-import type { CutReason, Occupant, Seat } from './seat.js';
+import type { CutReason, Holder, Occupant, Seat } from './seat.js';
 
 /** What a Use tells the room that keeps it. */
 export interface UseOwner {
@@ -72,11 +72,17 @@ export class Use {
   }
 
   /** Takes one more place; the caller has checked `closed` and `max`. */
-  take(): Seat {
-    const seat = new UseSeat(this);
+  take(holder?: Holder): Seat {
+    const seat = new UseSeat(this, holder);
     this.#seats.add(seat);
+    this.local.took(holder);
     this.active();
     return seat;
+  }
+
+  /** What has its places; without those that nobody is told to have. */
+  *holders(): Generator<Holder> {
+    for (const { holder } of this.#seats) if (holder) yield holder;
   }
 
   active(): void {
@@ -89,6 +95,7 @@ export class Use {
 
   leave(seat: UseSeat, trafficOnly: boolean): void {
     this.#seats.delete(seat);
+    this.local.left(this, seat.holder);
     if (trafficOnly) this.#trafficOnly -= 1;
     else this.active();
     if (this.#seats.size === 0) this.#onEmpty?.();
@@ -132,13 +139,15 @@ export class Use {
 
 class UseSeat implements Seat {
   readonly #use: Use;
+  readonly holder: Holder | undefined;
   occupant: Occupant | undefined = undefined;
   #held = true;
   #trafficOnly = false;
   #touchedAt = 0;
 
-  constructor(use: Use) {
+  constructor(use: Use, holder: Holder | undefined) {
     this.#use = use;
+    this.holder = holder;
   }
 
   get app(): App {

@@ -276,7 +276,7 @@ export class Uses implements UseOwner {
     use.closed = true;
     use.unwatch();
     if (use.local.uses.get(use.instanceId) !== use) return false;
-    use.local.uses.delete(use.instanceId);
+    use.local.removeUse(use);
     this.#options.onEnded(use.instanceId);
     return true;
   }

@@ -162,7 +162,7 @@ t.test('a dispatcher killed with -9 under a herd leaves one container, which its
     await t.test(moment, async (t) => {
       await installation.writeApp('hello', {
         env: { ...env, ...marked(installation, 'hello') },
-        concurrency: { max: herdSize },
+        concurrency: { max: herdSize, clientShare: 1 },
       });
       const first = await spawnDaemon(t, installation);
       const lost = herd(first.port, path);

@@ -43,7 +43,7 @@ t.test('a wall clock that stepped back cannot keep the breaker open for longer t
   t.match(step({ ...testDeployment(), breaker }, none, 0), { kind: 'refuse', error: { retryAfterS: 60 } });
 });
 
-const wide = testApp({ scale: { min: 0, max: 3 }, concurrency: { target: 10, max: 20 } });
+const wide = testApp({ scale: { min: 0, max: 3 }, concurrency: { target: 10, max: 20, clientShare: 0.75 } });
 const load = (...inflight: number[]) =>
   new Map(inflight.map((count, index) => [`shop-${index + 1}`, { inflight: count, target: 10 }]));
 
@@ -104,9 +104,18 @@ t.test('an app that is pinned to another machine boots there, and is refused at 
 });
 
 t.test('a boot that this node asked for takes as many requests as one of its own', async (t) => {
-  const wide = testApp({ scale: { min: 0, max: 3 }, concurrency: { target: 10, max: 20 } });
+  const wide = testApp({ scale: { min: 0, max: 3 }, concurrency: { target: 10, max: 20, clientShare: 0.75 } });
   const asked = (askedBy: string) => testDeployment({ state: 'booting', host: 'a', askedBy });
   const home = { host: 'a' };
   t.same(step(asked('me'), none, 0, { app: wide, home, waiting: 10 }), { kind: 'wait' });
   t.same(step(asked('other'), none, 0, { app: wide, home, waiting: 10 }), { kind: 'boot', scaleOut: true, at: 'a' });
+});
+
+t.test('a place that is held back from those that wait is no room for them', async (t) => {
+  const uses = load(7);
+  const app = wide;
+  t.same(step(testDeployment({}), uses, 0, { app }), { kind: 'wait' });
+  t.same(step(testDeployment({}), uses, 0, { app, heldBack: true }), { kind: 'boot', scaleOut: true });
+  t.same(step(testDeployment({}), uses, 0, { app, heldBack: true, unclaimed: 1 }), { kind: 'wait' });
+  t.same(step(testDeployment({}), uses, 0, { app, heldBack: true, waiting: 0 }), { kind: 'wait' });
 });

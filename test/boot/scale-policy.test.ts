@@ -44,7 +44,7 @@ function loadOf(segments: readonly Segment[]): number[] {
 function appOf({ scaleMax, target, spare, idleTicks }: Pick<Setting, 'scaleMax' | 'target' | 'spare' | 'idleTicks'>) {
   return testApp({
     scale: { min: 0, max: scaleMax },
-    concurrency: { target, max: target + spare },
+    concurrency: { target, max: target + spare, clientShare: 0.75 },
     idleTtlMs: idleTicks * tickMs,
   });
 }

@@ -13,7 +13,7 @@ function setUp(overrides: Parameters<typeof testApp>[0] = {}) {
   const clock = new VirtualClock();
   const app = testApp({
     name: 'shop',
-    concurrency: { target: 1, max: 1 },
+    concurrency: { target: 1, max: 1, clientShare: 0.75 },
     queue: { max: 3, timeoutMs: 1_000 },
     ...overrides,
   });
@@ -98,4 +98,51 @@ t.test('when the boot fails everyone gets the same error', async (t) => {
   room.dismiss(error);
   await Promise.all(waiting);
   t.equal(local.waiting, 0);
+});
+
+/** Requests of a client that wait; `served` says whose turn came when. */
+function waitersOf(room: WaitingRoom) {
+  const never = new AbortController().signal;
+  const served: string[] = [];
+  const refused: string[] = [];
+  const wait = (client: string | undefined, name = String(client)) =>
+    void room.wait(never, { client }).then(
+      (seat) => (served.push(name), seat.release(), room.serve()),
+      () => refused.push(name),
+    );
+  return { served, refused, wait };
+}
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+t.test('clients take turns, each in its own order, and unknown ones as they come', async (t) => {
+  const { room, open, local } = setUp({ queue: { max: 10, timeoutMs: 1_000 } });
+  const { served, wait } = waitersOf(room);
+  for (const name of ['a1', 'a2', 'a3', 'a4']) wait('a', name);
+  wait(undefined, 'x');
+  for (const name of ['b1', 'b2']) wait('b', name);
+  wait(undefined, 'y');
+  open();
+  room.serve();
+  await settled();
+  t.same(served, ['a1', 'x', 'b1', 'y', 'a2', 'b2', 'a3', 'a4']);
+  t.equal(local.waiting, 0);
+  t.equal(room.size, 0);
+});
+
+t.test('in a full room the last request of the client with most gives way to one with fewer', async (t) => {
+  const { room } = setUp({ queue: { max: 4, timeoutMs: 1_000 } });
+  const { refused, wait } = waitersOf(room);
+  for (const name of ['a1', 'a2', 'a3']) wait('a', name);
+  wait('b', 'b1');
+  wait('c', 'c1');
+  wait(undefined, 'x');
+  await settled();
+  t.same(refused, ['a3', 'a2'], 'an unknown one is a client of its own');
+  wait('a', 'a4');
+  wait('b', 'b2');
+  await settled();
+  t.same(refused, ['a3', 'a2', 'a4', 'b2'], 'nobody gives way to one that would then have as many');
+  t.equal(room.size, 4);
+  room.dismiss(new RequestError('shutting_down'));
+  await settled();
 });

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
 import { install, type Running, startDaemon, until, webApp } from '../fixtures/daemon.js';
-import { hold, holdMany, type HeldRequest } from '../fixtures/held-request.js';
+import { hold, holdAsClients, holdMany, type HeldRequest } from '../fixtures/held-request.js';
 import { metric } from '../fixtures/metric.js';
 import { startRedis } from '../fixtures/redis.js';
 import { ask, askIdentity, instances, type InstanceView } from '../fixtures/request.js';
@@ -72,7 +72,7 @@ t.test('above the target a second instance is booted while no request waits for 
 
 t.test('when load falls the surplus instances end after the idle TTL, and the oldest stays', async (t) => {
   const running = await start(t, { scale: { max: 3 }, concurrency: { target: 1, max: 1 }, idleTtl: '2s' });
-  const held = holdMany(3, running.port, hello);
+  const held = holdAsClients(3, running.port, hello);
   t.teardown(() => endAll(held));
   t.same(await Promise.all(held.map(({ status }) => status)), [200, 200, 200]);
   const three = await ready(running);
@@ -135,7 +135,7 @@ t.test('two daemons on one Redis share the max of an instance', async (t) => {
   const app = { concurrency: { target: 5, max: 5 }, queue: { timeout: '60s' } };
   const installation = await install(t, { cmdb: redis.url }, { hello: app });
   const one = await startDaemon(t, installation);
-  const all = holdMany(5, one.port, hello);
+  const all = holdAsClients(5, one.port, hello);
   t.teardown(() => endAll(all));
   t.same(await Promise.all(all.map(({ status }) => status)), [200, 200, 200, 200, 200], 'alone it has all of it');
   endAll(all);
@@ -143,7 +143,7 @@ t.test('two daemons on one Redis share the max of an instance', async (t) => {
   const two = await startDaemon(t, installation);
   t.equal((await ask(two.port, hello)).status, 200);
   await until(async () => (await ready(one))[0]?.users.length === 2);
-  const held = [holdMany(5, one.port, hello), holdMany(5, two.port, hello)].flat();
+  const held = [holdAsClients(5, one.port, hello), holdAsClients(5, two.port, hello)].flat();
   t.teardown(() => endAll(held));
   await until(async () => (await queued(one)) + (await queued(two)) === 5);
   const counts = [(await inflight(one))[0] ?? 0, (await inflight(two))[0] ?? 0];

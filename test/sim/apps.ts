@@ -85,7 +85,11 @@ export class Apps {
         mounts: plan.local ? [{ source: '/srv/data', target: '/data', readOnly: false }] : [],
         scale: { min: Math.min(plan.min ?? 0, plan.max), max: plan.max },
         overlap: plan.overlap ?? true,
-        concurrency: { target: Math.max(1, Math.floor(plan.concurrency / 2)), max: plan.concurrency },
+        concurrency: {
+          target: Math.max(1, Math.floor(plan.concurrency / 2)),
+          max: plan.concurrency,
+          clientShare: 0.75,
+        },
         queue: { max: 20, timeoutMs: 15_000 },
         idleTtlMs: plan.idleTtlMs,
         maxLifetimeMs: plan.maxLifetimeMs,

@@ -1,4 +1,5 @@
 import Type, { type Static } from 'typebox';
+import { defaultClientShare } from '../../model/app.js';
 import {
   anyText,
   choice,
@@ -182,6 +183,16 @@ export const sharedKeys = {
           'Requests in flight at which further ones wait. No more than the workers of an app each of which serves one at a time.',
         default: 100,
         examples: [40],
+      }),
+      clientShare: number({
+        minimum: 0.01,
+        maximum: 1,
+        description:
+          'The part of the places of its instances that one client may have, an IPv4 address or an IPv6 /64; several clients that want many ' +
+          'get less each. Beyond it their requests wait, and those of others do not wait behind them. Of two places or more no client has ' +
+          'all. `1` keeps nothing back. Behind a proxy that is not in `trustedProxies` all clients are one.',
+        default: defaultClientShare,
+        examples: [1],
       }),
     },
     { description: 'Requests that one instance serves at a time.' },

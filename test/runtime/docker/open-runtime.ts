@@ -82,7 +82,7 @@ export function dockerApp(changes: Partial<App> & Pick<App, 'image'>): App {
       readiness: { tcp: true },
       overlap: true,
       scale: { min: 0, max: 1 },
-      concurrency: { target: 50, max: 100 },
+      concurrency: { target: 50, max: 100, clientShare: 0.75 },
     },
     ...{ queue: { max: 10, timeoutMs: 10_000 }, idleTtlMs: 60_000, maxLifetimeMs: 600_000, bootTimeoutMs: 60_000 },
     ...{ drainTimeoutMs: 5_000, stopTimeoutMs: 2_000, requestTimeoutMs: 60_000, maxRequestBodyBytes: 1e9 },
