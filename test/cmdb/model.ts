@@ -143,10 +143,12 @@ export async function follow(run: readonly Step[], handles: readonly Cmdb[]): Pr
       if (due.length > step.limit) throw new Error('more than the limit');
       for (const name of due) model.postponed.set(name, now + 5_000);
     } else {
+      const before = model.entries.get(step.app)?.deployment;
       const { deployment } = await cmdb.update(step.app, changeOf(step));
-      same('update', deployment, model.update(step.app, changeOf(step)));
-      // A change may bring a postponed app forward again.
-      model.postponed.delete(step.app);
+      const after = model.update(step.app, changeOf(step));
+      same('update', deployment, after);
+      // A change may bring a postponed app forward again; a call that changes nothing does not.
+      if (after !== before) model.postponed.delete(step.app);
       if (model.entries.get(step.app)?.removed) model.postponed.set(step.app, now + 5_000);
     }
     await compare(model, handles[(index + 1) % handles.length] as Cmdb);

@@ -66,15 +66,15 @@ export function deploymentsConformance(test: StoreTest): void {
   });
 
   test('a replacement under way and one that failed are kept as they are', async (t, cmdb, store) => {
-    const failedReplacement = {
+    const failedRevision = {
       ...{ failures: 2, retryAt: 7, code: 'boot_timeout' as const, message: 'not ready' },
       ...{ revision: 'r2', replaces: 'shop-1' },
     };
     const replaces = { id: 'shop-1', reason: 'revision' as const };
     await cmdb.apply({ put: [app], remove: [] });
     const booting = testInstance({ id: 'shop-2', state: 'booting', replaces });
-    await cmdb.update('shop', (current) => ({ ...adopt(current, booting), failedReplacement }));
-    t.match((await store.open().find({ app: 'shop' }))?.deployment, { instances: [booting], failedReplacement });
+    await cmdb.update('shop', (current) => ({ ...adopt(current, booting), failedRevision }));
+    t.match((await store.open().find({ app: 'shop' }))?.deployment, { instances: [booting], failedRevision });
     t.same(store.unreadable, []);
   });
 

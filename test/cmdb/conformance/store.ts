@@ -30,7 +30,7 @@ export type RecordKind = 'app' | 'deployment' | 'domain' | 'session';
 export type StoreTest = (name: string, run: (t: Test, cmdb: Cmdb, store: CmdbUnderTest) => Promise<void>) => void;
 
 export const app = testApp({ name: 'shop', domains: ['shop.example', '*.shop.example'], idleTtlMs: 10_000 });
-export const claim = { id: 'shop-1', revision: 'r', host: 'here', owner: 'me' };
+export const claim = { id: 'shop-1', host: 'here', owner: 'me' };
 
 export function session(incarnation: string, beats = 0): Session {
   return { incarnation, host: 'here', beats, process: { pid: 1, startTime: '1', bootId: 'b' } };
