@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import type { AppRecord } from '../cmdb/cmdb.js';
 import { revisionOf } from '../model/app.js';
 import type { Breaker } from '../model/breaker.js';
-import type { FailedReplacement } from '../model/deployment.js';
+import type { FailedRevision } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
 import { oneDecimal } from '../telemetry/one-decimal.js';
 import { expiresAt } from '../model/lifetime.js';
@@ -52,7 +52,7 @@ export function registerApps(server: FastifyInstance, source: AdminSource): void
 function appView({ app, removed, deployment }: AppRecord): unknown {
   const byState: Record<string, number> = {};
   for (const { state } of deployment.instances) byState[state] = (byState[state] ?? 0) + 1;
-  const { breaker, failedReplacement, pinnedTo } = deployment;
+  const { breaker, failedRevision, pinnedTo } = deployment;
   return {
     name: app.name,
     domains: app.domains,
@@ -63,12 +63,12 @@ function appView({ app, removed, deployment }: AppRecord): unknown {
     instances: byState,
     ...(pinnedTo ? { pinnedTo: pinnedTo.host } : {}),
     ...(breaker ? { breaker: failureView(breaker) } : {}),
-    ...(failedReplacement ? { failedReplacement: failureView(failedReplacement) } : {}),
+    ...(failedRevision ? { failedRevision: failureView(failedRevision) } : {}),
   };
 }
 
 function instanceViews({ app, deployment }: AppRecord, inflight: ReadonlyMap<string, number>): unknown[] {
-  const failed = deployment.failedReplacement;
+  const failed = deployment.failedRevision;
   return deployment.instances.map((instance) => ({
     id: instance.id,
     app: app.name,
@@ -86,11 +86,11 @@ function instanceViews({ app, deployment }: AppRecord, inflight: ReadonlyMap<str
     boot: oneDecimal(instance.boot),
     ...(instance.replaces ? { replaces: instance.replaces } : {}),
     ...(instance.end ? { end: { reason: instance.end.reason, since: time(instance.end.since) } } : {}),
-    ...(failed?.replaces === instance.id ? { failedReplacement: failureView(failed) } : {}),
+    ...(failed?.replaces === instance.id ? { failedRevision: failureView(failed) } : {}),
   }));
 }
 
-function failureView(failure: Breaker | FailedReplacement): unknown {
+function failureView(failure: Breaker | FailedRevision): unknown {
   return { ...failure, retryAt: time(failure.retryAt) };
 }
 

@@ -234,7 +234,7 @@ export class Booter {
     if (outcome.kind === 'ready') return this.#serve(work.room);
     // Those who wait are served by the next attempt.
     if (outcome.kind === 'claim_gone') return;
-    if (!this.#mayBeServed(work)) work.room.dismiss(outcome.error);
+    if (!outcome.fallsBack && !this.#mayBeServed(work)) work.room.dismiss(outcome.error);
     await outcome.cleanedUp;
   }
 

@@ -109,7 +109,7 @@ export class Circulator {
     }
     if (outcome.kind === 'claim_gone') return;
     await outcome.cleanedUp;
-    const failed = local.deployment.failedReplacement;
+    const failed = local.deployment.failedRevision;
     if (replaces && failed && outcome.result !== 'aborted') {
       const retryAt = new Date(failed.retryAt).toISOString();
       logger.error(

@@ -12,10 +12,12 @@ import {
   bootFailed,
   bootRefused,
   claimBoot,
+  type Deployment,
   findInstance,
   startTerminate,
 } from '../model/deployment.js';
 import { RequestError } from '../model/errors.js';
+import { canFallBack, standIn } from '../model/last-good.js';
 import { homeOf, pinOf } from '../model/pin.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { BootPurpose } from './boot-slots.js';
@@ -67,6 +69,8 @@ export type BootOutcome =
       readonly kind: 'failed';
       readonly result: Exclude<BootResult, 'ready'>;
       readonly error: RequestError;
+      /** The last good revision can be booted as soon as this is cleaned up. */
+      readonly fallsBack: boolean;
       readonly cleanedUp: Promise<void>;
     };
 
@@ -116,9 +120,9 @@ export class ClaimedBoots {
     let app = local.app;
     const deployment = await apps.update(local.name, (current, stored) => {
       if (!stored) return current;
-      app = stored;
-      const claim = { revision: revisionOf(app), host, owner, ...this.#runtimeIdOf(app) };
-      return takeBoot(current, app, id, claim, clock.now());
+      const taken = takeBoot(current, stored, id, { host, owner, runtimeIds: this.#runtimeIds }, clock.now());
+      app = ofInstance(taken, stored, id);
+      return taken;
     });
     const instance = findInstance(deployment, id);
     return instance?.owner === owner ? this.#begin({ id, app, purpose, owner, instance }) : undefined;
@@ -157,12 +161,13 @@ export class ClaimedBoots {
     let app = local.app;
     const deployment = await apps.update(local.name, (current, stored) => {
       if (!stored || (who.owner !== undefined && who.owner !== session.incarnation)) return current;
-      app = stored;
       // Pinned, or moved, since it was decided where to boot.
-      const home = (pins ? homeOf(current, app) : undefined) ?? host;
+      const home = (pins ? homeOf(current, stored) : undefined) ?? host;
       if (home !== who.host) return current;
-      const seenAs = who.owner === undefined ? {} : this.#runtimeIdOf(app);
-      return change(current, app, { id, revision: revisionOf(app), ...who, ...seenAs }, clock.now());
+      const runtimeIds = who.owner === undefined ? undefined : this.#runtimeIds;
+      const claimed = change(current, stored, { id, ...who, runtimeIds }, clock.now());
+      app = ofInstance(claimed, stored, id);
+      return claimed;
     });
     const instance = findInstance(deployment, id);
     return instance && { id, app, instance };
@@ -211,9 +216,8 @@ export class ClaimedBoots {
     });
   }
 
-  #runtimeIdOf({ runtime }: App): Pick<BootClaim, 'runtimeId'> {
-    const id = this.#options.runtimes.get(runtime)?.identity?.id;
-    return id === undefined ? {} : { runtimeId: id };
+  get #runtimeIds(): BootClaim['runtimeIds'] {
+    return { get: (name) => this.#options.runtimes.get(name)?.identity?.id };
   }
 
   /** The container runs: whatever the store says at the moment, this is written until it stands or the claim runs out. */
@@ -246,20 +250,23 @@ export class ClaimedBoots {
       error instanceof BootError ? error : new BootError('boot_failed', error instanceof Error ? error.message : '');
     const result = this.#stop.signal.aborted ? 'aborted' : failure.code === 'boot_timeout' ? 'timeout' : 'failed';
     this.#options.onBoot(app.runtime, purpose, result, {});
+    const fallsBack = result !== 'aborted' && canFallBack(local.deployment, revisionOf(app));
     return {
       kind: 'failed',
       result,
+      fallsBack,
       error: error instanceof RequestError ? error : new RequestError(failure.code, undefined, { cause: failure }),
-      cleanedUp: this.#cleanUp(local, claim, failure),
+      cleanedUp: this.#cleanUp(local, claim, failure, fallsBack),
     };
   }
 
-  async #cleanUp(local: LocalApp, { app, id, owner }: Claim, failure: BootError): Promise<void> {
+  async #cleanUp(local: LocalApp, { app, id, owner }: Claim, failure: BootError, fallsBack: boolean): Promise<void> {
     const { apps, session, clock, logger, terminate } = this.#options;
     const aborted = this.#stop.signal.aborted;
     if (!aborted) {
       const output = await this.#lastOutput(app, id);
-      logger.error({ app: app.name, instance: id, cause: failure.message, output }, 'the boot failed');
+      const next = fallsBack ? '; the revision that was ready last is booted instead, and this one is tried again' : '';
+      logger.error({ app: app.name, instance: id, cause: failure.message, output }, `the boot failed${next}`);
     }
     const { code, message, nothingLeft } = failure;
     if (nothingLeft && !aborted) {
@@ -289,6 +296,12 @@ export class ClaimedBoots {
       .catch(() => '');
     return output ?? '';
   }
+}
+
+/** The app as the instance boots it, which may be of the last good revision. */
+function ofInstance(deployment: Deployment, app: App, id: string): App {
+  const instance = findInstance(deployment, id);
+  return instance && instance.revision !== revisionOf(app) ? (standIn(deployment, app) ?? app) : app;
 }
 
 export function resultOf(outcome: BootOutcome): BootResult {

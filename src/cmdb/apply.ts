@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { App } from '../model/app.js';
+import { keepLastGood } from '../model/last-good.js';
 import { nextDueAt } from '../model/schedule.js';
 import { recordToPut, staysAs } from './app-origin.js';
 import { batches } from './batches.js';
@@ -11,6 +12,7 @@ import type { Documents, DocumentStore, Wanted } from './documents.js';
 import type { RecordReader } from './record-reader.js';
 import { Records } from './records.js';
 import { tombstone } from './tombstone.js';
+import { newVersion } from './update.js';
 
 type Origins = NonNullable<AppChange['origins']>;
 
@@ -151,8 +153,12 @@ function putAll(
   for (const app of accepted) {
     const { name } = app;
     for (const domain of app.domains) records.claim(domain, name);
-    records.putApp(name, recordToPut(app, records.appText(name), records.app(name), origins.get(name), records.format));
-    documents.schedule(name, nextDueAt(records.deployment(name).deployment, app));
+    const before = records.app(name);
+    const { deployment } = records.deployment(name);
+    const kept = before ? keepLastGood(deployment, before.app, app) : deployment;
+    if (kept !== deployment) records.putDeployment(name, { deployment: kept, version: newVersion() });
+    records.putApp(name, recordToPut(app, records.appText(name), before, origins.get(name), records.format));
+    documents.schedule(name, nextDueAt(kept, app));
     documents.append({ app: name });
   }
   return conflicts;

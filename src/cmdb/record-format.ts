@@ -13,9 +13,8 @@ const epochMs = Type.Number();
 const texts = Type.Array(Type.String());
 const textMap = Type.Record(Type.String(), Type.String());
 
-const appShape = Type.Object({
-  name: Type.String({ minLength: 1 }),
-  domains: texts,
+/** What containers are made of. */
+const containerKeys = {
   runtime: Type.Union([Type.Literal('process'), Type.Literal('docker'), Type.Literal('oci')]),
   command: Type.Optional(texts),
   image: Type.Optional(Type.String()),
@@ -40,6 +39,12 @@ const appShape = Type.Object({
     pids: Type.Optional(positive),
     files: Type.Optional(positive),
   }),
+};
+
+const appShape = Type.Object({
+  ...containerKeys,
+  name: Type.String({ minLength: 1 }),
+  domains: texts,
   readiness: Type.Union([Type.Object({ http: Type.String() }), Type.Object({ tcp: Type.Literal(true) })]),
   overlap: Type.Optional(Type.Boolean()),
   scale: Type.Object({ min: positive, max: positive }),
@@ -91,7 +96,12 @@ const deploymentShape = Type.Object({
   instances: Type.Array(instanceShape),
   pinnedTo: Type.Optional(Type.Object({ host: Type.String(), sources: texts })),
   breaker: Type.Optional(Type.Object(breakerKeys)),
-  failedReplacement: Type.Optional(Type.Object({ ...breakerKeys, revision: Type.String(), replaces: Type.String() })),
+  lastGood: Type.Optional(
+    Type.Object({ revision: Type.String(), container: Type.Optional(Type.Object(containerKeys)) }),
+  ),
+  failedRevision: Type.Optional(
+    Type.Object({ ...breakerKeys, revision: Type.String(), replaces: Type.Optional(Type.String()) }),
+  ),
 });
 
 const appRecord = Compile(

@@ -18,7 +18,7 @@ export function updateDeployment(
   const stored = records.app(app);
   const deployment = change(current.deployment, stored?.app);
   if (deployment === current.deployment) return current;
-  const next = { deployment, version: randomBytes(12).toString('base64url') };
+  const next = { deployment, version: newVersion() };
   // A record that cannot be read, of a newer version perhaps, is not this program's to delete.
   const isGone = stored ? stored.removed : records.appText(app) === undefined;
   if (isGone && deployment.instances.length === 0) records.drop(app);
@@ -32,4 +32,9 @@ export function updateDeployment(
   }
   documents.append(changeTo(deployment, next.version));
   return next;
+}
+
+/** Of a deployment that is written: none is used twice. */
+export function newVersion(): string {
+  return randomBytes(12).toString('base64url');
 }

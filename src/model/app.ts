@@ -73,8 +73,39 @@ export interface App {
   readonly errorHeaders?: Readonly<Record<string, string>>;
 }
 
+const containerKeys = [
+  'runtime',
+  'command',
+  'image',
+  'port',
+  'env',
+  'mounts',
+  'cwd',
+  'user',
+  'readOnly',
+  'publish',
+  'limits',
+] as const satisfies readonly (keyof App)[];
+
+/** What of an app its containers are made of. */
+export type Container = Pick<App, (typeof containerKeys)[number]>;
+
+export function containerOf(app: App): Container {
+  const { runtime, env, mounts, readOnly, publish, limits } = app;
+  return containerKeys.reduce<Container>(
+    (container, key) => (app[key] === undefined ? container : { ...container, [key]: app[key] }),
+    { runtime, env, mounts, readOnly, publish, limits },
+  );
+}
+
+/** The app with containers made of something else. */
+export function withContainer(app: App, container: Container): App {
+  const rest = Object.fromEntries(Object.entries(app).filter(([key]) => !containerKeys.some((other) => other === key)));
+  return { ...(rest as unknown as Omit<App, keyof Container>), ...container };
+}
+
 /** The part of an app whose change needs a new container, in a stable order. */
-function containerSpec(app: App): unknown[] {
+function containerSpec(app: Container): unknown[] {
   const sorted = (record: Readonly<Record<string, unknown>>) =>
     Object.entries(record).toSorted(([a], [b]) => (a < b ? -1 : 1));
   return [
@@ -93,7 +124,7 @@ function containerSpec(app: App): unknown[] {
 }
 
 /** Revision: a short hash of what needs a new container when it changes. TTLs, queue and scale are not part of it. */
-export function revisionOf(app: App): string {
+export function revisionOf(app: Container): string {
   return createHash('sha256')
     .update(JSON.stringify(containerSpec(app)))
     .digest('hex')

@@ -1,11 +1,13 @@
 import type { App } from './app.js';
 import {
+  appToBoot,
   askLimitMs,
   type BootClaim,
   bootDeadlineMs,
   bootRefused,
   type Deployment,
   findInstance,
+  madeOf,
   withInstance,
 } from './deployment.js';
 import type { Instance } from './instance.js';
@@ -20,16 +22,17 @@ export function takeBoot(
   deployment: Deployment,
   app: App,
   id: string,
-  claim: Required<Pick<BootClaim, 'revision' | 'host' | 'owner'>> & Pick<BootClaim, 'runtimeId'>,
+  claim: Required<Pick<BootClaim, 'host' | 'owner'>> & Pick<BootClaim, 'runtimeIds'>,
   now: number,
 ): Deployment {
   const instance = findInstance(deployment, id);
   if (!instance || !isUntaken(instance) || instance.host !== claim.host) return deployment;
-  const { revision, owner, runtimeId } = claim;
+  const { owner, runtimeIds } = claim;
+  const made = madeOf(appToBoot(deployment, app, instance.replaces, now), runtimeIds);
   return withInstance(deployment, id, (asked) => ({
     ...asked,
-    ...{ revision, owner, runtime: app.runtime, deadlineAt: now + bootDeadlineMs(app), bootedAt: now },
-    ...(runtimeId === undefined ? {} : { runtimeId }),
+    ...made,
+    ...{ owner, deadlineAt: now + bootDeadlineMs(app), bootedAt: now },
   }));
 }
 

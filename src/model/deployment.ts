@@ -1,7 +1,8 @@
-import type { App } from './app.js';
-import type { Address, EndReason, Instance, InstanceState } from './instance.js';
+import { type App, revisionOf } from './app.js';
+import type { Address, EndReason, Instance, InstanceState, Sight } from './instance.js';
 import { transitions } from './instance.js';
-import { type Breaker, nextBreaker } from './breaker.js';
+import { backoffLeftMs, type Breaker, nextBreaker } from './breaker.js';
+import { canFallBack, type LastGood, standIn } from './last-good.js';
 import { type Pin, repinned } from './pin.js';
 
 /** The CMDB document that holds all instances of one app. Immutable; every change is a function in this folder. */
@@ -12,16 +13,17 @@ export interface Deployment {
   readonly pinnedTo?: Pin;
   /** Present after a failed boot until one succeeds. */
   readonly breaker?: Breaker;
-  /** Present after a replacement did not become ready, until a boot succeeds. It refuses no request: the old instance stays. */
-  readonly failedReplacement?: FailedReplacement;
+  readonly lastGood?: LastGood;
+  /** Present after a revision failed that something else serves for: the instance it was to replace, or the last good one. */
+  readonly failedRevision?: FailedRevision;
 }
 
-/** Until when the next try to replace an instance is put off, and what the last one came to. */
-export interface FailedReplacement extends Breaker {
-  /** Of the instance that did not become ready; another revision is tried at once. */
+/** Until when the next try of a revision is put off, and what the last one came to. It refuses no request. */
+export interface FailedRevision extends Breaker {
+  /** Another one is tried at once. */
   readonly revision: string;
   /** Id of the instance that was to be replaced and stays. */
-  readonly replaces: string;
+  readonly replaces?: string;
 }
 
 /** An instance that dies this soon after it became ready counts as a failed boot, so that a crash loop backs off. */
@@ -52,9 +54,9 @@ export function takesOver(deployment: Deployment, { state, replaces }: Instance)
 
 export interface BootClaim {
   readonly id: string;
-  readonly revision: string;
   readonly host: string;
-  readonly runtimeId?: string;
+  /** Of the runtimes of its owner. */
+  readonly runtimeIds?: Sight['runtimeIds'];
   /** Absent: a node of the host is asked to take the claim up; see asked-boot.ts. */
   readonly owner?: string;
   /** Session that asks. */
@@ -97,6 +99,16 @@ export function claimBoot(deployment: Deployment, app: App, claim: BootClaim, no
   return vacancies(deployment, app, now) > 0 ? withClaim(deployment, app, claim, now) : deployment;
 }
 
+/**
+ * The app as one more instance of it has to boot: as its last good revision was, while its own is known to fail. Its own is
+ * tried again by replacement, or if nothing may run beside it, once its back-off is over.
+ */
+export function appToBoot(deployment: Deployment, app: App, replaces: Instance['replaces'], now: number): App {
+  const { failedRevision } = deployment;
+  const isTrial = replaces ? replaces.reason === 'revision' : !app.overlap && backoffLeftMs(failedRevision, now) === 0;
+  return (isTrial ? undefined : standIn(deployment, app)) ?? app;
+}
+
 /** Adds a claim that the caller has found to be allowed. */
 export function withClaim(
   deployment: Deployment,
@@ -105,9 +117,10 @@ export function withClaim(
   now: number,
 ): Deployment {
   if (findInstance(deployment, claim.id)) return deployment;
+  const { runtimeIds, ...who } = claim;
   const instance: Instance = {
-    ...claim,
-    runtime: app.runtime,
+    ...who,
+    ...madeOf(appToBoot(deployment, app, claim.replaces, now), runtimeIds),
     state: 'booting',
     deadlineAt: now + (claim.owner === undefined ? askLimitMs : bootDeadlineMs(app)),
     bootedAt: now,
@@ -117,6 +130,16 @@ export function withClaim(
     ...(deployment.breaker ? { failuresBefore: deployment.breaker.failures } : {}),
   };
   return { ...deployment, instances: [...deployment.instances, instance] };
+}
+
+/** What an instance of this app is made of, by a node with these runtimes. */
+export function madeOf(
+  app: App,
+  runtimeIds: Sight['runtimeIds'],
+): Pick<Instance, 'revision' | 'runtime' | 'runtimeId'> {
+  const { runtime } = app;
+  const runtimeId = runtimeIds?.get(runtime);
+  return { revision: revisionOf(app), runtime, ...(runtimeId === undefined ? {} : { runtimeId }) };
 }
 
 /** Past drainTimeout and twice stopTimeout an instance on its way out no longer counts against scale.max. */
@@ -149,7 +172,8 @@ export function bootSucceeded(deployment: Deployment, id: string, report: ReadyR
   if (instance?.state !== 'booting' || instance.owner !== (report.claimedBy ?? report.user)) return deployment;
   const {
     breaker: _reset,
-    failedReplacement: _resetToo,
+    failedRevision,
+    lastGood,
     pinnedTo,
     ...unpinned
   } = withInstance(deployment, id, (booting) => ({
@@ -160,7 +184,14 @@ export function bootSucceeded(deployment: Deployment, id: string, report: ReadyR
     lastActiveAt: now,
     users: { [report.user]: { since: now } },
   }));
-  const rest = { ...unpinned, ...repinned(pinnedTo, report.pin) };
+  const isLastGood = lastGood?.revision === instance.revision;
+  const stillFails = isLastGood && failedRevision && failedRevision.revision !== instance.revision;
+  const rest = {
+    ...unpinned,
+    ...repinned(pinnedTo, report.pin),
+    lastGood: isLastGood ? lastGood : { revision: instance.revision },
+    ...(stillFails ? { failedRevision } : {}),
+  };
   const { replaces } = instance;
   return replaces ? startDrain(rest, replaces.id, replaces.reason, now) : rest;
 }
@@ -257,13 +288,26 @@ export function instanceDied(deployment: Deployment, id: string, message: string
   return failed.breaker.failures === 1 ? { ...failed, breaker: { ...failed.breaker, retryAt: now } } : failed;
 }
 
-/** Opens the breaker; where the instance was to replace one that serves on, only the next such try is put off. */
+/**
+ * Opens the breaker. If the instance was to replace one that serves on, or another revision can be booted, only the next such
+ * try is put off.
+ */
 function withFailure(rest: Deployment, failed: Instance, failure: BootFailure, now: number): Deployment {
   const { revision, replaces } = failed;
-  if (!replaces || !takesOver(rest, failed)) return openBreaker(rest, failed, failure, now);
-  const before = rest.failedReplacement;
-  const failures = before?.revision === revision ? before.failures : 0;
-  return { ...rest, failedReplacement: { ...nextBreaker(failures, failure, now), revision, replaces: replaces.id } };
+  const serves = replaces && takesOver(rest, failed);
+  if (!serves && !canFallBack(rest, revision)) return openBreaker(rest, failed, failure, now);
+  const before = rest.failedRevision;
+  // The last good one fails as well, in the stead of the app's own: that is what stays to be tried again.
+  const isInStead = before !== undefined && revision === rest.lastGood?.revision;
+  const failures = isInStead || before?.revision === revision ? before.failures : 0;
+  return {
+    ...rest,
+    failedRevision: {
+      ...nextBreaker(failures, failure, now),
+      revision: isInStead ? before.revision : revision,
+      ...(serves ? { replaces: replaces.id } : {}),
+    },
+  };
 }
 
 function openBreaker(rest: Deployment, failed: Instance, failure: BootFailure, now: number) {

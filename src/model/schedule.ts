@@ -1,7 +1,8 @@
 import type { App } from './app.js';
 import type { Deployment } from './deployment.js';
 import type { Instance } from './instance.js';
-import { idleAt, outlivedAt } from './lifetime.js';
+import { standsIn } from './last-good.js';
+import { expiresAt, idleAt, outlivedAt } from './lifetime.js';
 import { needsSuccessor, upkeepDueAt } from './upkeep.js';
 
 /**
@@ -22,7 +23,8 @@ function instanceDueAt(deployment: Deployment, instance: Instance, app: App): nu
   switch (instance.state) {
     case 'ready':
       // One that needs a successor is due when that one may be booted.
-      return needsSuccessor(deployment, instance, app) ? Infinity : outlivedAt(instance, app);
+      if (needsSuccessor(deployment, instance, app)) return Infinity;
+      return standsIn(deployment, instance, app) ? expiresAt(instance, app) : outlivedAt(instance, app);
     case 'paused':
       return outlivedAt(instance, app);
     case 'draining':

@@ -2,7 +2,8 @@ import { type App, revisionOf } from './app.js';
 import { backoffLeftMs, type Breaker } from './breaker.js';
 import { type BootClaim, claimBoot, type Deployment, fitsAt, standing, withClaim } from './deployment.js';
 import type { Instance } from './instance.js';
-import { outlived, outlivedAt, type OutliveReason } from './lifetime.js';
+import { standsIn } from './last-good.js';
+import { expiresAt, outlived, outlivedAt, type OutliveReason } from './lifetime.js';
 
 /** A boot that no request asks for: one that scale.min wants, or one to replace an instance that has to go. */
 export type Upkeep =
@@ -16,7 +17,7 @@ export function nextUpkeep(deployment: Deployment, app: App, now: number): Upkee
   }
   if (now < replaceableAt(deployment, app)) return undefined;
   for (const instance of deployment.instances) {
-    const reason = needsSuccessor(deployment, instance, app) ? outlived(instance, app, now) : undefined;
+    const reason = needsSuccessor(deployment, instance, app) ? successorFor(deployment, instance, app, now) : undefined;
     if (reason) return { kind: 'replace', id: instance.id, reason };
   }
   return undefined;
@@ -63,6 +64,12 @@ export function needsSuccessor(deployment: Deployment, instance: Instance, app: 
   return isUsed || deployment.instances.filter(({ state }) => state === 'ready').length <= app.scale.min;
 }
 
+/** One that stands in for the app's own revision and is too old is replaced by another such one before that is tried again. */
+function successorFor(deployment: Deployment, instance: Instance, app: App, now: number): OutliveReason | undefined {
+  if (now >= expiresAt(instance, app) && standsIn(deployment, instance, app)) return 'lifetime';
+  return outlived(instance, app, now);
+}
+
 function lacks(deployment: Deployment, app: App): boolean {
   return standing(deployment).length < app.scale.min;
 }
@@ -75,7 +82,7 @@ function holdBack({ breaker, instances }: Deployment): Breaker | undefined {
 /** When an instance may be replaced: one at a time, where one more fits, and not while a failed try is backed off from. */
 function replaceableAt(deployment: Deployment, app: App): number {
   if (deployment.instances.some(({ state, replaces }) => state === 'booting' && replaces)) return Infinity;
-  const failed = deployment.failedReplacement;
+  const failed = deployment.failedRevision;
   const retryAt = failed && failed.revision === revisionOf(app) ? failed.retryAt : 0;
   return Math.max(fitsAt(deployment, app), retryAt);
 }

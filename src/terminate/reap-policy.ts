@@ -4,7 +4,8 @@ import { bootNotTaken, isUntaken } from '../model/asked-boot.js';
 import { confirmGone, findInstance, startDrain, startTerminate, type Deployment } from '../model/deployment.js';
 import { dropUsers } from '../model/users.js';
 import { type EndReason, type Instance, sees, type Sight } from '../model/instance.js';
-import { idleAt, outlived } from '../model/lifetime.js';
+import { standsIn } from '../model/last-good.js';
+import { expiresAt, idleAt, outlived } from '../model/lifetime.js';
 import { needsSuccessor } from '../model/upkeep.js';
 
 /** Only what this node sees is terminated. */
@@ -73,6 +74,7 @@ function endReason(
   if (removed || !app) return 'app_removed';
   const ready = deployment.instances.filter(({ state }) => state === 'ready').length;
   if (ready > app.scale.min && now >= idleAt(instance, app)) return 'idle';
+  if (standsIn(deployment, instance, app) && now < expiresAt(instance, app)) return undefined;
   const reason = outlived(instance, app, now);
   return reason && !needsSuccessor(deployment, instance, app) ? reason : undefined;
 }

@@ -62,7 +62,8 @@ export function adoptable(
 ): Instance | undefined {
   if (!record || record.removed || !found.running || !found.address) return undefined;
   const { app, deployment } = record;
-  if (!anyRevision && found.revision !== revisionOf(app)) return undefined;
+  const isKnown = found.revision === revisionOf(app) || found.revision === deployment.lastGood?.revision;
+  if (!anyRevision && !isKnown) return undefined;
   if (standing(deployment).length >= app.scale.max) return undefined;
   if (!app.overlap && deployment.instances.length > 0) return undefined;
   // Its data is elsewhere since: what runs here has an older copy.

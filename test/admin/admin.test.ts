@@ -95,7 +95,7 @@ t.test('apps and instances are told without secrets', async (t) => {
 });
 
 t.test('a replacement under way and one that failed are told with the instances', async (t) => {
-  const failedReplacement = {
+  const failedRevision = {
     failures: 2,
     retryAt: 0,
     code: 'boot_timeout',
@@ -110,13 +110,13 @@ t.test('a replacement under way and one that failed are told with the instances'
         { id: 'shop-2', state: 'booting', replaces: { id: 'shop-1', reason: 'revision' } },
         { id: 'shop-0', state: 'draining', end: { reason: 'lifetime', since: 0 } },
       ),
-      failedReplacement: { ...failedReplacement, replaces: 'shop-1' },
+      failedRevision: { ...failedRevision, replaces: 'shop-1' },
     },
   };
   const { port } = await start(t, { app: async () => rolling });
   const [old, next, drained] = JSON.parse((await ask(port, 'localhost', '/v1/instances?app=shop')).body);
-  t.match(old, { failedReplacement: { ...failedReplacement, retryAt: '1970-01-01T00:00:00.000Z' } });
-  t.match(next, { replaces: { id: 'shop-1', reason: 'revision' }, failedReplacement: undefined });
+  t.match(old, { failedRevision: { ...failedRevision, retryAt: '1970-01-01T00:00:00.000Z' } });
+  t.match(next, { replaces: { id: 'shop-1', reason: 'revision' }, failedRevision: undefined });
   t.match(drained, { end: { reason: 'lifetime', since: '1970-01-01T00:00:00.000Z' } });
 });
 

@@ -87,14 +87,14 @@ t.test(
     await change(running, installation, { env: { EXIT_AT_BOOT: 'not today', GREETING: 'broken' } });
     const told = await until(async () => {
       const all = (await instances(running.admin, 'hello')) as (InstanceView & {
-        failedReplacement?: { failures: number };
+        failedRevision?: { failures: number };
       })[];
-      return all.find(({ failedReplacement }) => (failedReplacement?.failures ?? 0) >= 2);
+      return all.find(({ failedRevision }) => (failedRevision?.failures ?? 0) >= 2);
     });
     t.match(told, {
       id: instance,
       state: 'ready',
-      failedReplacement: { code: 'boot_failed', message: /ended while it booted/ },
+      failedRevision: { code: 'boot_failed', message: /ended while it booted/ },
     });
     t.ok((await metric(running, /replacements_total\{reason="revision",result="failed"\} (\d+)/)) >= 2);
     t.match(
@@ -106,9 +106,30 @@ t.test(
     await until(() => load.soFar.greeting === 'mended');
     unharmed(t, await load.stop());
     const [mended] = await ready(running, 1);
-    t.equal((mended as { failedReplacement?: unknown }).failedReplacement, undefined);
+    t.equal((mended as { failedRevision?: unknown }).failedRevision, undefined);
   },
 );
+
+t.test('a revision that does not start takes an app down neither while it is used nor when it slept', async (t) => {
+  for (const overlap of [true, false]) {
+    await t.test(overlap ? 'beside the old instance' : 'in its place', async (t) => {
+      const spec = { idleTtl: '1s', overlap, env: { GREETING: 'good' } };
+      const installation = await install(t, {}, { hello: spec });
+      const running = await startDaemon(t, installation);
+      t.match(await askIdentity(running.port, host), { greeting: 'good' });
+      await change(running, installation, { ...spec, env: { EXIT_AT_BOOT: 'typo', GREETING: 'bad' } });
+      t.match(await askIdentity(running.port, host), { greeting: 'good' });
+      for (const slept of [1, 2]) {
+        await until(async () => (await instances(running.admin, 'hello')).length === 0);
+        t.match(await askIdentity(running.port, host), { greeting: 'good' }, `slept ${slept}`);
+      }
+      const told = (await (await fetchAdmin(`${running.admin}/v1/apps`)).json()) as unknown[];
+      t.match(told, [{ failedRevision: { code: 'boot_failed', message: /ended while it booted/ } }]);
+      await change(running, installation, { ...spec, env: { GREETING: 'mended' } });
+      await until(async () => ((await askIdentity(running.port, host)) as { greeting?: string }).greeting === 'mended');
+    });
+  }
+});
 
 t.test('a changed TTL, lifetime or queue replaces nothing', async (t) => {
   const installation = await install(t);

@@ -17,7 +17,7 @@ import { testApp } from '../fixtures/app.js';
 import { testDeployment, testInstance } from '../fixtures/deployment.js';
 
 const app = testApp({ name: 'shop', scale: { min: 0, max: 1 }, drainTimeoutMs: 30_000, stopTimeoutMs: 10_000 });
-const claim = { id: 'shop-1', revision: 'r1', host: 'here', owner: 'me' };
+const claim = { id: 'shop-1', host: 'here', owner: 'me' };
 const termination = { owner: 'me', reason: 'idle' as const, stopTimeoutMs: 10_000 };
 const report = { address: { host: '127.0.0.1', port: 1 }, boot: { start: 5 }, user: 'me' };
 

@@ -20,7 +20,7 @@ import { testDeployment, testInstance, testRevision } from '../fixtures/deployme
 
 const app = testApp({ idleTtlMs: 1_000, maxLifetimeMs: 50_000, drainTimeoutMs: 7_000, stopTimeoutMs: 1_000 });
 const next: App = { ...app, env: { GREETING: 'new' } };
-const claim = { id: 'shop-2', revision: revisionOf(next), host: 'here', owner: 'me' };
+const claim = { id: 'shop-2', host: 'here', owner: 'me' };
 const failure = { code: 'boot_failed' as const, message: 'exit code 1' };
 const termination = { owner: 'me', reason: 'boot_failed' as const, stopTimeoutMs: 1_000 };
 const report = { address: { host: '127.0.0.1', port: 1 }, boot: {}, user: 'me' };
@@ -81,14 +81,14 @@ t.test('a replacement that fails leaves the old one ready and refuses nobody; it
   const failed = bootFailed(claimed(100), 'shop-2', failure, termination, 200);
   t.same(states(failed), ['ready', 'terminating']);
   t.equal(failed.breaker, undefined);
-  const note = { failures: 1, retryAt: 1_200, code: 'boot_failed', revision: claim.revision, replaces: 'shop-1' };
-  t.match(failed.failedReplacement, note);
+  const note = { failures: 1, retryAt: 1_200, code: 'boot_failed', revision: revisionOf(next), replaces: 'shop-1' };
+  t.match(failed.failedRevision, note);
   const gone = confirmGone(failed, 'shop-2');
   t.equal(nextDueAt(gone, next), 1_200);
   t.equal(nextUpkeep(gone, next, 1_199), undefined);
   t.same(nextUpkeep(gone, next, 1_200), replacing);
   const again = bootRefused(claimed(1_200, gone), 'shop-2', failure, 1_300);
-  t.match(again.failedReplacement, { failures: 2, retryAt: 3_300 });
+  t.match(again.failedRevision, { failures: 2, retryAt: 3_300 });
 });
 
 t.test('another revision is tried at once, and counts its own failures', async (t) => {
@@ -96,14 +96,13 @@ t.test('another revision is tried at once, and counts its own failures', async (
   const mended = { ...next, env: { GREETING: 'mended' } };
   t.same(nextUpkeep(gone, mended, 201), replacing);
   t.equal(nextDueAt(gone, mended), 0);
-  const mendedClaim = { ...claim, revision: revisionOf(mended) };
-  const again = bootRefused(claimUpkeep(gone, mended, replacing, mendedClaim, 201), 'shop-2', failure, 300);
-  t.match(again.failedReplacement, { failures: 1, revision: mendedClaim.revision });
+  const again = bootRefused(claimUpkeep(gone, mended, replacing, claim, 201), 'shop-2', failure, 300);
+  t.match(again.failedRevision, { failures: 1, revision: revisionOf(mended) });
 });
 
 t.test('a boot that succeeds forgets the failed replacement', async (t) => {
   const gone = bootRefused(claimed(100), 'shop-2', failure, 200);
-  t.equal(bootSucceeded(claimed(5_000, gone), 'shop-2', report, 6_000).failedReplacement, undefined);
+  t.equal(bootSucceeded(claimed(5_000, gone), 'shop-2', report, 6_000).failedRevision, undefined);
 });
 
 t.test('where the old instance died meanwhile, the replacement is a boot like any other', async (t) => {
@@ -111,7 +110,7 @@ t.test('where the old instance died meanwhile, the replacement is a boot like an
   t.equal(claimBoot(alone, next, { ...claim, id: 'shop-3' }, 20_000), alone, 'it counts against scale.max');
   t.match(bootSucceeded(alone, 'shop-2', report, 20_001).instances, [{ id: 'shop-2', state: 'ready' }]);
   const failed = bootFailed(alone, 'shop-2', failure, termination, 20_001);
-  t.match(failed, { breaker: { failures: 1 }, failedReplacement: undefined });
+  t.match(failed, { breaker: { failures: 1 }, failedRevision: undefined });
 });
 
 t.test('an instance whose replacement boots stays, even if its last user leaves meanwhile', async (t) => {

@@ -48,9 +48,8 @@ const inState = ({ deployment }: World, pick: number, ...states: Instance['state
   const found = deployment.instances.filter(({ state }) => states.includes(state));
   return found[pick % Math.max(1, found.length)];
 };
-const claimOf = ({ app, ids }: World): BootClaim => ({
+const claimOf = ({ ids }: World): BootClaim => ({
   id: `shop-${ids}`,
-  revision: revisionOf(app),
   host: 'here',
   owner: 'me',
 });
