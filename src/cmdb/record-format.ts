@@ -15,7 +15,7 @@ const textMap = Type.Record(Type.String(), Type.String());
 
 /** What containers are made of. */
 const containerKeys = {
-  runtime: Type.Union([Type.Literal('process'), Type.Literal('docker'), Type.Literal('oci')]),
+  runtime: Type.Union([Type.Literal('process'), Type.Literal('docker')]),
   command: Type.Optional(texts),
   image: Type.Optional(Type.String()),
   port: Type.Optional(positive),
@@ -60,7 +60,7 @@ const appShape = Type.Object({
   errorHeaders: Type.Optional(textMap),
 });
 
-const states = ['booting', 'ready', 'pausing', 'paused', 'resuming', 'draining', 'terminating'];
+const states = ['booting', 'ready', 'draining', 'terminating'];
 
 const instanceShape = Type.Object({
   id: Type.String({ minLength: 1 }),

@@ -74,7 +74,6 @@ function unknownPlan(plan: string, plans: readonly string[]): string {
 
 function checkRuntime(written: AppFile, runtime: RuntimeName | undefined, fail: Report): void {
   if (runtime === undefined) fail(['runtime'], 'is required: process or docker, here, in the plan or in defaults');
-  if (runtime === 'oci') fail(['runtime'], 'oci is not supported yet; use docker or process');
   if (runtime === 'process' && !written.command)
     fail(['command'], 'is required with runtime process, such as [node, server.js]');
   if (written.command?.[0] === '') fail(['command', 0], 'must name a program, got ""');

@@ -338,7 +338,7 @@ class Composition {
   /** The process runtime, and what the apps run on; one that was opened stays until the end. */
   async #openRuntimes(config: Config): Promise<void> {
     for (const name of new Set<RuntimeName>(['process', ...config.apps.map(({ runtime }) => runtime)])) {
-      if (this.#runtimes.has(name) || name === 'oci') continue;
+      if (this.#runtimes.has(name)) continue;
       const opened = await openRuntime(name, config, this.#options.logger, this.#clock);
       const runtime = measuredRuntime(opened, this.metrics, this.#clock);
       this.#runtimes.set(name, runtime);

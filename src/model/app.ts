@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
-/** Container technologies that a runtime adapter exists for, or is reserved for. */
-export type RuntimeName = 'process' | 'docker' | 'oci';
+/** Container technologies that a runtime adapter exists for. */
+export type RuntimeName = 'process' | 'docker';
 
 /** A host directory or file made visible inside the container. */
 export interface Mount {
@@ -41,7 +41,7 @@ export interface App {
   readonly runtime: RuntimeName;
   readonly command?: readonly string[];
   readonly image?: string;
-  /** Where the app listens inside its container (docker, oci). */
+  /** Where the app listens inside its container (docker). */
   readonly port?: number;
   readonly env: Readonly<Record<string, string>>;
   readonly mounts: readonly Mount[];
@@ -49,7 +49,7 @@ export interface App {
   readonly cwd?: string;
   /** User the command runs as. */
   readonly user?: string;
-  /** Root file system mounted read-only (docker, oci). */
+  /** Root file system mounted read-only (docker). */
   readonly readOnly: boolean;
   /** Reach the container through a port published on the host instead of its own address (docker). */
   readonly publish: boolean;

@@ -228,7 +228,7 @@ export function adopt(deployment: Deployment, instance: Instance, pin?: Pin): De
   return { ...deployment, ...pinned, instances: [...deployment.instances, instance] };
 }
 
-/** Ready → draining: users send nothing new, finish, and release. A paused or never-ready instance has nothing to drain. */
+/** Ready → draining: users send nothing new, finish, and release. One that was never ready has nothing to drain. */
 export function startDrain(deployment: Deployment, id: string, reason: EndReason, now: number): Deployment {
   const instance = findInstance(deployment, id);
   if (instance?.state !== 'ready') return deployment;

@@ -48,12 +48,6 @@ export const errorTable = {
     advice: 'Send fewer or smaller headers: clearing the cookies of this site often helps.',
     remedy: 'Send fewer or smaller headers (often: clear the cookies of this site), or raise http.maxHeaderSize.',
   },
-  wake_denied: {
-    status: 403,
-    title: 'This request may not wake the app',
-    advice: 'The site is asleep and cannot be started by this request.',
-    remedy: 'The wake policy of the app refuses this client; see its configuration.',
-  },
   queue_full: {
     status: 503,
     title: 'Too many requests wait for this app',

@@ -2,15 +2,12 @@ import type { RuntimeName } from './app.js';
 import type { OutliveReason } from './lifetime.js';
 
 /** Life of an instance. The table of moves is `transitions`; the diagram is in docs/architecture.md. */
-export type InstanceState = 'booting' | 'ready' | 'pausing' | 'paused' | 'resuming' | 'draining' | 'terminating';
+export type InstanceState = 'booting' | 'ready' | 'draining' | 'terminating';
 
 /** From a state to those that may follow it; `removed` is the end, not a state. */
 export const transitions: Readonly<Record<InstanceState, readonly (InstanceState | 'removed')[]>> = {
   booting: ['ready', 'terminating', 'removed'],
-  ready: ['pausing', 'draining', 'removed'],
-  pausing: ['paused', 'ready', 'terminating', 'removed'],
-  paused: ['resuming', 'terminating', 'removed'],
-  resuming: ['ready', 'terminating', 'removed'],
+  ready: ['draining', 'removed'],
   draining: ['terminating', 'removed'],
   terminating: ['removed'],
 };
@@ -68,7 +65,7 @@ export interface Instance extends Location {
   readonly revision: string;
   readonly state: InstanceState;
   readonly address?: Address;
-  /** Session that carries out an owned state (booting, pausing, resuming, terminating); absent: one of its host is to take it up. */
+  /** Session that carries out an owned state (booting, terminating); absent: one of its host is to take it up. */
   readonly owner?: string;
   /** Session of another machine that asked for the boot. */
   readonly askedBy?: string;

@@ -25,13 +25,9 @@ function instanceDueAt(deployment: Deployment, instance: Instance, app: App): nu
       // One that needs a successor is due when that one may be booted.
       if (needsSuccessor(deployment, instance, app)) return Infinity;
       return standsIn(deployment, instance, app) ? expiresAt(instance, app) : outlivedAt(instance, app);
-    case 'paused':
-      return outlivedAt(instance, app);
     case 'draining':
       return Object.keys(instance.users).length === 0 ? 0 : (instance.end?.since ?? 0) + app.drainTimeoutMs;
     case 'booting':
-    case 'pausing':
-    case 'resuming':
     case 'terminating':
       return instance.deadlineAt ?? 0;
   }

@@ -89,11 +89,8 @@ function isDoomed(instance: Instance, { now, verdict }: ReapContext): boolean {
     case 'terminating':
       return overdue || abandoned;
     case 'booting':
-    case 'pausing':
-    case 'resuming':
       return abandoned || overdue;
     case 'ready':
-    case 'paused':
       return false;
   }
 }

@@ -32,7 +32,7 @@ function lost(view: View): Difference[] {
   return [...after.values()].flatMap(({ app, deployment }) =>
     deployment.instances
       .filter((instance) => instance.runtime === runtime && sees(view, instance))
-      .filter(({ state }) => state === 'ready' || state === 'draining' || state === 'paused')
+      .filter(({ state }) => state === 'ready' || state === 'draining')
       .filter(({ id }) => !running.has(id) && isIn(before, app.name, id))
       .map(({ id }) => ({ kind: 'lost' as const, app: app.name, id })),
   );

@@ -164,12 +164,7 @@ const badFiles: [title: string, content: string, problems: string[]][] = [
   [
     'has an unknown runtime',
     'name: a\ndomains: a.localhost\nruntime: podman\n',
-    ['3 runtime: must be process, docker or oci, got "podman"'],
-  ],
-  [
-    'wants oci',
-    'name: a\ndomains: a.localhost\nruntime: oci\nimage: a:1\n',
-    ['3 runtime: oci is not supported yet; use docker or process'],
+    ['3 runtime: must be process or docker, got "podman"'],
   ],
   [
     'runs a process without command',

@@ -98,7 +98,7 @@ t.test('an instance that dies while it boots is left to its booter', async (t) =
 });
 
 t.test('only a ready instance takes users', async (t) => {
-  for (const state of ['booting', 'draining', 'terminating', 'paused'] as const) {
+  for (const state of ['booting', 'draining', 'terminating'] as const) {
     const deployment = testDeployment({ state });
     t.equal(registerUser(deployment, 'shop-1', 'me', 100), deployment, state);
   }

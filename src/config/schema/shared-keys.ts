@@ -110,8 +110,8 @@ const readiness = either(
 
 /** What an app, its plan and the defaults may say alike; the first of them that says it wins. */
 export const sharedKeys = {
-  runtime: choice(['process', 'docker', 'oci'], {
-    description: 'What runs the app: `process` on this host, or `docker`. `oci` is reserved for a later version.',
+  runtime: choice(['process', 'docker'], {
+    description: 'What runs the app: `process` on this host, or `docker`.',
     examples: ['docker'],
   }),
   env: dictionary(
