@@ -46,14 +46,12 @@ export async function openRuntime(
   const { advertise } = node;
   const common = {
     cmdbName: cmdb.name,
+    installation: signerOf(config).keyId,
     logger,
     clock,
     ...(advertise === undefined ? {} : { advertiseHost: advertise }),
   };
-  if (name === 'docker') {
-    const more = { mounts: mountOptions(config), installation: signerOf(config).keyId };
-    return openDockerRuntime({ ...common, ...runtimes.docker, ...more });
-  }
+  if (name === 'docker') return openDockerRuntime({ ...common, ...runtimes.docker, mounts: mountOptions(config) });
   makePrivateDirectory(runtimes.process.stateDir);
   const bind = advertise === undefined ? {} : { bindHost: advertise };
   const prepare = config.apps.some(({ runtime }) => runtime === 'process');

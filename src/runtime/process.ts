@@ -29,6 +29,8 @@ export interface ProcessRuntimeOptions {
   /** Directory of records, output and port leases; processes on one machine may share it. */
   readonly stateDir: string;
   readonly cmdbName: string;
+  /** Tells this installation from others of the same cmdb name that share the directory, also after its store was replaced. */
+  readonly installation: string;
   readonly ports: { readonly from: number; readonly to: number };
   /** Numbers that apps with `user: auto` get. */
   readonly users: { readonly from: number; readonly to: number };
@@ -83,7 +85,7 @@ class ProcessRuntime implements Runtime {
   readonly #bindHost: string;
   readonly #booting = new Map<string, Boot>();
   readonly #stopping = new Map<string, Promise<void>>();
-  /** Records that could not be read: said once each. */
+  /** Records that could not be read, or are another installation's: said once each. */
   readonly #said = new Set<string>();
 
   constructor(options: ProcessRuntimeOptions) {
@@ -101,8 +103,9 @@ class ProcessRuntime implements Runtime {
     this.#output = new Output({ ...output, logger, clock, linesPerSecond });
     this.#scratch = new Scratch({ directory: options.scratchDir ?? join(stateDir, 'scratch'), logger, clock });
     this.#listening = new Listening({ clock, logger });
+    const group = `${cmdbName}\0${options.installation}`;
     this.#keepers = new Keepers({
-      ...{ directory: join(stateDir, 'keepers'), cmdbName: options.cmdbName, output, clock, logger },
+      ...{ directory: join(stateDir, 'keepers'), group, output, clock, logger },
       events: {
         onExit: (exited) => void this.#onExit(exited),
         onOutput: ({ id, app, data, lost }) => this.#output.log(id, app, Buffer.from(data, 'base64'), lost),
@@ -113,7 +116,7 @@ class ProcessRuntime implements Runtime {
     this.#exits = new Exits({ clock, onDeath: (record, late) => void this.#killLeftovers(record, !late) });
     this.#dispatchers = new Dispatchers({
       directory: join(stateDir, 'dispatchers'),
-      cmdbName: options.cmdbName,
+      group,
       clock,
       onDuty: () => void this.#adoptAll(),
     });
@@ -156,7 +159,7 @@ class ProcessRuntime implements Runtime {
   }
 
   async inspect(id: string): Promise<Inspection> {
-    const found = await this.#records.read(id);
+    const found = await this.#find(id);
     if (!found) return { state: 'gone' };
     const record = await this.#resolve(found);
     if (!isAlive(record)) return { state: 'exited', cause: await this.#causeOf(record) };
@@ -166,12 +169,12 @@ class ProcessRuntime implements Runtime {
   async listener(id: string): Promise<string | undefined> {
     const open = this.#listening.stillOpen(id);
     if (open !== undefined) return open;
-    const found = await this.#records.read(id);
+    const found = await this.#find(id);
     return found && this.#listening.nameOf(await this.#resolve(found));
   }
 
   async listensOn(id: string): Promise<readonly string[] | undefined> {
-    const found = await this.#records.read(id);
+    const found = await this.#find(id);
     return found && this.#listening.addressesOf(await this.#resolve(found));
   }
 
@@ -216,11 +219,24 @@ class ProcessRuntime implements Runtime {
   }
 
   async #mine(): Promise<ProcessRecord[]> {
-    return (await this.#records.all()).filter(({ cmdb }) => cmdb === this.#options.cmdbName);
+    const named = (await this.#records.all()).filter(({ cmdb }) => cmdb === this.#options.cmdbName);
+    for (const record of named) if (!this.#isOwn(record)) this.#sayForeign(record);
+    return named.filter((record) => this.#isOwn(record));
+  }
+
+  /** The record of an instance; undefined if there is none. Throws if it is another installation's, to which nothing may happen. */
+  async #find(id: string): Promise<ProcessRecord | undefined> {
+    const record = await this.#records.read(id);
+    if (record === undefined || this.#isOwn(record)) return record;
+    throw new Error(`instance ${id} of app ${record.app} is another installation's: it is not touched`);
+  }
+
+  #isOwn({ cmdb, installation = this.#options.installation }: ProcessRecord): boolean {
+    return cmdb === this.#options.cmdbName && installation === this.#options.installation;
   }
 
   async #boot(spec: InstanceSpec, { signal, onPhase }: BootOptions): Promise<Address> {
-    const { clock, cmdbName, advertiseHost } = this.#options;
+    const { clock, cmdbName, installation, advertiseHost } = this.#options;
     const { id, app, revision } = spec;
     const from = clock.monotonic();
     signal.throwIfAborted();
@@ -233,7 +249,8 @@ class ProcessRuntime implements Runtime {
     const host = advertiseHost ?? this.#bindHost;
     const booter = identify(process.pid);
     const secret = newSecret();
-    let record: ProcessRecord = { v: 1, id, app: app.name, revision, cmdb: cmdbName, host, port, booter, secret };
+    const whose = { cmdb: cmdbName, installation };
+    let record: ProcessRecord = { v: 1, id, app: app.name, revision, ...whose, host, port, booter, secret };
     try {
       const confinement = await this.#confinements.of(id, app);
       const { account, groups } = confinement;
@@ -278,7 +295,7 @@ class ProcessRuntime implements Runtime {
     const boot = this.#booting.get(id);
     boot?.stop.abort(new Error(`instance ${id} was stopped while it booted`));
     await boot?.done;
-    const found = await this.#records.read(id);
+    const found = await this.#find(id);
     if (!found) return;
     const record = await this.#resolve(found);
     if (this.#isElsewhere(record)) await this.#records.write({ ...record, stopper: identify(process.pid) });
@@ -378,6 +395,16 @@ class ProcessRuntime implements Runtime {
   /** Whether another dispatcher started it that runs: it is told of the death. */
   #isElsewhere({ booter }: ProcessRecord): boolean {
     return booter.pid !== process.pid && isRunning(booter);
+  }
+
+  #sayForeign({ id, app }: ProcessRecord): void {
+    if (this.#said.has(id)) return;
+    this.#said.add(id);
+    this.#options.logger.warn(
+      { instance: id, app, stateDir: this.#options.stateDir },
+      'an instance of another installation with the same cmdb.name has its record in this directory; it is left alone: give one of ' +
+        'them another cmdb.name or another runtimes.process.stateDir, or end the instance if its installation is no more',
+    );
   }
 
   #sayUnreadable(path: string): void {

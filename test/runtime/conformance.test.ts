@@ -42,7 +42,8 @@ async function processes(t: Test): Promise<Subject> {
     const ports = { from, to: from + 9 };
     const users = { from: 1_900_000_000, to: 1_900_000_099 };
     const logger = pino({ level: 'silent' });
-    const runtime = await openProcessRuntime({ stateDir, cmdbName: 'test', ports, users, logger, clock: systemClock });
+    const whose = { cmdbName: 'test', installation: 'test' };
+    const runtime = await openProcessRuntime({ stateDir, ...whose, ports, users, logger, clock: systemClock });
     handles.push(runtime);
     return runtime;
   };

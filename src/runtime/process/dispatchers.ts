@@ -7,7 +7,8 @@ import { identify, isRunning, type ProcessIdentity } from '../../machine/proc-fs
 
 export interface DispatchersOptions {
   readonly directory: string;
-  readonly cmdbName: string;
+  /** Whose they are: those of several may be in the directory. */
+  readonly group: string;
   readonly clock: Clock;
   /** This is the eldest, and some dispatcher has come or gone since it was called last. */
   readonly onDuty: () => void;
@@ -28,7 +29,7 @@ export class Dispatchers {
 
   constructor(options: DispatchersOptions) {
     this.#options = options;
-    this.#group = createHash('sha256').update(options.cmdbName).digest('hex').slice(0, 12);
+    this.#group = createHash('sha256').update(options.group).digest('hex').slice(0, 12);
   }
 
   async open(): Promise<void> {

@@ -10,6 +10,8 @@ export interface ProcessRecord {
   readonly app: string;
   readonly revision: string;
   readonly cmdb: string;
+  /** Whose it is, as several may have the same `cmdb.name`. Instances of before it was written have none. */
+  readonly installation?: string;
   /** Under which address others reach it. */
   readonly host: string;
   readonly port: number;
@@ -127,6 +129,7 @@ function parse(text: string, id: string): ProcessRecord | undefined {
       (record.groups === undefined || (Array.isArray(record.groups) && record.groups.every(isPath))) &&
       isIdentity(record.booter) &&
       (record.keeper === undefined || typeof record.keeper === 'string') &&
+      (record.installation === undefined || typeof record.installation === 'string') &&
       [record.process, record.stopper].every((identity) => identity === undefined || isIdentity(identity));
     return isWhole ? record : undefined;
   } catch {

@@ -221,7 +221,7 @@ t.test('a keeper that stands still fails a boot, is replaced, and ends what it s
   const { stateDir, options } = processes;
   const clock = new VirtualClock();
   const keepers = new Keepers({
-    ...{ directory: join(stateDir, 'keepers'), cmdbName: 'test', clock, logger: options.logger },
+    ...{ directory: join(stateDir, 'keepers'), group: 'test', clock, logger: options.logger },
     output: { directory: stateDir, maxBytes: 1_000 },
     events: { onExit: () => {}, onOutput: () => {}, onLost: () => {} },
     endStarted: async () => {},

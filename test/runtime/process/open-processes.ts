@@ -40,7 +40,16 @@ export async function useProcesses(t: Test, level = 'debug'): Promise<Processes>
   const ports = { from, to: from + 9 };
   const users = { from: 1_900_000_000, to: 1_900_000_099 };
   const logger = recorder(log, level);
-  const options = { stateDir, scratchDir, cmdbName: 'test', ports, users, logger, clock: systemClock };
+  const options = {
+    stateDir,
+    scratchDir,
+    cmdbName: 'test',
+    installation: 'test',
+    ports,
+    users,
+    logger,
+    clock: systemClock,
+  };
   const handles: Runtime[] = [];
   const open = async (changes: Partial<ProcessRuntimeOptions> = {}) => {
     const runtime = await openProcessRuntime({ ...options, ...changes });

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
@@ -129,6 +130,45 @@ t.test('lines reach the log with app and instance as they are written', async (t
     { app: 'shop', instance: id, output: 'three' },
   ]);
 });
+
+const isRoot = process.getuid?.() === 0;
+
+t.test('an app of another user opens /dev/stdout and /dev/stderr', { skip: !isRoot && 'needs root' }, async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  // As a file that is made, one that is added to, one that a child opens, and one that belongs to neither.
+  const script =
+    'echo out >/dev/stdout; echo err >/dev/stderr; echo more >>/dev/stderr; sh -c "echo child >/proc/self/fd/1"; ' +
+    'echo tee | tee -a /dev/stderr >/dev/null; id -u; exec sleep 100';
+  for (const user of ['1900000060', 'nobody', 'auto']) {
+    const { id } = await boot(runtime, { ...shell(script), user, cwd: '/' });
+    const words = await eventually(async () =>
+      /^out\nerr\nmore\nchild\ntee\n(\d+)\n$/.exec(await runtime.output(id, 1_000)),
+    );
+    t.not(words?.[1], '0', `not as root but as ${user}`);
+  }
+});
+
+t.test("nginx's error_log and access_log may be its output", { skip: nginxIsMissing() }, async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  const config = `daemon off; worker_processes 1; pid $TMPDIR/nginx.pid; error_log /dev/stderr notice;
+    events {} http { access_log /dev/stdout; ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+      .map((kind) => `${kind}_temp_path $TMPDIR/${kind};`)
+      .join(' ')} server { listen $HOST:$PORT; return 200 hello; } }`;
+  const script = `printf '%s' "${config}" >"$TMPDIR/nginx.conf"; exec nginx -e /dev/stderr -c "$TMPDIR/nginx.conf"`;
+  const env = { PATH: `${process.env['PATH']}:/usr/sbin:/sbin` };
+  const { id, address } = await boot(runtime, { ...shell(script), user: '1900000061', cwd: '/', env });
+  const answer = await eventually(() => fetch(`http://127.0.0.1:${address.port}/page`));
+  t.equal(await answer.text(), 'hello');
+  await eventually(async () => (await runtime.output(id, 10_000)).includes('GET /page'));
+  t.match(await runtime.output(id, 10_000), /\[notice\]/);
+});
+
+function nginxIsMissing(): string | false {
+  if (!isRoot) return 'needs root';
+  return ['/usr/sbin/nginx', '/usr/bin/nginx'].some((path) => existsSync(path)) ? false : 'nginx is not installed';
+}
 
 t.test('bytes that are no text and lines without end do no harm', async (t) => {
   const processes = await useProcesses(t);

@@ -243,6 +243,45 @@ t.test('instances of another CMDB in the same directory are not ours', async (t)
   t.same(await other.list(), []);
 });
 
+t.test('an instance of another installation of the same name is left alone, and said once', async (t) => {
+  const processes = await useProcesses(t);
+  const first = await processes.open();
+  const { id } = await boot(first, { command: ['sleep', '100'] });
+  const other = await processes.open({ installation: 'another' });
+  const seen: string[] = [];
+  other.watch((exit) => void seen.push(exit.id));
+  for (let count = 0; count < 3; count += 1) t.same(await other.list(), []);
+  const said = processes.log.filter(({ msg }) => /another installation with the same cmdb.name/.test(String(msg)));
+  t.match(said, [{ instance: id, app: 'shop', stateDir: processes.stateDir }]);
+  await t.rejects(other.stop(id, 0), { message: /another installation's: it is not touched/ });
+  await t.rejects(other.inspect(id), { message: /another installation's/ });
+  const own = await boot(other, { command: ['sleep', '100'] });
+  t.match(await other.list(), [{ id: own.id, running: true }]);
+  t.match(await first.list(), [{ id, running: true }]);
+  await first.stop(id, 0);
+  process.kill((await readRecord(processes.stateDir, own.id)).process?.pid ?? 0, 'SIGKILL');
+  await eventually(() => seen.length > 0);
+  t.same(seen, [own.id], 'nor does it hear of the exit');
+  await other.stop(own.id, 0);
+});
+
+t.test('what a dispatcher of another installation left is not ended, and is taken up by its own', async (t) => {
+  const processes = await useProcesses(t);
+  // The eldest here looks after what the dead left of its own installation alone.
+  await processes.open({ installation: 'another' });
+  const { child, exited } = await dispatch(t, processes, testApp({ command: ['sleep', '100'] }), true);
+  child.kill('SIGKILL');
+  await exited;
+  const runtime = await processes.open();
+  const seen: string[] = [];
+  runtime.watch((exit) => void seen.push(exit.id));
+  t.match(await runtime.list(), [{ id: survivor, running: true }]);
+  process.kill((await readRecord(processes.stateDir, survivor)).process?.pid ?? 0, 'SIGKILL');
+  await eventually(() => seen.length > 0);
+  t.same(seen, [survivor]);
+  await runtime.stop(survivor, 0);
+});
+
 t.test('output without an instance is removed', async (t) => {
   const processes = await useProcesses(t);
   const runtime = await processes.open();

@@ -16,9 +16,10 @@ import { KeeperLostError, KeeperSilentError, Link, type LinkEvents } from './lin
 import type { Kept } from './messages.js';
 
 export interface KeepersOptions {
-  /** Of their sockets; those of several CMDBs may be in it. */
+  /** Of their sockets. */
   readonly directory: string;
-  readonly cmdbName: string;
+  /** Whose they are: those of several may be in the directory. */
+  readonly group: string;
   readonly output: { readonly directory: string; readonly maxBytes: number };
   readonly clock: Clock;
   readonly logger: Logger;
@@ -64,7 +65,7 @@ export class Keepers {
 
   constructor(options: KeepersOptions) {
     this.#options = options;
-    this.#group = createHash('sha256').update(options.cmdbName).digest('hex').slice(0, 12);
+    this.#group = createHash('sha256').update(options.group).digest('hex').slice(0, 12);
   }
 
   async open(): Promise<void> {
