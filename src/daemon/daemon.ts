@@ -340,6 +340,8 @@ class Composition {
     for (const name of new Set<RuntimeName>(['process', ...config.apps.map(({ runtime }) => runtime)])) {
       if (this.#runtimes.has(name)) continue;
       const opened = await openRuntime(name, config, this.#options.logger, this.#clock);
+      // A daemon beside this one that has another engine is found at the start. One whose engine is away learns it later.
+      await opened.learnIdentity?.().catch(() => undefined);
       const runtime = measuredRuntime(opened, this.metrics, this.#clock);
       this.#runtimes.set(name, runtime);
       this.#house.exits.watch(runtime);

@@ -108,6 +108,7 @@ export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
     get identity() {
       return identity.known;
     },
+    learnIdentity: () => identity.learn(),
     boot: (spec, bootOptions) => boot(context, spec, bootOptions),
     stop(id, graceMs) {
       words.forget(id);

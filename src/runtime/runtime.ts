@@ -53,6 +53,9 @@ export interface Runtime {
   /** Written into what is booted here, so that nobody speaks for it who cannot see it; undefined as long as it is not known. */
   readonly identity?: RuntimeIdentity | undefined;
 
+  /** Asks for `identity` now, so that it is known if this resolves. Absent: it is known from the opening. */
+  learnIdentity?(): Promise<void>;
+
   /** Creates and starts a container; resolves to its address once it runs, ready or not. On failure nothing is left. */
   boot(spec: InstanceSpec, options: BootOptions): Promise<Address>;
 
