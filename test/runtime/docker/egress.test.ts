@@ -1,4 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -72,6 +73,36 @@ t.test('what a container can reach', async (t) => {
     t.equal(await reaches(world.host, world.port), true, 'the world');
   });
 
+  t.test('over IPv6 the host is as closed, at the address of the bridge and at its link-local one', async (t) => {
+    if (host.run('cat', '/proc/net/if_inet6') === '') return t.comment('skipped: this machine has no IPv6');
+    const network = `six-${randomBytes(4).toString('hex')}`;
+    const subnet = `fd00:${randomBytes(2).toString('hex')}:${randomBytes(2).toString('hex')}::`;
+    await engine.docker.createNetwork({
+      ...{ Name: network, Driver: 'bridge', EnableIPv6: true, IPAM: { Config: [{ Subnet: `${subnet}/64` }] } },
+      Options: { 'com.docker.network.bridge.enable_icc': 'false' },
+    });
+    t.teardown(() => engine.docker.getNetwork(network).remove());
+    await host.serve('[::]', 7004, '::1');
+    await host.serve('[::]', 7005, '::1');
+    for (const hostRules of ['off', 'auto']) {
+      await t.test(`with hostRules: ${hostRules}`, async (t) => {
+        const { reaches, id } = await boot(t, { network, hostRules, allowHost: ['7005'] });
+        const { Id } = await engine.docker.getNetwork(network).inspect();
+        const bridge = `br-${Id.slice(0, 12)}`;
+        const local = /inet6 (fe80:\S+)\/64/.exec(host.run('ip', '-6', 'addr', 'show', 'dev', bridge))?.[1];
+        // An address is not used before it is known to be free.
+        const show = ['ip', '-6', 'addr', 'show', 'dev', 'eth0'];
+        const container = engine.docker.getContainer(containerName(id));
+        await eventually(async () => !(await container.exec(show)).output.includes('tentative'));
+        for (const address of [`${subnet}1`, `${local}%eth0`]) {
+          // Neighbour discovery works, as what is allowed shows.
+          await eventually(() => reaches(address, 7005));
+          t.equal(await reaches(address, 7004), hostRules === 'off', `a service of the host at ${address}`);
+        }
+      });
+    }
+  });
+
   t.test('the host reaches the container, and a firewall that was flushed is closed again', async (t) => {
     const { id, reaches } = await boot(t, {});
     const { NetworkSettings } = await engine.docker.getContainer(containerName(id)).inspect();
@@ -133,11 +164,11 @@ class EngineHost {
   }
 
   /** Something that accepts connections there. */
-  async serve(address: string, port: number): Promise<void> {
+  async serve(address: string, port: number, reachedAt = address): Promise<void> {
     this.#keep(
       spawn('nsenter', [...this.#enter(), 'busybox', 'httpd', '-f', '-p', `${address}:${port}`, '-h', '/proc/self']),
     );
-    await eventually(async () => this.run('busybox', 'nc', '-w', '2', address, String(port)) === '');
+    await eventually(async () => this.run('busybox', 'nc', '-w', '2', reachedAt, String(port)) === '');
   }
 
   /** A machine of its own behind the engine's, at the address at which clouds answer with credentials. */
