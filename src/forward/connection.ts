@@ -3,6 +3,7 @@ import type { CutReason, Occupant, Seat } from '../uses/seat.js';
 import { ClientConnection } from './client-connection.js';
 import { type Breakable, contained } from './contained.js';
 import { FrameScanner, goingAway } from './frames.js';
+import { watchStall } from './stall-watch.js';
 
 export interface ConnectionOptions {
   readonly client: Duplex;
@@ -10,6 +11,8 @@ export interface ConnectionOptions {
   readonly seat: Seat;
   /** A WebSocket is followed frame by frame; of any other protocol each byte counts. */
   readonly isWebSocket: boolean;
+  /** A client that takes nothing of what there is to send to it for this long is given up. */
+  readonly stallMs: number;
   readonly onEnded: (outcome: 'complete' | 'upstream_gone') => void;
 }
 
@@ -30,6 +33,7 @@ export class Connection implements Occupant, Breakable {
   #cutting = false;
   #ended = false;
   #linger: NodeJS.Timeout | undefined;
+  #isWatched = false;
 
   constructor(options: ConnectionOptions) {
     const { client, upstream, seat } = options;
@@ -71,6 +75,7 @@ export class Connection implements Occupant, Breakable {
   }
 
   #onUpstreamData(chunk: Buffer): void {
+    this.#watchStall();
     if (!this.#options.isWebSocket) {
       if (!this.#cutting && !this.#options.upstream.closed) this.#linger?.refresh();
       return this.#options.seat.touch();
@@ -80,6 +85,19 @@ export class Connection implements Occupant, Breakable {
     if (data) this.#options.seat.touch();
     // The pipe has written this chunk already: goodbye comes behind it.
     if (this.#cutting && atBoundary) this.#sayGoodbye();
+  }
+
+  /** From when it first takes less than there is; the pipe has written this chunk already. */
+  #watchStall(): void {
+    const { client, stallMs } = this.#options;
+    if (this.#isWatched || !client.writableNeedDrain) return;
+    this.#isWatched = true;
+    watchStall(
+      client,
+      stallMs,
+      () => client.writableNeedDrain,
+      () => this.#end('complete'),
+    );
   }
 
   #sayGoodbye(): void {

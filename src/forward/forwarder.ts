@@ -31,7 +31,7 @@ export class Forwarder {
 
   constructor(options: ForwarderOptions) {
     this.#upstreams = new Upstreams(options.listenerOf);
-    this.#upgrades = new Upgrades(options.listenerOf);
+    this.#upgrades = new Upgrades(options.listenerOf, options.responseStallTimeoutMs);
     this.#origin = new Origin(options.clients);
     this.#options = options;
   }

@@ -25,9 +25,12 @@ export class Upgrades {
   readonly #listenerOf: ListenerOf;
   /** From `ws` to its event, which comes in the same tick. */
   readonly #pending = new WeakMap<IncomingMessage, Attempt>();
+  readonly #stallMs: number;
 
-  constructor(listenerOf: ListenerOf) {
+  /** A client that takes nothing of what there is to send to it for `stallMs` is given up. */
+  constructor(listenerOf: ListenerOf, stallMs: number) {
     this.#listenerOf = listenerOf;
+    this.#stallMs = stallMs;
     this.#proxy.on('proxyReqWs', (proxyReq, req) => this.#pending.get(req)?.onRequest(proxyReq));
     // Every failure is handled where it belongs to an exchange; without a listener http-proxy would throw.
     this.#proxy.on('error', () => {});
@@ -35,7 +38,7 @@ export class Upgrades {
 
   /** `headers`: what the upstream is to get, flat, Host included. */
   forward(exchange: UpgradeExchange, headers: string[]): void {
-    const attempt = new Attempt(exchange, headers);
+    const attempt = new Attempt(exchange, headers, this.#stallMs);
     const { req, socket, seat } = exchange;
     this.#pending.set(req, attempt);
     const listener = this.#listenerOf(seat);
@@ -65,6 +68,7 @@ type Join = (response: IncomingMessage, upstream: Duplex, head: Buffer) => void;
 class Attempt implements Breakable {
   readonly #exchange: UpgradeExchange;
   readonly #headers: string[];
+  readonly #stallMs: number;
   #proxyReq: ClientRequest | undefined;
   #settled = false;
   #connected = false;
@@ -76,9 +80,10 @@ class Attempt implements Breakable {
     this.#settle(() => this.#exchange.onFinished(499, 'client_gone'));
   };
 
-  constructor(exchange: UpgradeExchange, headers: string[]) {
+  constructor(exchange: UpgradeExchange, headers: string[], stallMs: number) {
     this.#exchange = exchange;
     this.#headers = headers;
+    this.#stallMs = stallMs;
   }
 
   /** http-proxy made the request and has not sent it yet: this is what it shall say. */
@@ -166,7 +171,7 @@ class Attempt implements Breakable {
     const isWebSocket = protocol.toLowerCase() === 'websocket';
     const onEnded = (outcome: 'complete' | 'upstream_gone') =>
       this.#settle(() => this.#exchange.onFinished(101, outcome));
-    new Connection({ client: socket, upstream, seat, isWebSocket, onEnded });
+    new Connection({ client: socket, upstream, seat, isWebSocket, stallMs: this.#stallMs, onEnded });
   }
 
   #refuseSwitch(detail: string): void {

@@ -126,6 +126,49 @@ t.test('a slow reader that goes on reading, and a stream on which nothing is sen
   t.ok(finished.every(({ outcome }) => outcome === 'complete'));
 });
 
+t.test('WebSocket clients that stop reading lose their places, quiet ones and those that read do not', async (t) => {
+  const flood = (socket: Socket) => {
+    while (
+      socket.writable &&
+      socket.write(Buffer.concat([Buffer.from([0x82, 0x7e, 0xff, 0xff]), Buffer.alloc(65_535)]))
+    );
+  };
+  const upstream = await rawUpstream(t, (socket, received) => {
+    if (!received.endsWith('\r\n\r\n')) return;
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n');
+    if (!received.startsWith('GET /flood')) return;
+    socket.on('drain', () => flood(socket));
+    flood(socket);
+  });
+  const relay = await startRelay(t, { upstreamPort: upstream.port, responseStallTimeoutMs: 1_000 });
+  const open = (path: string) => {
+    const socket = client(t, relay.port);
+    socket.write(
+      `GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+        'Sec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\n',
+    );
+    return socket;
+  };
+  const quiet = open('/quiet');
+  await once(quiet, 'data');
+  const reader = open('/flood');
+  let bytes = 0;
+  reader.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    reader.pause();
+    setTimeout(() => reader.resume(), 5);
+  });
+  const stalled = Array.from({ length: 5 }, () => open('/flood').pause());
+  await eventually(() => relay.seats.taken === 7);
+  await eventually(() => relay.seats.open.size === 2);
+  t.equal(relay.finished.length, stalled.length);
+  const before = bytes;
+  await eventually(() => bytes > before + 1_000_000);
+  t.notOk(quiet.closed);
+  t.notOk(reader.closed);
+  t.equal(relay.seats.open.size, 2);
+});
+
 t.test('for one connection too many an idle one goes, first of all of the client that has most', async (t) => {
   const upstream = await rawUpstream(t, (socket, received) => {
     if (!received.includes('/slow')) socket.write(ok);
