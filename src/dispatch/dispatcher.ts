@@ -80,7 +80,7 @@ export class Dispatcher implements ExchangeOwner {
       this.#dispatch(new ConnectionExchange(this, req, socket, admit(req), startedAt));
     } catch (error) {
       const refusal = asRequestError(error, 'bad_request');
-      answerErrorRaw(socket, refusal);
+      answerErrorRaw(socket, refusal, { accept: req.headers.accept });
       this.#reportRefusal(undefined, req, refusal, startedAt);
     }
   };
@@ -189,7 +189,10 @@ export class Dispatcher implements ExchangeOwner {
   #refuse(exchange: AnyExchange, error: RequestError): void {
     try {
       if (exchange.kind === 'request') answerError(exchange.req, exchange.res, error, exchange.errorHeaders);
-      else answerErrorRaw(exchange.socket, error);
+      else {
+        const { headers } = exchange.req;
+        answerErrorRaw(exchange.socket, error, { accept: headers.accept, own: exchange.errorHeaders });
+      }
     } catch {
       (exchange.kind === 'request' ? exchange.res : exchange.socket).destroy();
     }

@@ -27,19 +27,38 @@ export function answerError(
   // two servers would read in two ways.
   if (error.code === 'bad_request' || (!req.complete && hasBody(req))) res.shouldKeepAlive = false;
   // With its reason: the app's own may stand on the response already, and may be what cannot be written.
-  res.writeHead(status, STATUS_CODES[status], own === undefined ? headers : { ...own, ...headers });
+  res.writeHead(status, STATUS_CODES[status], behind(headers, own));
   res.end(body);
 }
 
 /** The same for a connection that has no response object; it is closed afterwards. */
-export function answerErrorRaw(socket: Duplex, error: RequestError, accept?: string): void {
+export function answerErrorRaw(
+  socket: Duplex,
+  error: RequestError,
+  {
+    accept,
+    own,
+  }: { readonly accept?: string | undefined; readonly own?: Readonly<Record<string, string>> | undefined } = {},
+): void {
   if (socket.destroyed || !socket.writable) {
     socket.destroy();
     return;
   }
   const { status, headers, body } = answerOf(error, accept);
-  const head = Object.entries({ ...headers, Connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`);
+  const head = Object.entries(behind({ ...headers, Connection: 'close' }, own)).map(
+    ([name, value]) => `${name}: ${value}\r\n`,
+  );
   endConnection(socket, `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${head.join('')}\r\n${body}`);
+}
+
+/** The app's own headers with ours behind them, which count whatever the case of a name. */
+function behind(
+  headers: Readonly<Record<string, string>>,
+  own: Readonly<Record<string, string>> = {},
+): Record<string, string> {
+  const ours = new Set(Object.keys(headers).map((name) => name.toLowerCase()));
+  const others = Object.entries(own).filter(([name]) => !ours.has(name.toLowerCase()));
+  return { ...Object.fromEntries(others), ...headers };
 }
 
 function answerOf(error: RequestError, accept: string | undefined): Answer {

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import t from 'tap';
 import { loadConfig } from '../../src/config/load-config.js';
 import { install, startDaemon, until } from '../fixtures/daemon.js';
+import { sendRaw } from '../fixtures/raw.js';
 import { ask, askIdentity, instances } from '../fixtures/request.js';
 
 t.test('a request to a sleeping domain is answered by a process that it booted', async (t) => {
@@ -59,6 +60,21 @@ t.test(
     t.equal(log.filter(({ msg }) => msg === 'booting').length, 1, 'the second request booted nothing');
   },
 );
+
+t.test("an upgrade that is refused carries the app's own headers, and the body that the client accepts", async (t) => {
+  const broken = { env: { EXIT_AT_BOOT: 'no database' }, errorHeaders: { 'Access-Control-Allow-Origin': '*' } };
+  const { port } = await startDaemon(t, await install(t, {}, { broken }));
+  const answer = await sendRaw(
+    port,
+    'GET /ws HTTP/1.1\r\nHost: broken.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+      'Sec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\nAccept: text/html\r\n\r\n',
+    60_000,
+  );
+  t.match(
+    answer,
+    /^HTTP\/1\.1 503 .*\r\nAccess-Control-Allow-Origin: \*\r\n.*x-fastcontainer-error: boot_failed.*<!doctype html>/s,
+  );
+});
 
 t.test('an app that never listens ends in boot_timeout and is cleaned up', async (t) => {
   const installation = await install(t, {}, { slow: { env: { BOOT_DELAY_MS: '600000' }, bootTimeout: '5s' } });

@@ -1,8 +1,9 @@
 import { createServer } from 'node:http';
+import { createServer as createTcpServer } from 'node:net';
 import t, { type Test } from 'tap';
-import { answerError } from '../../src/forward/error-answer.js';
+import { answerError, answerErrorRaw } from '../../src/forward/error-answer.js';
 import { type ErrorCode, errorTable, RequestError } from '../../src/model/errors.js';
-import { listen } from '../fixtures/raw.js';
+import { listen, sendRaw } from '../fixtures/raw.js';
 import { ask } from '../fixtures/request.js';
 
 async function answering(t: Test, error: RequestError): Promise<number> {
@@ -59,13 +60,21 @@ t.test('of the inside the public learns nothing but a reference', async (t) => {
 
 t.test("headers of the app's choice are on answers in its place, and take away none of ours", async (t) => {
   const error = new RequestError('boot_failed');
-  const own = { 'Access-Control-Allow-Origin': '*', 'Content-Type': 'text/evil' };
+  const own = { 'Access-Control-Allow-Origin': '*', 'content-type': 'text/evil', 'CACHE-CONTROL': 'public' };
   const port = await listen(
     t,
     createServer((req, res) => answerError(req, res, error, own)),
   );
   const { headers } = await ask(port, 'a');
-  t.match(headers, { 'access-control-allow-origin': '*', 'content-type': /^text\/plain/, 'retry-after': '1' });
+  const ours = { 'content-type': /^text\/plain/, 'retry-after': '1', 'cache-control': 'no-store' };
+  t.match(headers, { 'access-control-allow-origin': '*', ...ours });
+  const raw = await listen(
+    t,
+    createTcpServer((socket) => answerErrorRaw(socket, error, { own, accept: 'text/html' })),
+  );
+  const answer = await sendRaw(raw, 'GET / HTTP/1.1\r\n\r\n');
+  t.match(answer, /^HTTP\/1\.1 503 .*\r\nAccess-Control-Allow-Origin: \*\r\n.*<!doctype html>/s);
+  t.notMatch(answer, /evil|public/);
 });
 
 t.test('the cause stays inside', async (t) => {
