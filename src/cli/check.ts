@@ -14,7 +14,8 @@ export async function check(options: { readonly config: string }, extra: ExtraCh
     if (!(error instanceof ConfigError)) throw error;
     return fail(error.problems.map(formatProblem));
   }
-  const { problems, warnings } = await runCheck(config, extra(config));
+  const { problems, warnings: found } = await runCheck(config, extra(config));
+  const warnings = [...config.notices, ...found];
   for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
   if (problems.length > 0) return fail(problems);
   const apps = count(config.apps.length, 'app');

@@ -23,8 +23,8 @@ export async function runCli(argv: readonly string[]): Promise<ExitCode> {
       'Wakes a container for a request: checks the CMDB, boots on demand, forwards, and terminates what is idle.',
     )
     .version(version(), '--version', 'print the version')
-    .helpOption('--help', 'print this help')
-    .helpCommand(false)
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
     .addHelpText('after', help)
     .showHelpAfterError('(fastcontainer --help tells more)')
     .exitOverride();
@@ -63,7 +63,7 @@ export async function runCli(argv: readonly string[]): Promise<ExitCode> {
 }
 
 function configOption(): Option {
-  return new Option('--config <file>', 'the main file, such as /etc/fastcontainer/fastcontainer.yaml').default(
+  return new Option('-c, --config <file>', 'the main file, such as /etc/fastcontainer/fastcontainer.yaml').default(
     exampleFile,
     'the example of the package',
   );

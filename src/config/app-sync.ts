@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { App } from '../model/app.js';
 import type { Clock, Timer } from '../model/clock.js';
+import { isStoreAway } from '../model/errors.js';
 import type { DomainConflict } from '../cmdb/cmdb.js';
 import type { AppApplier, ApplyOptions } from './apply-apps.js';
 
@@ -17,6 +18,8 @@ export interface AppSyncOptions {
 const retryMs = 1_000;
 /** A store that stays away is named this often, counted in attempts. */
 const logEvery = 10;
+
+class StoreUnknown extends Error {}
 
 /** Keeps the CMDB's apps as the files say: applies the latest set, again and again until the store has taken it. */
 export class AppSync {
@@ -75,15 +78,17 @@ export class AppSync {
     try {
       const identity = identityOf();
       // What a store took before it is known which one it is may have gone with it, and nobody would notice.
-      if (identity === undefined) throw new Error('the CMDB has not told which store it is');
+      if (identity === undefined) throw new StoreUnknown('the CMDB has not told which store it is');
       const conflicts = await applier.apply(wanted.apps, { ...wanted, identity });
       this.#failures = 0;
       if (this.#wanted !== wanted) return;
       this.#wanted = undefined;
       onApplied(identity, conflicts);
     } catch (error) {
-      if (this.#failures % logEvery === 0) {
-        logger.warn(
+      const isAway = error instanceof StoreUnknown || isStoreAway(error);
+      // That the store is away is said by those who watch it.
+      if (isAway || this.#failures % logEvery === 0) {
+        logger[isAway ? 'debug' : 'warn'](
           { err: error, apps: wanted.apps.length },
           'the apps could not be written to the CMDB yet; trying again',
         );

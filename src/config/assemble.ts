@@ -3,7 +3,7 @@ import type { Reading } from './reading.js';
 
 /** The configuration of a reading. Of a held app, what `before` had of it stays; without it, what the store has stays. */
 export function assemble(reading: Reading, file: string, before?: Config): Config {
-  const { settings, apps, held, problems, places } = reading;
+  const { settings, apps, held, problems, notices, places } = reading;
   const names = new Set(held.map(({ name }) => name));
   const kept = names.size === 0 ? [] : (before?.apps ?? []).filter(({ name }) => names.has(name));
   return {
@@ -17,6 +17,7 @@ export function assemble(reading: Reading, file: string, before?: Config): Confi
     customerApps: apps.filter(({ byCustomer }) => byCustomer).map(({ app }) => app.name),
     heldApps: [...names],
     problems,
+    notices,
     places,
   };
 }

@@ -140,6 +140,7 @@ function settingsOf(config: Config): Map<string, string> {
     customerApps: _c,
     heldApps: _h,
     problems: _p,
+    notices: _o,
     places: _l,
     ...settings
   } = config;

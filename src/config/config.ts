@@ -91,5 +91,7 @@ export interface Config extends Settings {
   readonly heldApps: readonly string[];
   /** What is wrong with app files. */
   readonly problems: readonly Problem[];
+  /** What is allowed and hardly meant, in words. */
+  readonly notices: readonly string[];
   readonly places: Places;
 }

@@ -1,4 +1,5 @@
 import { Check, Errors } from 'typebox/value';
+import { adviceFor } from './foreign-keys.js';
 import { nearest } from './nearest.js';
 import { type Path, shorten } from './path.js';
 import { alternatives, childOf, mappingFor, type Shape } from './shape.js';
@@ -66,6 +67,8 @@ function mismatch(
 function unknownKey(mapping: Shape, key: string): string {
   if (mapping.expectsKey !== undefined) return `the name must be ${mapping.expectsKey}`;
   const known = Object.keys(mapping.properties ?? {});
+  const advice = adviceFor(key, known);
+  if (advice !== undefined) return `unknown key; ${advice}`;
   const meant = nearest(key, known);
   if (meant !== undefined) return `unknown key; did you mean ${meant}?`;
   return known.length > 10

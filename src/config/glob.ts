@@ -18,6 +18,8 @@ export interface Found {
   readonly files: readonly string[];
   /** Those of them that are symbolic links. */
   readonly links: readonly string[];
+  /** Files that would match if they ended in `.yaml` and not in `.yml`, or the other way round. */
+  readonly misspelt: readonly string[];
   /** Directories that were listed. */
   readonly directories: readonly string[];
   /** Directories that cannot be listed, and why. */
@@ -95,6 +97,7 @@ function fits(pattern: readonly Segment[], path: readonly string[]): boolean {
 
 class Walk {
   readonly #files = new Map<string, Dirent>();
+  readonly #misspelt = new Set<string>();
   readonly #directories = new Set<string>();
   readonly #unlisted: Unlisted[] = [];
   readonly #manner: WalkManner;
@@ -106,7 +109,8 @@ class Walk {
   found(): Found {
     const files = [...this.#files.keys()].toSorted();
     const links = files.filter((file) => this.#files.get(file)?.isSymbolicLink());
-    return { files, links, directories: [...this.#directories], unlisted: this.#unlisted };
+    const misspelt = [...this.#misspelt].toSorted();
+    return { files, links, misspelt, directories: [...this.#directories], unlisted: this.#unlisted };
   }
 
   visit(directory: string, pattern: readonly Segment[], isRoot: boolean): void {
@@ -125,8 +129,11 @@ class Walk {
 
   #visitMatches(directory: string, entries: readonly Dirent[], segment: RegExp, rest: readonly Segment[]): void {
     for (const entry of entries) {
-      if (!segment.test(entry.name)) continue;
       const path = join(directory, entry.name);
+      if (!segment.test(entry.name)) {
+        if (rest.length === 0 && segment.test(otherSpelling(entry.name))) this.#misspelt.add(path);
+        continue;
+      }
       if (rest.length === 0) this.#files.set(path, entry);
       else if (this.#isDirectory(entry, path)) this.visit(path, rest, false);
     }
@@ -161,6 +168,11 @@ class Walk {
       return false;
     }
   }
+}
+
+/** Of the end of a YAML file's name. */
+function otherSpelling(name: string): string {
+  return name.endsWith('.yml') ? name.replace(/\.yml$/, '.yaml') : name.replace(/\.yaml$/, '.yml');
 }
 
 /** `a{b,c}d` is `abd` and `acd`; braces may not be nested. */

@@ -45,5 +45,16 @@ function valueOf(inner: string, end: string, env: Environment): string | { fault
   const [, name, fallback] = match;
   const value = env[name!];
   if (value !== undefined && (value !== '' || fallback === undefined)) return value;
+  if (fallback === undefined && isApps(name!))
+    return {
+      fault:
+        `\${${name}} is put in when the file is read, but ${name} is what each instance gets in its own environment; ` +
+        `for a shell in a command write $${name}, as in [sh, -c, 'exec program "$${name}"']`,
+    };
   return fallback ?? { fault: `environment variable ${name} is not set; set it or write \${${name}:-fallback}` };
+}
+
+/** Of the variables that the daemon gives to apps. */
+function isApps(name: string): boolean {
+  return name === 'PORT' || name === 'HOST';
 }

@@ -11,6 +11,8 @@ export interface Reading {
   readonly held: readonly HeldApp[];
   /** Of app files. At most `mostProblems`; the last one counts the others. */
   readonly problems: readonly Problem[];
+  /** What is allowed and hardly meant, in words. At most `mostNotices`; the last one counts the others. */
+  readonly notices: readonly string[];
   readonly places: Places;
 }
 
@@ -38,3 +40,4 @@ export interface Places {
 }
 
 export const mostProblems = 100;
+export const mostNotices = 20;

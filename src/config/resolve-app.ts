@@ -30,10 +30,11 @@ export function resolveApp(written: AppFile, sources: AppSources, report: Report
   const planName = customer ? customer.terms.plan : written.plan;
   const plan = planName !== undefined && Object.hasOwn(plans, planName) ? plans[planName] : undefined;
   if (planName !== undefined && !plan) fail(['plan'], unknownPlan(planName, Object.keys(plans)));
-  const filled = fill(sharedSchema, merge([written, plan ?? {}, defaults]));
-  const shared = customer ? boundedBy(filled, fill(sharedSchema, merge([plan ?? {}, defaults]))) : filled;
+  const layers = merge([written, plan ?? {}, defaults]);
+  const filled = withoutSurprise(fill(sharedSchema, layers), layers);
+  const shared = customer ? boundedBy(filled, ofOperator(plan ?? {}, defaults)) : filled;
   checkRuntime(written, shared.runtime, fail);
-  checkFigures(shared, fail);
+  checkFigures(shared, layers, fail);
   const domains = normalisedDomains(written);
   refuseRepeated(domains, fail);
   if (customer) refuseForeign(written, domains, customer.terms, fail);
@@ -88,15 +89,35 @@ function checkRuntime(written: AppFile, runtime: RuntimeName | undefined, fail: 
   });
 }
 
-function checkFigures(shared: Filled<typeof sharedSchema>, fail: Report): void {
+function ofOperator(plan: SharedKeys, defaults: SharedKeys): Filled<typeof sharedSchema> {
+  const layers = merge([plan, defaults]);
+  return withoutSurprise(fill(sharedSchema, layers), layers);
+}
+
+/** A default must not contradict what is written beside it. */
+function withoutSurprise(
+  filled: Filled<typeof sharedSchema>,
+  { concurrency }: SharedKeys,
+): Filled<typeof sharedSchema> {
+  const { target, max } = filled.concurrency;
+  if (concurrency?.target !== undefined || target <= max) return filled;
+  return { ...filled, concurrency: { target: max, max } };
+}
+
+function checkFigures(shared: Filled<typeof sharedSchema>, written: SharedKeys, fail: Report): void {
   const { scale, concurrency, overlap } = shared;
   if (!overlap && scale.max > 1) {
     fail(['overlap'], `false means one instance at a time, but scale.max is ${scale.max}; set scale.max to 1`);
   }
+  const maxOf = (max: number, said: number | undefined) =>
+    said === undefined ? `max ${max}, which is the default; write max as well` : `max ${max}`;
   if (scale.min > scale.max)
-    fail(['scale', 'min'], `must not be above scale.max, got min ${scale.min} and max ${scale.max}`);
+    fail(
+      ['scale', 'min'],
+      `must not be above scale.max, got min ${scale.min} and ${maxOf(scale.max, written.scale?.max)}`,
+    );
   if (concurrency.target > concurrency.max) {
-    const got = `got target ${concurrency.target} and max ${concurrency.max}`;
+    const got = `got target ${concurrency.target} and ${maxOf(concurrency.max, written.concurrency?.max)}`;
     fail(['concurrency', 'target'], `must not be above concurrency.max, ${got}`);
   }
 }

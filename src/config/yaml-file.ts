@@ -177,7 +177,7 @@ function findForbidden(document: Document, faults: FaultList): void {
   const open: unknown[] = [document.contents];
   while (open.length > 0) {
     const node = open.pop();
-    if (isAlias(node)) faults.add(node.range?.[0] ?? 0, 'aliases (*name) are not supported; write the value out');
+    if (isAlias(node)) faults.add(node.range?.[0] ?? 0, aliasFault(node.source));
     else if (isMap(node)) {
       const seen = new Set<string>();
       for (const { key } of node.items) {
@@ -192,6 +192,13 @@ function findForbidden(document: Document, faults: FaultList): void {
     if ((isMap(node) || isSeq(node) || isScalar(node)) && node.anchor !== undefined)
       faults.add(node.range?.[0] ?? 0, 'anchors (&name) are not supported; write the value out where it is needed');
   }
+}
+
+/** A wildcard that is not quoted looks like an alias. */
+function aliasFault(name: string): string {
+  return /^[.*?]|\./.test(name)
+    ? "text that begins with * has to be quoted, as in '*.example.org'"
+    : 'aliases (*name) are not supported; write the value out';
 }
 
 function describe(code: string, message: string, quotes: boolean): string {

@@ -28,6 +28,27 @@ t.test('--help shows commands, examples and exit codes', async (t) => {
   t.match(await run([mainScript, 'start', '--help']), { code: 0, stdout: /--stop-apps/ });
 });
 
+t.test('-h, help and -c are what they are elsewhere', async (t) => {
+  const long = await run([mainScript, '--help']);
+  for (const args of [['-h'], ['help']]) t.strictSame(await run([mainScript, ...args]), long, args.join(' '));
+  t.match(await run([mainScript, 'help', 'start']), { code: 0, stdout: /--stop-apps/ });
+  const { code, stderr } = await run([mainScript, 'check', '-c', '/nowhere/main.yaml']);
+  t.equal(code, 1);
+  t.match(stderr, '/nowhere/main.yaml:1: does not exist');
+});
+
+t.test('check warns of app files that no pattern matches', async (t) => {
+  const files = await makeFiles({
+    'main.yaml': 'listen: { http: "127.0.0.1:0" }\nadmin: { listen: "127.0.0.1:0" }\n',
+    'app/a.yaml': appYaml('a'),
+  });
+  t.teardown(files.remove);
+  const { code, stdout, stderr } = await run([mainScript, 'check', '-c', 'main.yaml'], { cwd: files.directory });
+  t.equal(code, 0);
+  t.match(stderr, 'warning: apps: no file matches ./apps/*.yaml: there is no directory apps; did you mean app?\n');
+  t.match(stdout, /^ok: main\.yaml, 0 apps, 1 warning/);
+});
+
 const wrong: [title: string, args: string[], message: RegExp][] = [
   ['no command', [], /Usage: fastcontainer/],
   ['an unknown command', ['stat'], /unknown command 'stat'/],

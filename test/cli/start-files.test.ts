@@ -51,6 +51,19 @@ t.test('a start with a broken app file serves the others and says so', async (t)
   t.equal(await ended, 0);
 });
 
+t.test('app files that no pattern matches are told at the start and with a reload, once', async (t) => {
+  const { files, line, child, ended } = await started(t);
+  await line('listening');
+  await files.write('apps/b.yml', appYaml('b'));
+  child.kill('SIGHUP');
+  t.match(await line('b.yml is not read'), { level: 'warn' });
+  await line('SIGHUP: the configuration has not changed');
+  await files.write('apps/b.yaml', appYaml('b'));
+  t.match(await line(''), { msg: 'fake reloads' }, 'not told again');
+  child.kill('SIGTERM');
+  t.equal(await ended, 0);
+});
+
 t.test('the log level changes with the file', async (t) => {
   const { files, line } = await started(t);
   await line('listening');

@@ -51,6 +51,29 @@ const badLines: [title: string, lines: string, problems: string[]][] = [
   ['a word for a flag', 'readOnly: yes', ['5 readOnly: must be true or false, got "yes"']],
   ['an unknown key', 'idelTtl: 5m', ['5 idelTtl: unknown key; did you mean idleTtl?']],
   ['an unknown key in a section', 'scale: { maxx: 5 }', ['5 scale.maxx: unknown key; did you mean max?']],
+  ...Object.entries({
+    volumes: 'write mounts: [{ source: /srv/hello, target: /data }]',
+    environment: 'write env: { NAME: value }',
+    replicas: 'write scale: { min: 0, max: 3 }',
+    healthcheck: 'write readiness: { http: /healthz }',
+    ports: 'write port: the one on which the app listens; requests come by its domains',
+    img: 'write image: the name of an image that is built',
+    depends_on: 'leave it out: each app is booted when it is asked for; what it needs must run',
+    restart: 'leave it out: an app that ended is booted again when it is asked for',
+    mem_limit: 'write limits: { memory: 256m, cpus: 0.5 }',
+    entrypoint: 'write command: [program, argument]',
+  }).map(([key, advice]): [string, string, string[]] => [
+    `the key ${key} of another tool`,
+    `${key}: x`,
+    [`5 ${key}: unknown key; ${advice}`],
+  ]),
+  [
+    'the port of the instance in the place of a variable of the daemon',
+    'env: { A: "${PORT}" }',
+    [
+      '5 env.A: ${PORT} is put in when the file is read, but PORT is what each instance gets in its own environment; for a shell in a command write $PORT, as in [sh, -c, \'exec program "$PORT"\']',
+    ],
+  ],
   ['an unknown key near nothing', 'queue: { colour: 5 }', ['5 queue.colour: unknown key; known here: max, timeout']],
   ['an unknown runtime', 'user: www\nruntme: docker', ['6 runtme: unknown key; did you mean runtime?']],
   ['a key written twice', 'idleTtl: 5m\nidleTtl: 6m', ['6: duplicate key idleTtl']],
@@ -102,12 +125,19 @@ const badLines: [title: string, lines: string, problems: string[]][] = [
   [
     'a minimum above the default maximum',
     'scale: { min: 2 }',
-    ['5 scale.min: must not be above scale.max, got min 2 and max 1'],
+    ['5 scale.min: must not be above scale.max, got min 2 and max 1, which is the default; write max as well'],
   ],
   [
     'a target above the maximum',
     'concurrency: { target: 200 }',
-    ['5 concurrency.target: must not be above concurrency.max, got target 200 and max 100'],
+    [
+      '5 concurrency.target: must not be above concurrency.max, got target 200 and max 100, which is the default; write max as well',
+    ],
+  ],
+  [
+    'a target above a maximum that is written',
+    'concurrency: { target: 20, max: 10 }',
+    ['5 concurrency.target: must not be above concurrency.max, got target 20 and max 10'],
   ],
   ['a plan where there are none', 'plan: small', ['5 plan: there is no plan "small"; the main file defines none']],
   ['a port that is none', 'port: 70000', ['5 port: must be a whole number from 1 to 65535, got 70000']],
@@ -120,6 +150,11 @@ const badLines: [title: string, lines: string, problems: string[]][] = [
     'an unclosed list',
     'mounts: [',
     ['6: is not valid YAML: flow sequence in block collection must be sufficiently indented and end with a ]'],
+  ],
+  [
+    'a wildcard without quotes',
+    'errorHeaders: { A: *.a.org }',
+    ["5: text that begins with * has to be quoted, as in '*.example.org'"],
   ],
   ['an unknown alias', 'user: *nobody', ['5: aliases (*name) are not supported; write the value out']],
   ['a merge key', '<<: { user: x }', ['5 "<<": unknown key; docs/configuration.md has them all']],

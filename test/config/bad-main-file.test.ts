@@ -45,6 +45,11 @@ const cases: [title: string, content: string, problems: string[]][] = [
     ['1 cmdb.signingKey: must be at least 32 visible ASCII characters, got another value (not shown)'],
   ],
   [
+    'advertises a port',
+    'node:\n  advertise: "10.0.0.5:80"',
+    ['2 node.advertise: must be without a port, such as 10.0.0.5, got "10.0.0.5:80"'],
+  ],
+  [
     'is one of several machines and has no signing key',
     'cmdb: redis://:p@10.0.0.7\nnode: { advertise: 10.0.0.5 }',
     ['1 cmdb: needs signingKey, the same on all machines that share the store (openssl rand -base64 32)'],

@@ -7,7 +7,12 @@ import { appYaml, loadFiles, mainYaml, makeFiles, problemsOf } from './files.js'
 const isRoot = process.getuid?.() === 0;
 
 t.test('a main file of one line has the defaults of the documentation', async (t) => {
-  const { file: _file, places: _places, ...config } = await loadFiles({ 'main.yaml': 'workers: 1\n' });
+  const {
+    file: _file,
+    places: _places,
+    notices: _notices,
+    ...config
+  } = await loadFiles({ 'main.yaml': 'workers: 1\n' });
   t.strictSame(config, {
     listen: { http: [{ host: '127.0.0.1', port: 8080 }] },
     admin: { listen: { path: resolve('data/admin.sock') } },

@@ -11,11 +11,13 @@ import { formatListenAddress, isLoopback } from '../listen-address.js';
 import { manifestFile, readManifest } from '../manifest.js';
 import { formatPath, type Path, showFile } from '../path.js';
 import { ConfigError, type Problem, problemAt } from '../problem.js';
-import { type FileApp, mostProblems, type Reading } from '../reading.js';
+import { figureNotices } from '../figure-notices.js';
+import { type FileApp, mostNotices, mostProblems, type Reading } from '../reading.js';
 import { resolveApp } from '../resolve-app.js';
 import { resolveSettings } from '../resolve-settings.js';
 import { type AppFile, appSchema, customerAppSchema, customerKeyFault } from '../schema/app-file.js';
 import { type MainFile, mainSchema } from '../schema/main-file.js';
+import { type Looked, unmatchedNotice, unreadNotice } from '../unread-files.js';
 import { operatorBounds } from '../yaml-file.js';
 import { placesOf } from './places.js';
 import { type Source, type SourceDocument, SourceReader } from './source.js';
@@ -105,11 +107,16 @@ export class ConfigReader {
   #list(entries: readonly Entry[]): Listing {
     const files = new Map<string, ReadFile>();
     const [unlisted, links, directories]: [Unlisted[], string[], string[]] = [[], [], []];
+    const misspelt = new Set<string>();
+    const looked: Looked[] = [];
     for (const entry of entries) {
       const found = entry.glob.find(entry.customer && { followLinks: false, mostEntries: 1_000 });
       unlisted.push(...found.unlisted);
       if (!entry.customer) links.push(...found.links);
-      directories.push(...entry.glob.roots.map(({ directory }) => directory), ...found.directories);
+      const roots = entry.glob.roots.map(({ directory }) => directory);
+      directories.push(...roots, ...found.directories);
+      for (const file of found.misspelt) misspelt.add(file);
+      looked.push({ pattern: entry.pattern, directories: roots, count: found.files.length });
       for (const file of found.files) {
         if (file === this.#main || files.has(file)) continue;
         const source = this.#readFile(file, entry);
@@ -120,7 +127,9 @@ export class ConfigReader {
     const sorted = [...files.values()].toSorted((a, b) => (a.file < b.file ? -1 : 1));
     const patterns = entries.map(({ pattern }) => resolve(dirname(this.#main), pattern));
     const places = { links: [this.#main, ...links], directories: [dirname(this.#main), ...directories], patterns };
-    return { files: sorted, unlisted, places: placesOf(places) };
+    const unread = [...misspelt].filter((file) => !files.has(file) && file !== this.#main);
+    const notices = [...looked.map(unmatchedNotice), unreadNotice(unread)].filter((notice) => notice !== undefined);
+    return { files: sorted, unlisted, notices, places: placesOf(places) };
   }
 
   #readFile(file: string, { customer, glob: { roots } }: Entry): Source | undefined {
@@ -129,7 +138,7 @@ export class ConfigReader {
     return this.#readers.customer.read(file, root ?? dirname(file));
   }
 
-  #resolve(settings: Settings, main: MainFile, { files, unlisted, places }: Listing): Reading {
+  #resolve(settings: Settings, main: MainFile, { files, unlisted, notices, places }: Listing): Reading {
     const fileOf = (this.#fileOf ??= filesOfManifest(settings));
     const problems = unlisted.map(({ directory, fault }) =>
       problemAt(showFile(this.#main), 1, 'apps', `${showFile(directory)} cannot be listed: ${fault}`),
@@ -165,7 +174,8 @@ export class ConfigReader {
     this.#fileOf = new Map(
       [...held, ...apps.map(({ app: { name }, file }) => ({ name, file }))].map(({ name, file }) => [name, file]),
     );
-    return { settings, apps, held, problems: bounded(problems), places };
+    const hardlyMeant = boundedNotices([...notices, ...apps.flatMap(({ app }) => figureNotices(app))]);
+    return { settings, apps, held, problems: bounded(problems), notices: hardlyMeant, places };
   }
 
   *#resolveAll(claimants: readonly (Claimant & { entry: Entry })[], main: MainFile, twins: Twins): Generator<Outcome> {
@@ -223,6 +233,7 @@ interface ReadFile {
 interface Listing {
   readonly files: readonly ReadFile[];
   readonly unlisted: readonly Unlisted[];
+  readonly notices: readonly string[];
   readonly places: Reading['places'];
 }
 
@@ -308,6 +319,12 @@ function reporter(document: SourceDocument, problems: Problem[]): (path: Path, m
   return (path, message) => {
     problems.push(problemAt(document.file, document.lineOf(path), formatPath(path), message));
   };
+}
+
+function boundedNotices(notices: readonly string[]): string[] {
+  if (notices.length <= mostNotices) return [...notices];
+  const shown = notices.slice(0, mostNotices - 1);
+  return [...shown, `and ${notices.length - shown.length} more like these`];
 }
 
 function bounded(problems: readonly Problem[]): Problem[] {

@@ -312,7 +312,8 @@ export const mainSchema = section(
         }),
         advertise: text({
           pattern: '^[A-Za-z0-9:]([A-Za-z0-9:._-]{0,251}[A-Za-z0-9:])?$',
-          expects: 'an IP address or host name',
+          expects: 'an IP address or host name, without a port, such as 10.0.0.5',
+          fault: (written) => (/^[^:]*:[^:]*$/.test(written) ? 'must be without a port, such as 10.0.0.5' : undefined),
           description: 'Address at which other machines reach the containers of this one. Several machines need it.',
           examples: ['10.0.0.5'],
         }),

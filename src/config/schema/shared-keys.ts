@@ -172,7 +172,8 @@ export const sharedKeys = {
       target: wholeNumber({
         minimum: 1,
         maximum: 100_000,
-        description: 'Requests in flight above which another instance is booted.',
+        description:
+          'Requests in flight above which another instance is booted. If only `max` is written and is lower, it is `max`.',
         default: 50,
         examples: [20],
       }),

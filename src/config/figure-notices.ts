@@ -1,0 +1,31 @@
+import type { App } from '../model/app.js';
+import { formatDuration } from './units.js';
+
+/** What is allowed of an app and hardly meant, with what to write. */
+export function figureNotices(app: App): string[] {
+  const { bootTimeoutMs, queue, idleTtlMs, maxLifetimeMs } = app;
+  const notices: string[] = [];
+  if (bootTimeoutMs > queue.timeoutMs)
+    notices.push(
+      `bootTimeout ${formatDuration(bootTimeoutMs)} is longer than queue.timeout ${formatDuration(queue.timeoutMs)}: ` +
+        `requests are refused while the boot goes on; write queue: { timeout: ${formatDuration(bootTimeoutMs)} } or more`,
+    );
+  if (idleTtlMs > maxLifetimeMs)
+    notices.push(
+      `idleTtl ${formatDuration(idleTtlMs)} is longer than maxLifetime ${formatDuration(maxLifetimeMs)}: ` +
+        `an instance ends by its lifetime before it is idle for so long; write idleTtl: ${formatDuration(maxLifetimeMs)} or less`,
+    );
+  const word = unexpanded(app);
+  if (word !== undefined)
+    notices.push(
+      `command: ${word} is handed on as it stands, for no shell reads it; the app finds PORT and HOST in its environment, ` +
+        `or write [sh, -c, 'exec program --port "$PORT"']`,
+    );
+  return notices.map((notice) => `app ${app.name}: ${notice}`);
+}
+
+/** A word that only a shell would replace. */
+function unexpanded({ command = [] }: App): string | undefined {
+  if (command.some((word) => /(?:^|\/)(?:ba|da|a|z|k)?sh$/.test(word))) return undefined;
+  return command.map((word) => /\$(?:PORT|HOST)\b/.exec(word)?.[0]).find((found) => found !== undefined);
+}
