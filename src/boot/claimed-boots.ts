@@ -290,11 +290,13 @@ export class ClaimedBoots {
   }
 
   async #lastOutput(app: App, id: string): Promise<string> {
-    const output = await this.#options.runtimes
+    const { runtimes, logger } = this.#options;
+    const output = await runtimes
       .get(app.runtime)
       ?.output(id, outputBytes)
       .catch(() => '');
-    return output ?? '';
+    // At this level the log has it already, line by line; the last one often says why.
+    return logger.isLevelEnabled('info') ? lastLine(output ?? '') : (output ?? '');
   }
 }
 
@@ -302,6 +304,10 @@ export class ClaimedBoots {
 function ofInstance(deployment: Deployment, app: App, id: string): App {
   const instance = findInstance(deployment, id);
   return instance && instance.revision !== revisionOf(app) ? (standIn(deployment, app) ?? app) : app;
+}
+
+function lastLine(text: string): string {
+  return text.trimEnd().split('\n').at(-1) ?? '';
 }
 
 export function resultOf(outcome: BootOutcome): BootResult {

@@ -33,6 +33,8 @@ export interface NodeSessionOptions {
   readonly onHostsSilent: (hosts: readonly string[]) => void;
 }
 
+const notYetReached = 'not yet reached';
+
 /**
  * This node's liveness in the CMDB, and its judgement of the others. Beats in the background; an unreachable store is
  * logged once and does not end the session on this side.
@@ -53,7 +55,7 @@ export class NodeSession {
   #liveHosts: ReadonlySet<string> | undefined;
   /** Since when the same store has answered without a gap; undefined while it does not. */
   #steadySince: number | undefined;
-  #outage: string | undefined = 'not yet reached';
+  #outage: string | undefined = notYetReached;
   #replacedAt = -Infinity;
   /** Since when this node knows this store. */
   #knownSince = Infinity;
@@ -277,10 +279,10 @@ export class NodeSession {
       this.#observe(beat, askedAt);
     } catch (error) {
       this.#steadySince = undefined;
-      if (this.#outage === undefined || this.#beats === 0) {
-        logger.warn({ err: error }, 'the CMDB cannot be reached; known apps keep answering, boots wait');
-      }
+      const isTold = this.#outage !== undefined && this.#outage !== notYetReached;
       this.#outage = error instanceof Error ? error.message : String(error);
+      const advice = 'start it, or correct cmdb; known apps keep answering, boots wait';
+      if (!isTold) logger.warn({ err: error }, `the CMDB cannot be reached: ${reasonOf(error)}; ${advice}`);
     }
   }
 
@@ -348,4 +350,9 @@ export class NodeSession {
   #newIncarnation(): string {
     return this.#options.randomBytes(9).toString('base64url');
   }
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? error.cause.message : error.message;
 }

@@ -27,14 +27,17 @@ export class Link {
     this.#timeLimitMs = timeLimitMs;
     this.isCluster = client instanceof Cluster;
     // Without a listener an error event would end the process; the state is logged when it changes, not per attempt.
+    let wasConnected = false;
     client.on('error', (error: Error) => (this.#lastError = error));
     client.on('close', () => {
       if (!this.isCluster) this.identity.lost();
       if (this.#lost || this.isClosed) return;
       this.#lost = true;
-      logger.warn({ err: this.#lastError }, 'no connection to Redis; trying again');
+      // That it was never reached is told by those who need it.
+      logger[wasConnected ? 'warn' : 'debug']({ err: this.#lastError }, 'no connection to Redis; trying again');
     });
     client.on('ready', () => {
+      wasConnected = true;
       if (this.#lost) logger.info('connected to Redis');
       this.#lost = false;
       this.#lastError = undefined;
