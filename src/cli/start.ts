@@ -6,6 +6,7 @@ import { ConfigError, formatProblem } from '../config/problem.js';
 import { ConfigThread } from '../config/reader/config-thread.js';
 import { type ConfigWatch, watchConfig } from '../config/watch-config.js';
 import type { createDaemon, Daemon, DaemonOptions } from '../daemon/daemon.js';
+import type { LeftRunning } from '../terminate/left-running.js';
 import { superviseLifetime } from './lifetime.js';
 import { createLogger } from './logger.js';
 import { configEnvironment, exampleFile } from './package-directory.js';
@@ -16,6 +17,9 @@ export interface StartOptions {
   readonly config: string;
   readonly stopApps: boolean;
 }
+
+/** Apps that the last line names. */
+const mostNamed = 10;
 
 /** Serves until a signal ends it; resolves to the exit code. `create` builds the daemon (src/daemon.ts unless told). */
 export async function start(options: StartOptions, create?: typeof createDaemon): Promise<0 | 1> {
@@ -29,10 +33,13 @@ export async function start(options: StartOptions, create?: typeof createDaemon)
   const { stopApps } = options;
   let daemon: Daemon;
   let watching: ConfigWatch | undefined;
+  let left: LeftRunning | undefined;
   const lifetime = superviseLifetime({
     source: process,
     logger,
-    close: () => daemon.close(),
+    close: async () => {
+      left = await daemon.close();
+    },
     destroy: () => daemon.destroy(),
     hasTerminal: terminal && process.stdin.isTTY,
     reload: () => void reload(watching, logger),
@@ -57,11 +64,18 @@ export async function start(options: StartOptions, create?: typeof createDaemon)
   const code = await Promise.race([ended, started]);
   await Promise.all([watching?.close(), files.close()]);
   lifetime.release();
-  if (code === 0 && !stopApps) {
-    const advice = 'the next start finds them, one with --stop-apps ends them with itself';
-    logger.info(`containers that ran are left running: ${advice}`);
-  }
+  if (code === 0 && !stopApps) logger.info({ ...left }, lastLine(left));
   return code;
+}
+
+function lastLine(left: LeftRunning | undefined): string {
+  const advice = 'the next start finds them, one with --stop-apps ends them with itself';
+  if (left === undefined) return `containers that ran are left running: ${advice}`;
+  const { containers, apps } = left;
+  if (containers === 0) return 'no container is left running';
+  const more = apps.length > mostNamed ? ` and ${apps.length - mostNamed} more` : '';
+  const whose = `${apps.length === 1 ? 'app' : 'apps'} ${apps.slice(0, mostNamed).join(', ')}${more}`;
+  return `${containers === 1 ? 'one container is' : `${containers} containers are`} left running (${whose}): ${advice}`;
 }
 
 /** One process serves and does everything; several have a supervisor. */
@@ -91,11 +105,13 @@ interface Followed {
 
 function follow(daemon: Daemon, { logger, config, health, load }: Followed): ConfigWatch {
   if (config.problems.length > 0) logProblems(logger, config.problems);
+  let told = logNotices(logger, config.notices, []);
   return watchConfig({
     config,
     load: async () => {
       const next = await load();
       health.read(next);
+      told = logNotices(logger, next.notices, told);
       return next;
     },
     onConfig: async (next, changes) => {
@@ -121,6 +137,12 @@ function logProblems(logger: Logger, problems: Config['problems']): void {
     { problems: problems.slice(0, mostChanges) },
     `app files are wrong; what they said last stays in force, all others are applied: ${summary(problems.map(formatProblem))}`,
   );
+}
+
+/** Each once, for as long as it holds. */
+function logNotices(logger: Logger, notices: readonly string[], told: readonly string[]): readonly string[] {
+  for (const notice of notices) if (!told.includes(notice)) logger.warn(notice);
+  return notices;
 }
 
 function logReloadError(logger: Logger, error: Error): void {

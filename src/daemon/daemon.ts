@@ -18,6 +18,7 @@ import { House } from './house.js';
 import { keepAlive } from './keep-alive.js';
 import { thisMachine } from './machine.js';
 import type { RuntimeName } from '../model/app.js';
+import { sees } from '../model/instance.js';
 import type { Clock } from '../model/clock.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { systemClock } from '../machine/system-clock.js';
@@ -26,6 +27,7 @@ import { measuredCmdb } from '../telemetry/measured-cmdb.js';
 import { measuredRuntime } from '../telemetry/measured-runtime.js';
 import { Metrics } from '../telemetry/metrics.js';
 import { UnreadableRecords } from '../telemetry/unreadable-records.js';
+import { type LeftRunning, leftRunning } from '../terminate/left-running.js';
 import { stopAll } from '../terminate/stop-all.js';
 
 /** Times that tests shorten; operators cannot set them. */
@@ -55,8 +57,11 @@ export interface Daemon {
   start(): Promise<{ readonly http: readonly string[]; readonly admin: string }>;
   /** Takes over a good new configuration; `changes` says in words what is different. */
   reload(next: Config, changes: readonly string[]): Promise<void>;
-  /** Drains this process's own requests, for as long as an app's drainTimeout allows, and ends. Re-entrant. */
-  close(): Promise<void>;
+  /**
+   * Drains this process's own requests, for as long as an app's drainTimeout allows, and ends. Resolves to what runs on; undefined
+   * if nobody can tell. Re-entrant.
+   */
+  close(): Promise<LeftRunning | undefined>;
   /** Ends at once; what is under way is broken off. Containers run on. Re-entrant. */
   destroy(): Promise<void>;
 }
@@ -125,8 +130,9 @@ class SingleProcess implements Daemon {
     await this.#control.apply(next);
   }
 
-  close(): Promise<void> {
-    return this.#node.close();
+  async close(): Promise<LeftRunning | undefined> {
+    await this.#node.close();
+    return this.#node.left;
   }
 
   destroy(): Promise<void> {
@@ -165,6 +171,8 @@ class Composition {
   #closing: Promise<void> | undefined;
   #destroying: Promise<void> | undefined;
   #ending: Promise<void> | undefined;
+  /** What runs on of what this node saw, known once it has ended. */
+  left: LeftRunning | undefined;
 
   constructor(options: DaemonOptions, surroundings: Partial<Surroundings> = {}) {
     const { config, logger } = options;
@@ -317,12 +325,19 @@ class Composition {
     await this.#house.stopBoots();
     await Promise.all([reaper.stop(), reconciler.stop(), restoration.stop(), this.#surroundings.onEnd?.()]);
     await terminator.settled();
-    if (session.outage === undefined) await this.#stopApps(stopApps ? 'all' : 'removed');
+    if (session.outage === undefined) {
+      await this.#stopApps(stopApps ? 'all' : 'removed');
+      this.left = await this.#leftRunning();
+    }
     await follower.stop();
     await session.leave();
     await forwarder.close();
     await Promise.all([...this.#runtimes.values()].map((runtime) => runtime.close()));
     await this.cmdb.close();
+  }
+
+  #leftRunning(): Promise<LeftRunning | undefined> {
+    return leftRunning(this.cmdb, (instance) => sees(this.#house.sight, instance)).catch(() => undefined);
   }
 
   async #stopApps(which: 'all' | 'removed'): Promise<void> {

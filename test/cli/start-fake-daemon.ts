@@ -20,6 +20,7 @@ process.exit(
     close: async () => {
       logger.info('fake closes');
       if (mood === 'stuck') await new Promise(() => {});
+      return mood === 'leaves' ? { containers: 3, apps: ['a', 'b'] } : undefined;
     },
     destroy: async () => logger.info('fake is destroyed'),
   })),

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import t from 'tap';
 import { childrenOf, statOf } from '../../src/machine/proc-fs.js';
 import { appYaml, makeFiles, mainYaml } from '../config/files.js';
@@ -44,6 +45,31 @@ t.test('what runs on is said last', async (t) => {
   child.kill('SIGTERM');
   await line('containers that ran are left running');
   t.equal(await ended, 0);
+});
+
+t.test('how many containers run on, and of which apps, is said last', async (t) => {
+  const { line, child, ended } = await started(t, 'leaves');
+  await line('listening');
+  child.kill('SIGTERM');
+  t.match(await line('3 containers are left running (apps a, b): the next start finds them'), { containers: 3 });
+  t.equal(await ended, 0);
+});
+
+t.test('Ctrl-C in a terminal drains', async (t) => {
+  const files = await makeFiles({ 'main.yaml': mainYaml, 'apps/a.yaml': appYaml('a') });
+  t.teardown(() => files.remove());
+  const terminal = spawn('script', ['-qefc', `exec '${process.execPath}' '${script}' '${files.main}'`, '/dev/null'], {
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
+  t.teardown(() => terminal.kill('SIGKILL'));
+  let shown = '';
+  terminal.stdout.on('data', (piece) => (shown += String(piece)));
+  await eventually(() => shown.includes('listening'));
+  // What the terminal makes of it is SIGINT to all that runs in its foreground.
+  terminal.stdin.write('\x03');
+  const [code] = (await once(terminal, 'exit')) as [number];
+  t.match(shown, /SIGINT: draining[^]*fake closes[^]*left running/);
+  t.equal(code, 0);
 });
 
 t.test('SIGINT drains as well, and --stop-apps is handed on', async (t) => {

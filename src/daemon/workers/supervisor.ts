@@ -14,12 +14,14 @@ import { longestDrainMs } from '../drain-time.js';
 import { readHostMemory } from '../../machine/host-memory.js';
 import { keepAlive } from '../keep-alive.js';
 import { identify } from '../../machine/proc-fs.js';
+import type { Location } from '../../model/instance.js';
 import { systemClock } from '../../machine/system-clock.js';
 import { measuredCmdb } from '../../telemetry/measured-cmdb.js';
 import { MergedMetrics } from '../../telemetry/merged-metrics.js';
 import { Metrics } from '../../telemetry/metrics.js';
 import { UnreadableRecords } from '../../telemetry/unreadable-records.js';
 import { WorkerMetrics } from '../../telemetry/worker-metrics.js';
+import { type LeftRunning, leftRunning } from '../../terminate/left-running.js';
 import { mergeChecks } from './merged-checks.js';
 import type { Order } from './messages.js';
 import { defaultSupervisionTiming, type SupervisionTiming } from './supervision-timing.js';
@@ -61,6 +63,7 @@ class Supervisor implements Daemon {
   #applied: Order = { kind: 'applied' };
   #closing: Promise<void> | undefined;
   #destroying: Promise<void> | undefined;
+  #left: LeftRunning | undefined;
 
   constructor(options: SupervisorOptions) {
     const { config, version, logger } = options;
@@ -123,9 +126,10 @@ class Supervisor implements Daemon {
     await this.#control.apply(config);
   }
 
-  close(): Promise<void> {
+  async close(): Promise<LeftRunning | undefined> {
     this.#closing ??= keepAlive(this.#close());
-    return this.#closing;
+    await this.#closing;
+    return this.#left;
   }
 
   destroy(): Promise<void> {
@@ -146,6 +150,9 @@ class Supervisor implements Daemon {
     const { stopApps, timing, version } = this.#options;
     await Promise.all([this.#control.close(), this.#store.stop(), this.#follower.stop()]);
     const { outage } = this.#store;
+    // It has no runtime: what is this host's counts as seen.
+    const isOurs = ({ host }: Location) => host === this.#config.node.host;
+    if (outage === undefined && !stopApps) this.#left = await leftRunning(this.#cmdb, isOurs).catch(() => undefined);
     await this.#cmdb.close();
     if (!stopApps || outage !== undefined) return;
     // All workers have ended: one more node, which serves nobody, ends what they left running.

@@ -1,0 +1,24 @@
+import type { Cmdb } from '../cmdb/cmdb.js';
+import type { Instance } from '../model/instance.js';
+
+/** What a daemon leaves behind as it ends. */
+export interface LeftRunning {
+  readonly containers: number;
+  /** Names, sorted. */
+  readonly apps: readonly string[];
+}
+
+/** The instances that run on among those that `isOurs`. */
+export async function leftRunning(
+  cmdb: Pick<Cmdb, 'list'>,
+  isOurs: (instance: Instance) => boolean,
+): Promise<LeftRunning> {
+  let containers = 0;
+  const apps: string[] = [];
+  for await (const { app, deployment } of cmdb.list('active')) {
+    const ours = deployment.instances.filter(isOurs).length;
+    if (ours > 0) apps.push(app.name);
+    containers += ours;
+  }
+  return { containers, apps: apps.toSorted() };
+}
