@@ -75,8 +75,9 @@ interface Wanted {
 
 /** Apps that one log line names. */
 const mostNamed = 20;
-/** Apps looked at before anything else has a turn. */
-const appsInTurn = 100;
+/** Apps looked at before anything else has a turn; one that changed takes as long as many that did not. */
+const workInTurn = 2_000;
+const workOfNew = 20;
 
 export function createAppApplier(options: AppApplierOptions): AppApplier {
   const { cmdb, host, manifestFile, clock, logger } = options;
@@ -93,15 +94,20 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
     const identity = told ?? known.identity;
     const all = force === true || identity !== known.identity;
     const wanted: Wanted[] = [];
+    let work = 0;
     for (const app of apps) {
-      if (hashes.get(app) === undefined) {
-        hashes.set(app, contentHash(app));
-        // Requests go on while thousands are looked at.
-        if (wanted.length % appsInTurn === 0) await turn();
+      const isNew = hashes.get(app) === undefined;
+      if (isNew) hashes.set(app, contentHash(app));
+      // Requests go on while thousands are looked at.
+      work += isNew ? workOfNew : 1;
+      if (work >= workInTurn) {
+        await turn();
+        work = 0;
       }
       const seen = compare(app, hashes.get(app) as string, known, options);
       wanted.push(seen instanceof Promise ? await seen : seen);
     }
+    await turn();
     const put = wanted.filter(({ app, isApplied }) => all || !isApplied || again?.has(app.name) === true);
     const names = new Set(apps.map(({ name }) => name));
     const missing = [...known.apps].filter(([name]) => !names.has(name));
@@ -135,6 +141,7 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
     if (others.length > 0) await tellOfKept(remove, cmdb, logger);
 
     const refused = new Set(conflicts.map(({ wantedBy }) => wantedBy));
+    await turn();
     const entries = wanted.map(({ app: { name }, entry: { pending: _pending, ...entry } }) => {
       return [name, { ...entry, ...(refused.has(name) && { pending: true as const }) }] as const;
     });

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import type { App } from '../model/app.js';
 import type { Config } from './config.js';
 import { unlimited } from './schema/fields.js';
@@ -5,29 +6,37 @@ import { formatDuration, formatSize } from './units.js';
 
 /**
  * What an operator should know of a reload, a line each: `app hello: idleTtl 20m -> 5m`, `app shop added`,
- * `listen.http changed: needs a restart`. Empty where the files say the same. Values that may be secret are not shown.
+ * `listen.http changed: needs a restart`. Empty where the files say the same. Values that may be secret are not shown. Requests go
+ * on while thousands of apps are compared.
  */
-export function describeChanges(before: Config, after: Config): string[] {
+export async function describeChanges(before: Config, after: Config): Promise<string[]> {
   const held = without(after.heldApps, before.heldApps);
   const free = without(before.heldApps, after.heldApps);
   return [
-    ...appChanges(before.apps, after.apps),
+    ...(await appChanges(before.apps, after.apps)),
     ...held.map((name) => `app ${name} held: its file is wrong, what it said last stays`),
     ...free.map((name) => `app ${name} no longer held: its file says what holds`),
     ...settingChanges(before, after),
   ];
 }
 
-function appChanges(before: readonly App[], after: readonly App[]): string[] {
+/** Apps compared before anything else has a turn. */
+const appsInTurn = 50;
+
+async function appChanges(before: readonly App[], after: readonly App[]): Promise<string[]> {
   const old = new Map(before.map((app) => [app.name, app]));
-  const kept = new Set(after.map(({ name }) => name));
-  return [
-    ...after.flatMap((app) => {
-      const was = old.get(app.name);
-      return was ? changesOfApp(was, app) : [`app ${app.name} added`];
-    }),
-    ...before.filter(({ name }) => !kept.has(name)).map(({ name }) => `app ${name} removed`),
-  ];
+  await turn();
+  const changes: string[] = [];
+  let compared = 0;
+  for (const app of after) {
+    const was = old.get(app.name);
+    old.delete(app.name);
+    if (was === app) continue;
+    changes.push(...(was ? changesOfApp(was, app) : [`app ${app.name} added`]));
+    compared += 1;
+    if (compared % appsInTurn === 0) await turn();
+  }
+  return [...changes, ...[...old.keys()].map((name) => `app ${name} removed`)];
 }
 
 function changesOfApp(before: App, after: App): string[] {

@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
+import { batches } from '../cmdb/batches.js';
 import type { App } from '../model/app.js';
 import { makePrivateDirectory } from '../machine/private-directory.js';
 import type { PastRemoval } from './removal-guard.js';
@@ -30,6 +32,8 @@ export interface Manifest {
   /** Apps that went with their files lately. */
   readonly removals?: readonly PastRemoval[];
 }
+
+const entriesInTurn = 500;
 
 export const emptyManifest: Manifest = { apps: new Map() };
 
@@ -82,11 +86,19 @@ export function readManifest(file: string): Manifest {
 export async function writeManifest(file: string, { apps, ...rest }: Manifest): Promise<void> {
   makePrivateDirectory(dirname(file));
   const temporary = `${file}.${process.pid}.tmp`;
-  await writeFile(temporary, `${JSON.stringify({ ...rest, apps: Object.fromEntries(apps) })}\n`, {
-    flush: true,
-    mode: 0o600,
-  });
+  await writeFile(temporary, await textOf({ apps, ...rest }), { flush: true, mode: 0o600 });
   await rename(temporary, file);
+}
+
+/** As JSON. Requests go on while thousands of entries are written out. */
+async function textOf({ apps, ...rest }: Manifest): Promise<string> {
+  const pieces: string[] = [];
+  for (const some of batches([...apps], entriesInTurn)) {
+    pieces.push(JSON.stringify(Object.fromEntries(some)).slice(1, -1));
+    await turn();
+  }
+  const others = JSON.stringify(rest).slice(1, -1);
+  return `{${others}${others === '' ? '' : ','}"apps":{${pieces.join(',')}}}\n`;
 }
 
 /** Changes when anything of the app changes. */

@@ -50,7 +50,7 @@ export function watchConfig(options: WatchOptions): ConfigWatch {
   let closed = false;
 
   const take = async (next: Config, asked: boolean): Promise<ReloadResult> => {
-    const changes = describeChanges(current, next);
+    const changes = await describeChanges(current, next);
     if (changes.length > 0) await onConfig(next, changes);
     current = next;
     const text = textOf(next);
