@@ -101,7 +101,7 @@ function withoutSurprise(
 ): Filled<typeof sharedSchema> {
   const { target, max } = filled.concurrency;
   if (concurrency?.target !== undefined || target <= max) return filled;
-  return { ...filled, concurrency: { target: max, max } };
+  return { ...filled, concurrency: { ...filled.concurrency, target: max } };
 }
 
 function checkFigures(shared: Filled<typeof sharedSchema>, written: SharedKeys, fail: Report): void {
