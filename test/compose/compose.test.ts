@@ -53,7 +53,7 @@ t.test('docker compose up: a request wakes the sample app, which goes when idle;
   t.match(await docker.getNetwork('fastcontainer-compose').inspect(), {
     Options: { 'com.docker.network.bridge.enable_icc': 'false' },
   });
-  await eventually(async () => (await apps()).length === 0, 60_000);
+  await eventually(async () => (await apps()).length === 0);
 
   const { Processes } = await (await dispatcher()).top({ ps_args: '-eo pid,uid,args' });
   t.match(
@@ -63,10 +63,10 @@ t.test('docker compose up: a request wakes the sample app, which goes when idle;
   );
 
   await compose('stop', 'redis');
-  await eventually(async () => (await checkHealth()).exitCode === 1, 60_000);
+  await eventually(async () => (await checkHealth()).exitCode === 1);
   t.match((await checkHealth()).output, /store cannot be reached/);
   await compose('start', 'redis');
-  await eventually(async () => (await checkHealth()).exitCode === 0, 60_000);
+  await eventually(async () => (await checkHealth()).exitCode === 0);
 
   t.match(await ask(8080, 'any.hello.localhost', '/', { address: host }), { status: 200 });
   await compose('down', '--volumes');
