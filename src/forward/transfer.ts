@@ -3,6 +3,7 @@ import type { Dispatcher } from 'undici';
 import type { CutReason, Occupant } from '../uses/seat.js';
 import { RequestError } from '../model/errors.js';
 import { type Breakable, contain } from './contained.js';
+import { endConnection } from './end-connection.js';
 import type { ForwardOutcome, HttpExchange } from './exchange.js';
 import type { RequestBody } from './request-body.js';
 import { hintLines, responseHeaders, responseTrailers } from './response-headers.js';
@@ -283,10 +284,19 @@ export class Transfer implements Occupant, Breakable {
     return true;
   }
 
-  /** A clean end would pass off half an answer as a whole one: to HTTP/1.0 the end of the connection is the end of it. */
+  /**
+   * A clean end would pass off half an answer as a whole one: to HTTP/1.0 the end of the connection is the end of it. Others see
+   * that more was announced. To a client that is still sending, a reset would be all it gets.
+   */
   #breakOff(): void {
     const { req, res } = this.#exchange;
-    if (req.httpVersionMinor === 0) res.socket?.resetAndDestroy();
+    const { socket } = res;
+    if (req.httpVersionMinor === 0) socket?.resetAndDestroy();
+    if (socket && !req.complete && !socket.destroyed) {
+      this.#finish('upstream_gone');
+      req.resume();
+      return endConnection(socket);
+    }
     res.destroy();
     this.#finish('upstream_gone');
   }

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { buildConnector } from 'undici';
+import { readFirst } from './read-first.js';
 
 /**
  * Connects to an instance as undici does, and shields undici 7's parser from two ways in which a connection ends. While a
@@ -11,7 +12,10 @@ export function upstreamConnector(options: buildConnector.BuildOptions): buildCo
   const connect = buildConnector(options);
   return (target, callback) =>
     connect(target, (...result) => {
-      if (result[1]) shield(result[1]);
+      if (result[1]) {
+        shield(result[1]);
+        readFirst(result[1]);
+      }
       callback(...result);
     });
 }
