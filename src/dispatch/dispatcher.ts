@@ -12,6 +12,7 @@ import { admit } from '../forward/admission.js';
 import type { Clients } from '../forward/clients.js';
 import { answerError, answerErrorRaw } from '../forward/error-answer.js';
 import type { Forwarder } from '../forward/forwarder.js';
+import { ReadAhead } from '../forward/read-ahead.js';
 import type { Clock } from '../model/clock.js';
 import { findInstance } from '../model/deployment.js';
 import { asRequestError, type ErrorCode, RequestError } from '../model/errors.js';
@@ -55,6 +56,7 @@ class ClientGone extends Error {
 /** The pipeline of one request: check → boot → forward. */
 export class Dispatcher implements ExchangeOwner {
   readonly #options: DispatcherOptions;
+  readonly #readAhead = new ReadAhead();
   #closing = false;
 
   constructor(options: DispatcherOptions) {
@@ -95,7 +97,8 @@ export class Dispatcher implements ExchangeOwner {
     const { router, session } = this.#options;
     try {
       if (this.#closing) return this.#refuse(exchange, new RequestError('shutting_down'));
-      const seat = session.check() ? router.cached(exchange.admitted.host)?.takeSeat(exchange) : undefined;
+      const { host, target } = exchange.admitted;
+      const seat = session.check() && target !== '*' ? router.cached(host)?.takeSeat(exchange) : undefined;
       if (seat) this.#forward(exchange, seat);
       else void this.#wake(exchange);
     } catch (error) {
@@ -113,8 +116,10 @@ export class Dispatcher implements ExchangeOwner {
       const local = await router.find(exchange.admitted.host);
       exchange.app = local.name;
       exchange.errorHeaders = local.app.errorHeaders;
+      if (exchange.admitted.target === '*') return this.#answerPing(exchange);
       local.askedFor = domainOf(exchange.admitted.host);
       const foundAt = clock.monotonic();
+      this.#readOn(exchange);
       const seat = await booter.seat(local, signal, exchange);
       if (signal.aborted) {
         seat.release();
@@ -126,6 +131,26 @@ export class Dispatcher implements ExchangeOwner {
       if (error instanceof ClientGone) this.#report(exchange, 499, 'client_gone');
       else this.#broke(exchange, error);
     }
+  }
+
+  /**
+   * `OPTIONS *` asks a server whether it is there, and an app for nothing: RFC 9110 §9.3.7. So it wakes none. undici could not send
+   * it either.
+   */
+  #answerPing(exchange: AnyExchange): void {
+    if (exchange.kind === 'connection') return this.#refuse(exchange, new RequestError('bad_request'));
+    const { req, res, admitted } = exchange;
+    if (admitted.hasBody && !req.complete) res.shouldKeepAlive = false;
+    res.writeHead(200, { 'Content-Length': '0' });
+    res.end();
+    this.#report(exchange, 200, 'complete');
+  }
+
+  /** A client that is to send its body only when it is told to has nothing on its way. */
+  #readOn(exchange: AnyExchange): void {
+    if (exchange.kind === 'connection') return;
+    const { req, res, admitted } = exchange;
+    if (admitted.hasBody && !admitted.expectsContinue) this.#readAhead.begin(req, res, admitted.contentLength);
   }
 
   #forward(exchange: AnyExchange, seat: Seat): void {

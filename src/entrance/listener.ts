@@ -160,15 +160,35 @@ function remoteOf(socket: Duplex): string | undefined {
   return 'remoteAddress' in socket ? String(socket.remoteAddress) : undefined;
 }
 
-function parserError(error: NodeJS.ErrnoException & { reason?: string }): RequestError {
+interface ParserError extends NodeJS.ErrnoException {
+  readonly reason?: string;
+  readonly rawPacket?: Buffer;
+  readonly bytesParsed?: number;
+}
+
+function parserError(error: ParserError): RequestError {
   switch (error.code) {
+    case 'HPE_INVALID_METHOD':
+      if (!isRequestLine(error)) break;
+      return new RequestError('method_unknown', undefined, { cause: error });
     case 'HPE_HEADER_OVERFLOW':
       return new RequestError('headers_too_large', undefined, { cause: error });
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
       return new RequestError('payload_too_large', 'The chunk extensions are too large.', { cause: error });
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return new RequestError('bad_request', 'The request header did not arrive in time.', { cause: error });
-    default:
-      return new RequestError('bad_request', error.reason ?? 'The request is not valid HTTP.', { cause: error });
   }
+  return new RequestError('bad_request', error.reason ?? 'The request is not valid HTTP.', { cause: error });
+}
+
+/** Of a request line, in characters, that is answered as one though its method is not known. */
+const longestLine = 16_384;
+const requestLine = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100} [!-~\x80-\xff]+ HTTP\/1\.[01]$/;
+
+/** Whether it is a whole and good one at which the parser stopped. */
+function isRequestLine({ rawPacket, bytesParsed = 0 }: ParserError): boolean {
+  if (!rawPacket) return false;
+  const from = rawPacket.lastIndexOf('\n', Math.max(0, bytesParsed - 1)) + 1;
+  const text = rawPacket.toString('latin1', from, from + longestLine);
+  return requestLine.test(text.slice(0, Math.max(0, text.indexOf('\r\n'))));
 }

@@ -6,7 +6,7 @@ import { isClaim, isOurs } from './claims.js';
 /** A request that may be forwarded, in the form in which it will be. */
 export interface Admitted {
   readonly method: string;
-  /** Origin form: begins with `/`. */
+  /** Origin form, which begins with `/`; or `*` with OPTIONS. */
   readonly target: string;
   /** The authority it is for, as sent: host and perhaps port. */
   readonly host: string;
@@ -88,7 +88,7 @@ const digits = /^\d{1,15}$/;
  */
 export function admit(req: IncomingMessage): Admitted {
   if (req.httpVersionMajor !== 1 || req.httpVersionMinor > 1)
-    throw refuse(`HTTP/${req.httpVersion} is not spoken here.`);
+    throw refuse('Another version of HTTP, or another protocol, is not spoken here.');
   const { rawHeaders } = req;
   if (rawHeaders.length > 2 * mostHeaderLines) {
     throw new RequestError('headers_too_large', `There are more than ${mostHeaderLines} header lines.`);
@@ -191,7 +191,8 @@ function treatmentOf(name: string): Treatment {
 /** An absolute-form target wins over Host: RFC 9112 §3.2.2. */
 function requestLine(url: string, method: string, host: string | undefined): { target: string; host: string } {
   if (method === 'CONNECT') throw refuse('CONNECT is not for this server.');
-  const match = url.startsWith('/') ? undefined : absolute.exec(url);
+  const isPlain = url.startsWith('/') || (url === '*' && method === 'OPTIONS');
+  const match = isPlain ? undefined : absolute.exec(url);
   if (match === null) throw refuse('The request target is neither a path nor an http URL.');
   const named = match ? (match[1] as string) : host;
   if (named === undefined) throw refuse('There is no Host header.');

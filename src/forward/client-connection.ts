@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type IncomingMessage, METHODS, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { endConnection, isEnding } from './end-connection.js';
@@ -9,6 +9,8 @@ const kConnection = Symbol('client connection');
 /** What node keeps on a connection of its server. */
 interface Parser {
   onIncoming?: (req: IncomingMessage, keepAlive: boolean) => number;
+  /** A copy of the packet in which the header ended. */
+  getCurrentBuffer?(): Buffer | undefined;
 }
 type Known = Duplex & {
   [kConnection]?: ClientConnection;
@@ -50,7 +52,7 @@ export class ClientConnection {
   constructor(socket: Socket) {
     this.socket = socket;
     (socket as Known)[kConnection] = this;
-    this.#chooseUpgrades();
+    this.#lookAtRequests();
     const { destroySoon } = socket;
     socket.destroySoon = () => {
       const req = this.#last?.req;
@@ -128,11 +130,12 @@ export class ClientConnection {
    * Only a GET without a body, with no answer before it under way, takes over the connection, and not for HTTP/2. Any other
    * request is served as if it had not offered to switch, as it may be: RFC 9110 §7.8. A CONNECT is refused like a request.
    */
-  #chooseUpgrades(): void {
+  #lookAtRequests(): void {
     const { parser } = this.socket as Known;
     const onIncoming = parser?.onIncoming;
     if (!parser || !onIncoming) return;
     parser.onIncoming = (req: Incoming, keepAlive) => {
+      if (req.httpVersionMinor === 0 && namesOtherProtocol(req, parser)) req.httpVersionMajor = 0;
       if (!req.upgrade || this.#mayTakeOver(req)) return onIncoming(req, keepAlive);
       req.upgrade = false;
       // Node throws away what came behind it in the same packet.
@@ -151,4 +154,21 @@ export class ClientConnection {
       this.isOpen
     );
   }
+}
+
+/** What llhttp takes in RTSP or ICE as well as in HTTP; others are told apart by their method alone. */
+const inOtherProtocols = new Set(['GET', 'POST', 'OPTIONS', 'SOURCE']);
+const known = new Set(METHODS);
+
+/**
+ * Whether a request that llhttp takes for HTTP/1.0 says `RTSP/1.0` or `ICE/1.0`, as far as its first line came in one packet with the
+ * end of its header: llhttp does not tell.
+ */
+function namesOtherProtocol({ method = '', url = '' }: IncomingMessage, parser: Parser): boolean {
+  if (!known.has(method)) return true;
+  if (!inOtherProtocols.has(method)) return false;
+  const packet = parser.getCurrentBuffer?.();
+  if (!packet) return false;
+  const line = `${method} ${url} `;
+  return packet.includes(`${line}RTSP/`, 0, 'latin1') || packet.includes(`${line}ICE/`, 0, 'latin1');
 }

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { RequestError } from '../model/errors.js';
+import { endReadAhead, isReadAhead, takeAhead } from './read-ahead.js';
 import { gatheredBytes, smallBytes, SmallChunks } from './small-chunks.js';
 
 export interface RequestBodyOptions {
@@ -40,6 +41,7 @@ export class RequestBody extends Readable {
   }
 
   override _construct(callback: (error?: Error | null) => void): void {
+    endReadAhead(this.#req);
     this.#req.on('data', this.#onData);
     this.#req.pause();
     this.#req.on('end', this.#onEnd);
@@ -54,8 +56,11 @@ export class RequestBody extends Readable {
 
   override _read(): void {
     this.#wanted = true;
+    const ahead = takeAhead(this.#req);
     this.#req.socket.setTimeout(this.#options.idleTimeoutMs);
     this.#req.resume();
+    if (ahead && ahead.length > 0) this.#onData(ahead);
+    if (ahead && this.#req.readableEnded) this.#onEnd();
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
@@ -114,6 +119,8 @@ export class RequestBody extends Readable {
   }
 
   readonly #onEnd = (): void => {
+    // Comes again when that was taken.
+    if (isReadAhead(this.#req)) return;
     this.flush();
     this.#req.socket.setTimeout(0);
     clearInterval(this.#rateTimer);

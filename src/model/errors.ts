@@ -48,6 +48,13 @@ export const errorTable = {
     advice: 'Send fewer or smaller headers: clearing the cookies of this site often helps.',
     remedy: 'Send fewer or smaller headers (often: clear the cookies of this site), or raise http.maxHeaderSize.',
   },
+  method_unknown: {
+    status: 501,
+    title: 'The method of the request is not known here',
+    advice: 'Use one of the registered methods of HTTP.',
+    remedy:
+      'Use a method that the HTTP parser of Node.js knows (docs/http.md); no app behind this server can get another.',
+  },
   queue_full: {
     status: 503,
     title: 'Too many requests wait for this app',

@@ -153,24 +153,31 @@ function begunAndDeaf(begun: ReadonlySet<Socket>): Socket[] {
   return [...begun].filter((socket) => !socket.destroyed && socket.isPaused());
 }
 
+/** What an uploader may have sent when it leaves, in bytes, and how much it announced. */
+const uploads = [
+  { sends: 100_000, announces: 100_000 },
+  { sends: 300_000, announces: 300_000 },
+  { sends: 300_000, announces: 20_000_000 },
+];
 for (const [how, leave] of Object.entries(leaves)) {
-  t.test(
-    `an uploader that ${how} its connection while it waits for a boot is forgotten before the boot is done`,
-    async (t) => {
-      const installation = await install(t, {}, { hello: { env: { BOOT_DELAY_MS: '50000' } } });
-      const { port, admin } = await startDaemon(t, installation);
-      const waiting = () => metric(admin, /^fastcontainer_queue_length\b/);
-      const body = Buffer.alloc(100_000, 'x');
-      const client = connect(port, '127.0.0.1');
-      client.on('error', () => {});
-      client.write(`POST /upload HTTP/1.1\r\nHost: hello.localhost\r\nContent-Length: ${body.length}\r\n\r\n`);
-      client.write(body);
-      await eventually(async () => (await waiting()) === 1);
-      leave(client);
-      await eventually(async () => (await waiting()) === 0);
-      t.equal(await metric(admin, /^fastcontainer_boots_total\b/), 0);
-    },
-  );
+  for (const { sends, announces } of uploads)
+    t.test(
+      `an uploader that ${how} its connection after ${sends} of ${announces} bytes while it waits for a boot is forgotten before the boot is done`,
+      async (t) => {
+        const installation = await install(t, {}, { hello: { env: { BOOT_DELAY_MS: '50000' } } });
+        const { port, admin } = await startDaemon(t, installation);
+        const waiting = () => metric(admin, /^fastcontainer_queue_length\b/);
+        const body = Buffer.alloc(sends, 'x');
+        const client = connect(port, '127.0.0.1');
+        client.on('error', () => {});
+        client.write(`POST /upload HTTP/1.1\r\nHost: hello.localhost\r\nContent-Length: ${announces}\r\n\r\n`);
+        client.write(body);
+        await eventually(async () => (await waiting()) === 1);
+        leave(client);
+        await eventually(async () => (await waiting()) === 0);
+        t.equal(await metric(admin, /^fastcontainer_boots_total\b/), 0);
+      },
+    );
 }
 
 t.test('a client that only ends its side gets its answer', async (t) => {
