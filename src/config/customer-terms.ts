@@ -2,7 +2,8 @@ import type { AppFile } from './schema/app-file.js';
 import type { Filled } from './schema/filled.js';
 import type { sharedSchema } from './schema/shared-keys.js';
 import type { Report } from './explain.js';
-import { parseDuration, parseSize } from './units.js';
+import { parseDuration } from '../model/duration.js';
+import { parseSize } from './units.js';
 
 /** What the operator lets the files of one `apps` entry with `trust: customer` say. */
 export interface CustomerTerms {

@@ -7,7 +7,8 @@ import type { AppFile } from './schema/app-file.js';
 import { unlimited } from './schema/fields.js';
 import { type Filled, fill } from './schema/filled.js';
 import { type SharedKeys, sharedSchema } from './schema/shared-keys.js';
-import { parseDuration, parseSize } from './units.js';
+import { parseDuration } from '../model/duration.js';
+import { parseSize } from './units.js';
 
 /** Where an app gets what it does not say itself. */
 export interface AppSources {

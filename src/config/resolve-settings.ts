@@ -17,7 +17,8 @@ import { parseIdRange } from './id-range.js';
 import { parsePortRange } from './port-range.js';
 import { type Filled, fill } from './schema/filled.js';
 import { cmdbSchema, type MainFile, mainSchema } from './schema/main-file.js';
-import { parseDuration, parseSize } from './units.js';
+import { parseDuration } from '../model/duration.js';
+import { parseSize } from './units.js';
 
 /** The kernel's, without the byte that ends it. */
 const longestSocketPath = 107;

@@ -1,5 +1,6 @@
 import t from 'tap';
-import { formatDuration, formatSize, parseDuration, parseSize } from '../../src/config/units.js';
+import { formatDuration, formatSize, parseSize } from '../../src/config/units.js';
+import { parseDuration } from '../../src/model/duration.js';
 
 t.test('durations are read in every unit', async (t) => {
   const figures: [string, number][] = [

@@ -1,5 +1,6 @@
 import Type, { type TProperties, type TSchema } from 'typebox';
-import { parseDuration, parseSize } from '../units.js';
+import { parseDuration } from '../../model/duration.js';
+import { parseSize } from '../units.js';
 
 /** What every key of the schema says about itself; the source of docs/configuration.md. */
 export interface Docs {
