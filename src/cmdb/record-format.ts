@@ -57,6 +57,8 @@ const appShape = Type.Object({
   stopTimeoutMs: positive,
   requestTimeoutMs: positive,
   maxRequestBodyBytes: positive,
+  maxBusyMs: Type.Optional(positive),
+  websocket: Type.Optional(Type.Object({ quietMs: positive })),
   errorHeaders: Type.Optional(textMap),
 });
 

@@ -92,6 +92,8 @@ function atOnce(app: App): Figures {
     stopTimeout: formatDuration(app.stopTimeoutMs),
     requestTimeout: formatDuration(app.requestTimeoutMs),
     maxRequestBody: formatSize(app.maxRequestBodyBytes),
+    maxBusy: formatDuration(app.maxBusyMs ?? 0),
+    'websocket.quiet': formatDuration(app.websocket?.quietMs ?? 0),
   };
 }
 

@@ -53,7 +53,7 @@ export function normalisedDomains({ domains }: AppFile): string[] {
   });
 }
 
-/** The first layer that says something wins; scale, concurrency, queue, limits and env key by key. */
+/** The first layer that says something wins; scale, concurrency, queue, websocket, limits and env key by key. */
 function merge(layers: readonly SharedKeys[]): SharedKeys {
   const [first = {}, ...rest] = layers;
   if (rest.length === 0) return first;
@@ -66,6 +66,7 @@ function merge(layers: readonly SharedKeys[]): SharedKeys {
     scale: { ...below.scale, ...first.scale },
     concurrency: { ...below.concurrency, ...first.concurrency },
     queue: { ...below.queue, ...first.queue },
+    websocket: { ...below.websocket, ...first.websocket },
   };
 }
 
@@ -132,6 +133,7 @@ function refuseRepeated(domains: readonly string[], fail: Report): void {
 function build(written: AppFile, shared: Filled<typeof sharedSchema>, runtime: RuntimeName, domains: string[]): App {
   const { name, command, image, cwd } = written;
   const { port } = written;
+  const quietMs = parseDuration(shared.websocket.quiet)!;
   return {
     name,
     domains,
@@ -163,6 +165,8 @@ function build(written: AppFile, shared: Filled<typeof sharedSchema>, runtime: R
     stopTimeoutMs: parseDuration(shared.stopTimeout)!,
     requestTimeoutMs: parseDuration(shared.requestTimeout)!,
     maxRequestBodyBytes: parseSize(shared.maxRequestBody)!,
+    maxBusyMs: parseDuration(shared.maxBusy)!,
+    ...(quietMs > 0 && { websocket: { quietMs } }),
     ...(shared.errorHeaders && { errorHeaders: { ...shared.errorHeaders } }),
   };
 }

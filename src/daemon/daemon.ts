@@ -8,6 +8,7 @@ import type { Config } from '../config/config.js';
 import { ConfigHealth } from '../config/config-health.js';
 import { Control } from './control.js';
 import { Clients } from '../forward/clients.js';
+import { Silenced } from '../forward/silenced.js';
 import { type CloseCause, ConnectionBounds } from '../entrance/connection-bounds.js';
 import { Forwarder } from '../forward/forwarder.js';
 import { createListener, type Listener } from '../entrance/listener.js';
@@ -188,15 +189,18 @@ class Composition {
     const timing = { ...defaultTiming, ...options.timing };
     this.unreadable = new UnreadableRecords({ logger, onForgedApp: (app) => surroundings.onAppForged?.(app) });
     this.cmdb = measuredCmdb(openCmdb(config, logger, this.unreadable.report), this.metrics, this.#clock);
+    const silenced = new Silenced(this.#clients, this.#clock);
     this.#house = new House({
       ...{ config, machine, logger, cmdb: this.cmdb, metrics: this.metrics, clock: this.#clock },
       runtimes: this.#runtimes,
       forwarder: new Forwarder({
         ...config.http,
         clients: this.#clients,
+        silenced,
         listenerOf: (seat) => this.#house.listenerOf(seat),
       }),
       clients: this.#clients,
+      silenced,
       sessionTiming: timing.session,
       reconcilePeriodMs: timing.reconcilePeriodMs,
       fileApps: this.#fileApps,

@@ -22,6 +22,7 @@ import type { Config } from '../config/config.js';
 import { Dispatcher, type RequestReport } from '../dispatch/dispatcher.js';
 import type { Clients } from '../forward/clients.js';
 import type { Forwarder } from '../forward/forwarder.js';
+import type { Silenced } from '../forward/silenced.js';
 import type { Machine } from './machine.js';
 import type { RuntimeName } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
@@ -50,6 +51,8 @@ export interface HouseOptions {
   readonly forwarder: ForwardRoom;
   /** Absent: no client is told from another. */
   readonly clients?: Clients;
+  /** Absent: every upgrade wakes. */
+  readonly silenced?: Silenced;
   readonly logger: Logger;
   readonly sessionTiming: SessionTiming;
   readonly reconcilePeriodMs: number;
@@ -280,7 +283,7 @@ export class House {
   }
 
   #dispatcher(options: HouseOptions): Dispatcher {
-    const { config, metrics, clock, logger, machine, sessionTiming, clients } = options;
+    const { config, metrics, clock, logger, machine, sessionTiming, clients, silenced } = options;
     const limit = new LogLimit({ clock, logger });
     const instanceCheck = new InstanceCheck({
       runtimeOf: (seat) => this.#runtimeOf(seat),
@@ -302,6 +305,7 @@ export class House {
       instanceCheck,
       clock,
       ...(clients && { clients }),
+      ...(silenced && { silenced }),
       serverTiming: config.http.serverTiming,
       logRefusal: (fields, message) =>
         limit.warn(`${String(fields['code'])} ${String(fields['app'])}`, fields, message),

@@ -13,10 +13,12 @@ import type { Clients } from '../forward/clients.js';
 import { answerError, answerErrorRaw } from '../forward/error-answer.js';
 import type { Forwarder } from '../forward/forwarder.js';
 import { ReadAhead } from '../forward/read-ahead.js';
+import type { Silenced } from '../forward/silenced.js';
 import type { Clock } from '../model/clock.js';
-import { findInstance } from '../model/deployment.js';
+import { findInstance, standing } from '../model/deployment.js';
 import { asRequestError, type ErrorCode, RequestError } from '../model/errors.js';
 import { coldTiming } from './cold-timing.js';
+import { ownRequest } from './own-request.js';
 
 export interface RequestReport {
   readonly app: string | undefined;
@@ -36,6 +38,8 @@ export interface DispatcherOptions {
   readonly clock: Clock;
   /** Absent: no client is told from another. */
   readonly clients?: Pick<Clients, 'addressOf' | 'peerOf'>;
+  /** Absent: every upgrade wakes. */
+  readonly silenced?: Pick<Silenced, 'leftMs'>;
   /** Whether clients are told how long the phases of a cold request took. */
   readonly serverTiming: boolean;
   /** Warnings about requests; expected to be rate-limited by the caller. */
@@ -112,13 +116,15 @@ export class Dispatcher implements ExchangeOwner {
     const signal = clientSignal(exchange);
     const from = clock.monotonic();
     const arrivedAt = clock.now();
+    let local: LocalApp | undefined;
     try {
-      const local = await router.find(exchange.admitted.host);
+      local = await router.find(exchange.admitted.host);
       exchange.app = local.name;
       exchange.errorHeaders = local.app.errorHeaders;
       if (exchange.admitted.target === '*') return this.#answerPing(exchange);
       local.askedFor = domainOf(exchange.admitted.host);
       const foundAt = clock.monotonic();
+      this.#refuseSilenced(exchange, local);
       this.#readOn(exchange);
       const seat = await booter.seat(local, signal, exchange);
       if (signal.aborted) {
@@ -129,8 +135,17 @@ export class Dispatcher implements ExchangeOwner {
       this.#forward(exchange, seat);
     } catch (error) {
       if (error instanceof ClientGone) this.#report(exchange, 499, 'client_gone');
-      else this.#broke(exchange, error);
+      else this.#broke(exchange, local && isQueueTimeout(error) ? this.#explained(exchange, local, error) : error);
     }
+  }
+
+  #explained({ req, admitted }: AnyExchange, local: LocalApp, error: RequestError): RequestError {
+    const { clients } = this.#options;
+    const peer = clients?.peerOf(req.socket);
+    // What a trusted proxy passes on is its client's.
+    const address = peer?.trusted ? (clients?.addressOf(req.socket, admitted.claims) ?? peer.address) : peer?.address;
+    const detail = address === undefined ? undefined : ownRequest(local, address);
+    return detail === undefined ? error : new RequestError('queue_timeout', detail);
   }
 
   /**
@@ -144,6 +159,13 @@ export class Dispatcher implements ExchangeOwner {
     res.writeHead(200, { 'Content-Length': '0' });
     res.end();
     this.#report(exchange, 200, 'complete');
+  }
+
+  /** A page that was left open does not keep its app from sleeping. */
+  #refuseSilenced(exchange: AnyExchange, { app, deployment }: LocalApp): void {
+    if (exchange.kind === 'request' || standing(deployment).length > 0) return;
+    const leftMs = this.#options.silenced?.leftMs(app, exchange) ?? 0;
+    if (leftMs > 0) throw new RequestError('app_asleep', undefined, { retryAfterS: Math.ceil(leftMs / 1_000) });
   }
 
   /** A client that is to send its body only when it is told to has nothing on its way. */
@@ -250,6 +272,10 @@ export class Dispatcher implements ExchangeOwner {
       'request refused',
     );
   }
+}
+
+function isQueueTimeout(error: unknown): error is RequestError {
+  return error instanceof RequestError && error.code === 'queue_timeout';
 }
 
 function clientSignal(exchange: AnyExchange): AbortSignal {

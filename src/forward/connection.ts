@@ -13,6 +13,8 @@ export interface ConnectionOptions {
   readonly isWebSocket: boolean;
   /** A client that takes nothing of what there is to send to it for this long is given up. */
   readonly stallMs: number;
+  /** It is ended because nothing flowed on it. */
+  readonly onSilenced: () => void;
   readonly onEnded: (outcome: 'complete' | 'upstream_gone') => void;
 }
 
@@ -62,8 +64,9 @@ export class Connection implements Occupant, Breakable {
     this.#end('upstream_gone');
   }
 
-  cut(_reason: CutReason): void {
+  cut(reason: CutReason): void {
     if (this.#cutting || this.#ended) return;
+    if (reason === 'idle') this.#options.onSilenced();
     this.#cutting = true;
     this.#lingerFor(lingerMs);
     if (!this.#options.isWebSocket) this.#endBoth();

@@ -4,6 +4,7 @@ import type { Clients } from './clients.js';
 import { Origin } from './origin.js';
 import type { ListenerOf } from './proven-connector.js';
 import { RequestBody } from './request-body.js';
+import type { Silenced } from './silenced.js';
 import { Transfer } from './transfer.js';
 import { Upgrades } from './upgrade.js';
 import { Upstreams } from './upstreams.js';
@@ -20,6 +21,8 @@ export interface ForwarderOptions {
   readonly requestBodyMinRate: number;
   /** A client that takes nothing of what there is to send to it for this long is given up. */
   readonly responseStallTimeoutMs: number;
+  /** Is told of clients whose upgraded connections are ended because nothing flows on them. */
+  readonly silenced?: Silenced;
 }
 
 /** Carries requests to instances: plain ones over undici, upgrades over http-proxy. */
@@ -31,7 +34,9 @@ export class Forwarder {
 
   constructor(options: ForwarderOptions) {
     this.#upstreams = new Upstreams(options.listenerOf);
-    this.#upgrades = new Upgrades(options.listenerOf, options.responseStallTimeoutMs);
+    this.#upgrades = new Upgrades(options.listenerOf, options.responseStallTimeoutMs, (exchange) =>
+      options.silenced?.note(exchange.seat.app, exchange),
+    );
     this.#origin = new Origin(options.clients);
     this.#options = options;
   }

@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { Dispatcher } from 'undici';
 import type { CutReason, Occupant } from '../uses/seat.js';
 import { RequestError } from '../model/errors.js';
+import { noteBusy } from './busy.js';
 import { type Breakable, contain } from './contained.js';
 import { endConnection } from './end-connection.js';
 import type { ForwardOutcome, HttpExchange } from './exchange.js';
@@ -97,6 +98,7 @@ export class Transfer implements Occupant, Breakable {
     if (this.#upstream.waitsSince !== undefined) this.#pool.answered(this.#upstream);
     const mayTrail = req.httpVersionMinor > 0 && admitted.method !== 'HEAD' && !hasNoBody(statusCode);
     const headers = responseHeaders(raw, statusCode, mayTrail);
+    noteBusy(this.#exchange.seat, raw);
     if (serverTiming !== undefined) {
       headers.push('Server-Timing', `${serverTiming}, ttfb;dur=${(performance.now() - this.#startedAt).toFixed(1)}`);
     }

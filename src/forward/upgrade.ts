@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import httpProxy from 'http-proxy';
 import { buildConnector } from 'undici';
 import { RequestError } from '../model/errors.js';
+import { noteBusy } from './busy.js';
 import { isOurs } from './claims.js';
 import { Connection } from './connection.js';
 import { type Breakable, contain, contained } from './contained.js';
@@ -23,14 +24,19 @@ export class Upgrades {
   readonly #proxy = httpProxy.createProxyServer({});
   readonly #connect = buildConnector({ timeout: connectTimeoutMs, autoSelectFamily: false });
   readonly #listenerOf: ListenerOf;
+  readonly #onSilenced: (exchange: UpgradeExchange) => void;
   /** From `ws` to its event, which comes in the same tick. */
   readonly #pending = new WeakMap<IncomingMessage, Attempt>();
   readonly #stallMs: number;
 
-  /** A client that takes nothing of what there is to send to it for `stallMs` is given up. */
-  constructor(listenerOf: ListenerOf, stallMs: number) {
+  /**
+   * A client that takes nothing of what there is to send to it for `stallMs` is given up. `onSilenced`: an upgraded connection is
+   * ended because nothing flowed on it.
+   */
+  constructor(listenerOf: ListenerOf, stallMs: number, onSilenced: (exchange: UpgradeExchange) => void) {
     this.#listenerOf = listenerOf;
     this.#stallMs = stallMs;
+    this.#onSilenced = onSilenced;
     this.#proxy.on('proxyReqWs', (proxyReq, req) => this.#pending.get(req)?.onRequest(proxyReq));
     // Every failure is handled where it belongs to an exchange; without a listener http-proxy would throw.
     this.#proxy.on('error', () => {});
@@ -38,7 +44,7 @@ export class Upgrades {
 
   /** `headers`: what the upstream is to get, flat, Host included. */
   forward(exchange: UpgradeExchange, headers: string[]): void {
-    const attempt = new Attempt(exchange, headers, this.#stallMs);
+    const attempt = new Attempt(exchange, headers, this.#stallMs, () => this.#onSilenced(exchange));
     const { req, socket, seat } = exchange;
     this.#pending.set(req, attempt);
     const listener = this.#listenerOf(seat);
@@ -69,6 +75,7 @@ class Attempt implements Breakable {
   readonly #exchange: UpgradeExchange;
   readonly #headers: string[];
   readonly #stallMs: number;
+  readonly #onSilenced: () => void;
   #proxyReq: ClientRequest | undefined;
   #settled = false;
   #connected = false;
@@ -80,8 +87,9 @@ class Attempt implements Breakable {
     this.#settle(() => this.#exchange.onFinished(499, 'client_gone'));
   };
 
-  constructor(exchange: UpgradeExchange, headers: string[], stallMs: number) {
+  constructor(exchange: UpgradeExchange, headers: string[], stallMs: number, onSilenced: () => void) {
     this.#exchange = exchange;
+    this.#onSilenced = onSilenced;
     this.#headers = headers;
     this.#stallMs = stallMs;
   }
@@ -171,7 +179,9 @@ class Attempt implements Breakable {
     const isWebSocket = protocol.toLowerCase() === 'websocket';
     const onEnded = (outcome: 'complete' | 'upstream_gone') =>
       this.#settle(() => this.#exchange.onFinished(101, outcome));
-    new Connection({ client: socket, upstream, seat, isWebSocket, stallMs: this.#stallMs, onEnded });
+    noteBusy(seat, response.rawHeaders);
+    const watched = { stallMs: this.#stallMs, onSilenced: this.#onSilenced };
+    new Connection({ client: socket, upstream, seat, isWebSocket, ...watched, onEnded });
   }
 
   #refuseSwitch(detail: string): void {
@@ -186,6 +196,7 @@ class Attempt implements Breakable {
     if (statusCode === 101) return this.#refuseSwitch('The app switched protocols without naming one.');
     const raw = response.rawHeaders.map((text) => Buffer.from(text, 'latin1'));
     const headers = responseHeaders(raw, statusCode, false);
+    noteBusy(this.#exchange.seat, raw);
     const lines = [`HTTP/1.1 ${statusCode} ${response.statusMessage ?? ''}`];
     for (let index = 0; index < headers.length; index += 2) lines.push(`${headers[index]}: ${headers[index + 1]}`);
     socket.off('close', this.#onClientGone);

@@ -69,6 +69,10 @@ export interface App {
   /** To the first response byte. */
   readonly requestTimeoutMs: number;
   readonly maxRequestBodyBytes: number;
+  /** For how long an answer of the app may keep its instance awake; absent: not at all. */
+  readonly maxBusyMs?: number;
+  /** For how long an upgrade does not wake the app, if it comes from a client whose connection was ended for silence. */
+  readonly websocket?: { readonly quietMs: number };
   /** Put on answers that the dispatcher gives in the app's place. */
   readonly errorHeaders?: Readonly<Record<string, string>>;
 }

@@ -55,6 +55,13 @@ export const errorTable = {
     remedy:
       'Use a method that the HTTP parser of Node.js knows (docs/http.md); no app behind this server can get another.',
   },
+  app_asleep: {
+    status: 503,
+    title: 'The app is asleep',
+    advice: 'Load or use a page of this site to wake it.',
+    remedy:
+      'The WebSocket of this client was ended because nothing flowed on it, and its reconnect alone does not wake the app for websocket.quiet.',
+  },
   queue_full: {
     status: 503,
     title: 'Too many requests wait for this app',
@@ -65,7 +72,8 @@ export const errorTable = {
     status: 503,
     title: 'The request waited too long for the app',
     advice: 'Try again later.',
-    remedy: 'The app is slow to boot or overloaded; see queue.timeout.',
+    remedy:
+      'The app is slow to boot, overloaded, or waits for itself (the log says if it asked its own domain); see queue.timeout and concurrency.max.',
   },
   boot_failed: {
     status: 503,

@@ -28,6 +28,8 @@ export interface Seat {
   countOnlyTraffic(): void;
   /** Data flowed. Cheap; call it for each chunk of an upgraded connection. */
   touch(): void;
+  /** The app works on for so long, in milliseconds, whatever becomes of the seat: until then its instance is in use. */
+  busyFor(ms: number): void;
   /** Gives the place back. Harmless twice. */
   release(): void;
 }

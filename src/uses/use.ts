@@ -39,6 +39,7 @@ export class Use {
   closed = false;
   /** Reported to the CMDB as held by silent connections only. */
   quiet = false;
+  /** In the future while its app has said that it works on. */
   lastActiveAt: number;
   watchedLimitMs = 0;
   #idleTimer: Timer | undefined;
@@ -85,8 +86,20 @@ export class Use {
     for (const { holder } of this.#seats) if (holder) yield holder;
   }
 
-  active(): void {
-    this.lastActiveAt = this.#clock.now();
+  /** Something happens; returns the time. */
+  active(): number {
+    const now = this.#clock.now();
+    this.#activeUntil(now);
+    return now;
+  }
+
+  /** As if something happened until then. */
+  busyFor(ms: number): void {
+    this.#activeUntil(this.#clock.now() + ms);
+  }
+
+  #activeUntil(at: number): void {
+    if (at > this.lastActiveAt) this.lastActiveAt = at;
     if (this.quiet) {
       this.quiet = false;
       this.#owner.wokeUp(this);
@@ -179,8 +192,11 @@ class UseSeat implements Seat {
   }
 
   touch(): void {
-    this.#use.active();
-    this.#touchedAt = this.#use.lastActiveAt;
+    this.#touchedAt = this.#use.active();
+  }
+
+  busyFor(ms: number): void {
+    this.#use.busyFor(ms);
   }
 
   release(): void {

@@ -68,7 +68,9 @@ export class Uses implements UseOwner {
     const use = new Use(local, { id, address, ...location }, this, this.#options.clock);
     // A successor that nobody asked for is no activity: else an app that lives shorter than it may idle would never end.
     if (local.waiting === 0 && local.uses.size > 0) {
-      use.lastActiveAt = Math.max(...[...local.uses.values()].map(({ lastActiveAt }) => lastActiveAt));
+      const before = Math.max(...[...local.uses.values()].map(({ lastActiveAt }) => lastActiveAt));
+      // Nor does it do the work that another one is busy with.
+      use.lastActiveAt = Math.min(use.lastActiveAt, before);
     }
     this.#share(use, instance);
     local.addUse(use);

@@ -14,6 +14,7 @@ const address = { host: '10.0.0.2', port: 20_001 };
 const seat: Seat = {
   ...{ app, instanceId: 'shop-1', address, location: { host: 'there', runtime: 'process' }, occupant: undefined },
   countOnlyTraffic: () => {},
+  busyFor: () => {},
   touch: () => {},
   release: () => {},
 };

@@ -86,6 +86,7 @@ t.test('an app of few lines has the built-in figures of the original service', a
       stopTimeoutMs: 10_000,
       requestTimeoutMs: 300_000,
       maxRequestBodyBytes: 10 * 1024 ** 3,
+      maxBusyMs: 300_000,
     },
   ]);
 });
@@ -189,6 +190,8 @@ drainTimeout: 2m
 stopTimeout: 3s
 requestTimeout: 4s
 maxRequestBody: 1k
+maxBusy: 1m
+websocket: { quiet: 10m }
 `.replace('TEXT: a: b', 'TEXT: "a: b"'),
   });
   t.strictSame(apps[0], {
@@ -220,6 +223,8 @@ maxRequestBody: 1k
     stopTimeoutMs: 3000,
     requestTimeoutMs: 4000,
     maxRequestBodyBytes: 1024,
+    maxBusyMs: 60_000,
+    websocket: { quietMs: 600_000 },
   });
 });
 

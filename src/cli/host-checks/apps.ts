@@ -48,10 +48,15 @@ async function mountProblems({ mounts }: App): Promise<string[]> {
   return missing.filter((problem) => problem !== undefined);
 }
 
-function warningsOf({ runtime, mounts, env, readOnly }: App): string[] {
+const waitsForItself =
+  'concurrency.max and scale.max are 1: a page of it that asks its own domain (WordPress does) waits for itself until queue.timeout; give it one more worker and raise concurrency.max, or scale.max';
+
+function warningsOf({ runtime, mounts, env, readOnly, concurrency, scale }: App): string[] {
   const reserved = ['HOST', 'PORT'].filter((name) => Object.hasOwn(env, name));
   const idle = runtime === 'process' ? { mounts: mounts.length > 0, readOnly } : {};
+  const isAlone = concurrency.max === 1 && scale.max === 1;
   return [
+    ...(isAlone ? [waitsForItself] : []),
     ...reserved.map((name) => `env.${name} is given by the daemon; the value in the file is not used`),
     ...Object.entries(idle).flatMap(([key, set]) => (set ? [`${key} has no effect with runtime process`] : [])),
   ];

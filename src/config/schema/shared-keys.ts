@@ -261,6 +261,28 @@ export const sharedKeys = {
     default: '5m',
     examples: ['30s'],
   }),
+  maxBusy: duration({
+    from: '0s',
+    to: '24h',
+    description:
+      'How long an answer may keep its instance awake for work that goes on behind it, by `x-fastcontainer-busy: 30s` (docs/apps.md); `0s` ignores that header. `maxLifetime` ends the instance all the same.',
+    default: '5m',
+    examples: ['15m'],
+  }),
+  websocket: section(
+    {},
+    {
+      quiet: duration({
+        from: '0s',
+        to: '24h',
+        description:
+          'A WebSocket on which nothing flows is ended after `idleTtl`, and a page left open connects again at once. For this long that alone does not wake the app: an upgrade from that client is answered 503 `app_asleep` while no instance runs. Any other request wakes it. Each of several `workers` knows only those that it ended itself.',
+        default: '0s',
+        examples: ['10m'],
+      }),
+    },
+    { description: 'Upgraded connections of the app.' },
+  ),
   errorHeaders: dictionary(
     { pattern: errorHeaderPattern, expects: 'the name of a header that does not frame the answer' },
     text({
