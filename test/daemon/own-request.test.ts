@@ -34,7 +34,7 @@ t.test('the log says that a request which waited in vain may come from the app i
 
 t.test('check warns of an app that can only wait for itself', async (t) => {
   const warnings = async (max: number, instances: number) => {
-    const app = testApp({ concurrency: { target: 1, max }, scale: { min: 0, max: instances } });
+    const app = testApp({ concurrency: { target: 1, max, clientShare: 1 }, scale: { min: 0, max: instances } });
     return (await checkApps([app], {})).warnings.filter((text) => text.includes('waits for itself'));
   };
   t.match(await warnings(1, 1), [/^app shop: concurrency\.max and scale\.max are 1: .* raise concurrency\.max/]);
