@@ -177,6 +177,8 @@ function parserError(error: ParserError): RequestError {
       return new RequestError('payload_too_large', 'The chunk extensions are too large.', { cause: error });
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return new RequestError('bad_request', 'The request header did not arrive in time.', { cause: error });
+    default:
+      break;
   }
   return new RequestError('bad_request', error.reason ?? 'The request is not valid HTTP.', { cause: error });
 }
