@@ -4,7 +4,7 @@ import { loadFiles } from '../config/files.js';
 
 t.test('further checks add what they find, and one that throws is a problem', async (t) => {
   const config = await loadFiles({
-    'main.yaml': 'listen: { http: "127.0.0.1:0" }\nadmin: { listen: "127.0.0.1:0" }\n',
+    'main.yaml': 'listen: { http: "127.0.0.1:0" }\nadmin: { listen: "127.0.0.1:0", token: 0123456789abcdef }\n',
   });
   const findings = await runCheck(config, [
     { name: 'store', run: async () => ({ problems: ['the store is away'], warnings: ['the store forgets'] }) },

@@ -3,6 +3,7 @@ import type { Environment } from '../../config/interpolate.js';
 import type { HostCheck } from './host-check.js';
 import { checkApps } from './apps.js';
 import { checkFiles } from './files.js';
+import { checkLimits } from './limits.js';
 import { checkListen } from './listen.js';
 import { checkPorts } from './ports.js';
 import { checkStore } from './store.js';
@@ -17,6 +18,7 @@ export function builtInChecks(config: Config, env: Environment): HostCheck[] {
     { name: 'store', run: async () => checkStore(config) },
     { name: 'ports', run: () => checkPorts(config) },
     { name: 'workers', run: async () => checkWorkers(config) },
+    { name: 'limits', run: async () => checkLimits(config) },
     { name: 'trust', run: async () => checkTrust(config) },
     { name: 'apps', run: () => checkApps(config.apps, env) },
   ];
