@@ -3,7 +3,9 @@ import { checkLimits } from '../../src/cli/host-checks/limits.js';
 import { appYaml, loadFiles } from '../config/files.js';
 
 async function warningsOf(main: string, app = ''): Promise<readonly string[]> {
-  return checkLimits(await loadFiles({ 'main.yaml': `log: { level: info }\n${main}\n`, 'apps/a.yaml': appYaml('a', app) })).warnings;
+  return checkLimits(
+    await loadFiles({ 'main.yaml': `log: { level: info }\n${main}\n`, 'apps/a.yaml': appYaml('a', app) }),
+  ).warnings;
 }
 
 const local = 'admin: { listen: "127.0.0.1:0", token: 0123456789abcdef }';
