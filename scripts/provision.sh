@@ -27,6 +27,7 @@ ps:procps
 curl:curl
 docker:docker.io
 docker-compose:docker-compose
+mkfs.btrfs:btrfs-progs
 '
 lacking='Some tests will be skipped'
 purpose='the tests'

@@ -95,7 +95,7 @@ export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
     publishAll,
     mounts: mountPolicy(options.mounts ?? { roots: undefined, own: [] }),
     isRemote,
-    quota: diskQuota(options.diskBytes),
+    quota: diskQuota(options.diskBytes, logger),
     outputLog,
     logger,
     clock,

@@ -106,16 +106,18 @@ async function create(
     ...{ spec, owner: place, network: joined.name, address, port, publishOn },
     hostAddress: place.showHost ? joined.gateway : undefined,
   };
-  const post = (diskBytes: number | undefined) => {
-    const body = containerOptions({ ...plan, diskBytes });
+  const post = (bytes: number | undefined) => {
+    const body = containerOptions({ ...plan, diskBytes: bytes });
     const query = { name: containerName(spec.id) };
     const request = { method: 'POST', path: ['containers', 'create'], query, body } as const;
     return engine.json(`create container ${spec.id} of app ${spec.app.name}`, request, { limitMs: createLimitMs });
   };
   // Not ended by the boot's signal: whether the container exists must be known, so that it can be removed.
-  const container = await post(quota.bytes())
+  const diskBytes = quota.bytes();
+  const container = await post(diskBytes)
     .catch((error: unknown) => {
-      if (!(error instanceof EngineError) || !quota.isRefused(error.reason)) throw error;
+      const isRefused = diskBytes !== undefined && error instanceof EngineError && quota.isRefused(error.reason);
+      if (!isRefused) throw error;
       return post(undefined);
     })
     .catch((error: unknown) => {

@@ -78,7 +78,7 @@ function confinementWarnings(info: unknown, where: string): string[] {
       ? []
       : [
           `Docker Engine at ${where} cannot bound what containers write to their own file system (driver ${driver} on ` +
-            `${file}), so one app can fill the disk: use overlay2 on xfs that is mounted with pquota, or readOnly: true`,
+            `${file}), so one app can fill the disk: use overlay2 on xfs that is mounted with pquota, the driver btrfs, or readOnly: true`,
         ]),
   ];
 }
