@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { useDocker } from '../../fixtures/docker.js';
 import { containerName } from '../../../src/runtime/docker/labels.js';
@@ -25,26 +26,35 @@ t.test('network', async (t) => {
     );
   };
 
-  t.test('containers cannot connect to each other, while the host reaches both', async (t) => {
+  /** One that no network has at the moment. */
+  const freeSubnet = async () => {
+    const name = `free-${randomBytes(4).toString('hex')}`;
+    await docker.createNetwork({ Name: name, Driver: 'bridge' });
+    const subnet = await subnetOf(name);
+    await docker.getNetwork(name).remove();
+    return subnet;
+  };
+
+  t.test('neighbours cannot connect to each other, while the host reaches both, nor learn of each other', async (t) => {
     const { runtime, network } = openRuntime(t, engine);
-    const [first, second] = [await bootApp(runtime, app), await bootApp(runtime, app)];
+    const [first, second] = await Promise.all([bootApp(runtime, app), bootApp(runtime, app)]);
     await eventually(() => reaches(first));
     await eventually(() => reaches(second));
     const probe = async (from: Booted, to: string) => {
       return (await docker.getContainer(containerName(from.id)).exec(['sh', '-c', `nc -w 2 ${to} 8080 </dev/null`]))
         .exitCode;
     };
-    t.equal(await probe(first, '127.0.0.1'), 0, 'the probe itself works');
-    t.not(await probe(first, second.address.host), 0);
-    t.not(await probe(second, first.address.host), 0);
+    const [itself, there, back] = await Promise.all([
+      probe(first, '127.0.0.1'),
+      probe(first, second.address.host),
+      probe(second, first.address.host),
+    ]);
+    t.equal(itself, 0, 'the probe itself works');
+    t.not(there, 0);
+    t.not(back, 0);
     const found = await docker.getNetwork(network).inspect();
     t.match(found, { Driver: 'bridge', Options: { 'com.docker.network.bridge.enable_icc': 'false' } });
     t.match(Object.keys(found.Labels ?? {}), ['fastcontainer.cmdb']);
-  });
-
-  t.test('a container cannot learn which apps are its neighbours', async (t) => {
-    const { runtime } = openRuntime(t, engine);
-    const [first, second] = [await bootApp(runtime, app), await bootApp(runtime, app)];
     const container = docker.getContainer(containerName(first.id));
     const { output } = await container.exec(['nslookup', second.address.host, '127.0.0.11']);
     t.match(output, containerName(second.id), "Docker's name server tells a name");
@@ -67,13 +77,9 @@ t.test('network', async (t) => {
   });
 
   t.test('an address that another dispatcher was faster to take is passed over', async (t) => {
-    const { runtime, network } = openRuntime(t, engine);
-    await bootApp(runtime, app);
     // A /29 has five addresses for containers: by and by each free one is taken behind the back of the first handle.
-    const small = `small-${network}`;
-    const subnet = (await subnetOf(network)).replace(/\.0\/\d+$/, '.0/29');
-    await removeAll(runtime);
-    await docker.getNetwork(network).remove();
+    const small = `small-${randomBytes(4).toString('hex')}`;
+    const subnet = (await freeSubnet()).replace(/\.0\/\d+$/, '.0/29');
     const two = openRuntime(t, engine, { network: small, subnet });
     const first = await bootApp(two.runtime, app);
     const others: Booted[] = [];
@@ -120,15 +126,14 @@ t.test('network', async (t) => {
   });
 
   t.test('a configured subnet is used, and one that overlaps is refused by name', async (t) => {
-    const first = openRuntime(t, engine);
-    await bootApp(first.runtime, app);
-    const subnet = await subnetOf(first.network);
+    const taken = `taken-${randomBytes(4).toString('hex')}`;
+    await makeNetwork(t, taken);
+    const subnet = await subnetOf(taken);
     const second = openRuntime(t, engine, { subnet });
     await t.rejects(bootApp(second.runtime, app), {
       message: new RegExp(`with subnet ${subnet.replace('.', '\\.')}.*overlaps`),
     });
-    await removeAll(first.runtime);
-    await docker.getNetwork(first.network).remove();
+    await docker.getNetwork(taken).remove();
     const { address } = await bootApp(second.runtime, app);
     t.equal(await subnetOf(second.network), subnet);
     t.equal(address.host.split('.').slice(0, 3).join('.'), subnet.split('.').slice(0, 3).join('.'));
@@ -143,7 +148,3 @@ t.test('network', async (t) => {
     t.ok(await eventually(() => reaches(again)));
   });
 });
-
-async function removeAll(runtime: ReturnType<typeof openRuntime>['runtime']): Promise<void> {
-  for (const { id } of await runtime.list()) await runtime.stop(id, 0);
-}
