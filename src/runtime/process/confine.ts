@@ -66,7 +66,7 @@ export function confined(command: Command, confinement: Confinement): Command {
 function privileges({ account, daemon }: Confinement): string[] {
   const { uid, gid, groups } = account;
   const isRoot = uid === 0;
-  const may = (bit: bigint) => daemon.uid === 0 || (daemon.effective & bit) !== 0n;
+  const may = (bit: bigint) => daemon.uid === 0 || (daemon.ambient & bit) !== 0n;
   return [
     ...(uid === daemon.uid ? [] : [`--reuid=${uid}`]),
     ...(gid === daemon.gid ? [] : [`--regid=${gid}`]),

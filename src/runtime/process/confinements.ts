@@ -4,6 +4,7 @@ import type { App } from '../../model/app.js';
 import { Accounts } from './accounts.js';
 import { canConfine, type Confinement, findSetpriv } from './confine.js';
 import { ControlGroups } from './control-groups.js';
+import { capabilitiesFault } from './run-as.js';
 
 export interface ConfinementsOptions {
   readonly stateDir: string;
@@ -47,6 +48,8 @@ export class Confinements {
     const { daemon } = this.#accounts;
     const account = await this.#accounts.of(app);
     const basis = { account, daemon, setpriv: this.#setpriv };
+    const fault = capabilitiesFault(daemon, this.#setpriv);
+    if (fault !== undefined) throw new Error(`cannot run app ${app.name}: ${fault}`);
     const groups = canConfine(basis) ? (this.#groups?.pathsOf(id) ?? []) : [];
     return { ...basis, groups, files: app.limits.files };
   }

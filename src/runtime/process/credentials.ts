@@ -1,14 +1,15 @@
 import { readFileSync } from 'node:fs';
 
-/** What the kernel lets this process do, and with it whatever it starts. */
+/** What the kernel lets this process do, as far as programs that it starts may do it too. */
 export interface Credentials {
   readonly uid: number;
   readonly gid: number;
   /** Supplementary groups. */
   readonly groups: readonly number[];
-  readonly effective: bigint;
   /** Capabilities that even programs of an ordinary user keep. */
   readonly ambient: bigint;
+  /** Capabilities that programs keep whose file allows it. */
+  readonly inheritable: bigint;
 }
 
 /** Bits of capabilities, as linux/capability.h has them. */
@@ -24,7 +25,7 @@ export function readCredentials(status: string = readFileSync('/proc/self/status
     uid: numbers('Uid')[1] ?? -1,
     gid: numbers('Gid')[1] ?? -1,
     groups: numbers('Groups'),
-    effective: bits('CapEff'),
     ambient: bits('CapAmb'),
+    inheritable: bits('CapInh'),
   };
 }

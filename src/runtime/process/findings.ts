@@ -4,7 +4,7 @@ import { type Databases, groupName, knownIds, readDatabases } from './account.js
 import { findSetpriv } from './confine.js';
 import { ControlGroups } from './control-groups.js';
 import { type Credentials, readCredentials } from './credentials.js';
-import { groupsFault, keptGroups, runAs } from './run-as.js';
+import { capabilitiesFault, groupsFault, keptGroups, runAs } from './run-as.js';
 import { scratchObstacle } from './scratch.js';
 
 export interface FindingsOptions {
@@ -48,8 +48,9 @@ const mostNames = 5;
 export function processFindings(options: FindingsOptions, host: ProcessHost): ProcessFindings {
   const { byUser, faults } = groupByUser(options.apps, host);
   const fault = groupsFault(host.daemon, host, options.inheritGroups);
+  const capabilities = capabilitiesFault(host.daemon, host.setpriv);
   return {
-    problems: [...faults, ...(fault === undefined ? [] : [fault])],
+    problems: [...faults, ...[fault, capabilities].filter((text) => text !== undefined)],
     warnings: [
       ...(host.daemon.uid === 0 ? sharedUsers(byUser) : ownUser(host, fault !== undefined)),
       ...(host.daemon.uid === 0 && options.apps.some(({ user }) => user === 'auto')

@@ -51,9 +51,25 @@ export function groupsFault(daemon: Credentials, databases: Databases, inheritGr
   );
 }
 
+/**
+ * Why a daemon that is not root must not start apps: they would keep its capabilities. Undefined if it has none to hand on, or setpriv
+ * drops them.
+ */
+export function capabilitiesFault(daemon: Credentials, setpriv: string | undefined): string | undefined {
+  const { uid, ambient, inheritable } = daemon;
+  if (uid === 0 || setpriv !== undefined || (ambient | inheritable) === 0n) return undefined;
+  const sets = Object.entries({ ambient, inheritable }).filter(([, bits]) => bits !== 0n);
+  const found = sets.map(([name, bits]) => `${name} 0x${bits.toString(16)}`).join(', ');
+  return (
+    `the daemon is not root and has capabilities (${found}) that its apps would keep, since there is no setpriv of util-linux to ` +
+    'drop them; install util-linux, or start the daemon without them'
+  );
+}
+
 /** Supplementary groups that apps of a daemon which is not root cannot be kept from. */
-export function keptGroups({ uid, gid, groups, effective }: Credentials): number[] {
-  if (uid === 0 || (effective & capability.setgid) !== 0n) return [];
+export function keptGroups({ uid, gid, groups, ambient }: Credentials): number[] {
+  // What setpriv drops them with has to have survived the start of setpriv.
+  if (uid === 0 || (ambient & capability.setgid) !== 0n) return [];
   return groups.filter((group) => group !== gid);
 }
 

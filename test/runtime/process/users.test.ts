@@ -4,7 +4,7 @@ import t from 'tap';
 import type { ProcessHost } from '../../../src/runtime/process/findings.js';
 import { processFindings } from '../../../src/runtime/process/findings.js';
 import { readCredentials } from '../../../src/runtime/process/credentials.js';
-import { groupsFault, keptGroups, runAs } from '../../../src/runtime/process/run-as.js';
+import { capabilitiesFault, groupsFault, keptGroups, runAs } from '../../../src/runtime/process/run-as.js';
 import { AutoUsers } from '../../../src/runtime/process/auto-users.js';
 import { testApp } from '../../fixtures/app.js';
 import { eventually } from '../../fixtures/eventually.js';
@@ -13,8 +13,8 @@ import { boot, shell, useProcesses } from './open-processes.js';
 const isRoot = process.getuid?.() === 0;
 const needsRoot = { skip: !isRoot && 'needs root' };
 
-const root = { uid: 0, gid: 0, groups: [0, 999], effective: 0x1ffffffffffn, ambient: 0n };
-const plain = { uid: 1_000, gid: 1_000, groups: [1_000, 27, 999], effective: 0n, ambient: 0n };
+const root = { uid: 0, gid: 0, groups: [0, 999], ambient: 0n, inheritable: 0n };
+const plain = { uid: 1_000, gid: 1_000, groups: [1_000, 27, 999], ambient: 0n, inheritable: 0n };
 const databases = {
   passwd: 'root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n',
   group: 'root:x:0:\nsudo:x:27:ann\ndocker:x:999:ann\nann:x:1000:\n',
@@ -96,8 +96,8 @@ t.test('two installations that share a directory have users of their own', async
 
 t.test('credentials are read from what the kernel says, also of a process without groups', async (t) => {
   const status = (groups: string) =>
-    `Name:\tx\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nGroups:\t${groups}\nNStgid:\t77\nCapEff:\t00000000000000c0\nCapAmb:\t0000000000000000\n`;
-  const found = { uid: 2, gid: 6, effective: 0xc0n, ambient: 0n };
+    `Name:\tx\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nGroups:\t${groups}\nNStgid:\t77\nCapInh:\t00000000000000c0\nCapEff:\t0000000000000000\nCapAmb:\t0000000000000400\n`;
+  const found = { uid: 2, gid: 6, ambient: 0x400n, inheritable: 0xc0n };
   t.same(readCredentials(status('4 27 ')), { ...found, groups: [4, 27] });
   t.same(readCredentials(status(' ')), { ...found, groups: [] });
 });
@@ -122,10 +122,20 @@ t.test('groups that are as good as root are kept from apps, or nothing is starte
   t.equal(groupsFault({ ...plain, groups: [1_000, 27] }, databases, false), undefined, 'harmless ones pass');
   t.match(groupsFault({ ...plain, gid: 999, groups: [] }, databases, false), /docker/, 'as its own group');
   t.equal(groupsFault(root, databases, false), undefined, 'root drops them');
-  const setgid = { ...plain, effective: 1n << 6n };
+  const setgid = { ...plain, ambient: 1n << 6n };
   t.equal(groupsFault(setgid, databases, false), undefined, 'and so does one that may');
   t.same(keptGroups(setgid), []);
   t.same(keptGroups(plain), [27, 999]);
+});
+
+t.test('without setpriv a daemon with capabilities starts nothing, and check says so', async (t) => {
+  const able = { ...plain, groups: [], ambient: 0x400n };
+  t.match(capabilitiesFault(able, undefined), /capabilities \(ambient 0x400\).*install util-linux/);
+  t.match(capabilitiesFault({ ...able, ambient: 0n, inheritable: 1n }, undefined), /inheritable 0x1/);
+  t.equal(capabilitiesFault(able, '/usr/bin/setpriv'), undefined, 'which drops them');
+  t.equal(capabilitiesFault(plain, undefined), undefined, 'without any there is nothing to hand on');
+  const found = processFindings({ ...options, apps: [named('a')] }, host({ daemon: able, setpriv: undefined }));
+  t.match(found.problems, [/ambient 0x400/]);
 });
 
 const host = (changes: Partial<ProcessHost> = {}): ProcessHost => ({
