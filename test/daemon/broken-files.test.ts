@@ -76,3 +76,18 @@ t.test('a broken main file keeps what is in force, and says so', async (t) => {
   daemon.child.kill('SIGTERM');
   await once(daemon.child, 'exit');
 });
+
+t.test(
+  'the first process app beside an admin address without a token is refused at a reload, and nothing else',
+  async (t) => {
+    const installation = await install(t, { admin: { listen: '127.0.0.1:0' } }, {});
+    const daemon = await spawnDaemon(t, installation, '--stop-apps');
+    await installation.writeApp('first', {});
+    const refusal = /admin\.token: is required: app first can connect to 127\.0\.0\.1:0/;
+    await until(() => daemon.log.find(({ msg }) => refusal.test(String(msg))));
+    t.match(await configurationOf(daemon), { status: 200, ok: true, detail: refusal }, 'it says so, and serves');
+    t.equal((await ask(daemon.port, 'first.localhost')).status, 404);
+    await installation.writeApp('first', undefined);
+    await until(async () => (await configurationOf(daemon)).detail === undefined || undefined);
+  },
+);
