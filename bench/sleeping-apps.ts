@@ -25,7 +25,7 @@ export async function putSleepingApps(cmdb: Cmdb, count: number): Promise<void> 
   for (let from = 0; from < count; from += batch) {
     const put = Array.from({ length: Math.min(batch, count - from) }, (_, index) => sleepingApp(from + index));
     const [conflict] = await cmdb.apply({ put, remove: [] });
-    if (conflict) throw new Error(`${conflict.domain} is owned by ${conflict.ownedBy}`);
+    if (conflict) throw new Error(`an app was refused: ${JSON.stringify(conflict)}`);
   }
 }
 

@@ -2,10 +2,10 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { App } from '../model/app.js';
 import { keepLastGood } from '../model/last-good.js';
 import { nextDueAt } from '../model/schedule.js';
-import { recordToPut, staysAs } from './app-origin.js';
+import { isForeign, recordToPut, staysAs } from './app-origin.js';
 import { batches } from './batches.js';
 import { resolveClaims } from './claims.js';
-import type { AppChange, DomainConflict } from './cmdb.js';
+import type { AppChange, Conflict } from './cmdb.js';
 import { encodeHoldings, isHolding } from './holdings.js';
 import { isKey } from './key-limits.js';
 import type { Documents, DocumentStore, Wanted } from './documents.js';
@@ -28,7 +28,7 @@ export async function applyApps(
   put: readonly App[],
   remove: readonly string[],
   { store, origins, files, reader }: ApplyContext,
-): Promise<DomainConflict[]> {
+): Promise<Conflict[]> {
   // First what the files hold: from then on no other machine removes it.
   if (files?.apps) await noteHoldings(files.host, files.apps, store);
   const others = (files?.others ?? []).filter(isKey);
@@ -50,11 +50,11 @@ export async function applyApps(
     store.write(
       [...wantedToCompare(apps), ...wantedOf(apps.map(({ name }) => name)), ...wantedToRemove(names, others)],
       (documents) => {
-        removeAll(removable(names, others, documents, records(documents)), documents, records(documents));
+        removeAll(removable(names, others, documents, records(documents)), documents, records(documents), origins);
         return putAll(apps, documents, records(documents), origins);
       },
     );
-  const conflicts: DomainConflict[] = [];
+  const conflicts: Conflict[] = [];
   // Removed first: what they give up may be wanted by the others. What fits one transaction is not split.
   const atOnce = gone.slice(0, store.batch.write);
   for (const names of batches(gone.slice(atOnce.length), store.batch.write)) await write([], names);
@@ -134,18 +134,15 @@ async function split(
   return { exchanging: changed.filter(isExchanging), independent: changed.filter((app) => !isExchanging(app)) };
 }
 
-function putAll(
-  apps: readonly App[],
-  documents: Documents,
-  records: Records,
-  origins: Origins,
-): readonly DomainConflict[] {
+function putAll(apps: readonly App[], documents: Documents, records: Records, origins: Origins): readonly Conflict[] {
   const had = (name: string) => {
     const stored = records.app(name);
     return stored && !stored.removed ? stored.app.domains : [];
   };
   const changed = apps.filter((app) => !isCurrent(app, records, origins));
-  const { accepted, conflicts } = resolveClaims(changed, {
+  const foreign = changed.filter(({ name }) => isForeign(records.app(name), origins.get(name)));
+  const own = foreign.length === 0 ? changed : changed.filter((app) => !foreign.includes(app));
+  const { accepted, conflicts } = resolveClaims(own, {
     ownerOf: (domain) => records.owner(domain)?.app.name,
     domainsOf: (name) => had(name).filter((domain) => records.claimant(domain) === name),
   });
@@ -161,13 +158,15 @@ function putAll(
     documents.schedule(name, nextDueAt(kept, app));
     documents.append({ app: name });
   }
-  return conflicts;
+  const taken = foreign.map(({ name }) => ({ wantedBy: name, heldBy: records.app(name)?.origin?.host }));
+  return [...taken, ...conflicts];
 }
 
 /** One that cannot be read goes as well: its claims lead nowhere, and what runs of it drains under a record that says so. */
-function removeAll(names: readonly string[], documents: Documents, records: Records): void {
+function removeAll(names: readonly string[], documents: Documents, records: Records, origins: Origins): void {
   for (const name of names) {
     const stored = records.app(name);
+    if (isForeign(stored, origins.get(name))) continue;
     const { deployment } = records.deployment(name);
     for (const domain of stored?.app.domains ?? []) records.unclaim(domain, name);
     if (deployment.instances.length === 0) records.drop(name);

@@ -18,6 +18,8 @@ export interface AppRecord {
 export interface AppOrigin {
   readonly host: string;
   readonly since: number;
+  /** Path of the customer's file that it came from; absent for an operator's. */
+  readonly customer?: string;
 }
 
 export interface PutOrigin extends AppOrigin {
@@ -29,7 +31,7 @@ export interface PutOrigin extends AppOrigin {
 export interface AppChange {
   readonly put: readonly App[];
   readonly remove: readonly string[];
-  /** By name of app, for what comes from files. What is put without one replaces what is stored. */
+  /** By name of app, for what comes from files. What is put without one replaces what is stored, what is removed without one goes. */
   readonly origins?: ReadonlyMap<string, PutOrigin>;
   /** Of a change that comes from files: an app that those of another machine hold is not removed. */
   readonly files?: MachineFiles;
@@ -50,6 +52,15 @@ export interface DomainConflict {
   readonly wantedBy: string;
   readonly ownedBy: string;
 }
+
+/** An app that a customer's file wants to be and that is not that customer's; the file was not taken. */
+export interface NameConflict {
+  readonly wantedBy: string;
+  /** The machine whose file has the app; absent if it came from no file. */
+  readonly heldBy?: string | undefined;
+}
+
+export type Conflict = DomainConflict | NameConflict;
 
 /** A node's liveness. `beats` counts up; judging by it is check/liveness.ts. */
 export interface Session {
@@ -121,9 +132,10 @@ export interface Cmdb {
    * machines hold. An app whose domain another app owns is
    * not stored, and nothing of what it had changes; the others are. What one app of the change gives up another may take, also
    * in a ring. Of two that want one free domain the first has it. Apps that are already stored as they are, with all their claims, cost no write. What came from a newer origin
-   * than the one put stays as it is, and is no conflict: of several machines that apply their files at once, the newest wins.
+   * than the one put stays as it is, and is no conflict: of several machines that apply their files at once, the newest wins. A
+   * customer's file replaces and removes only what came from it, or from its own machine; an operator's file replaces it anyhow.
    */
-  apply(change: AppChange): Promise<DomainConflict[]>;
+  apply(change: AppChange): Promise<Conflict[]>;
 
   /**
    * By exact domain, else by the wildcard one label up, else undefined; or by the app's name, removed ones included. A

@@ -2,16 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { isActive } from './active.js';
 import { applyApps } from './apply.js';
 import { batches } from './batches.js';
-import type {
-  AppChange,
-  AppRecord,
-  Beat,
-  ChangeBatch,
-  Cmdb,
-  DeploymentChange,
-  DomainConflict,
-  Session,
-} from './cmdb.js';
+import type { AppChange, AppRecord, Beat, ChangeBatch, Cmdb, Conflict, DeploymentChange, Session } from './cmdb.js';
 import type { DocumentStore, Documents, Wanted } from './documents.js';
 import { checkAppKeys, checkKey, isKey } from './key-limits.js';
 import { normalChange } from './normal-change.js';
@@ -34,7 +25,7 @@ class DocumentCmdb implements Cmdb {
     this.#reader = reader;
   }
 
-  async apply(change: AppChange): Promise<DomainConflict[]> {
+  async apply(change: AppChange): Promise<Conflict[]> {
     const { put, remove } = normalChange(change);
     for (const app of put) checkAppKeys(app);
     if (change.files) checkKey('host', change.files.host);

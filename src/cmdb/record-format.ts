@@ -111,7 +111,7 @@ const appRecord = Compile(
     v: Type.Literal(format),
     app: appShape,
     removed: Type.Boolean(),
-    origin: Type.Optional(Type.Object({ host: Type.String(), since: epochMs })),
+    origin: Type.Optional(Type.Object({ host: Type.String(), since: epochMs, customer: Type.Optional(Type.String()) })),
   }),
 );
 const deploymentRecord = Compile(
@@ -145,14 +145,16 @@ export class RecordFormat {
   }
 
   /** Whether a record holds exactly this app, not removed, whatever its origin. Parses nothing. */
-  holdsApp(signed: string | undefined, app: App): 'with origin' | 'without origin' | undefined {
+  holdsApp(signed: string | undefined, app: App): 'with origin' | 'of a customer' | 'without origin' | undefined {
     if (signed === undefined) return undefined;
     const text = this.#signer.textOf(signed);
     const plain = appText({ app, removed: false });
     const isPlain = text === plain;
     if (!isPlain && !text.startsWith(`${plain.slice(0, -1)},"origin":`)) return undefined;
     if (!this.#signer.holds('app', app.name, signed)) return undefined;
-    return isPlain ? 'without origin' : 'with origin';
+    if (isPlain) return 'without origin';
+    // A quote within a value is escaped, so that no other key or value reads like this.
+    return text.includes('"customer":', plain.length) ? 'of a customer' : 'with origin';
   }
 
   encodeDeployment(name: string, { version, deployment }: StoredDeployment): string {

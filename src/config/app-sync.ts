@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { App } from '../model/app.js';
 import type { Clock, Timer } from '../model/clock.js';
 import { isStoreAway } from '../model/errors.js';
-import type { DomainConflict } from '../cmdb/cmdb.js';
+import type { Conflict } from '../cmdb/cmdb.js';
 import type { AppApplier, ApplyOptions } from './apply-apps.js';
 
 export interface AppSyncOptions {
@@ -10,7 +10,7 @@ export interface AppSyncOptions {
   /** Identity of the store: another one than last time does not know what was applied before. */
   readonly identity: () => string | undefined;
   /** The store of this identity has taken the latest apps, except for those in conflict; undefined: they have changed, and none has yet. */
-  readonly onApplied: (identity: string | undefined, conflicts: readonly DomainConflict[]) => void;
+  readonly onApplied: (identity: string | undefined, conflicts: readonly Conflict[]) => void;
   readonly clock: Clock;
   readonly logger: Logger;
 }

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import type { Cmdb, DomainConflict, PutOrigin } from '../cmdb/cmdb.js';
+import type { AppOrigin, Cmdb, Conflict, PutOrigin } from '../cmdb/cmdb.js';
 import type { App } from '../model/app.js';
 import { type PastRemoval, type Placed, recentRemovals, removalFault, type Removals } from './removal-guard.js';
 import type { Clock } from '../model/clock.js';
@@ -58,10 +58,10 @@ export interface AppApplier {
    * Where nothing changed, nothing is written. What is put though it did not change here, because the store is another one
    * or this machine had forgotten, replaces nothing that another machine's file brought later. What another machine that
    * lives has a file of stays, and is that machine's from then on. Resolves to the domains that
-   * other apps own, each of them logged; such an app is tried again next time. Throws what the store throws; then the next
+   * other apps own and the apps that customers' files here may not be, each of them logged; such an app is tried again next time. Throws what the store throws; then the next
    * call starts over. One call runs at a time.
    */
-  apply(apps: readonly App[], options?: ApplyOptions): Promise<DomainConflict[]>;
+  apply(apps: readonly App[], options?: ApplyOptions): Promise<Conflict[]>;
 }
 
 /** An app as the files have it, beside what the manifest says of it. */
@@ -80,7 +80,7 @@ const workInTurn = 2_000;
 const workOfNew = 20;
 
 export function createAppApplier(options: AppApplierOptions): AppApplier {
-  const { cmdb, host, manifestFile, clock, logger } = options;
+  const { cmdb, host, manifestFile, sourceOf, clock, logger } = options;
   const hashes = new WeakMap<App, string>();
   let manifest: Manifest | undefined;
   let withheld: string | undefined;
@@ -89,7 +89,7 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
   const apply = async (
     apps: readonly App[],
     { identity: told, force, again, held, removals }: ApplyOptions,
-  ): Promise<DomainConflict[]> => {
+  ): Promise<Conflict[]> => {
     const known = (manifest ??= recall(manifestFile, logger));
     const identity = told ?? known.identity;
     const all = force === true || identity !== known.identity;
@@ -125,7 +125,7 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
     withheld = fault;
     const kept = fault === undefined ? stays : missing;
     const remove = fault === undefined ? goes.map(([name]) => name) : [];
-    const isMoved = wanted.some(({ app: { name }, entry: { file } }) => file !== known.apps.get(name)?.file);
+    const isMoved = wanted.some(({ app: { name }, entry }) => isFromElsewhere(entry, known.apps.get(name)));
     const isKnown = !all && known.isNoted === true;
     if (put.length === 0 && remove.length === 0 && !isMoved && isKnown) return [];
 
@@ -134,9 +134,14 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
     manifest = { ...known, apps: new Map([...known.apps, ...pending]) };
     if (pending.length > 0) await remember(manifestFile, manifest, logger);
     const origins = new Map(put.map((each) => [each.app.name, originOf(each, host)]));
+    for (const [name, entry] of goes) origins.set(name, { ...placeOf(entry, host), changed: false });
     const isSame = isKnown && remove.length === 0 && pending.every(([name]) => known.apps.has(name));
     const others = remove.length === 0 ? [] : await options.otherHosts();
-    const files = { host, others, ...(!isSame && { apps: [...kept.map(([name]) => name), ...names] }) };
+    // What a customer wants to be and is not keeps nobody's app from its removal.
+    const wasApplied = (name: string) => known.apps.has(name) && !known.apps.get(name)?.pending;
+    const holds = wanted.filter(({ app, entry }) => !entry.byCustomer || wasApplied(app.name));
+    const holding = [...kept.map(([name]) => name), ...holds.map(({ app }) => app.name)];
+    const files = { host, others, ...(!isSame && { apps: holding }) };
     const conflicts = await cmdb.apply({ put: put.map(({ app }) => app), remove, origins, files });
     if (others.length > 0) await tellOfKept(remove, cmdb, logger);
 
@@ -151,7 +156,7 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
         : [{ at: now, count: remove.length, ...(removals?.max !== undefined && { wasAllowed: true as const }) }];
     manifest = { identity, apps: new Map([...kept, ...entries]), isNoted: true, removals: [...past, ...removed] };
     await remember(manifestFile, manifest, logger);
-    for (const conflict of conflicts) report(conflict, logger);
+    for (const conflict of conflicts) report(conflict, sourceOf(conflict.wantedBy).file, logger);
     return conflicts;
   };
 
@@ -186,11 +191,12 @@ function placed(apps: readonly (readonly [string, ManifestEntry])[]): Placed[] {
 /** A promise only where the age of a file has to be looked up. */
 function compare(app: App, hash: string, known: Manifest, options: AppApplierOptions): Wanted | Promise<Wanted> {
   const { clock, sourceOf } = options;
-  const { file, files } = sourceOf(app.name);
+  const { file, files, byCustomer } = sourceOf(app.name);
   const before = known.apps.get(app.name);
-  const place = file === undefined ? {} : { file };
+  const place = { ...(file !== undefined && { file }), ...(byCustomer && { byCustomer }) };
   if (before?.hash === hash) {
-    const entry = before.file === file ? before : { ...before, ...place };
+    const { byCustomer: _before, ...rest } = before;
+    const entry = isFromElsewhere(place, before) ? { ...rest, ...place } : before;
     return { app, entry, changed: false, isApplied: !before.pending };
   }
   const now = clock.now();
@@ -202,8 +208,16 @@ function compare(app: App, hash: string, known: Manifest, options: AppApplierOpt
   return before ? wanted(Math.max(now, before.since + 1)) : changedAt(files, now).then(wanted);
 }
 
-function originOf({ entry: { since }, changed }: Wanted, host: string): PutOrigin {
-  return { host, since, changed };
+function originOf({ entry, changed }: Wanted, host: string): PutOrigin {
+  return { ...placeOf(entry, host), changed };
+}
+
+function placeOf({ since, file, byCustomer }: ManifestEntry, host: string): AppOrigin {
+  return { host, since, ...(byCustomer && file !== undefined && { customer: file }) };
+}
+
+function isFromElsewhere(now: Pick<ManifestEntry, 'file' | 'byCustomer'>, before: ManifestEntry | undefined): boolean {
+  return now.file !== before?.file || now.byCustomer !== before?.byCustomer;
 }
 
 /** When the last of these files got its content on this machine, which a copy that keeps times does not hide; else now. */
@@ -240,10 +254,17 @@ async function remember(file: string, manifest: Manifest, logger: Logger): Promi
   }
 }
 
-function report({ domain, wantedBy, ownedBy }: DomainConflict, logger: Logger): void {
-  const remedy = `app ${wantedBy} was not applied: take the domain out of one of them`;
-  logger.error(
-    { domain, app: wantedBy, ownedBy },
-    `domain ${domain} of app ${wantedBy} belongs to app ${ownedBy}; ${remedy}`,
-  );
+function report(conflict: Conflict, file: string | undefined, logger: Logger): void {
+  logger.error({ ...conflict, app: conflict.wantedBy, file }, describeConflict(conflict));
+}
+
+/** What an app was not applied for, and what to do. */
+export function describeConflict(conflict: Conflict): string {
+  const { wantedBy } = conflict;
+  if ('domain' in conflict) {
+    const remedy = `app ${wantedBy} was not applied: take the domain out of one of them`;
+    return `domain ${conflict.domain} of app ${wantedBy} belongs to app ${conflict.ownedBy}; ${remedy}`;
+  }
+  const holder = conflict.heldBy === undefined ? 'did not come from a file' : `came from a file of ${conflict.heldBy}`;
+  return `app ${wantedBy} ${holder} and is not this customer's; his file was not applied: give the app in it another name`;
 }

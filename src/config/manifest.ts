@@ -18,6 +18,8 @@ export interface ManifestEntry {
   readonly since: number;
   /** Absolute path of that file; absent in records of earlier versions. */
   readonly file?: string;
+  /** That file is one that a customer writes. */
+  readonly byCustomer?: true;
   /** The store has not confirmed it, or has refused it. */
   readonly pending?: true;
 }
@@ -46,6 +48,7 @@ const manifestShape = Compile(
         hash: Type.String(),
         since: Type.Number(),
         file: Type.Optional(Type.String()),
+        byCustomer: Type.Optional(Type.Literal(true)),
         pending: Type.Optional(Type.Literal(true)),
       }),
     ),

@@ -1,9 +1,9 @@
 import type { Logger } from 'pino';
 import { type Admin, type AdminOptions, createAdmin, type Readiness } from '../admin/admin.js';
-import type { Cmdb } from '../cmdb/cmdb.js';
+import type { Cmdb, Conflict } from '../cmdb/cmdb.js';
 import { AppDifferences } from '../config/app-differences.js';
 import { AppSync } from '../config/app-sync.js';
-import { type ApplyOptions, createAppApplier } from '../config/apply-apps.js';
+import { type ApplyOptions, createAppApplier, describeConflict } from '../config/apply-apps.js';
 import { storeWarnings } from '../config/cmdb-url.js';
 import type { Config } from '../config/config.js';
 import { trustWarning } from '../config/trust.js';
@@ -65,6 +65,8 @@ export class Control {
   /** Where the apps come from, as of the latest files. */
   #files: ControlFiles;
   #customers: ReadonlySet<string>;
+  /** What of them the store has not taken, and why. */
+  #conflicts: readonly Conflict[] = [];
   #warned = false;
 
   constructor(options: ControlOptions) {
@@ -90,6 +92,7 @@ export class Control {
       ...{ applier, clock, logger },
       identity: serving.storeIdentity,
       onApplied: (identity, conflicts) => {
+        this.#conflicts = conflicts;
         const refused = new Set(conflicts.map(({ wantedBy }) => wantedBy));
         if (identity === undefined) this.#differences.suspend();
         else this.#differences.expect(this.#files.apps, refused, identity);
@@ -191,7 +194,9 @@ export class Control {
   }
 
   #readiness(): Readiness {
-    const apps = this.#appSync.isApplied ? { ok: true } : { ok: false, detail: 'not yet written to the CMDB' };
+    const apps = this.#appSync.isApplied
+      ? { ok: true, ...conflictDetail(this.#conflicts) }
+      : { ok: false, detail: 'not yet written to the CMDB' };
     const { withheld } = this.#appSync;
     const removals = withheld === undefined ? { ok: true } : { ok: false, detail: withheld };
     // Records that somebody forged must not take the machine out of service: they are told, no more.
@@ -206,4 +211,10 @@ export class Control {
     };
     return { ready: Object.values(checks).every(({ ok }) => ok), checks };
   }
+}
+
+/** The other apps serve: that some were refused does not take the machine out of service. */
+function conflictDetail(conflicts: readonly Conflict[]): { detail?: string } {
+  const [first] = conflicts;
+  return first ? { detail: `${conflicts.length} refused: ${describeConflict(first)}` } : {};
 }

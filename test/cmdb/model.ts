@@ -133,7 +133,7 @@ export async function follow(run: readonly Step[], handles: readonly Cmdb[]): Pr
   for (const [index, step] of run.entries()) {
     const cmdb = handles[index % handles.length] as Cmdb;
     if (step.kind === 'apply') {
-      const problem = model.apply(step.put, step.remove, await cmdb.apply(step));
+      const problem = model.apply(step.put, step.remove, (await cmdb.apply(step)) as DomainConflict[]);
       if (problem !== undefined) throw new Error(problem);
     } else if (step.kind === 'due') {
       now += step.forwardMs;

@@ -1,9 +1,15 @@
 import { randomBytes } from 'node:crypto';
+import { pino } from 'pino';
 import { mountOptions } from '../../daemon/adapters.js';
 import type { ExtraChecks, HostCheck } from './host-check.js';
+import { isForeign } from '../../cmdb/app-origin.js';
+import type { Cmdb } from '../../cmdb/cmdb.js';
+import { openRedisCmdb } from '../../cmdb/redis.js';
 import { RecordSigner } from '../../cmdb/record-signer.js';
 import { redisDurabilityWarnings } from '../../cmdb/redis/durability.js';
 import { redisKeyProblem } from '../../cmdb/redis/signing-key.js';
+import { describeConflict } from '../../config/apply-apps.js';
+import { showFile } from '../../config/path.js';
 import { lmdbPath } from '../../config/cmdb-url.js';
 import type { Config } from '../../config/config.js';
 import { dockerWarnings, mountFindings } from '../../runtime/docker.js';
@@ -16,6 +22,7 @@ export const adapterChecks: ExtraChecks = (config) => [
   ...processCheck(config),
   ...dockerCheck(config),
   ...redisCheck(config),
+  ...customersCheck(config),
 ];
 
 function processCheck({ apps, runtimes }: Config): HostCheck[] {
@@ -44,10 +51,43 @@ function dockerCheck(config: Config): HostCheck[] {
 function redisCheck({ cmdb, stateDir }: Config): HostCheck[] {
   if (lmdbPath(cmdb.url) !== undefined) return [];
   const run = async () => {
-    // A machine without a key makes one of its own.
-    const key = cmdb.signingKey ?? readSigningKey(stateDir) ?? randomBytes(32).toString('hex');
-    const problem = await redisKeyProblem(cmdb, new RecordSigner(key, cmdb.name).keyId);
+    const problem = await redisKeyProblem(cmdb, signerOf({ cmdb, stateDir }).keyId);
     return { problems: problem === undefined ? [] : [problem], warnings: await redisDurabilityWarnings(cmdb) };
   };
   return [{ name: 'Redis', run }];
+}
+
+/** Which apps of customers' files here another machine's file has in the shared store. */
+function customersCheck(config: Config): HostCheck[] {
+  const { cmdb, customerApps } = config;
+  if (lmdbPath(cmdb.url) !== undefined || customerApps.length === 0) return [];
+  const run = async () => {
+    const options = { ...cmdb, signer: signerOf(config), logger: pino({ level: 'silent' }), onUnreadable: () => {} };
+    const store = openRedisCmdb(options);
+    try {
+      return { problems: await takenNames(store, config), warnings: [] };
+    } finally {
+      await store.close();
+    }
+  };
+  return [{ name: 'apps of customers', run }];
+}
+
+async function takenNames(store: Cmdb, { customerApps, apps, appFiles, node }: Config): Promise<string[]> {
+  const wanted = new Map(apps.map((app) => [app.name, app]));
+  const problems: string[] = [];
+  for (const name of customerApps) {
+    const customer = appFiles[name] ?? '';
+    const record = await store.find({ app: name });
+    if (!record || !isForeign(record, { host: node.host, since: 0, customer })) continue;
+    if (JSON.stringify(record.app) === JSON.stringify(wanted.get(name))) continue;
+    problems.push(`${showFile(customer)}: ${describeConflict({ wantedBy: name, heldBy: record.origin?.host })}`);
+  }
+  return problems;
+}
+
+function signerOf({ cmdb, stateDir }: Pick<Config, 'cmdb' | 'stateDir'>): RecordSigner {
+  // A machine without a key makes one of its own.
+  const key = cmdb.signingKey ?? readSigningKey(stateDir) ?? randomBytes(32).toString('hex');
+  return new RecordSigner(key, cmdb.name);
 }

@@ -1,4 +1,4 @@
-import type { AppChange, DomainConflict } from '../../../src/cmdb/cmdb.js';
+import type { AppChange, Conflict } from '../../../src/cmdb/cmdb.js';
 import { adopt } from '../../../src/model/deployment.js';
 import { testApp } from '../../fixtures/app.js';
 import { testInstance } from '../../fixtures/deployment.js';
@@ -49,7 +49,7 @@ export function filesConformance(test: StoreTest): void {
       await a.apply(of('a', ['shop'], { put: [app] }, ['b']));
       await b.apply(of('b', ['shop'], { put: [app] }, ['a']));
       await cmdb.update('shop', (current) => adopt(current, testInstance()));
-      const leave = (host: string, from: string): Promise<DomainConflict[]> =>
+      const leave = (host: string, from: string): Promise<Conflict[]> =>
         (host === 'a' ? a : b).apply(of(host, [], { remove: ['shop'] }, [from]));
       await Promise.all([leave('a', 'b'), leave('b', 'a')]);
       t.match(await cmdb.find({ app: 'shop' }), { removed: true });

@@ -84,6 +84,53 @@ export function originsConformance(test: StoreTest): void {
     t.match(await cmdb.find({ domain: 'shop.example' }), { removed: false, origin: { host: 'b', since: 10 } });
   });
 
+  const change = (
+    app_: string,
+    origin: Omit<PutOrigin, 'since' | 'changed'>,
+    changed: boolean,
+    since: number,
+  ): AppChange => ({
+    ...{ put: [{ ...app, name: app_, idleTtlMs: since }], remove: [] },
+    origins: new Map([[app_, { since, changed, ...origin }]]),
+  });
+
+  test("a customer's file neither replaces nor removes an app of another machine that is not from the same file", async (t, cmdb) => {
+    const customer = { host: 'b', customer: '/srv/c1/app.yaml' };
+    const others: Omit<PutOrigin, 'since' | 'changed'>[] = [{ host: 'a' }, { host: 'a', customer: '/srv/c2/app.yaml' }];
+    for (const other of others) {
+      await cmdb.apply(change('shop', other, false, 10));
+      for (const changed of [false, true]) {
+        t.same(await cmdb.apply(change('shop', customer, changed, 5)), [{ wantedBy: 'shop', heldBy: 'a' }]);
+        t.same(await cmdb.apply(change('shop', customer, changed, 20)), [{ wantedBy: 'shop', heldBy: 'a' }]);
+      }
+      const origins = new Map([['shop', { ...customer, since: 30, changed: false }]]);
+      t.same(await cmdb.apply({ put: [], remove: ['shop'], origins }), []);
+      t.match(await cmdb.find({ domain: 'shop.example' }), { app: { idleTtlMs: 10 }, origin: other });
+      await cmdb.apply({ put: [], remove: ['shop'] });
+    }
+    await cmdb.apply({ put: [app], remove: [] });
+    t.same(await cmdb.apply(change('shop', customer, true, 5)), [{ wantedBy: 'shop', heldBy: undefined }]);
+  });
+
+  test("a customer's file replaces what came from the same path of another machine, or from its own", async (t, cmdb) => {
+    await cmdb.apply(change('shop', { host: 'a', customer: '/srv/c1/app.yaml' }, false, 10));
+    t.same(await cmdb.apply(change('shop', { host: 'b', customer: '/srv/c1/app.yaml' }, true, 20)), []);
+    t.match(await cmdb.find({ app: 'shop' }), { app: { idleTtlMs: 20 }, origin: { customer: '/srv/c1/app.yaml' } });
+    t.same(await cmdb.apply(change('shop', { host: 'b', customer: '/srv/moved/app.yaml' }, true, 30)), []);
+    t.match(await cmdb.find({ app: 'shop' }), { origin: { host: 'b', customer: '/srv/moved/app.yaml' } });
+  });
+
+  test("an operator's file has the app of a customer's, be it older or the same", async (t, cmdb) => {
+    for (const since of [5, 20]) {
+      await cmdb.apply(change('shop', { host: 'b', customer: '/srv/c1/app.yaml' }, true, 20));
+      t.same(await cmdb.apply(change('shop', { host: 'a' }, false, since)), []);
+      const record = await cmdb.find({ app: 'shop' });
+      t.match(record, { app: { idleTtlMs: since }, origin: { host: 'a', since } });
+      t.equal(record?.origin?.customer, undefined);
+      await cmdb.apply({ put: [], remove: ['shop'] });
+    }
+  });
+
   test('a newer app that stays keeps its domains from others of the change', async (t, cmdb) => {
     await cmdb.apply(from('b', 20));
     const older = { ...app, domains: ['other.example'] };
