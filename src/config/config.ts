@@ -59,6 +59,8 @@ export interface ProcessSettings {
   readonly users: IdRange;
   /** Apps may have groups of the daemon that are as good as root. */
   readonly inheritGroups: boolean;
+  /** Apps that a control group does not hold for certain get a pid namespace, if the machine allows it. */
+  readonly pidNamespace: boolean;
 }
 
 export interface DockerSettings {

@@ -46,6 +46,7 @@ export function resolveSettings(written: MainFile, env: Environment, report: Rep
         ports: rangeOf(main.runtimes.process.ports),
         users: idRangeOf(main.runtimes.process.users),
         inheritGroups: main.runtimes.process.inheritGroups,
+        pidNamespace: main.runtimes.process.pidNamespace,
       },
       docker: resolveDocker(main.runtimes.docker, report),
     },

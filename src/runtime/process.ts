@@ -38,6 +38,8 @@ export interface ProcessRuntimeOptions {
   readonly inheritGroups?: boolean;
   /** Where instances get a directory each for temporary files; `scratch` in `stateDir` if absent, which only the daemon's user can enter. */
   readonly scratchDir?: string;
+  /** Apps that a control group does not hold for certain get a pid namespace, if this machine lets us; so unless told. */
+  readonly pidNamespace?: boolean;
   /** Where apps are told to listen; loopback unless told. */
   readonly bindHost?: string;
   /** Under which address others reach them; `bindHost` unless told. */
@@ -85,6 +87,8 @@ class ProcessRuntime implements Runtime {
   readonly #bindHost: string;
   readonly #booting = new Map<string, Boot>();
   readonly #stopping = new Map<string, Promise<void>>();
+  /** Make the control groups of instances that are being started. */
+  readonly #createGroups = new Map<string, () => void>();
   /** Records that could not be read, or are another installation's: said once each. */
   readonly #said = new Set<string>();
 
@@ -96,8 +100,8 @@ class ProcessRuntime implements Runtime {
     const isKnown = async (id: string) => (await this.#records.read(id)) !== undefined;
     const directory = join(stateDir, 'ports');
     this.#ports = new Ports({ directory, ...options.ports, bindHost: this.#bindHost, clock, isKnown });
-    const { cmdbName, users, inheritGroups = false } = options;
-    this.#confinements = new Confinements({ stateDir, cmdbName, users, inheritGroups, logger });
+    const { cmdbName, users, inheritGroups = false, pidNamespace = true } = options;
+    this.#confinements = new Confinements({ stateDir, cmdbName, users, inheritGroups, pidNamespace, logger });
     const linesPerSecond = logLinesPerSecond;
     const output = { directory: join(stateDir, 'output'), maxBytes };
     this.#output = new Output({ ...output, logger, clock, linesPerSecond });
@@ -255,7 +259,11 @@ class ProcessRuntime implements Runtime {
       const confinement = await this.#confinements.of(id, app);
       const { account, groups } = confinement;
       const keeper = this.#keepers.prepare();
-      record = { ...record, uid: account.uid, keeper, ...(groups.length > 0 && { groups }) };
+      const kept = {
+        ...(groups.length > 0 && { groups }),
+        ...(confinement.pidNamespace && { pidNamespace: true as const }),
+      };
+      record = { ...record, uid: account.uid, keeper, ...kept };
       await this.#records.write(record);
       const createdAt = clock.monotonic();
       onPhase('create', createdAt - from);
@@ -278,7 +286,8 @@ class ProcessRuntime implements Runtime {
     { port, secret = '' }: ProcessRecord,
     confinement: Confinement,
   ): Promise<{ process: ProcessIdentity; keeper: string }> {
-    this.#confinements.create(spec.id, spec.app, confinement);
+    const createGroup = () => this.#confinements.create(spec.id, spec.app, confinement);
+    createGroup();
     const scratch = await this.#scratch.make(spec.id, confinement.account);
     let keeper = '';
     const launch = async (command: Command) => {
@@ -287,8 +296,13 @@ class ProcessRuntime implements Runtime {
       return started.process;
     };
     const { cmdbName } = this.#options;
-    const main = await start({ spec, secret, confinement, cmdbName, host: this.#bindHost, port, scratch, launch });
-    return { process: main, keeper };
+    this.#createGroups.set(spec.id, createGroup);
+    try {
+      const main = await start({ spec, secret, confinement, cmdbName, host: this.#bindHost, port, scratch, launch });
+      return { process: main, keeper };
+    } finally {
+      this.#createGroups.delete(spec.id);
+    }
   }
 
   async #stop(id: string, graceMs: number): Promise<void> {
@@ -389,7 +403,11 @@ class ProcessRuntime implements Runtime {
   async #endStarted(id: string): Promise<void> {
     const record = await this.#records.read(id);
     const main = record && (await findMain(record));
-    if (record) await end({ ...record, ...(main && { process: main }) }, { graceMs: 0, clock: this.#options.clock });
+    if (!record) return;
+    await end({ ...record, ...(main && { process: main }) }, { graceMs: 0, clock: this.#options.clock });
+    // What it was killed in may let nothing start again.
+    removeGroup(record.groups ?? []);
+    this.#createGroups.get(id)?.();
   }
 
   /** Whether another dispatcher started it that runs: it is told of the death. */

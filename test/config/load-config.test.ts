@@ -27,6 +27,7 @@ t.test('a main file of one line has the defaults of the documentation', async (t
         ports: { from: 20_000, to: 29_999 },
         users: { from: 1_900_000_000, to: 1_900_065_535 },
         inheritGroups: false,
+        pidNamespace: true,
       },
       docker: {
         network: 'fastcontainer',

@@ -1,25 +1,35 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir } from 'node:fs/promises';
+import { chownSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
-import { install, type Installation, spawnCommand } from '../fixtures/daemon.js';
+import { allProcesses } from '../../src/machine/proc-fs.js';
+import { hierarchiesOf } from '../../src/runtime/process/control-groups.js';
+import { install, type Installation, spawnCommand, until } from '../fixtures/daemon.js';
 import { asOrdinaryUser, giveAway, needsOrdinaryUser, ordinaryUid } from '../fixtures/ordinary-user.js';
 import { ask } from '../fixtures/request.js';
 
 const needsRoot = { skip: needsOrdinaryUser };
 const code = `
   const { readFileSync } = require('fs');
+  const { execSync } = require('child_process');
   require('http')
-    .createServer((req, res) => res.end(req.url === '/pid' ? String(process.pid) : readFileSync('/proc/self/status')))
+    .createServer((req, res) => {
+      if (req.url === '/run') execSync(process.env.RUN);
+      if (req.url === '/die') process.kill(process.pid, 'SIGKILL');
+      res.end(readFileSync(req.url === '/cgroup' ? '/proc/self/cgroup' : '/proc/self/status'));
+    })
     .listen(process.env.PORT, process.env.HOST);`;
-const app = { command: [process.execPath, '-e', code], cwd: '/', user: 'auto' };
+const app = { command: [process.execPath, '-e', code], cwd: '/', user: 'auto', stopTimeout: '60s' };
 const start = ['dist/src/main.js', 'start', '--stop-apps', '--config'];
 
-/** An installation that belongs to the ordinary user as a whole. */
-async function installation(t: Test): Promise<Installation> {
-  const installed = await install(t, {}, { hello: app });
+/** An installation that belongs to the ordinary user as a whole; its app runs a command when it is asked to. */
+async function installation(t: Test, { run = 'true', pidNamespace = true } = {}): Promise<Installation> {
+  const installed = await install(t, {}, { hello: { ...app, env: { RUN: run } } });
+  const text = await readFile(installed.file, 'utf8');
+  await writeFile(installed.file, text.replace('pidNamespace: false', `pidNamespace: ${pidNamespace}`));
   await giveAway(installed.dir);
   return installed;
 }
@@ -94,3 +104,133 @@ t.test('check passes as an ordinary user, and names what it cannot confine', nee
   t.match(stderr, /the daemon is not root, so all apps run as its own user \(31003\)/);
   t.same(await readdir(dir), before, 'and creates nothing');
 });
+
+/** A command that starts `sleep` in a session of its own, without parents, and is over. */
+function escape(seconds: string, clears: boolean): string {
+  return `(setsid ${clears ? 'env -i' : ''} sleep ${seconds} >/dev/null 2>&1 </dev/null &)`;
+}
+
+/** Which of the ordinary user's processes run `sleep` for so long. */
+async function sleepers(seconds: string): Promise<number[]> {
+  const pids = (await allProcesses()).map(({ pid }) => pid);
+  return pids.filter((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'latin1') === `sleep\0${seconds}\0`;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** A length that no other test sleeps. */
+function seconds(): string {
+  return `1000.${process.pid}${Math.random().toString().slice(2, 8)}`;
+}
+
+async function running(t: Test, command: readonly string[], { file }: Installation) {
+  const [program = '', ...args] = [...command, process.execPath, ...start, file];
+  const spawned = await spawnCommand(t, program, ...args);
+  const ask_ = (path: string) => ask(spawned.port, 'hello.localhost', path);
+  const close = async () => {
+    spawned.child.kill('SIGTERM');
+    await once(spawned.child, 'exit');
+  };
+  return { ...spawned, ask: ask_, close };
+}
+
+/** Why no pid namespace can be had. */
+async function needsNamespace(): Promise<string | false> {
+  if (needsOrdinaryUser !== false) return needsOrdinaryUser;
+  const [program = '', ...args] = asOrdinaryUser();
+  const make = ['unshare', '--user', '--map-current-user', '--pid', '--fork', '--mount-proc', 'true'];
+  return promisify(execFile)(program, [...args, ...make]).then(
+    () => false,
+    () => 'this machine lets ordinary users make no namespaces',
+  );
+}
+const needsNamespaces = { skip: await needsNamespace() };
+
+t.test(
+  'without a control group, what left its session and cleared its environment ends with its instance',
+  needsNamespaces,
+  async (t) => {
+    const asleep = seconds();
+    const installed = await installation(t, { run: escape(asleep, true) });
+    const { ask, close, log } = await running(t, asOrdinaryUser(), installed);
+    const own = /^Pid:\s*(\d+)$/m.exec((await ask('/run')).body)?.[1];
+    t.ok(Number(own) < 10, `it has a namespace of its own, in which it is ${own}`);
+    await until(async () => (await sleepers(asleep)).length === 1 || undefined);
+    await ask('/die');
+    await until(async () => (await sleepers(asleep)).length === 0 || undefined);
+    await until(() => log.find(({ cause }) => cause === 'signal SIGKILL'));
+    await until(async () => (await ask('/run')).status === 200 || undefined);
+    await until(async () => (await sleepers(asleep)).length === 1 || undefined);
+    await close();
+    t.same(await sleepers(asleep), []);
+  },
+);
+
+t.test('without a control group and a pid namespace, what is marked ends with its instance', needsRoot, async (t) => {
+  const asleep = seconds();
+  const installed = await installation(t, { run: escape(asleep, false), pidNamespace: false });
+  const { ask, close } = await running(t, asOrdinaryUser(), installed);
+  await ask('/run');
+  await until(async () => (await sleepers(asleep)).length === 1 || undefined);
+  await close();
+  t.same(await sleepers(asleep), []);
+  const check = [...asOrdinaryUser(), process.execPath, 'dist/src/main.js', 'check', '--config', installed.file];
+  const [program = '', ...args] = check;
+  const { stderr } = await promisify(execFile)(program, args);
+  t.match(stderr, /clears its environment outlives its instance; remove runtimes.process.pidNamespace: false/);
+});
+
+t.test(
+  'with a control group that was given to the daemon, an app that leaves it ends with its instance',
+  needsNamespaces,
+  async (t) => {
+    const hierarchy = hierarchiesOf(
+      readFileSync('/proc/self/mountinfo', 'utf8'),
+      readFileSync('/proc/self/cgroup', 'utf8'),
+    );
+    const mount = hierarchy.find(({ version }) => version === 2)?.mountPoint;
+    if (mount === undefined) {
+      t.plan(0, 'skipped: there are no control groups of version 2');
+      return;
+    }
+    const given = join(mount, `fastcontainer-test-${process.pid}`);
+    const own = join(given, 'daemon');
+    mkdirSync(own, { recursive: true });
+    t.teardown(() => {
+      rmdirSync(own);
+      rmdirSync(given);
+    });
+    for (const group of [given, own]) {
+      for (const file of ['', 'cgroup.procs', 'cgroup.subtree_control'])
+        chownSync(join(group, file), ordinaryUid, ordinaryUid);
+    }
+    const asleep = seconds();
+    // It goes over to the group of the daemon.
+    const leave = `(setsid env -i sh -c 'echo 0 >${own}/cgroup.procs && exec sleep ${asleep}' >/dev/null 2>&1 </dev/null &)`;
+    const enter = ['sh', '-c', 'echo 0 >"$1/cgroup.procs" && shift && exec "$@"', 'sh', own];
+    const { ask, close } = await running(t, [...enter, ...asOrdinaryUser()], await installation(t, { run: leave }));
+    t.match(
+      (await ask('/cgroup')).body,
+      new RegExp(`^0::/fastcontainer-test-${process.pid}/fastcontainer-\\w+/hello-`, 'm'),
+    );
+    await ask('/run');
+    const [pid] = await until(async () => {
+      const found = await sleepers(asleep);
+      return found.length === 1 ? found : undefined;
+    });
+    t.match(
+      readFileSync(`/proc/${pid}/cgroup`, 'utf8'),
+      new RegExp(`^0::/fastcontainer-test-${process.pid}/daemon$`, 'm'),
+    );
+    await close();
+    t.same(await sleepers(asleep), []);
+    t.same(
+      readdirSync(given, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : [])),
+      ['daemon'],
+    );
+  },
+);

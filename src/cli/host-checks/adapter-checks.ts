@@ -26,11 +26,11 @@ export const adapterChecks: ExtraChecks = (config) => [
 ];
 
 function processCheck({ apps, runtimes }: Config): HostCheck[] {
-  const { users, inheritGroups } = runtimes.process;
+  const { users, inheritGroups, pidNamespace } = runtimes.process;
   const mine = apps.filter(({ runtime }) => runtime === 'process');
   if (mine.length === 0) return [];
   const run = async () =>
-    processFindings({ apps: mine, users, inheritGroups }, await lookAtProcessHost(runtimes.process));
+    processFindings({ apps: mine, users, inheritGroups, pidNamespace }, await lookAtProcessHost(runtimes.process));
   return [{ name: 'runtime process', run }];
 }
 

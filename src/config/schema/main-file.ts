@@ -116,6 +116,13 @@ const processRuntime = section(
       default: false,
       examples: [true],
     }),
+    pidNamespace: flag({
+      description:
+        'Gives apps a pid namespace of their own, so that nothing of them outlives its instance, if the daemon is not root or has no ' +
+        'control groups, and the machine allows it. Without root such an app sees files of other users as those of nobody.',
+      default: true,
+      examples: [false],
+    }),
   },
   { description: 'Apps that run as processes of this host.' },
 );

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
 import { identify, type ProcessIdentity } from '../../machine/proc-fs.js';
 
 /** A program with all that it is started with. */
@@ -13,6 +14,8 @@ export interface Command {
   readonly gid?: number | undefined;
   /** The user that it becomes by itself, who may open its output again by name. */
   readonly owner?: { readonly uid: number; readonly gid: number };
+  /** A shell waits for it, which tells its death by a signal as an exit code above 128. */
+  readonly tellsSignals?: boolean;
 }
 
 /**
@@ -21,7 +24,7 @@ export interface Command {
  * called once when it has ended, possibly before.
  */
 export async function startChild(
-  { program, args, env, cwd, uid, gid }: Command,
+  { program, args, env, cwd, uid, gid, tellsSignals }: Command,
   output: number,
   onExit: (cause: string, process: ProcessIdentity) => void,
 ): Promise<ProcessIdentity> {
@@ -35,11 +38,18 @@ export async function startChild(
   });
   // Before anything is waited for: an exit must not be missed, and until it is reaped the pid cannot be another's.
   const identity = identify(child.pid ?? 0);
-  child.once('exit', (code, signal) => onExit(signal ? `signal ${signal}` : `exit code ${code ?? 0}`, identity));
+  child.once('exit', (code, signal) => {
+    const told = signal ?? (tellsSignals ? signalOf(code ?? 0) : undefined);
+    onExit(told ? `signal ${told}` : `exit code ${code ?? 0}`, identity);
+  });
   await new Promise<void>((resolve, reject) => {
     child.once('spawn', resolve);
     child.once('error', reject);
   });
   child.unref();
   return identity;
+}
+
+function signalOf(code: number): string | undefined {
+  return Object.entries(constants.signals).find(([, number]) => number === code - 128)?.[0];
 }

@@ -15,6 +15,8 @@ export interface Confinement {
   readonly files: number | undefined;
   /** Path of setpriv; undefined if there is none of use. */
   readonly setpriv: string | undefined;
+  /** See findPidNamespace; undefined if it is to have none. */
+  readonly pidNamespace?: readonly string[] | undefined;
 }
 
 const shell = '/bin/sh';
@@ -26,17 +28,18 @@ const enter =
   'while [ "$1" != -- ]; do echo 0 >"$1" || exit 125; shift; done; shift; exec "$@"';
 
 /** Whether `launch` has to be told its user, since without setpriv nothing else can become it. */
-export function canConfine({ daemon, account, setpriv }: Omit<Confinement, 'groups' | 'files'>): boolean {
+export function canConfine({ daemon, account, setpriv }: Pick<Confinement, 'daemon' | 'account' | 'setpriv'>): boolean {
   return setpriv !== undefined || (account.uid === daemon.uid && account.gid === daemon.gid);
 }
 
 /**
  * The command as a chain of programs that each become the next: a shell that enters the control group, setpriv that drops user, groups,
  * capabilities and any way to gain them, a shell that puts on the app's environment, the app. What the environment says can steer a
- * loader or a shell, so that none of it is in force before the app's user is.
+ * loader or a shell, so that none of it is in force before the app's user is. With a pid namespace, two more stay: `unshare`, and a
+ * shell that is process 1 there. It is made after the privileges are dropped, but under root, which alone can without a user namespace.
  */
 export function confined(command: Command, confinement: Confinement): Command {
-  const { account, groups, files, setpriv } = confinement;
+  const { account, groups, files, setpriv, pidNamespace = [] } = confinement;
   const { program, args, env, uid: _uid, gid: _gid, ...rest } = command;
   if (!canConfine(confinement)) return { ...command, uid: account.uid, gid: account.gid };
   const names = Object.keys(env).filter((name) => !name.startsWith(ours));
@@ -44,15 +47,18 @@ export function confined(command: Command, confinement: Confinement): Command {
   const put = names.map((name, index) => `${name}="$${hidden(index)}"`).join(' ');
   const dropped = ['PWD', 'OLDPWD', 'SHLVL', '_'].filter((name) => !Object.hasOwn(env, name));
   const dress = `export ${put}; unset ${[...dropped, ...names.map((_, index) => hidden(index))].join(' ')}; exec "$@"`;
+  const drop = setpriv === undefined ? [] : [setpriv, ...privileges(confinement), '--'];
+  const steps = confinement.daemon.uid === 0 ? [...pidNamespace, ...drop] : [...drop, ...pidNamespace];
   return {
     ...rest,
+    ...(pidNamespace.length > 0 && { tellsSignals: true }),
     owner: { uid: account.uid, gid: account.gid },
     program: shell,
     args: [
       ...['-c', enter, 'sh', files === undefined ? '' : String(files)],
       ...groups.map((group) => join(group, 'cgroup.procs')),
       '--',
-      ...(setpriv === undefined ? [] : [setpriv, ...privileges(confinement), '--']),
+      ...steps,
       ...[shell, '-c', dress, 'sh', program, ...args],
     ],
     env: Object.fromEntries([

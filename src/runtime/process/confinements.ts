@@ -4,6 +4,7 @@ import type { App } from '../../model/app.js';
 import { Accounts } from './accounts.js';
 import { canConfine, type Confinement, findSetpriv } from './confine.js';
 import { ControlGroups } from './control-groups.js';
+import { findPidNamespace, needsPidNamespace } from './pid-namespace.js';
 import { capabilitiesFault } from './run-as.js';
 
 export interface ConfinementsOptions {
@@ -11,6 +12,8 @@ export interface ConfinementsOptions {
   readonly cmdbName: string;
   readonly users: { readonly from: number; readonly to: number };
   readonly inheritGroups: boolean;
+  /** Apps that a control group does not hold for certain get a pid namespace, if this machine lets us. */
+  readonly pidNamespace: boolean;
   readonly logger: Logger;
 }
 
@@ -20,6 +23,7 @@ export class Confinements {
   readonly #accounts: Accounts;
   #groups: ControlGroups | undefined;
   #setpriv: string | undefined;
+  #pidNamespace: readonly string[] | undefined;
 
   constructor(options: ConfinementsOptions) {
     this.#options = options;
@@ -35,6 +39,9 @@ export class Confinements {
     this.#groups = ControlGroups.open(stateDir, true);
     await this.#groups.removeLeftovers(isKnown);
     const { areAvailable, missing } = this.#groups;
+    if (this.#options.pidNamespace && needsPidNamespace(this.#accounts.daemon, areAvailable)) {
+      this.#pidNamespace = await findPidNamespace();
+    }
     if (!areAvailable || missing.length > 0) {
       logger.debug(
         { areAvailable, missing },
@@ -51,7 +58,8 @@ export class Confinements {
     const fault = capabilitiesFault(daemon, this.#setpriv);
     if (fault !== undefined) throw new Error(`cannot run app ${app.name}: ${fault}`);
     const groups = canConfine(basis) ? (this.#groups?.pathsOf(id) ?? []) : [];
-    return { ...basis, groups, files: app.limits.files };
+    const pidNamespace = canConfine(basis) ? this.#pidNamespace : undefined;
+    return { ...basis, groups, files: app.limits.files, pidNamespace };
   }
 
   /** Makes the control group of an instance whose record names it. Throws an Error that names what the kernel refuses. */

@@ -4,6 +4,7 @@ import { type Databases, groupName, knownIds, readDatabases } from './account.js
 import { findSetpriv } from './confine.js';
 import { ControlGroups } from './control-groups.js';
 import { type Credentials, readCredentials } from './credentials.js';
+import { findPidNamespace, needsPidNamespace } from './pid-namespace.js';
 import { capabilitiesFault, groupsFault, keptGroups, runAs } from './run-as.js';
 import { scratchObstacle } from './scratch.js';
 
@@ -12,6 +13,7 @@ export interface FindingsOptions {
   readonly apps: readonly App[];
   readonly users: IdRange;
   readonly inheritGroups: boolean;
+  readonly pidNamespace: boolean;
 }
 
 export interface ProcessFindings {
@@ -33,6 +35,8 @@ export interface ProcessHost extends Databases {
   /** Whether instances can have control groups, and which limits these lack. */
   readonly groups: { readonly areAvailable: boolean; readonly missing: readonly string[] };
   readonly setpriv: string | undefined;
+  /** Whether it lets the daemon give an app a pid namespace. */
+  readonly hasPidNamespaces: boolean;
   /** Why other users than the daemon's would have no scratch directory. */
   readonly scratchObstacle: string | undefined;
 }
@@ -56,7 +60,7 @@ export function processFindings(options: FindingsOptions, host: ProcessHost): Pr
       ...(host.daemon.uid === 0 && options.apps.some(({ user }) => user === 'auto')
         ? rangeWarnings(options, host)
         : []),
-      ...confinementWarnings(host),
+      ...confinementWarnings(host, options.pidNamespace),
       ...(host.daemon.uid === 0 && host.scratchObstacle !== undefined ? [host.scratchObstacle] : []),
     ],
   };
@@ -71,6 +75,7 @@ export async function lookAtProcessHost({ stateDir, scratchDir }: Directories): 
     groups: { areAvailable, missing },
     setpriv: await findSetpriv(),
     scratchObstacle: scratchObstacle(scratchDir),
+    hasPidNamespaces: (await findPidNamespace()) !== undefined,
   };
 }
 
@@ -151,7 +156,7 @@ function rangeWarnings({ users }: FindingsOptions, host: ProcessHost): string[] 
   ];
 }
 
-function confinementWarnings({ groups, setpriv, daemon }: ProcessHost): string[] {
+function confinementWarnings({ groups, setpriv, daemon, hasPidNamespaces }: ProcessHost, wanted: boolean): string[] {
   const outlives = 'a process that leaves its session and clears its environment outlives its instance';
   const bare = 'runtime process: there is no setpriv of util-linux, so apps can gain powers by setuid programs';
   if (setpriv === undefined && daemon.uid === 0) {
@@ -161,6 +166,8 @@ function confinementWarnings({ groups, setpriv, daemon }: ProcessHost): string[]
     daemon.uid === 0
       ? 'mount /sys/fs/cgroup so that root may write to it'
       : 'give the daemon a control group of its own (systemd: Delegate=yes and DelegateSubgroup=daemon)';
+  const missed = groups.areAvailable ? 'a pid namespace' : 'control groups and a pid namespace';
+  const pidRemedy = 'remove runtimes.process.pidNamespace: false';
   const limits = groups.missing.join(', ');
   return [
     ...(setpriv === undefined ? [`${bare}; install util-linux`] : []),
@@ -169,7 +176,9 @@ function confinementWarnings({ groups, setpriv, daemon }: ProcessHost): string[]
           `runtime process: limits of ${limits} are not enforced, for the daemon may not make such control groups; ${remedy}`,
         ]
       : []),
-    ...(groups.areAvailable ? [] : [`runtime process: without control groups ${outlives}; ${remedy}`]),
+    ...(!needsPidNamespace(daemon, groups.areAvailable) || (wanted && hasPidNamespaces)
+      ? []
+      : [`runtime process: without ${missed} ${outlives}; ${wanted ? remedy : pidRemedy}`]),
   ];
 }
 

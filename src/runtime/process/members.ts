@@ -23,7 +23,9 @@ import type { ProcessRecord } from './records.js';
  * the system does not tell at the moment.
  */
 export async function membersOf(record: ProcessRecord, trustGroup = false): Promise<ProcessStat[]> {
-  if (record.groups?.[0] !== undefined) return membersOfGroup(record, record.groups[0]);
+  const grouped = record.groups?.[0] === undefined ? [] : membersOfGroup(record, record.groups[0]);
+  // What is in a pid namespace as well may have left the group.
+  if (record.groups?.[0] !== undefined && !record.pidNamespace) return grouped;
   const all = (await allProcesses()).filter(({ pid }) => pid !== process.pid && pid > 1);
   // Reading an environment is dear, and nothing that an instance started is older than its main process.
   const born = Number(record.process?.startTime ?? 0);
@@ -33,6 +35,7 @@ export async function membersOf(record: ProcessRecord, trustGroup = false): Prom
     (pid) => isMarked(pid, record),
   );
   const members = new Map(young.filter((_, index) => marked[index]).map((stat) => [stat.pid, stat]));
+  for (const stat of grouped) members.set(stat.pid, stat);
   const group = ownGroup(record, trustGroup);
   for (const stat of all) if (stat.group === group) members.set(stat.pid, stat);
   addDescendants(all, members);

@@ -26,6 +26,8 @@ export interface ProcessRecord {
   readonly keeper?: string;
   /** Directories of its control group, the first of which tells its processes. */
   readonly groups?: readonly string[];
+  /** Its main process is the way into a pid namespace, which nothing leaves: all of it are descendants of that. */
+  readonly pidNamespace?: true;
   /** Another dispatcher than the booter that stops it: what the main process leaves has its grace, and is its business. */
   readonly stopper?: ProcessIdentity;
 }
@@ -127,6 +129,7 @@ function parse(text: string, id: string): ProcessRecord | undefined {
       (record.secret === undefined || (typeof record.secret === 'string' && secretPattern.test(record.secret))) &&
       (record.uid === undefined || Number.isInteger(record.uid)) &&
       (record.groups === undefined || (Array.isArray(record.groups) && record.groups.every(isPath))) &&
+      (record.pidNamespace === undefined || record.pidNamespace) &&
       isIdentity(record.booter) &&
       (record.keeper === undefined || typeof record.keeper === 'string') &&
       (record.installation === undefined || typeof record.installation === 'string') &&

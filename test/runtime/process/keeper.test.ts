@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -158,6 +158,9 @@ t.test('a keeper killed at any moment of a boot starts nothing twice, and nothin
         const pids = await marked(id);
         return isTold() ? pids.length === 0 : pids.length === 1 && statOf(main)?.parent !== keeper;
       });
+      const { groups = [] } = await readRecord(processes.stateDir, id);
+      const most = groups.map((group) => join(group, 'pids.max')).filter((file) => existsSync(file));
+      if (!isTold()) for (const file of most) t.not(readFileSync(file, 'utf8'), '0\n', 'it may start others');
     }
     t.equal(new Set(exits.map(({ id }) => id)).size, exits.length, 'nothing is told twice');
     for (const { id } of await runtime.list()) await runtime.stop(id, 0);

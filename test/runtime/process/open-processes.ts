@@ -39,8 +39,11 @@ export async function useProcesses(t: Test, level = 'debug'): Promise<Processes>
   const log: Record<string, unknown>[] = [];
   const ports = { from, to: from + 9 };
   const users = { from: 1_900_000_000, to: 1_900_000_099 };
+  // Tests look at their apps by the numbers that these have of themselves.
+  const pidNamespace = false;
   const logger = recorder(log, level);
   const options = {
+    pidNamespace,
     stateDir,
     scratchDir,
     cmdbName: 'test',

@@ -140,10 +140,15 @@ t.test('without setpriv a daemon with capabilities starts nothing, and check say
 
 const host = (changes: Partial<ProcessHost> = {}): ProcessHost => ({
   ...{ daemon: root, ...databases, subuid: '', subgid: '', loginDefs: 'UID_MIN 1000\nUID_MAX 60000\n' },
-  ...{ groups: { areAvailable: true, missing: [] }, setpriv: '/usr/bin/setpriv', scratchObstacle: undefined },
+  ...{
+    groups: { areAvailable: true, missing: [] },
+    setpriv: '/usr/bin/setpriv',
+    scratchObstacle: undefined,
+    hasPidNamespaces: true,
+  },
   ...changes,
 });
-const options = { users: range, inheritGroups: false };
+const options = { users: range, inheritGroups: false, pidNamespace: true };
 const named = (name: string, user?: string) => {
   const { user: _none, ...rest } = testApp({ name });
   return user === undefined ? rest : { ...rest, user };
@@ -183,10 +188,14 @@ t.test('check names what else uses the numbers of the range', async (t) => {
 t.test('check says what a host without control groups or setpriv does not keep', async (t) => {
   const apps = [named('a', 'auto')];
   const none = { areAvailable: false, missing: ['memory', 'pids', 'cpu'] };
-  t.match(processFindings({ ...options, apps }, host({ groups: none })).warnings, [
-    /limits of memory, pids, cpu are not enforced/,
-    /without control groups.*outlives/,
-  ]);
+  const limits = /limits of memory, pids, cpu are not enforced/;
+  const closed = host({ groups: none, hasPidNamespaces: false });
+  t.match(processFindings({ ...options, apps }, closed).warnings, [limits, /without control groups.*outlives/]);
+  const spaced = processFindings({ ...options, apps }, host({ groups: none })).warnings;
+  t.match(spaced, [limits]);
+  t.equal(spaced.length, 1, 'a pid namespace holds what a control group would');
+  const off = processFindings({ ...options, pidNamespace: false, apps }, host({ groups: none })).warnings;
+  t.match(off, [limits, /outlives its instance; remove runtimes.process.pidNamespace: false/]);
   const some = { areAvailable: true, missing: ['cpu'] };
   t.match(processFindings({ ...options, apps }, host({ groups: some })).warnings, [/limits of cpu are not enforced/]);
   const bare = { ...host(), setpriv: undefined };
