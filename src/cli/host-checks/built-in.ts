@@ -5,6 +5,7 @@ import { checkApps } from './apps.js';
 import { checkFiles } from './files.js';
 import { checkLimits } from './limits.js';
 import { checkListen } from './listen.js';
+import { checkOwners } from './owners.js';
 import { checkPorts } from './ports.js';
 import { checkStore } from './store.js';
 import { checkTrust } from './trust.js';
@@ -16,6 +17,7 @@ export function builtInChecks(config: Config, env: Environment): HostCheck[] {
     { name: 'listen', run: () => checkListen(config) },
     { name: 'files', run: () => checkFiles(config) },
     { name: 'store', run: async () => checkStore(config) },
+    { name: 'owners', run: async () => checkOwners(config) },
     { name: 'ports', run: () => checkPorts(config) },
     { name: 'workers', run: async () => checkWorkers(config) },
     { name: 'limits', run: async () => checkLimits(config) },

@@ -1,0 +1,97 @@
+import { readFileSync, realpathSync, type Stats, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+
+/** A file or directory through which others can change something. */
+export interface OpenPlace {
+  readonly path: string;
+  /** What is wrong with it and the command that mends it. */
+  readonly fault: string;
+}
+
+const sticky = 0o1000;
+
+/**
+ * Who can change what, as sshd asks: besides root and this process's user nobody may write to a file, to a directory above it, or own one
+ * of them. A path that is not there counts by what is there above it. One object remembers what it has looked at.
+ */
+export class WritableByOthers {
+  readonly #me = process.geteuid?.() ?? 0;
+  readonly #seen = new Map<string, string | undefined>();
+  #ownGroups: ReadonlySet<number> | undefined;
+
+  /** What is wrong on the way to a path, both as it is written and where its links lead. */
+  on(path: string): OpenPlace[] {
+    const places = new Map<string, string>();
+    for (const start of new Set([resolve(path), realPath(path)])) {
+      for (let at = start; ; at = dirname(at)) {
+        const stats = statsOf(at);
+        // From a directory like /tmp nobody removes what is ours, and what is another's is named itself.
+        const isShared = at !== start && stats !== undefined && (stats.mode & sticky) !== 0 && this.#isOurs(stats);
+        const fault = isShared ? undefined : this.#faultOf(at, stats);
+        if (fault !== undefined) places.set(at, fault);
+        if (at === dirname(at)) break;
+      }
+    }
+    return [...places].map(([at, fault]) => ({ path: at, fault }));
+  }
+
+  #isOurs({ uid }: Stats): boolean {
+    return uid === 0 || uid === this.#me;
+  }
+
+  #faultOf(path: string, stats: Stats | undefined): string | undefined {
+    if (!this.#seen.has(path)) this.#seen.set(path, stats && this.#look(path, stats));
+    return this.#seen.get(path);
+  }
+
+  #look(path: string, stats: Stats): string | undefined {
+    const { mode, uid, gid } = stats;
+    if (!this.#isOurs(stats)) return `it belongs to user ${uid}; run: chown ${this.#me} ${path}`;
+    const shown = (mode & 0o7777).toString(8).padStart(4, '0');
+    if ((mode & 0o002) !== 0) return `everybody may write to it (mode ${shown}); run: chmod go-w ${path}`;
+    if ((mode & 0o020) === 0 || this.#isOwnGroup(gid)) return undefined;
+    return `its group ${gid} may write to it (mode ${shown}); run: chmod g-w ${path}`;
+  }
+
+  /** Root's, and the one that this user alone is in, which many systems give to each user. */
+  #isOwnGroup(gid: number): boolean {
+    this.#ownGroups ??= new Set([0, ...ownGroup(this.#me)]);
+    return this.#ownGroups.has(gid);
+  }
+}
+
+function ownGroup(me: number): number[] {
+  const gid = process.getegid?.();
+  if (gid === undefined) return [];
+  const others = linesOf('/etc/passwd').filter(([, , uid, theirs]) => theirs === String(gid) && uid !== String(me));
+  const members = linesOf('/etc/group').find(([, , id]) => id === String(gid))?.[3] ?? '';
+  const mine = linesOf('/etc/passwd').find(([, , uid]) => uid === String(me))?.[0];
+  const isAlone = others.length === 0 && members.split(',').every((name) => name === '' || name === mine);
+  return isAlone ? [gid] : [];
+}
+
+function linesOf(file: string): string[][] {
+  try {
+    return readFileSync(file, 'utf8')
+      .split('\n')
+      .map((line) => line.trim().split(':'));
+  } catch {
+    return [];
+  }
+}
+
+function realPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return resolve(path);
+  }
+}
+
+function statsOf(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined;
+  }
+}
