@@ -234,3 +234,21 @@ t.test(
     );
   },
 );
+
+t.test('so it does under root if there is no control group to write to', needsRoot, async (t) => {
+  const asleep = seconds();
+  const installed = await install(t, {}, { hello: { ...app, env: { RUN: escape(asleep, true) } } });
+  const text = await readFile(installed.file, 'utf8');
+  await writeFile(installed.file, text.replace('pidNamespace: false', 'pidNamespace: true'));
+  const hide = 'mount -t tmpfs tmpfs /sys/fs/cgroup && exec "$@"';
+  const { ask, close, log } = await running(t, ['unshare', '--mount', 'sh', '-c', hide, 'sh'], installed);
+  const { body } = await ask('/run');
+  t.match(body, /^Pid:\s*\d$/m, 'it has a namespace of its own');
+  t.match(body, /^Uid:\t(19\d{8})\t\1\t\1\t\1$/m, 'and a user of its own');
+  t.match(body, /^CapBnd:\t0+$/m);
+  await until(async () => (await sleepers(asleep)).length === 1 || undefined);
+  await ask('/die');
+  await until(async () => (await sleepers(asleep)).length === 0 || undefined);
+  await until(() => log.find(({ cause }) => cause === 'signal SIGKILL'));
+  await close();
+});

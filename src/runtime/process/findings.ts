@@ -126,7 +126,7 @@ function ownUser({ daemon, ...databases }: ProcessHost, isRefused: boolean): str
   const groups = kept.length > 0 ? `, with its groups (${listed(kept)})` : '';
   return [
     `runtime process: the daemon is not root, so all apps run as its own user (${daemon.uid})${groups}: each can do what the ` +
-      'daemon can and read what it keeps; run it as root and give each app a user, or use docker, for code that you do not trust',
+      'daemon can, read what it keeps and leave the limits of its control group; run it as root and give each app a user, or use docker, for code that you do not trust',
   ];
 }
 
