@@ -36,7 +36,7 @@ async function installation(t: Test, { run = 'true', pidNamespace = true } = {})
 
 /** A daemon that `command` starts, and what its app says of itself. Ended with its apps. */
 async function statusUnder(t: Test, command: readonly string[], { file }: Installation) {
-  const [program = '', ...args] = [...command, process.execPath, ...start, file];
+  const [program, ...args] = [...command, process.execPath, ...start, file];
   const { child, port, log } = await spawnCommand(t, program, ...args);
   const { status, body } = await ask(port, 'hello.localhost');
   const field = (name: string) => new RegExp(`^${name}:[ \\t]*(.*)$`, 'm').exec(body)?.[1]?.trim();
@@ -77,28 +77,14 @@ t.test('without setpriv, a daemon with capabilities starts no app and says why',
   const { status, log } = await statusUnder(t, command, installed);
   t.equal(status, 503);
   t.match(JSON.stringify(log), /cannot run app hello: .*capabilities \(ambient 0x440.*install util-linux/);
-  const [program = '', ...args] = [
-    ...command,
-    process.execPath,
-    'dist/src/main.js',
-    'check',
-    '--config',
-    installed.file,
-  ];
+  const [program, ...args] = [...command, process.execPath, 'dist/src/main.js', 'check', '--config', installed.file];
   await t.rejects(promisify(execFile)(program, args), { code: 1, stderr: /capabilities \(ambient 0x440/ });
 });
 
 t.test('check passes as an ordinary user, and names what it cannot confine', needsRoot, async (t) => {
   const { file, dir } = await installation(t);
   const before = await readdir(dir);
-  const [program = '', ...args] = [
-    ...asOrdinaryUser(),
-    process.execPath,
-    'dist/src/main.js',
-    'check',
-    '--config',
-    file,
-  ];
+  const [program, ...args] = [...asOrdinaryUser(), process.execPath, 'dist/src/main.js', 'check', '--config', file];
   const { stdout, stderr } = await promisify(execFile)(program, args);
   t.match(stdout, /^ok: /);
   t.match(stderr, /the daemon is not root, so all apps run as its own user \(31003\)/);
@@ -128,7 +114,7 @@ function seconds(): string {
 }
 
 async function running(t: Test, command: readonly string[], { file }: Installation) {
-  const [program = '', ...args] = [...command, process.execPath, ...start, file];
+  const [program, ...args] = [...command, process.execPath, ...start, file];
   const spawned = await spawnCommand(t, program, ...args);
   const ask_ = (path: string) => ask(spawned.port, 'hello.localhost', path);
   const close = async () => {
