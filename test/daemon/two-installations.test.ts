@@ -1,3 +1,5 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { pino } from 'pino';
@@ -16,7 +18,9 @@ const timing = { ...quick, reconcilePeriodMs: 300 };
 /** Two installations of one machine with the default name, each with its own store and key, whose processes are in these directories. */
 async function useTwo(t: Test, stateDirs: (dirs: readonly string[]) => readonly string[]) {
   const keys = ['one', 'two'].map((which) => `the-key-of-installation-${which}-in-tests`);
-  const base = t.testdir({ one: {}, two: {} });
+  // Not a testdir: that goes before the daemons, which end their apps by what is in it.
+  const base = await mkdtemp(join(tmpdir(), 'fastcontainer-two-'));
+  t.teardown(() => rm(base, { recursive: true, force: true, maxRetries: 5 }));
   const dirs = ['one', 'two'].map((which) => join(base, which));
   return Promise.all(
     stateDirs(dirs).map(async (stateDir, index) => {
@@ -70,5 +74,7 @@ for (const [where, stateDirs] of Object.entries(places)) {
     await daemons[0]?.daemon.close();
     t.notOk(isAlive(apps[0]?.pid ?? 0));
     t.match(await askIdentity(daemons[1]?.port ?? 0, host), { pid: apps[1]?.pid });
+    await daemons[1]?.daemon.close();
+    t.notOk(isAlive(apps[1]?.pid ?? 0));
   });
 }
