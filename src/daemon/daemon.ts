@@ -195,6 +195,7 @@ class Composition {
       runtimes: this.#runtimes,
       forwarder: new Forwarder({
         ...config.http,
+        maxConnections: this.#bounds.max,
         clients: this.#clients,
         silenced,
         listenerOf: (seat) => this.#house.listenerOf(seat),

@@ -39,6 +39,10 @@ export class ConnectionBounds {
     this.#maxPerClient = Math.min(options.maxPerClient, Math.ceil(options.max / 2));
   }
 
+  get max(): number {
+    return this.#max;
+  }
+
   get open(): number {
     return this.#open.size;
   }

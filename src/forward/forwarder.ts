@@ -14,6 +14,8 @@ const expectsBody = new Set(['POST', 'PUT', 'PATCH']);
 
 export interface ForwarderOptions {
   readonly clients: Clients;
+  /** Connections to apps are held to this number too, by ending idle ones. */
+  readonly maxConnections: number;
   /** A client that stalls in the middle of its body for this long is given up. */
   readonly requestBodyIdleTimeoutMs: number;
   readonly listenerOf: ListenerOf;
@@ -33,8 +35,8 @@ export class Forwarder {
   readonly #options: ForwarderOptions;
 
   constructor(options: ForwarderOptions) {
-    this.#upstreams = new Upstreams(options.listenerOf);
-    this.#upgrades = new Upgrades(options.listenerOf, options.responseStallTimeoutMs, (exchange) =>
+    this.#upstreams = new Upstreams(options.listenerOf, options.maxConnections);
+    this.#upgrades = new Upgrades(options.listenerOf, this.#upstreams, options.responseStallTimeoutMs, (exchange) =>
       options.silenced?.note(exchange.seat.app, exchange),
     );
     this.#origin = new Origin(options.clients);

@@ -14,7 +14,7 @@ import { unwatchEnd } from './end-watch.js';
 import { ConnectorAgent, type ListenerOf, provenConnector } from './proven-connector.js';
 import { responseHeaders } from './response-headers.js';
 import { upstreamError } from './upstream-error.js';
-import { connectTimeoutMs } from './upstreams.js';
+import { connectTimeoutMs, type UpstreamCount } from './upstreams.js';
 
 /** What came behind the client's header is still in its socket, for whichever attempt joins the two. */
 const noHead = Buffer.alloc(0);
@@ -24,6 +24,7 @@ export class Upgrades {
   readonly #proxy = httpProxy.createProxyServer({});
   readonly #connect = buildConnector({ timeout: connectTimeoutMs, autoSelectFamily: false });
   readonly #listenerOf: ListenerOf;
+  readonly #count: UpstreamCount;
   readonly #onSilenced: (exchange: UpgradeExchange) => void;
   /** From `ws` to its event, which comes in the same tick. */
   readonly #pending = new WeakMap<IncomingMessage, Attempt>();
@@ -33,11 +34,23 @@ export class Upgrades {
    * A client that takes nothing of what there is to send to it for `stallMs` is given up. `onSilenced`: an upgraded connection is
    * ended because nothing flowed on it.
    */
-  constructor(listenerOf: ListenerOf, stallMs: number, onSilenced: (exchange: UpgradeExchange) => void) {
+  constructor(
+    listenerOf: ListenerOf,
+    count: UpstreamCount,
+    stallMs: number,
+    onSilenced: (exchange: UpgradeExchange) => void,
+  ) {
     this.#listenerOf = listenerOf;
+    this.#count = count;
     this.#stallMs = stallMs;
     this.#onSilenced = onSilenced;
-    this.#proxy.on('proxyReqWs', (proxyReq, req) => this.#pending.get(req)?.onRequest(proxyReq));
+    this.#proxy.on('proxyReqWs', (proxyReq, req) => {
+      proxyReq.once('socket', (socket) => {
+        this.#count.opening();
+        socket.once('close', () => this.#count.closed());
+      });
+      this.#pending.get(req)?.onRequest(proxyReq);
+    });
     // Every failure is handled where it belongs to an exchange; without a listener http-proxy would throw.
     this.#proxy.on('error', () => {});
   }

@@ -12,14 +12,44 @@ const keepAliveMs = 1_000;
 export const connectTimeoutMs = 5_000;
 const maxHeaderSizeBytes = 64 * 1024;
 
+/** What counts connections to instances, and ends an idle one if another would be one too many. */
+export interface UpstreamCount {
+  /** One more is about to be opened. */
+  opening(): void;
+  closed(): void;
+}
+
 /** Connections to instances: a pool belongs to an instance id and dies with it, so that none ever reaches another app. */
-export class Upstreams {
+export class Upstreams implements UpstreamCount {
   readonly #pools = new Map<string, UpstreamPool>();
+  /** Goes round the pools in search of an idle connection. */
+  #round = this.#pools.values();
+  readonly #most: number;
+  #open = 0;
   readonly #connect = upstreamConnector({ timeout: connectTimeoutMs, autoSelectFamily: false });
   readonly #listenerOf: ListenerOf;
 
-  constructor(listenerOf: ListenerOf) {
+  /** Of all connections at most `most`, or as many as there are requests: each has a descriptor, also of apps that are asked in turn. */
+  constructor(listenerOf: ListenerOf, most: number) {
     this.#listenerOf = listenerOf;
+    this.#most = most;
+  }
+
+  opening(): void {
+    this.#open += 1;
+    if (this.#open > this.#most) this.#endIdle();
+  }
+
+  closed(): void {
+    this.#open -= 1;
+  }
+
+  #endIdle(): void {
+    for (let looks = this.#pools.size; looks >= 0; looks -= 1) {
+      const { value, done } = this.#round.next();
+      if (done) this.#round = this.#pools.values();
+      else if (value.endIdle()) return;
+    }
   }
 
   /** The pool of a seat's instance. */
@@ -30,7 +60,7 @@ export class Upstreams {
     const listener = this.#listenerOf(seat);
     const connect = listener ? provenConnector(this.#connect, listener) : this.#connect;
     const host = address.host.includes(':') ? `[${address.host}]` : address.host;
-    const pool = new UpstreamPool(`http://${host}:${address.port}`, connect);
+    const pool = new UpstreamPool(`http://${host}:${address.port}`, connect, this);
     this.#pools.set(instanceId, pool);
     return pool;
   }
@@ -106,10 +136,12 @@ export class UpstreamPool {
   readonly #owned = new Map<Socket, Upstream>();
   /** New ones that have not answered yet, the oldest first. */
   readonly #new = new Set<Upstream>();
+  readonly #count: UpstreamCount;
 
-  constructor(origin: string, connect: buildConnector.connector) {
+  constructor(origin: string, connect: buildConnector.connector, count: UpstreamCount) {
     this.#origin = origin;
     this.#connect = connect;
+    this.#count = count;
   }
 
   /**
@@ -151,6 +183,7 @@ export class UpstreamPool {
   /** Breaks off what is under way. */
   async destroy(): Promise<void> {
     const clients = [...this.#all.keys()];
+    for (const _client of clients) this.#count.closed();
     this.#all.clear();
     this.#owned.clear();
     this.#new.clear();
@@ -158,7 +191,15 @@ export class UpstreamPool {
     await Promise.all(clients.map((client) => client.destroy()));
   }
 
+  /** Ends the connection that is idle for longest. False if none is idle. */
+  endIdle(): boolean {
+    const [free] = this.#free;
+    if (free) this.#end(free);
+    return free !== undefined || this.#endLongestIdle();
+  }
+
   #open(): Upstream {
+    this.#count.opening();
     const upstream = new Upstream(this.#origin, clientOptions, this.#connect);
     const { client } = upstream;
     this.#all.set(client, upstream);
@@ -183,10 +224,11 @@ export class UpstreamPool {
     return true;
   }
 
-  #endLongestIdle(): void {
+  #endLongestIdle(): boolean {
     const [owner] = this.#owned.keys();
     const upstream = owner && this.#owned.get(owner);
     if (upstream) this.#end(upstream);
+    return upstream !== undefined;
   }
 
   #onLost(upstream: Upstream): void {
@@ -202,7 +244,7 @@ export class UpstreamPool {
     if (at >= 0) this.#free.splice(at, 1);
     if (owner !== undefined && this.#owned.get(owner) === upstream) this.#owned.delete(owner);
     this.#new.delete(upstream);
-    this.#all.delete(client);
+    if (this.#all.delete(client)) this.#count.closed();
     client.destroy().catch(() => {});
   }
 }

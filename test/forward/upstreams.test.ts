@@ -4,6 +4,7 @@ import { type AddressInfo, Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import type { Seat } from '../../src/uses/seat.js';
 import { type Upstream, type UpstreamPool, Upstreams } from '../../src/forward/upstreams.js';
+import { eventually } from '../fixtures/eventually.js';
 
 /** An app that notes on which connection each request came. */
 async function startApp(t: Test) {
@@ -18,14 +19,14 @@ async function startApp(t: Test) {
   server.on('connection', (socket: Socket) => sockets.push(socket));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const upstreams = new Upstreams(() => undefined);
+  const upstreams = new Upstreams(() => undefined, 100);
   t.teardown(async () => {
     await upstreams.close();
     await new Promise((resolve) => server.close(resolve));
   });
   const { port } = server.address() as AddressInfo;
   const seat = { instanceId: 'app-1', address: { host: '127.0.0.1', port } } as Seat;
-  return { upstreams, pool: upstreams.of(seat), asked, sockets };
+  return { upstreams, pool: upstreams.of(seat), asked, sockets, port };
 }
 
 /** For a client of its own, at an app with room for many. */
@@ -81,7 +82,7 @@ for (const path of ['/close', '/reset']) {
 }
 
 t.test('a connection that cannot be made leaves nothing behind', async (t) => {
-  const upstreams = new Upstreams(() => undefined);
+  const upstreams = new Upstreams(() => undefined, 100);
   t.teardown(() => upstreams.close());
   const pool = upstreams.of({ instanceId: 'app-1', address: { host: '127.0.0.1', port: 1 } } as Seat);
   const client = take(pool);
@@ -146,4 +147,26 @@ t.test('an idle connection that belongs to a client gives way where the app has 
   t.not(next, first);
   await once(sockets[0] as Socket, 'close');
   t.equal(await ask(next), 'answered');
+});
+
+t.test('idle connections to other apps make room for one more, the longest idle of an app first', async (t) => {
+  const apps = await Promise.all([startApp(t), startApp(t)]);
+  const upstreams = new Upstreams(() => undefined, 3);
+  t.teardown(() => upstreams.close());
+  const pools = apps.map(({ sockets }, index) => {
+    const { port } = apps[index]!;
+    const seat = { instanceId: `app-${index}`, address: { host: '127.0.0.1', port } } as Seat;
+    return { pool: upstreams.of(seat), sockets };
+  });
+  const [one, two] = [pools[0]!, pools[1]!];
+  const taken = [take(one.pool), take(one.pool), take(two.pool)];
+  await Promise.all(taken.map((upstream) => ask(upstream)));
+  one.pool.give(taken[0]!);
+  one.pool.give(taken[1]!);
+  const more = take(two.pool);
+  t.equal(await ask(more), 'answered');
+  await eventually(() => one.sockets[0]?.closed);
+  // All are in use: requests are not refused for it.
+  const [beyond, again] = [take(one.pool), take(two.pool)];
+  t.same(await Promise.all([ask(beyond), ask(again)]), ['answered', 'answered']);
 });
