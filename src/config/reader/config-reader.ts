@@ -13,7 +13,7 @@ import { formatPath, type Path, showFile } from '../path.js';
 import { ConfigError, type Problem, problemAt } from '../problem.js';
 import { figureNotices } from '../figure-notices.js';
 import { type FileApp, mostNotices, mostProblems, type Reading } from '../reading.js';
-import { resolveApp } from '../resolve-app.js';
+import { normalisedDomains, resolveApp } from '../resolve-app.js';
 import { resolveSettings } from '../resolve-settings.js';
 import { type AppFile, appSchema, customerAppSchema, customerKeyFault } from '../schema/app-file.js';
 import { type MainFile, mainSchema } from '../schema/main-file.js';
@@ -52,6 +52,7 @@ export class ConfigReader {
   #apps: ReadonlyMap<string, App> = new Map();
   /** Apps as they were resolved, and what plans and defaults said then. */
   #resolved = new Map<SourceDocument, Resolution>();
+  readonly #domains = new WeakMap<SourceDocument, readonly string[]>();
   #context = '';
 
   constructor({ file, env, known, skip, onDocument }: ConfigReaderOptions) {
@@ -156,7 +157,10 @@ export class ConfigReader {
     const isBroken = (file: string) =>
       broken.has(file) || unlisted.some(({ directory }) => file.startsWith(join(directory, '/')));
     const claimants = files.flatMap(({ file, entry, source }) =>
-      source.documents.map((document) => ({ file, document, byCustomer: entry.customer !== undefined, entry })),
+      source.documents.map((document) => ({
+        ...{ file, document, entry, domains: this.#domainsOf(document) },
+        byCustomer: entry.customer !== undefined,
+      })),
     );
     const twins = findTwins(claimants, { fileOf, ownerOf: this.#ownerOf, isBroken });
     const apps: FileApp[] = [];
@@ -193,22 +197,30 @@ export class ConfigReader {
       for (const { path, message } of [...refusals, ...taken]) report(path, message);
       const lost = new Set(taken.map(({ domain }) => domain));
       const written = document.value as AppFile;
-      const left = [written.domains].flat().filter((text) => !lost.has(normalised(text)));
-      const key = left.join(' ');
+      const left = lost.size === 0 ? undefined : [written.domains].flat().filter((text) => !lost.has(normalised(text)));
+      const key = left?.join(' ');
       let resolution = known.get(document);
-      if (resolution?.key !== key) {
+      if (!resolution || resolution.key !== key) {
         const own: Problem[] = [];
         const customer = entry.customer && { terms: entry.customer, directory: dirname(file) };
-        const value = lost.size === 0 ? written : { ...written, domains: left };
+        const value = left ? { ...written, domains: left } : written;
         const app =
-          left.length === 0 ? undefined : resolveApp(value, { plans, defaults, customer }, reporter(document, own));
+          left?.length === 0 ? undefined : resolveApp(value, { plans, defaults, customer }, reporter(document, own));
         resolution = { key, app: app && this.#sameAsBefore(app), problems: own };
       }
       this.#resolved.set(document, resolution);
       const all = [...found, ...resolution.problems];
-      const app = refusals.length > 0 ? undefined : left.length === 0 ? 'emptied' : resolution.app;
+      const app = refusals.length > 0 ? undefined : left?.length === 0 ? 'emptied' : resolution.app;
       yield { claimant, found: all, app };
     }
+  }
+
+  #domainsOf(document: SourceDocument): readonly string[] {
+    const known = this.#domains.get(document);
+    if (known) return known;
+    const domains = normalisedDomains(document.value as AppFile);
+    this.#domains.set(document, domains);
+    return domains;
   }
 
   #sameAsBefore(app: App): App {
@@ -238,8 +250,8 @@ interface Listing {
 }
 
 interface Resolution {
-  /** Its domains. */
-  readonly key: string;
+  /** The domains that are left to it; undefined: all. */
+  readonly key: string | undefined;
   readonly app: App | undefined;
   readonly problems: readonly Problem[];
 }

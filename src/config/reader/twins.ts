@@ -1,5 +1,4 @@
 import type { Path } from '../path.js';
-import { normalisedDomains } from '../resolve-app.js';
 import type { AppFile } from '../schema/app-file.js';
 import type { SourceDocument } from './source.js';
 
@@ -8,6 +7,8 @@ export interface Claimant {
   /** Absolute path. */
   readonly file: string;
   readonly document: SourceDocument;
+  /** In their normal form, in the order of the document. */
+  readonly domains: readonly string[];
   readonly byCustomer: boolean;
 }
 
@@ -95,12 +96,9 @@ function* namesakes(claimants: readonly Claimant[], { fileOf, isBroken }: Incumb
   }
 }
 
-function domainsOf({ document }: Claimant): { domain: string; path: Path }[] {
-  const app = document.value as AppFile;
-  return normalisedDomains(app).map((domain, index) => ({
-    domain,
-    path: typeof app.domains === 'string' ? ['domains'] : ['domains', index],
-  }));
+function domainsOf({ document, domains }: Claimant): { domain: string; path: Path }[] {
+  const isOne = typeof (document.value as AppFile).domains === 'string';
+  return domains.map((domain, index) => ({ domain, path: isOne ? ['domains'] : ['domains', index] }));
 }
 
 function nameOf({ document }: Claimant): string {
