@@ -46,7 +46,7 @@ t.test('check warns of app files that no pattern matches', async (t) => {
   const { code, stdout, stderr } = await run([mainScript, 'check', '-c', 'main.yaml'], { cwd: files.directory });
   t.equal(code, 0);
   t.match(stderr, 'warning: apps: no file matches ./apps/*.yaml: there is no directory apps; did you mean app?\n');
-  t.match(stdout, /^ok: main\.yaml, 0 apps, 1 warning/);
+  t.match(stdout, /^ok: main\.yaml, 0 apps, \d+ warning/);
 });
 
 const wrong: [title: string, args: string[], message: RegExp][] = [

@@ -51,9 +51,9 @@ t.test('what a container can reach', async (t) => {
 
   t.test('without the rules it is the services of the host and the credentials of its cloud', async (t) => {
     const { reaches } = await boot(t, { hostRules: 'off' });
-    t.equal(await reaches(engine.host, 7001), true);
-    t.equal(await reaches(metadataAddress, 80), true);
-    t.equal(await reaches(world.host, world.port), true);
+    t.ok(await eventually(() => reaches(engine.host, 7001)));
+    t.ok(await eventually(() => reaches(metadataAddress, 80)));
+    t.ok(await eventually(() => reaches(world.host, world.port)));
   });
 
   t.test('with them it is the world, what is allowed of the host, and nothing else', async (t) => {
@@ -67,10 +67,10 @@ t.test('what a container can reach', async (t) => {
     t.equal(await reaches(engine.host, 7001), false, 'a service of the host');
     t.equal(await reaches(gateway ?? '', 7003), false, 'one on the address of the bridge');
     t.equal(await reaches(metadataAddress, 80), false, 'the metadata address');
-    t.equal(await reaches(engine.host, 7002), true, 'a service that is allowed');
+    t.ok(await eventually(() => reaches(engine.host, 7002)), 'a service that is allowed');
     await host.serve(gateway ?? '', 7002);
-    t.equal(await reaches('host.docker.internal', 7002), true, 'by its name');
-    t.equal(await reaches(world.host, world.port), true, 'the world');
+    t.ok(await eventually(() => reaches('host.docker.internal', 7002)), 'by its name');
+    t.ok(await eventually(() => reaches(world.host, world.port)), 'the world');
   });
 
   t.test('over IPv6 the host is as closed, at the address of the bridge and at its link-local one', async (t) => {
@@ -109,8 +109,7 @@ t.test('what a container can reach', async (t) => {
     const { IPAddress: address = '' } = Object.values(NetworkSettings.Networks)[0] ?? {};
     await eventually(async () => host.run('busybox', 'nc', '-w', '2', address, '8080') === '');
     t.equal(await reaches(engine.host, 7001), false);
-    host.run('iptables', '-F', 'INPUT');
-    host.run('iptables', '-F', 'DOCKER-USER');
+    host.flush();
     await eventually(async () => !(await reaches(engine.host, 7001)));
     t.equal(await reaches(metadataAddress, 80), false);
     const jumps = host.run('iptables', '-S', 'INPUT').match(/-j FC-fc-/g);
@@ -153,6 +152,13 @@ class EngineHost {
   constructor(t: Test, init: number) {
     this.#t = t;
     this.#init = init;
+  }
+
+  /** As a firewall does that is loaded anew; the way that the tests of this engine have to their containers stays. */
+  flush(): void {
+    const rules = ['-F INPUT', '-F DOCKER-USER', '-A DOCKER-USER -i eth0 -j ACCEPT', '-A DOCKER-USER -j RETURN'];
+    const script = ["iptables-restore -w 5 --noflush <<'END'", '*filter', ...rules, 'COMMIT', 'END', ''].join('\n');
+    this.run('sh', '-c', script);
   }
 
   /** Runs a program there and resolves to its output. */
