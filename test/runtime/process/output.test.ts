@@ -176,7 +176,8 @@ t.test('bytes that are no text and lines without end do no harm', async (t) => {
   await boot(runtime, shell('head -c 100000 /dev/urandom; seq -s, 1 40000; echo; echo after; sleep 100'));
   const outputs = () => processes.log.map((entry) => String(entry['output'] ?? ''));
   await eventually(() => outputs().includes('after') || processes.log.some(({ msg }) => /dropped/.test(String(msg))));
-  t.ok(outputs().every((output) => output.length <= 2_000));
+  // 2,000 characters of a line, and what is no text at most twice as long.
+  t.ok(outputs().every((output) => output.length <= 4_000));
 });
 
 t.test('however much an app writes, its file stays small, its end is kept and the log is spared', async (t) => {
