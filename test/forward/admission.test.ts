@@ -68,7 +68,7 @@ const refusals: [string, string, number, string][] = [
   ['HTTP/2.0', 'GET / HTTP/2.0\r\nHost: a\r\n\r\n', 400, 'bad_request'],
   ['HTTP/0.9', 'GET /\r\n\r\n', 400, 'bad_request'],
   ['garbage', '\x16\x03\x01\x02\x00\x01\x00\x01', 400, 'bad_request'],
-  ['OPTIONS *', 'OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'bad_request'],
+  ['an asterisk of another method than OPTIONS', 'GET * HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'bad_request'],
   ['CONNECT', 'CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'bad_request'],
   ['an ftp target', 'GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'bad_request'],
   ['an unknown Expect', 'GET / HTTP/1.1\r\nHost: a\r\nExpect: 200-ok\r\n\r\n', 417, 'expectation_failed'],
