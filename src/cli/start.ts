@@ -21,7 +21,7 @@ export interface StartOptions {
 /** Apps that the last line names. */
 const mostNamed = 10;
 
-/** Serves until a signal ends it; resolves to the exit code. `create` builds the daemon (src/daemon.ts unless told). */
+/** Serves until a signal ends it; resolves to the exit code. `create` builds the daemon; by default src/daemon/daemon.ts does. */
 export async function start(options: StartOptions, create?: typeof createDaemon): Promise<0 | 1> {
   const files = new ConfigThread({ file: options.config, env: configEnvironment(process.env) });
   const config = await files.load().catch(printProblems);

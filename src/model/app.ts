@@ -77,6 +77,7 @@ export interface App {
   readonly errorHeaders?: Readonly<Record<string, string>>;
 }
 
+/** What a new container is needed for when it changes, in the order in which a revision counts it. */
 const containerKeys = [
   'runtime',
   'command',
@@ -95,11 +96,8 @@ const containerKeys = [
 export type Container = Pick<App, (typeof containerKeys)[number]>;
 
 export function containerOf(app: App): Container {
-  const { runtime, env, mounts, readOnly, publish, limits } = app;
-  return containerKeys.reduce<Container>(
-    (container, key) => (app[key] === undefined ? container : { ...container, [key]: app[key] }),
-    { runtime, env, mounts, readOnly, publish, limits },
-  );
+  const written = containerKeys.flatMap((key) => (app[key] === undefined ? [] : [[key, app[key]] as const]));
+  return Object.fromEntries(written) as unknown as Container;
 }
 
 /** The app with containers made of something else. */
@@ -108,29 +106,16 @@ export function withContainer(app: App, container: Container): App {
   return { ...(rest as unknown as Omit<App, keyof Container>), ...container };
 }
 
-/** The part of an app whose change needs a new container, in a stable order. */
-function containerSpec(app: Container): unknown[] {
-  const sorted = (record: Readonly<Record<string, unknown>>) =>
-    Object.entries(record).toSorted(([a], [b]) => (a < b ? -1 : 1));
-  return [
-    app.runtime,
-    app.command ?? null,
-    app.image ?? null,
-    app.port ?? null,
-    sorted(app.env),
-    app.mounts.map((mount) => [mount.source, mount.target, mount.readOnly]),
-    app.cwd ?? null,
-    app.user ?? null,
-    app.readOnly,
-    app.publish,
-    sorted({ ...app.limits }),
-  ];
+/** A short hash of what a new container is needed for when it changes. TTLs, queue and scale are not part of it. */
+export function revisionOf(app: Container): string {
+  const spec = containerKeys.map((key) => stable(key, app));
+  return createHash('sha256').update(JSON.stringify(spec)).digest('hex').slice(0, 12);
 }
 
-/** Revision: a short hash of what needs a new container when it changes. TTLs, queue and scale are not part of it. */
-export function revisionOf(app: Container): string {
-  return createHash('sha256')
-    .update(JSON.stringify(containerSpec(app)))
-    .digest('hex')
-    .slice(0, 12);
+/** The same for the same content, however it is ordered. */
+function stable(key: keyof Container, app: Container): unknown {
+  // Whether storage is shared changes nothing in the container.
+  if (key === 'mounts') return app.mounts.map(({ source, target, readOnly }) => [source, target, readOnly]);
+  if (key !== 'env' && key !== 'limits') return app[key] ?? null;
+  return Object.entries(app[key]).toSorted(([a], [b]) => (a < b ? -1 : 1));
 }
