@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { ClientConnection } from '../forward/client-connection.js';
-import { type TcpState, tcpStates } from '../forward/tcp-table.js';
+import { type TcpState, tcpStates } from '../machine/tcp-table.js';
 
 const periodMs = 500;
 /** The system's table is read for at most a tenth of the time; a busy machine, on which it takes long, rests no longer than this. */

@@ -2,7 +2,7 @@ import { type IncomingMessage, METHODS, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { endConnection, isEnding } from './end-connection.js';
-import type { TcpState } from './tcp-table.js';
+import type { TcpState } from '../machine/tcp-table.js';
 
 const kConnection = Symbol('client connection');
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
-import { tcpStates } from '../../src/forward/tcp-table.js';
+import { tcpStates } from '../../src/machine/tcp-table.js';
 import { eventually } from '../fixtures/eventually.js';
 
 /** A connection whose server side nobody reads from; undefined where the machine has no such address. */
