@@ -3,8 +3,7 @@ import type { Seat } from '../uses/seat.js';
 import type { NodeSession } from '../membership/session.js';
 import type { Clock } from '../model/clock.js';
 import { type Deployment, findInstance } from '../model/deployment.js';
-import { takesConnection } from '../machine/connection-attempt.js';
-import type { Probe } from '../machine/probe.js';
+import { type Probe, takesConnection } from '../machine/probe.js';
 
 export interface RemoteCheckOptions {
   readonly apps: Pick<LocalApps, 'get'>;

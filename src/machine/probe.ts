@@ -1,6 +1,7 @@
 import { get } from 'node:http';
 import { connect } from 'node:net';
 import type { Readiness } from '../model/app.js';
+import type { Clock } from '../model/clock.js';
 import type { Address } from '../model/instance.js';
 
 /**
@@ -37,6 +38,19 @@ export const connectionProbe: Probe = (target, signal, isListening) => {
     ? answersHttp(target, readiness.http, limitMs, signal)
     : staysOpen(address, limitMs, signal, isListening);
 };
+
+/** Whether anything takes a connection at the address: one attempt, at most a second. Never throws. */
+export async function takesConnection(address: Address, probe: Probe, clock: Clock): Promise<boolean> {
+  const stop = new AbortController();
+  const timer = clock.after(attemptLimitMs, () => stop.abort());
+  try {
+    return await probe({ address, readiness: { tcp: true }, domain: '' }, stop.signal, async () => undefined);
+  } catch {
+    return false;
+  } finally {
+    timer.cancel();
+  }
+}
 
 /** Whether a connection is accepted, by the instance itself or by what does not close it at once. */
 function staysOpen(

@@ -1,6 +1,5 @@
 import type { Logger } from 'pino';
-import { takesConnection } from '../machine/connection-attempt.js';
-import type { Probe } from '../machine/probe.js';
+import { type Probe, takesConnection } from '../machine/probe.js';
 import type { LocalApps } from '../uses/local-apps.js';
 import type { NodeSession } from '../membership/session.js';
 import type { Uses } from '../uses/uses.js';
