@@ -1,6 +1,7 @@
 /**
- * The house, from the roof down: cli → daemon → entrance → dispatch → check, boot, forward, terminate → uses → membership → ports →
- * machine → model. A room imports from its own floor only itself, and else from the floors below. Adapters hang beside the ports.
+ * The house, from the roof down: cli → daemon → entrance → dispatch → check, boot, forward, terminate → uses → membership → admin →
+ * config, telemetry → cmdb, runtime (the ports) → machine → model. A room imports from its own floor only itself, and else from the
+ * floors below. Adapters hang beside the ports.
  */
 const floors = [
   ['cli'],

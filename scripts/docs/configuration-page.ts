@@ -31,7 +31,7 @@ const introduction = `# Configuration
   \`cwd\`, the \`source\` of mounts, certificates) are relative to the working directory of the daemon.
 - **Unknown keys** are errors, and so are keys written twice.
 - **Reload**: a changed file or SIGHUP. Changes to apps (also by \`plans\` and \`defaults\`) and \`log.level\` take effect at
-  once, those that need a new container (command, image, env, limits ...) at the next boot of the app; all other settings
+  once, those that need a new container (command, image, env, limits ...) by replacing what runs, one instance at a time; all other settings
   need a restart, and the log says so. A wrong app file holds its own apps at what it said last, also over a restart, and
   all others are applied; a wrong main file keeps the old configuration as a whole, and at the start the daemon does not
   start. Both are in the log, in \`/readyz\` (check \`configuration\`) and in \`/metrics\`.

@@ -115,7 +115,7 @@ function follow(daemon: Daemon, { logger, config, health, load }: Followed): Con
       return next;
     },
     onConfig: async (next, changes) => {
-      await daemon.reload(next, changes);
+      await daemon.reload(next);
       logger.level = next.log.level;
       const more = changes.length > mostChanges && { more: changes.length - mostChanges };
       logger.info({ changes: changes.slice(0, mostChanges), ...more }, `configuration reloaded: ${summary(changes)}`);

@@ -156,5 +156,5 @@ function differentMessage({ name }: App, file: string | undefined, host: string 
 }
 
 function goneMessage({ name }: App, file: string | undefined): string {
-  return `app ${name}: it is not in the CMDB any more, removed elsewhere, and is put again from ${file}; delete that as well if it is meant to go`;
+  return `app ${name}: another machine removed it from the CMDB, and it is put again from ${file}; to remove the app, delete that file too`;
 }

@@ -86,7 +86,7 @@ export class AppSync {
       onApplied(identity, conflicts);
     } catch (error) {
       const isAway = error instanceof StoreUnknown || isStoreAway(error);
-      // That the store is away is said by those who watch it.
+      // The watch of the store logs that it is away.
       if (isAway || this.#failures % logEvery === 0) {
         logger[isAway ? 'debug' : 'warn'](
           { err: error, apps: wanted.apps.length },

@@ -172,12 +172,11 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
   };
 }
 
-/** What had no file here any more, and stays because another machine has one. */
+/** Names the apps that have no file here and stay because another machine has one. */
 async function tellOfKept(names: readonly string[], cmdb: Pick<Cmdb, 'find'>, logger: Logger): Promise<void> {
   const records = await Promise.all(names.slice(0, mostNamed).map((app) => cmdb.find({ app })));
   const apps = records.flatMap((record) => (record && !record.removed ? [record.app.name] : []));
-  if (apps.length > 0)
-    logger.info({ apps }, 'apps that no file here has any more stay: files of other machines have them');
+  if (apps.length > 0) logger.info({ apps }, 'apps without a file here stay: files of other machines have them');
 }
 
 function entryOf({ app, entry }: Wanted): readonly [string, ManifestEntry] {
@@ -266,5 +265,5 @@ export function describeConflict(conflict: Conflict): string {
     return `domain ${conflict.domain} of app ${wantedBy} belongs to app ${conflict.ownedBy}; ${remedy}`;
   }
   const holder = conflict.heldBy === undefined ? 'did not come from a file' : `came from a file of ${conflict.heldBy}`;
-  return `app ${wantedBy} ${holder} and is not this customer's; his file was not applied: give the app in it another name`;
+  return `app ${wantedBy} ${holder} and belongs to somebody else; the customer's file was not applied: give its app another name`;
 }

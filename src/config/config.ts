@@ -93,7 +93,7 @@ export interface Config extends Settings {
   readonly heldApps: readonly string[];
   /** What is wrong with app files. */
   readonly problems: readonly Problem[];
-  /** What is allowed and hardly meant, in words. */
+  /** Settings that are allowed and probably a mistake, in words. */
   readonly notices: readonly string[];
   readonly places: Places;
 }

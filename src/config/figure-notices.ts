@@ -1,7 +1,7 @@
 import type { App } from '../model/app.js';
 import { formatDuration } from './units.js';
 
-/** What is allowed of an app and hardly meant, with what to write. */
+/** Settings of an app that are allowed and probably a mistake, with what to write instead. */
 export function figureNotices(app: App): string[] {
   const { bootTimeoutMs, queue, idleTtlMs, maxLifetimeMs } = app;
   const notices: string[] = [];

@@ -11,7 +11,7 @@ export interface Reading {
   readonly held: readonly HeldApp[];
   /** Of app files. At most `mostProblems`; the last one counts the others. */
   readonly problems: readonly Problem[];
-  /** What is allowed and hardly meant, in words. At most `mostNotices`; the last one counts the others. */
+  /** Settings that are allowed and probably a mistake, in words. At most `mostNotices`; the last one counts the others. */
   readonly notices: readonly string[];
   readonly places: Places;
 }

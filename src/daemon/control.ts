@@ -65,7 +65,7 @@ export class Control {
   /** Where the apps come from, as of the latest files. */
   #files: ControlFiles;
   #customers: ReadonlySet<string>;
-  /** What of them the store has not taken, and why. */
+  /** Apps that the store refused, and why. */
   #conflicts: readonly Conflict[] = [];
   #warned = false;
 

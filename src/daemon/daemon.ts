@@ -56,8 +56,8 @@ export interface DaemonOptions {
 export interface Daemon {
   /** Resolves to where it listens, when it accepts requests. Rejects where an address cannot be bound. */
   start(): Promise<{ readonly http: readonly string[]; readonly admin: string }>;
-  /** Takes over a good new configuration; `changes` says in words what is different. */
-  reload(next: Config, changes: readonly string[]): Promise<void>;
+  /** Takes over a good new configuration. */
+  reload(next: Config): Promise<void>;
   /**
    * Drains this process's own requests, for as long as an app's drainTimeout allows, and ends. Resolves to what runs on; undefined
    * if nobody can tell. Re-entrant.

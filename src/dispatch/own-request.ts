@@ -3,7 +3,7 @@ import type { LocalApp } from '../uses/local-app.js';
 const loopback = /^(?:127\.|::1$)/;
 
 /**
- * What to tell the operator of a request from `address` that waited in vain for a place at an app: it may come from the app
+ * What to tell the operator of a request from `address` that got no place at an app in time: it may come from the app
  * itself, whose page then waits for its own answer. Undefined if it cannot.
  */
 export function ownRequest({ app, deployment }: LocalApp, address: string): string | undefined {

@@ -17,7 +17,7 @@ export function readFirst(socket: Known): void {
   /** Neither bytes nor an end come. */
   let isOver = false;
   let done: Done | undefined;
-  // The system tells the error once: who reads on gets what came, and then an end.
+  // The system reports the error once; reading on gives what came, and then an end.
   const written: Done = (error) => {
     if (!error || !isLoss(error) || socket.destroyed) done?.(error);
     else if (!isOver) failure ??= error;

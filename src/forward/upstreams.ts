@@ -29,7 +29,7 @@ export class Upstreams implements UpstreamCount {
   readonly #connect = upstreamConnector({ timeout: connectTimeoutMs, autoSelectFamily: false });
   readonly #listenerOf: ListenerOf;
 
-  /** Of all connections at most `most`, or as many as there are requests: each has a descriptor, also of apps that are asked in turn. */
+  /** Keeps at most `most` connections open, idle ones included, unless more requests are under way: each holds a descriptor. */
   constructor(listenerOf: ListenerOf, most: number) {
     this.#listenerOf = listenerOf;
     this.#most = most;

@@ -77,7 +77,7 @@ export interface App {
   readonly errorHeaders?: Readonly<Record<string, string>>;
 }
 
-/** What a new container is needed for when it changes, in the order in which a revision counts it. */
+/** Keys whose change needs a new container, in the order in which `revisionOf` hashes them. */
 const containerKeys = [
   'runtime',
   'command',
@@ -106,7 +106,7 @@ export function withContainer(app: App, container: Container): App {
   return { ...(rest as unknown as Omit<App, keyof Container>), ...container };
 }
 
-/** A short hash of what a new container is needed for when it changes. TTLs, queue and scale are not part of it. */
+/** A short hash of everything that needs a new container when it changes; not of TTLs, queue and scale. */
 export function revisionOf(app: Container): string {
   const spec = containerKeys.map((key) => stable(key, app));
   return createHash('sha256').update(JSON.stringify(spec)).digest('hex').slice(0, 12);

@@ -14,7 +14,7 @@ export interface Deployment {
   /** Present after a failed boot until one succeeds. */
   readonly breaker?: Breaker;
   readonly lastGood?: LastGood;
-  /** Present after a revision failed that something else serves for: the instance it was to replace, or the last good one. */
+  /** Present after a revision failed while another can serve: the instance to be replaced, or the last good revision. */
   readonly failedRevision?: FailedRevision;
 }
 

@@ -64,7 +64,7 @@ export function needsSuccessor(deployment: Deployment, instance: Instance, app: 
   return isUsed || deployment.instances.filter(({ state }) => state === 'ready').length <= app.scale.min;
 }
 
-/** One that stands in for the app's own revision and is too old is replaced by another such one before that is tried again. */
+/** A stand-in past its lifetime is replaced by another stand-in; only then is the app's own revision tried again. */
 function successorFor(deployment: Deployment, instance: Instance, app: App, now: number): OutliveReason | undefined {
   if (now >= expiresAt(instance, app) && standsIn(deployment, instance, app)) return 'lifetime';
   return outlived(instance, app, now);

@@ -38,7 +38,7 @@ export interface ProcessRuntimeOptions {
   readonly inheritGroups?: boolean;
   /** Where instances get a directory each for temporary files; `scratch` in `stateDir` if absent, which only the daemon's user can enter. */
   readonly scratchDir?: string;
-  /** Apps that a control group does not hold for certain get a pid namespace, if this machine lets us; so unless told. */
+  /** Apps that a control group does not hold for certain get a pid namespace, if this machine allows it; true by default. */
   readonly pidNamespace?: boolean;
   /** Where apps are told to listen; loopback unless told. */
   readonly bindHost?: string;

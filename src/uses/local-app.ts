@@ -17,7 +17,7 @@ export class LocalApp {
   askedFor: string | undefined;
   /** Requests in the waiting room; newcomers queue behind them. */
   waiting = 0;
-  /** When a place was last asked for there was one, and it was not for those that wait: their clients have their share. */
+  /** When a place was last refused, one was free, and the client that asked has its share. */
   heldBack = false;
   /** Rooms that work on it; it is not forgotten while there are any. */
   pins = 0;

@@ -148,7 +148,7 @@ t.test(
     t.same(new Set(await answers), new Set([503]));
     await installation.writeApp('hello', {});
     const { loadConfig } = await import('../../src/config/load-config.js');
-    await daemon.reload(await loadConfig(installation.file, process.env), ['app hello: env']);
+    await daemon.reload(await loadConfig(installation.file, process.env));
     await until(async () => (await ask(port, 'hello.localhost')).status === 200);
   },
 );

@@ -16,7 +16,7 @@ process.exit(
       logger.info({ stopApps }, 'fake starts');
       return { http: config.listen.http.map(({ port }) => `http://127.0.0.1:${port}`), admin: 'http://127.0.0.1:8081' };
     },
-    reload: async (_next, changes) => logger.info({ changes }, 'fake reloads'),
+    reload: async () => logger.info('fake reloads'),
     close: async () => {
       logger.info('fake closes');
       if (mood === 'stuck') await new Promise(() => {});

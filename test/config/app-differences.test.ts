@@ -83,7 +83,11 @@ t.test('an app that was removed elsewhere is a difference, and is to be put agai
   const { stored, store, differences, lines, settled, missing } = setUp();
   differences.expect([shop], new Set(), 'store');
   await settled();
-  t.match(lines, [{ msg: /it is not in the CMDB any more.*put again from apps\/shop.yaml; delete that as well/ }]);
+  t.match(lines, [
+    {
+      msg: /another machine removed it from the CMDB.*put again from apps\/shop.yaml; to remove the app, delete that file too/,
+    },
+  ]);
   t.same([...new Set(missing)], ['shop']);
   store(shop, { removed: true });
   await settled();

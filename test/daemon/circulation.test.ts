@@ -12,7 +12,7 @@ const host = 'hello.localhost';
 
 async function change({ daemon }: Running, installation: Installation, spec: Record<string, unknown>): Promise<void> {
   await installation.writeApp('hello', spec);
-  await daemon.reload(await loadConfig(installation.file, process.env), ['app hello changed']);
+  await daemon.reload(await loadConfig(installation.file, process.env));
 }
 
 function unharmed(t: Test, { requests, failures, cold }: LoadResult): void {

@@ -46,7 +46,8 @@ async function reload({ child, log }: Machine): Promise<void> {
   await until(() => reloads() > before || undefined);
 }
 
-const refusals = ({ log }: Machine) => log.filter(({ msg }) => /is not this customer's/.test(String(msg)));
+const refusals = ({ log }: Machine) =>
+  log.filter(({ msg }) => /belongs to somebody else; the customer's file was not applied/.test(String(msg)));
 const greeting = async (machine: Machine, domain: string) => (await machine.identity(domain)).greeting;
 
 t.test("a customer's file takes no app of another machine's operator, whatever is done to it", async (t) => {
@@ -61,7 +62,7 @@ t.test("a customer's file takes no app of another machine's operator, whatever i
     app: 'hello',
     heldBy: 'a',
     file: /srv\/c1\/app.yaml$/,
-    msg: /app hello came from a file of a .*give the app in it another name/,
+    msg: /app hello came from a file of a .*give its app another name/,
   });
   t.equal(await greeting(b, 'honest.customers.localhost'), 'honest', "the other customer's file is taken");
   const ready = await fetchAdmin(`${b.admin}/readyz`);

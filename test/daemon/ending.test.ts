@@ -79,7 +79,7 @@ t.test('an app whose file is deleted drains its instances, and its domain is unk
   const { daemon, port } = await startDaemon(t, installation);
   const { pid } = await askIdentity(port, 'hello.localhost');
   await installation.writeApp('hello', undefined);
-  await daemon.reload(await loadConfig(installation.file, process.env), ['app hello removed']);
+  await daemon.reload(await loadConfig(installation.file, process.env));
   await until(async () => (await ask(port, 'hello.localhost')).status === 404);
   await until(() => !isAlive(pid));
   t.equal((await ask(port, 'other.localhost')).status, 200);
@@ -90,7 +90,7 @@ t.test('a shorter TTL takes effect on a running instance at once', async (t) => 
   const { daemon, port } = await startDaemon(t, installation);
   const { pid } = await askIdentity(port, 'hello.localhost');
   await installation.writeApp('hello', { idleTtl: '500ms' });
-  await daemon.reload(await loadConfig(installation.file, process.env), ['app hello: idleTtl']);
+  await daemon.reload(await loadConfig(installation.file, process.env));
   await until(() => !isAlive(pid));
 });
 

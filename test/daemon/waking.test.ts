@@ -109,7 +109,7 @@ t.test('after the back-off a mended app boots again', async (t) => {
   t.equal((await ask(port, 'broken.localhost')).status, 503);
   await installation.writeApp('broken', {});
   const { loadConfig } = await import('../../src/config/load-config.js');
-  await daemon.reload(await loadConfig(installation.file, process.env), ['app broken: env']);
+  await daemon.reload(await loadConfig(installation.file, process.env));
   await until(async () => (await ask(port, 'broken.localhost')).status === 200);
 });
 
@@ -165,7 +165,7 @@ t.test('runtimes.docker that changed holds from the next start, also for the fir
   );
   await installation.writeApp('dock', { runtime: 'docker', image: 'hello:1' });
   const next = await loadConfig(installation.file, process.env);
-  await daemon.reload(next, ['runtimes.docker changed: needs a restart']);
+  await daemon.reload(next);
   t.match(await ask(port, 'dock.localhost'), { status: 503, headers: { 'x-fastcontainer-error': 'boot_failed' } });
   t.match(await until(() => log.find(({ msg }) => msg === 'the boot failed')), { cause: /\/nowhere\/old\.sock/ });
 });

@@ -70,7 +70,7 @@ for (const bytes of [1, 10_000, aheadBytes - 1, aheadBytes, aheadBytes + 1, 3_00
       if (bytes < aheadBytes) await eventually(() => req.complete);
       // An attempt that was never sent does not use it up.
       const unsent = new RequestBody(req, options);
-      await new Promise((resolve) => setImmediate(resolve));
+      await setImmediate();
       unsent.destroy();
       t.equal(await hashOf(new RequestBody(req, options)), createHash('sha256').update(body).digest('hex'));
       t.equal(ahead.reserved, 0);

@@ -5,7 +5,7 @@ import { formatDuration, formatSize } from '../../config/units.js';
 import type { App } from '../../model/app.js';
 import type { Findings } from './host-check.js';
 
-/** A client that stops holds what it has for this long at most, in a configuration that nothing is said of. */
+/** Longest timeout that is not warned of. */
 const longMs = 600_000;
 const largeHeaderBytes = 128 * 1024;
 const mostNames = 5;

@@ -5,7 +5,7 @@ import { glob } from '../../config/glob.js';
 import { WritableByOthers } from '../../machine/writable-by-others.js';
 import type { Findings } from './host-check.js';
 
-/** Whether others could write what decides what runs as whom: whoever writes an operator's file is as good as the daemon. */
+/** The files and directories that decide what runs, and as whom, and that others can write. */
 export function checkOwners(config: Config): Findings {
   const { file, appFiles, customerApps, places, stateDir, runtimes, cmdb } = config;
   const customers = new Set(customerApps);

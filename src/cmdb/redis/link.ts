@@ -33,7 +33,7 @@ export class Link {
       if (!this.isCluster) this.identity.lost();
       if (this.#lost || this.isClosed) return;
       this.#lost = true;
-      // That it was never reached is told by those who need it.
+      // If it was never reached, whatever needs it says so.
       logger[wasConnected ? 'warn' : 'debug']({ err: this.#lastError }, 'no connection to Redis; trying again');
     });
     client.on('ready', () => {

@@ -178,8 +178,8 @@ export class ConfigReader {
     this.#fileOf = new Map(
       [...held, ...apps.map(({ app: { name }, file }) => ({ name, file }))].map(({ name, file }) => [name, file]),
     );
-    const hardlyMeant = boundedNotices([...notices, ...apps.flatMap(({ app }) => figureNotices(app))]);
-    return { settings, apps, held, problems: bounded(problems), notices: hardlyMeant, places };
+    const all = boundedNotices([...notices, ...apps.flatMap(({ app }) => figureNotices(app))]);
+    return { settings, apps, held, problems: bounded(problems), notices: all, places };
   }
 
   *#resolveAll(claimants: readonly (Claimant & { entry: Entry })[], main: MainFile, twins: Twins): Generator<Outcome> {
