@@ -10,6 +10,8 @@ export interface BenchArguments {
   readonly rounds: number | undefined;
   /** Of load per run; undefined: each part's own. */
   readonly seconds: number | undefined;
+  /** The directory of another checkout of this project, built, to measure in the same rounds. */
+  readonly against: string | undefined;
 }
 
 export class UsageError extends Error {
@@ -21,6 +23,7 @@ export function parseArguments(args: readonly string[], known: readonly string[]
   const asked: string[] = [];
   const flags = new Set<string>();
   const numbers = new Map<string, number>();
+  let against: string | undefined;
   for (let index = 0; index < args.length; index += 1) {
     const [word = '', inline] = (args[index] ?? '').split('=', 2);
     if (word === '--smoke' || word === '--markdown') {
@@ -28,6 +31,9 @@ export function parseArguments(args: readonly string[], known: readonly string[]
       flags.add(word);
     } else if (word === '--rounds' || word === '--seconds') {
       numbers.set(word, wholeNumber(word, inline ?? args[(index += 1)]));
+    } else if (word === '--against') {
+      against = inline ?? args[(index += 1)];
+      if (!against || against.startsWith('-')) throw new UsageError('--against takes a directory');
     } else if (word.startsWith('-')) {
       throw new UsageError(`there is no option ${word}`);
     } else if (!known.includes(word)) {
@@ -40,6 +46,7 @@ export function parseArguments(args: readonly string[], known: readonly string[]
     markdown: flags.has('--markdown'),
     rounds: numbers.get('--rounds'),
     seconds: numbers.get('--seconds'),
+    against,
   };
 }
 

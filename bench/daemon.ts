@@ -1,5 +1,6 @@
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import type { DaemonTiming } from '../src/daemon/daemon.js';
 import type { Processes } from './processes.js';
@@ -64,8 +65,13 @@ export async function startDaemon(options: DaemonOptions): Promise<BenchDaemon> 
 }
 
 function programOf(timing: Partial<DaemonTiming> | undefined, config: string): string[] {
-  if (timing) return [resolve('dist/bench/programs/timed-daemon.js'), JSON.stringify(timing), config];
-  return [resolve('dist/src/main.js'), 'start', '--stop-apps', '--config', config];
+  if (timing) return [besides('programs/timed-daemon.js'), JSON.stringify(timing), config];
+  return [besides('../src/main.js'), 'start', '--stop-apps', '--config', config];
+}
+
+/** A file of the checkout that this one belongs to, which may be another than the bench that runs: see `--against`. */
+function besides(path: string): string {
+  return fileURLToPath(new URL(path, import.meta.url));
 }
 
 /** Writes an app's file anew, whole at every moment: the dispatcher takes it over by itself. */

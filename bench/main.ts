@@ -1,7 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, totalmem, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { parseArguments, UsageError, type BenchArguments } from './arguments.js';
+import type { startDaemon } from './daemon.js';
 import { killLeftovers } from './leftovers.js';
 import type { Part, PartResult } from './part.js';
 import { parts } from './parts/all.js';
@@ -9,9 +11,10 @@ import { Processes } from './processes.js';
 import { markdown, plainText } from './table.js';
 import { verdictTable } from './verdict.js';
 
-// `npm run bench -- [PART…] [--smoke] [--markdown] [--rounds N] [--seconds N]`
+// `npm run bench -- [PART…] [--smoke] [--markdown] [--rounds N] [--seconds N] [--against DIR]`
 
-const usage = `usage: npm run bench -- [PART…] [--smoke] [--markdown] [--rounds N] [--seconds N]
+const usage = `usage: npm run bench -- [PART…] [--smoke] [--markdown] [--rounds N] [--seconds N] [--against DIR]
+  DIR: another checkout of this project, built; warm and cold measure it in the same rounds
 ${parts.map(({ name, about }) => `  ${name.padEnd(10)} ${about}`).join('\n')}`;
 
 process.exitCode = await main(process.argv.slice(2));
@@ -44,7 +47,13 @@ async function main(args: readonly string[]): Promise<number> {
   return broken.length > 0 ? 1 : 0;
 }
 
-async function runPart({ name, run }: Part, { smoke, rounds, seconds }: BenchArguments): Promise<PartResult> {
+/** How that checkout's own bench starts its dispatcher: it knows what its configuration needs. */
+async function daemonOf(dir: string): Promise<typeof startDaemon> {
+  const module = pathToFileURL(resolve(dir, 'dist/bench/daemon.js')).href;
+  return ((await import(module)) as { startDaemon: typeof startDaemon }).startDaemon;
+}
+
+async function runPart({ name, run }: Part, asked: BenchArguments): Promise<PartResult> {
   const say = (line: string) => console.error(`${name}: ${line}`);
   const dir = mkdtempSync(join(tmpdir(), `fastcontainer-bench-${name}-`));
   const processes = new Processes();
@@ -56,7 +65,8 @@ async function runPart({ name, run }: Part, { smoke, rounds, seconds }: BenchArg
       .then(() => process.exit(130));
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
   try {
-    const result = await run({ smoke, rounds, seconds, dir, processes, say });
+    const against = asked.against === undefined ? undefined : await daemonOf(asked.against);
+    const result = await run({ ...asked, against, dir, processes, say });
     if (result.broken?.length) for (const line of processes.complaints()) say(line);
     return result;
   } catch (error) {

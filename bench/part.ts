@@ -1,3 +1,4 @@
+import type { startDaemon } from './daemon.js';
 import type { Processes } from './processes.js';
 import type { Table } from './table.js';
 import type { Verdict } from './verdict.js';
@@ -8,6 +9,8 @@ export interface Bench {
   /** What the caller asked for, else undefined: the part decides. */
   readonly rounds: number | undefined;
   readonly seconds: number | undefined;
+  /** Starts the dispatcher of another checkout, if the caller named one: parts that can measure it in the same rounds. */
+  readonly against: typeof startDaemon | undefined;
   /** A directory of its own, removed when the part has ended. */
   readonly dir: string;
   /** Ended when the part has. */

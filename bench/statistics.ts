@@ -18,8 +18,30 @@ export function quantile(values: readonly number[], q: number): number {
  * each other, so that a machine that slows down or speeds up between rounds does not show in it.
  */
 export function pairedRatio(own: readonly number[], other: readonly number[]): number {
+  return median(ratios(own, other));
+}
+
+/** The interval in which the ratio of `pairedRatio` lies with a confidence of 95 %; of fewer than six rounds all that was seen. */
+export function pairedInterval(own: readonly number[], other: readonly number[]): readonly [number, number] {
+  const sorted = ratios(own, other).toSorted((a, b) => a - b);
+  const outside = belowMedian(sorted.length);
+  return [sorted[outside] ?? Number.NaN, sorted[sorted.length - 1 - outside] ?? Number.NaN];
+}
+
+function ratios(own: readonly number[], other: readonly number[]): number[] {
   const rounds = Math.min(own.length, other.length);
-  return median(Array.from({ length: rounds }, (_, round) => (own[round] ?? 0) / (other[round] ?? 0)));
+  return Array.from({ length: rounds }, (_, round) => (own[round] ?? 0) / (other[round] ?? 0));
+}
+
+/** How many of `count` values may be left out at each end: each lies below the median with a chance of one half (sign test). */
+function belowMedian(count: number): number {
+  let chance = 0.5 ** count;
+  let outside = 0;
+  for (let sum = chance; sum <= 0.025; sum += chance) {
+    outside += 1;
+    chance *= (count - outside + 1) / outside;
+  }
+  return Math.max(0, outside - 1);
 }
 
 /** How far apart two series of the same thing are, as shares of the first: 0.02 is two per cent. */

@@ -30,16 +30,17 @@ const phases = ['lookup', 'queue', 'create', 'start', 'ready', 'ttfb'];
 
 interface Subject {
   readonly name: string;
+  /** Of this checkout. */
+  readonly isOwn: boolean;
   readonly daemon: BenchDaemon;
   readonly apps: readonly string[];
   /** Given an app that was booted already. */
   readonly byHand: (app: string) => Promise<number>;
 }
 
-interface Measured {
-  readonly name: string;
-  readonly cold: readonly Answer[];
-  readonly byHand: readonly number[];
+interface Measured extends Pick<Subject, 'name' | 'isOwn'> {
+  readonly cold: Answer[];
+  readonly byHand: number[];
 }
 
 async function run(bench: Bench): Promise<PartResult> {
@@ -50,53 +51,72 @@ async function run(bench: Bench): Promise<PartResult> {
   const light = lightApp(bench.dir);
   if (light === undefined) missing.push('cold: the app without weight; apt-get install busybox-static');
   for (const app of [nodeApp(), ...(light ? [light] : [])]) {
-    measured.push(await measure(await processSubject(bench, app, rounds), bench));
+    const subjects = [await processSubject(bench, app, rounds)];
+    if (bench.against) subjects.push(await processSubject(bench, app, rounds, bench.against));
+    measured.push(...(await measure(subjects, bench)));
   }
   const docker = await findDocker();
   if ('obstacle' in docker) missing.push(`cold: Docker (${docker.obstacle})`);
   else {
     // What was measured without the engine counts even where the engine then fails.
     await measureDocker(bench, docker, rounds).then(
-      (subject) => measured.push(subject),
+      (subjects) => measured.push(...subjects),
       (error: Error) => broken.push(`cold: ${error.message}`),
     );
   }
   return {
     tables: [table(measured, rounds - warmUps)],
-    verdicts: measured.map((subject) =>
-      atMost(`cold request beyond the container by hand: ${subject.name}`, budgetMs, median(shares(subject)), ms),
-    ),
+    verdicts: measured
+      .filter(({ isOwn }) => isOwn)
+      .map((subject) =>
+        atMost(`cold request beyond the container by hand: ${subject.name}`, budgetMs, median(shares(subject)), ms),
+      ),
     missing,
     broken,
   };
 }
 
-async function processSubject(bench: Bench, { name, command }: TestApp, rounds: number): Promise<Subject> {
+async function processSubject(
+  { processes, dir }: Bench,
+  { name, command }: TestApp,
+  rounds: number,
+  start = startDaemon,
+): Promise<Subject> {
   const apps = names(name, rounds);
-  const { processes, dir } = bench;
+  const isOwn = start === startDaemon;
   const documents = apps.map((app) => ({ name: app, domains: [`${app}.localhost`], runtime: 'process', command }));
-  const daemon = await startDaemon({ processes, dir: `${dir}/${apps[0]}`, apps: documents });
-  return { name: `process, ${name}`, daemon, apps, byHand: () => processByHand(command) };
+  const daemon = await start({ processes, dir: `${dir}/${apps[0]}${isOwn ? '' : '-against'}`, apps: documents });
+  return { ...named(`process, ${name}`, isOwn), daemon, apps, byHand: () => processByHand(command) };
 }
 
-async function measureDocker(bench: Bench, { docker, socketPath }: TestDocker, rounds: number): Promise<Measured> {
+function named(name: string, isOwn: boolean) {
+  return { name: isOwn ? name : `${name}, the other checkout`, isOwn };
+}
+
+async function measureDocker(bench: Bench, { docker, socketPath }: TestDocker, rounds: number): Promise<Measured[]> {
   const image = await testImage(docker, 'busybox');
   const network = `bench-${randomBytes(4).toString('hex')}`;
-  const apps = names('docker', rounds);
-  const { processes, dir } = bench;
-  const daemon = await startDaemon({
-    ...{ processes, dir: `${dir}/docker` },
-    apps: apps.map((app) => ({ name: app, domains: [`${app}.localhost`], runtime: 'docker', image, port })),
-    main: { runtimes: { docker: { socketPath, network } } },
-  });
-  const byHand = async (app: string) => {
-    const [instance] = await instancesOf(daemon, app);
-    return containerByHand(docker, containerName(instance?.id ?? ''), network, port);
+  const subject = async (start: typeof startDaemon): Promise<Subject> => {
+    const isOwn = start === startDaemon;
+    const apps = names(isOwn ? 'docker' : 'docker-against', rounds);
+    const { processes, dir } = bench;
+    const daemon = await start({
+      ...{ processes, dir: `${dir}/${apps[0]}` },
+      apps: apps.map((app) => ({ name: app, domains: [`${app}.localhost`], runtime: 'docker', image, port })),
+      main: { runtimes: { docker: { socketPath, network } } },
+    });
+    const byHand = async (app: string) => {
+      const [instance] = await instancesOf(daemon, app);
+      return containerByHand(docker, containerName(instance?.id ?? ''), network, port);
+    };
+    return { ...named('docker, busybox httpd', isOwn), daemon, apps, byHand };
   };
+  const subjects: Subject[] = [];
   try {
-    return await measure({ name: 'docker, busybox httpd', daemon, apps, byHand }, bench);
+    for (const start of [startDaemon, bench.against]) if (start) subjects.push(await subject(start));
+    return await measure(subjects, bench);
   } finally {
-    await daemon.stop();
+    for (const { daemon } of subjects) await daemon.stop();
     await docker.getNetwork(network).remove();
   }
 }
@@ -105,25 +125,36 @@ function names(name: string, rounds: number): string[] {
   return Array.from({ length: rounds }, (_, round) => `${name.replaceAll(' ', '-')}-${round}`);
 }
 
-async function measure({ name, daemon, apps, byHand }: Subject, { say }: Bench): Promise<Measured> {
-  const measured: Measured & { cold: Answer[]; byHand: number[] } = { name, cold: [], byHand: [] };
-  for (const [round, app] of apps.entries()) {
-    // Whichever comes second finds what the other one left to be done: each is second as often.
-    const handIsFirst = round % 2 === 1;
-    const before = handIsFirst ? await byHand(apps[round - 1] ?? app) : undefined;
-    await sleep(restMs);
-    const answer = await ask(daemon.port, `${app}.localhost`);
-    if (answer.status !== 200)
-      throw new Error(`${name}: the cold request was answered ${answer.status}: ${answer.body}`);
-    await sleep(restMs);
-    const handMs = before ?? (await byHand(app));
-    say(`${name}: cold ${ms(answer.totalMs)}, by hand ${ms(handMs)}`);
-    if (round < warmUps) continue;
-    measured.cold.push(answer);
-    measured.byHand.push(handMs);
+async function measure(subjects: readonly Subject[], { say }: Bench): Promise<Measured[]> {
+  const measured = subjects.map((subject): Measured => ({
+    name: subject.name,
+    isOwn: subject.isOwn,
+    cold: [],
+    byHand: [],
+  }));
+  for (const round of subjects[0]?.apps.keys() ?? []) {
+    for (const [index, subject] of subjects.entries()) {
+      const { answer, handMs } = await measureOnce(subject, round);
+      say(`${subject.name}: cold ${ms(answer.totalMs)}, by hand ${ms(handMs)}`);
+      if (round < warmUps) continue;
+      measured[index]?.cold.push(answer);
+      measured[index]?.byHand.push(handMs);
+    }
   }
-  await daemon.stop();
+  for (const { daemon } of subjects) await daemon.stop();
   return measured;
+}
+
+async function measureOnce({ name, daemon, apps, byHand }: Subject, round: number) {
+  const app = apps[round] ?? '';
+  // Whichever comes second finds what the other one left to be done: each is second as often.
+  const handIsFirst = round % 2 === 1;
+  const before = handIsFirst ? await byHand(apps[round - 1] ?? app) : undefined;
+  await sleep(restMs);
+  const answer = await ask(daemon.port, `${app}.localhost`);
+  if (answer.status !== 200) throw new Error(`${name}: the cold request was answered ${answer.status}: ${answer.body}`);
+  await sleep(restMs);
+  return { answer, handMs: before ?? (await byHand(app)) };
 }
 
 /** What each round's cold request took longer than its container by hand. */

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { instancesOf } from '../admin.js';
 import { ask } from '../ask.js';
 import { type Cores, findCores } from '../cores.js';
@@ -13,7 +14,7 @@ import { haproxyRelay } from '../relays/haproxy.js';
 import { nginxRelay } from '../relays/nginx.js';
 import { httpProxyRelay, undiciRelay } from '../relays/node.js';
 import type { Relay } from '../relays/relay.js';
-import { median, pairedRatio, spread } from '../statistics.js';
+import { median, pairedInterval, pairedRatio, spread } from '../statistics.js';
 import type { Table } from '../table.js';
 import { fastUpstream } from '../upstream.js';
 import { atMost, type Verdict } from '../verdict.js';
@@ -31,6 +32,7 @@ export const warm: Part = {
 const host = 'bench.localhost';
 const connections = 64;
 const own = 'fastcontainer';
+const other = 'fastcontainer, the other checkout';
 const again = 'node:http + undici dispatch, again';
 const relays: readonly Relay[] = [httpProxyRelay, undiciRelay, nginxRelay, haproxyRelay, caddyRelay];
 /** Most that fastcontainer may cost per request, as a multiple of what these cost. */
@@ -70,6 +72,7 @@ async function run(bench: Bench): Promise<PartResult> {
       (cores.apart
         ? 'the relay on one core, load and upstream on another.'
         : 'nothing pinned: only CPU per request counts.'),
+    'A ratio is the median of the rounds’; in brackets its interval with a confidence of 95 % (of fewer than six rounds: all).',
     `The same relay measured twice in a round differs by ${percent(apart.middle)}, in the worst round by ${percent(apart.worst)}.`,
   ];
   const programs = missing.map(({ needs }) => needs?.package ?? '');
@@ -84,12 +87,17 @@ async function run(bench: Bench): Promise<PartResult> {
 
 async function startSubjects(bench: Bench, { subject, others }: Cores, command: readonly string[]) {
   const app = { name: 'bench', domains: [host], runtime: 'process', command: [...command], idleTtl: '24h' };
-  const { processes, dir } = bench;
+  const { processes, dir, against } = bench;
   const daemon = await startDaemon({ processes, dir, apps: [app], pinned: subject });
   const upstreamPort = await wake(daemon);
   const missing = relays.filter(({ needs }) => needs && findProgram(needs.program) === undefined);
   const found = relays.filter((relay) => !missing.includes(relay));
   const subjects = [subjectOf(own, daemon)];
+  if (against) {
+    const started = await against({ processes, dir: join(dir, 'against'), apps: [app], pinned: subject });
+    await wake(started);
+    subjects.push(subjectOf(other, started));
+  }
   // The same relay twice, far apart in the round, tells how much of a difference is the machine's.
   for (const relay of [...found, { ...undiciRelay, name: again }]) {
     subjects.push(subjectOf(relay.name, await relay.start({ processes, dir, pinned: subject, upstreamPort })));
@@ -136,10 +144,15 @@ function table(subjects: readonly Subject[], notes: readonly string[]): Table {
       figure(subject, ({ perSecond }) => perSecond).toFixed(0),
       figure(subject, ({ p50Ms }) => p50Ms).toFixed(2),
       figure(subject, ({ p99Ms }) => p99Ms).toFixed(2),
-      subject.name === own ? '' : times(pairedRatio(cpu(subjects, own), cpu(subjects, subject.name))),
+      subject.name === own ? '' : ratio(cpu(subjects, own), cpu(subjects, subject.name)),
     ]),
     notes,
   };
+}
+
+function ratio(costs: readonly number[], others: readonly number[]): string {
+  const [low, high] = pairedInterval(costs, others).map((value) => value.toFixed(2));
+  return `${times(pairedRatio(costs, others))} (${low} … ${high})`;
 }
 
 function verdicts(subjects: readonly Subject[]): Verdict[] {

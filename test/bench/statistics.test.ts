@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { median, pairedRatio, quantile, spread } from '../../bench/statistics.js';
+import { median, pairedInterval, pairedRatio, quantile, spread } from '../../bench/statistics.js';
 
 t.test('the median is the middle value, or the mean of the middle two', async (t) => {
   t.equal(median([3, 1, 2]), 2);
@@ -31,6 +31,21 @@ t.test('a machine that slows down between rounds does not show in a ratio of rou
   t.equal(pairedRatio([10, 20, 40], [5, 10, 20]), 2);
   t.equal(pairedRatio([10, 20, 40, 99], [5, 10, 20]), 2, 'a round without its counterpart does not count');
   t.ok(Number.isNaN(pairedRatio([], [])));
+});
+
+t.test('the interval of a ratio leaves out at each end what the sign test allows', async (t) => {
+  const rounds = (count: number) => Array.from({ length: count }, (_, round) => round + 1);
+  const interval = (count: number) =>
+    pairedInterval(
+      rounds(count),
+      rounds(count).map(() => 1),
+    );
+  // Source: tables of the sign test, two-sided, 5 %: of 6 rounds the extremes, of 9 the second, of 20 the sixth from each end.
+  t.same(interval(5), [1, 5]);
+  t.same(interval(6), [1, 6]);
+  t.same(interval(9), [2, 8]);
+  t.same(interval(20), [6, 15]);
+  t.same(interval(0), [Number.NaN, Number.NaN]);
 });
 
 t.test(
