@@ -4,7 +4,7 @@ import { openLmdbCmdb } from '../src/cmdb/lmdb.js';
 import { openRedisCmdb } from '../src/cmdb/redis.js';
 import { RecordSigner } from '../src/cmdb/record-signer.js';
 import { lmdbPath } from '../src/config/cmdb-url.js';
-import type { App } from '../src/model/app.js';
+import { type App, appWith } from '../src/model/app.js';
 import { benchKey, cmdbName } from './daemon.js';
 
 const batch = 500;
@@ -35,27 +35,12 @@ export function sleepingDomain(index: number): string {
 
 /** One of them. */
 export function sleepingApp(index: number): App {
-  return {
+  return appWith({
     name: `customer-${index}`,
     domains: [sleepingDomain(index)],
     runtime: 'process',
     command: ['node', `/srv/customer-${index}/server.js`],
-    overlap: true,
     env: { NODE_ENV: 'production' },
-    mounts: [],
-    readOnly: false,
-    publish: false,
-    limits: { memoryBytes: 128 * 1024 ** 2, cpus: 0.25, pids: 256 },
-    readiness: { tcp: true },
-    scale: { min: 0, max: 1 },
-    concurrency: { target: 50, max: 100, clientShare: 0.75 },
-    queue: { max: 1_000, timeoutMs: 45_000 },
-    idleTtlMs: 1_200_000,
-    maxLifetimeMs: 86_400_000,
-    bootTimeoutMs: 30_000,
-    drainTimeoutMs: 30_000,
-    stopTimeoutMs: 10_000,
-    requestTimeoutMs: 300_000,
-    maxRequestBodyBytes: 1024 ** 3,
-  };
+    limits: { memoryBytes: 128 * 1024 ** 2, cpus: 0.25, cpuWeight: 100, pids: 256 },
+  });
 }

@@ -1,7 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { appSchema } from '../src/config/schema/app-file.js';
+import { appFileSchema } from '../src/model/app-keys.js';
 import { mainSchema } from '../src/config/schema/main-file.js';
 import { configurationPage } from './docs/configuration-page.js';
 import { editorSchema } from './docs/editor-schema.js';
@@ -10,10 +10,10 @@ import { errorsPage } from './docs/errors-page.js';
 /** Everything that is generated from the source, by path in the repository. */
 export function generatedFiles(): ReadonlyMap<string, string> {
   return new Map([
-    ['docs/configuration.md', configurationPage(mainSchema, appSchema)],
+    ['docs/configuration.md', configurationPage(mainSchema, appFileSchema)],
     ['docs/errors.md', errorsPage()],
     ['config/schema/fastcontainer.schema.json', editorSchema(mainSchema, 'The main file of fastcontainer')],
-    ['config/schema/app.schema.json', editorSchema(appSchema, 'An app of fastcontainer')],
+    ['config/schema/app.schema.json', editorSchema(appFileSchema, 'An app of fastcontainer')],
   ]);
 }
 

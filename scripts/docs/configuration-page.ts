@@ -1,5 +1,5 @@
 import type { TSchema } from 'typebox';
-import type { Shape } from '../../src/config/shape.js';
+import type { Shape } from '../../src/model/schema/shape.js';
 
 /** docs/configuration.md: every key with its meaning, default and an example. */
 export function configurationPage(main: TSchema, app: TSchema): string {
@@ -11,14 +11,14 @@ ${tables(main as Shape)}
 
 One app per YAML document; a file may hold several, separated by \`---\`. Those keys that \`plans\` and \`defaults\` know
 as well are looked up in the app, then in its plan, then in \`defaults\`; the first that says something wins, else the
-default below. \`scale\`, \`concurrency\`, \`queue\`, \`limits\` and \`env\` are merged key by key.
+default below. ${mergedKeys(app as Shape)} are merged key by key.
 
 ${tables(app as Shape)}`;
 }
 
 const introduction = `# Configuration
 
-<!-- Generated from src/config/schema/ by \`npm run docs\`; do not edit. -->
+<!-- Generated from src/model/app-keys.ts and src/config/schema/ by \`npm run docs\`; do not edit. -->
 
 \`fastcontainer check --config FILE\` validates all files and names every problem with file, line and key.
 
@@ -44,6 +44,12 @@ const introduction = `# Configuration
   The file must be a file of its own (no link), owned as its directory is or by the operator, and not writable for
   everybody. Names and domains that an operator's file or another customer has are not given twice.
 `;
+
+function mergedKeys(app: Shape): string {
+  const keys = Object.entries(app.properties ?? {}).filter(([, { properties, merged }]) => properties ?? merged);
+  const names = keys.map(([key]) => code(key));
+  return `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
+}
 
 interface Row {
   readonly path: string;
@@ -125,9 +131,8 @@ function example(shape: Shape): string {
 function yaml(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map((item) => yaml(item)).join(', ')}]`;
   if (typeof value === 'object' && value !== null) {
-    return `{ ${Object.entries(value)
-      .map(([key, item]) => `${key}: ${yaml(item)}`)
-      .join(', ')} }`;
+    const items = Object.entries(value).map(([key, item]) => `${key}: ${yaml(item)}`);
+    return items.length === 0 ? '{}' : `{ ${items.join(', ')} }`;
   }
   const text = String(value ?? '');
   return typeof value === 'string' && /^[[*&!|>%@`{]|: /.test(text) ? JSON.stringify(text) : text;

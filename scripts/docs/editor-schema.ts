@@ -1,5 +1,5 @@
 import type { TSchema } from 'typebox';
-import type { Shape } from '../../src/config/shape.js';
+import type { Shape } from '../../src/model/schema/shape.js';
 
 const interpolated = { type: 'string', pattern: '\\$\\{' };
 const kept = [

@@ -1,8 +1,11 @@
-import Type from 'typebox';
+import Type, { type TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { type App, defaultClientShare } from '../model/app.js';
+import { type App, appWith, recordOf } from '../model/app.js';
+import { appSchema, containerSchema } from '../model/app-keys.js';
 import type { AppOrigin } from './cmdb.js';
 import type { Deployment } from '../model/deployment.js';
+import { nameOf } from '../model/schema/parsed.js';
+import type { Shape } from '../model/schema/shape.js';
 import type { RecordSigner, SignedKind } from './record-signer.js';
 
 /** Version of the records' format; a record of another one is not read. */
@@ -11,56 +14,6 @@ export const format = 1;
 const positive = Type.Number({ minimum: 0 });
 const epochMs = Type.Number();
 const texts = Type.Array(Type.String());
-const textMap = Type.Record(Type.String(), Type.String());
-
-/** What containers are made of. */
-const containerKeys = {
-  runtime: Type.Union([Type.Literal('process'), Type.Literal('docker')]),
-  command: Type.Optional(texts),
-  image: Type.Optional(Type.String()),
-  port: Type.Optional(positive),
-  env: textMap,
-  mounts: Type.Array(
-    Type.Object({
-      source: Type.String(),
-      target: Type.String(),
-      readOnly: Type.Boolean(),
-      shared: Type.Optional(Type.Boolean()),
-    }),
-  ),
-  cwd: Type.Optional(Type.String()),
-  user: Type.Optional(Type.String()),
-  readOnly: Type.Boolean(),
-  publish: Type.Boolean(),
-  limits: Type.Object({
-    memoryBytes: Type.Optional(positive),
-    cpus: Type.Optional(positive),
-    cpuWeight: Type.Optional(positive),
-    pids: Type.Optional(positive),
-    files: Type.Optional(positive),
-  }),
-};
-
-const appShape = Type.Object({
-  ...containerKeys,
-  name: Type.String({ minLength: 1 }),
-  domains: texts,
-  readiness: Type.Union([Type.Object({ http: Type.String() }), Type.Object({ tcp: Type.Literal(true) })]),
-  overlap: Type.Optional(Type.Boolean()),
-  scale: Type.Object({ min: positive, max: positive }),
-  concurrency: Type.Object({ target: positive, max: positive, clientShare: Type.Optional(positive) }),
-  queue: Type.Object({ max: positive, timeoutMs: positive }),
-  idleTtlMs: positive,
-  maxLifetimeMs: positive,
-  bootTimeoutMs: positive,
-  drainTimeoutMs: positive,
-  stopTimeoutMs: positive,
-  requestTimeoutMs: positive,
-  maxRequestBodyBytes: positive,
-  maxBusyMs: Type.Optional(positive),
-  websocket: Type.Optional(Type.Object({ quietMs: positive })),
-  errorHeaders: Type.Optional(textMap),
-});
 
 const states = ['booting', 'ready', 'draining', 'terminating'];
 
@@ -99,7 +52,7 @@ const deploymentShape = Type.Object({
   pinnedTo: Type.Optional(Type.Object({ host: Type.String(), sources: texts })),
   breaker: Type.Optional(Type.Object(breakerKeys)),
   lastGood: Type.Optional(
-    Type.Object({ revision: Type.String(), container: Type.Optional(Type.Object(containerKeys)) }),
+    Type.Object({ revision: Type.String(), container: Type.Optional(shapeOf(containerSchema as Shape)) }),
   ),
   failedRevision: Type.Optional(
     Type.Object({ ...breakerKeys, revision: Type.String(), replaces: Type.Optional(Type.String()) }),
@@ -109,7 +62,7 @@ const deploymentShape = Type.Object({
 const appRecord = Compile(
   Type.Object({
     v: Type.Literal(format),
-    app: appShape,
+    app: shapeOf(appSchema as Shape),
     removed: Type.Boolean(),
     origin: Type.Optional(Type.Object({ host: Type.String(), since: epochMs, customer: Type.Optional(Type.String()) })),
   }),
@@ -166,7 +119,7 @@ export class RecordFormat {
     const record = this.#open('app', name, signed);
     if (!appRecord.Check(record)) throw new Error(problemOf(appRecord.Errors(record), record));
     const { v: _format, app, ...rest } = record as StoredApp & { readonly v: number };
-    return { app: { ...app, ...sinceAdded(app) }, ...rest };
+    return { app: appWith(app), ...rest };
   }
 
   /** Reads the deployment stored under a name; throws an Error that says what is wrong with it. */
@@ -187,16 +140,29 @@ export class RecordFormat {
   }
 }
 
-/** What records say that were written before there were these keys. */
-function sinceAdded({ overlap, concurrency }: App): Pick<App, 'overlap' | 'concurrency'> {
-  return {
-    overlap: overlap ?? true,
-    concurrency: { ...concurrency, clientShare: concurrency.clientShare ?? defaultClientShare },
-  };
+function appText({ app, removed, origin }: StoredApp): string {
+  return JSON.stringify({ v: format, app: recordOf(app), removed, origin });
 }
 
-function appText({ app, removed, origin }: StoredApp): string {
-  return JSON.stringify({ v: format, app, removed, origin });
+/** The shape of records of what fits a schema of the files. What has a default may lack: it may be newer than the record. */
+function shapeOf(shape: Shape): TSchema {
+  if (shape.bounded) return shapeOf(shape.bounded);
+  const item = shape.each ?? shape.items;
+  if (item) return Type.Array(shapeOf(item));
+  if (shape.unit?.suffix) return positive;
+  if (shape.anyOf) return Type.Union(shape.anyOf.map(shapeOf));
+  if (shape.enum) return Type.Union(shape.enum.map((word) => Type.Literal(word as string)));
+  if (shape.const !== undefined) return Type.Literal(shape.const as true);
+  if (shape.patternProperties) return Type.Record(Type.String(), shapeOf(Object.values(shape.patternProperties)[0]!));
+  if (shape.properties) {
+    const properties = Object.entries(shape.properties).map(([key, child]) => {
+      const isNeeded = child.needed === true || shape.required?.includes(key) === true;
+      return [nameOf(key, child), isNeeded ? shapeOf(child) : Type.Optional(shapeOf(child))];
+    });
+    return Type.Object(Object.fromEntries(properties) as Record<string, TSchema>);
+  }
+  if (shape.type === 'boolean') return Type.Boolean();
+  return shape.type === 'string' ? Type.String() : positive;
 }
 
 /** What is wrong with a record of the wrong shape or version, in words. */

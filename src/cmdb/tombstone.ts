@@ -1,4 +1,4 @@
-import type { App, RuntimeName } from '../model/app.js';
+import { appWith, type RuntimeName } from '../model/app.js';
 import type { Deployment } from '../model/deployment.js';
 import type { StoredApp } from './record-format.js';
 
@@ -8,27 +8,7 @@ import type { StoredApp } from './record-format.js';
  */
 export function tombstone(name: string, deployment: Deployment): StoredApp {
   const [instance] = deployment.instances;
-  const app: App = {
-    name,
-    domains: [],
-    runtime: (instance?.runtime ?? 'process') satisfies RuntimeName,
-    env: {},
-    mounts: [],
-    overlap: true,
-    readOnly: false,
-    publish: false,
-    limits: {},
-    readiness: { tcp: true },
-    scale: { min: 0, max: 0 },
-    concurrency: { target: 1, max: 1, clientShare: 1 },
-    queue: { max: 0, timeoutMs: 0 },
-    idleTtlMs: 0,
-    maxLifetimeMs: 0,
-    bootTimeoutMs: 0,
-    drainTimeoutMs: 30_000,
-    stopTimeoutMs: 10_000,
-    requestTimeoutMs: 0,
-    maxRequestBodyBytes: 0,
-  };
+  const runtime = (instance?.runtime ?? 'process') satisfies RuntimeName;
+  const app = appWith({ name, domains: [], runtime, scale: { min: 0, max: 0 } });
   return { app, removed: true };
 }

@@ -1,8 +1,10 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { App } from '../model/app.js';
+import { appSchema } from '../model/app-keys.js';
+import { unlimited } from '../model/schema/fields.js';
+import { nameOf } from '../model/schema/parsed.js';
+import type { Shape } from '../model/schema/shape.js';
 import type { Config } from './config.js';
-import { unlimited } from './schema/fields.js';
-import { formatDuration, formatSize } from './units.js';
 
 /**
  * What an operator should know of a reload, a line each: `app hello: idleTtl 20m -> 5m`, `app shop added`,
@@ -39,98 +41,54 @@ async function appChanges(before: readonly App[], after: readonly App[]): Promis
   return [...changes, ...[...old.keys()].map((name) => `app ${name} removed`)];
 }
 
+/** What takes effect on running instances comes before what needs a new container. */
 function changesOfApp(before: App, after: App): string[] {
-  if (before === after || JSON.stringify(before) === JSON.stringify(after)) return [];
-  const say = (text: string) => `app ${after.name}: ${text}`;
+  const keys = Object.entries(appSchema.properties as Readonly<Record<string, Shape>>);
+  const byEffect = keys.toSorted(([, a], [, b]) => Number(a.container ?? false) - Number(b.container ?? false));
+  const told = byEffect.flatMap(([key, shape]) => {
+    const name = nameOf(key, shape) as keyof App;
+    const lines = key === 'domains' ? domainChanges(before, after) : differences(shape, key, before[name], after[name]);
+    return shape.container ? lines.map((line) => `${line} (from the next boot)`) : lines;
+  });
+  return told.map((line) => `app ${after.name}: ${line}`);
+}
+
+function domainChanges(before: App, after: App): string[] {
   const [added, removed] = [without(after.domains, before.domains), without(before.domains, after.domains)];
-  const told = [
-    ...added.map((domain) => `domain ${domain} added`),
-    ...removed.map((domain) => `domain ${domain} removed`),
-    ...shownChanges(atOnce(before), atOnce(after)),
-    ...shownChanges(atBoot(before), atBoot(after)).map((text) => `${text} (from the next boot)`),
-    ...hiddenChanges(before, after).map((key) => `${key} changed (from the next boot)`),
-  ];
-  // Whatever else differs is a change as well, whether this file knows the key or not.
-  const others = differingKeys(before, after).filter((key) => !told.some((line) => isOf(line, key)));
-  return [...told, ...others.map((key) => (key === 'domains' ? 'domains in another order' : `${key} changed`))].map(
-    say,
-  );
+  if (added.length === 0 && removed.length === 0 && !isSame(before.domains, after.domains))
+    return ['domains in another order'];
+  return [...added.map((domain) => `domain ${domain} added`), ...removed.map((domain) => `domain ${domain} removed`)];
 }
 
-function differingKeys(before: App, after: App): string[] {
-  const [old, now] = [new Map(Object.entries(before)), new Map(Object.entries(after))];
-  const keys = [...new Set([...old.keys(), ...now.keys()])];
-  return keys.filter((key) => JSON.stringify(old.get(key)) !== JSON.stringify(now.get(key)));
+/** A line for each key below `path` that differs. Lists are long and may hold secrets: only that they changed is said. */
+function differences(shape: Shape, path: string, before: unknown, after: unknown): string[] {
+  if (isSame(before, after)) return [];
+  const [old, now] = [before ?? {}, after ?? {}] as Readonly<Record<string, unknown>>[];
+  if (shape.properties)
+    return Object.entries(shape.properties).flatMap(([key, child]) => {
+      const name = nameOf(key, child);
+      return differences(child, `${path}.${key}`, old?.[name], now?.[name]);
+    });
+  const [value] = Object.values(shape.patternProperties ?? {});
+  if (value)
+    return [...new Set([...Object.keys(old ?? {}), ...Object.keys(now ?? {})])].flatMap((key) =>
+      differences(value, `${path}.${key}`, old?.[key], now?.[key]),
+    );
+  if (shape.secret || shape.items) return [`${path} changed`];
+  return [`${path} ${show(shape, before)} -> ${show(shape, after)}`];
 }
 
-/** Whether a line tells of a key: `scale.max 1 -> 3` of scale, `idleTtl 5m -> 6m` of idleTtlMs. */
-function isOf(line: string, key: string): boolean {
-  const name = key.replace(/(Ms|Bytes)$/, '');
-  return (
-    line.startsWith(`${name} `) || line.startsWith(`${name}.`) || (key === 'domains' && line.startsWith('domain '))
-  );
+function show(shape: Shape, value: unknown): string {
+  if (value === undefined) return shape.bounded ? unlimited : 'unset';
+  const { unit } = shape.bounded ?? shape;
+  if (unit?.show) return unit.show(value);
+  // One of several shapes, such as { tcp: true } or { http: / }.
+  const [only] = typeof value === 'object' && value !== null ? Object.entries(value) : [];
+  return only ? String(only[1] === true ? only[0] : only[1]) : String(value);
 }
 
-type Figures = Readonly<Record<string, string | undefined>>;
-
-/** What takes effect on running instances. */
-function atOnce(app: App): Figures {
-  return {
-    readiness: 'http' in app.readiness ? app.readiness.http : 'tcp',
-    overlap: String(app.overlap),
-    'scale.min': String(app.scale.min),
-    'scale.max': String(app.scale.max),
-    'concurrency.target': String(app.concurrency.target),
-    'concurrency.max': String(app.concurrency.max),
-    'concurrency.clientShare': String(app.concurrency.clientShare),
-    'queue.max': String(app.queue.max),
-    'queue.timeout': formatDuration(app.queue.timeoutMs),
-    idleTtl: formatDuration(app.idleTtlMs),
-    maxLifetime: formatDuration(app.maxLifetimeMs),
-    bootTimeout: formatDuration(app.bootTimeoutMs),
-    drainTimeout: formatDuration(app.drainTimeoutMs),
-    stopTimeout: formatDuration(app.stopTimeoutMs),
-    requestTimeout: formatDuration(app.requestTimeoutMs),
-    maxRequestBody: formatSize(app.maxRequestBodyBytes),
-    maxBusy: formatDuration(app.maxBusyMs ?? 0),
-    'websocket.quiet': formatDuration(app.websocket?.quietMs ?? 0),
-  };
-}
-
-/** What needs a new container, as model/app.ts revisionOf has it. */
-function atBoot(app: App): Figures {
-  const { memoryBytes, cpus, cpuWeight, pids, files } = app.limits;
-  return {
-    runtime: app.runtime,
-    image: app.image,
-    port: app.port?.toString(),
-    cwd: app.cwd,
-    user: app.user,
-    readOnly: String(app.readOnly),
-    publish: String(app.publish),
-    'limits.memory': memoryBytes === undefined ? unlimited : formatSize(memoryBytes),
-    'limits.cpus': cpus?.toString() ?? unlimited,
-    'limits.cpuWeight': cpuWeight?.toString(),
-    'limits.pids': pids?.toString() ?? unlimited,
-    'limits.files': files?.toString() ?? unlimited,
-  };
-}
-
-function shownChanges(before: Figures, after: Figures): string[] {
-  return Object.keys(after)
-    .filter((key) => before[key] !== after[key])
-    .map((key) => `${key} ${before[key] ?? 'unset'} -> ${after[key] ?? 'unset'}`);
-}
-
-/** Commands and environments hold secrets, mounts are long: only that they changed is said. */
-function hiddenChanges(before: App, after: App): string[] {
-  const names = new Set([...Object.keys(before.env), ...Object.keys(after.env)]);
-  const differs = (a: unknown, b: unknown) => JSON.stringify(a) !== JSON.stringify(b);
-  return [
-    ...(differs(before.command, after.command) ? ['command'] : []),
-    ...(differs(before.mounts, after.mounts) ? ['mounts'] : []),
-    ...[...names].filter((name) => before.env[name] !== after.env[name]).map((name) => `env.${name}`),
-  ];
+function isSame(before: unknown, after: unknown): boolean {
+  return JSON.stringify(before) === JSON.stringify(after);
 }
 
 function settingChanges(before: Config, after: Config): string[] {

@@ -1,9 +1,7 @@
-import type { AppFile } from './schema/app-file.js';
-import type { Filled } from './schema/filled.js';
-import type { sharedSchema } from './schema/shared-keys.js';
+import { type AppFile, appFileSchema, type sharedSchema } from '../model/app-keys.js';
+import type { Parsed } from '../model/schema/parsed.js';
+import { childOf, type Shape } from '../model/schema/shape.js';
 import type { Report } from './explain.js';
-import { parseDuration } from '../model/duration.js';
-import { parseSize } from './units.js';
 
 /** What the operator lets the files of one `apps` entry with `trust: customer` say. */
 export interface CustomerTerms {
@@ -13,7 +11,15 @@ export interface CustomerTerms {
   readonly images: readonly string[];
 }
 
-type Shared = Filled<typeof sharedSchema>;
+type Shared = Parsed<typeof sharedSchema>;
+
+/** What is wrong with a key that the operator may use and a customer may not. */
+export function customerKeyFault(key: string): string | undefined {
+  const known = childOf(appFileSchema as Shape, key);
+  return known && !known.customer
+    ? 'is not for a file of a customer; the operator says it in plan or defaults'
+    : undefined;
+}
 
 /** Reports the domains and the image that the terms do not allow. */
 export function refuseForeign(
@@ -35,32 +41,23 @@ export function refuseForeign(
 
 /** Own figures, each at most what plan and defaults say. */
 export function boundedBy(own: Shared, plan: Shared): Shared {
-  const shortest = (a: string, b: string) => (parseDuration(a)! <= parseDuration(b)! ? a : b);
-  const smallest = (a: string, b: string) => (parseSize(a)! <= parseSize(b)! ? a : b);
-  const max = Math.min(own.scale.max, plan.scale.max);
-  const most = Math.min(own.concurrency.max, plan.concurrency.max);
+  const { scale, concurrency, ...others } = atMost(own, plan) as Shared;
   return {
-    ...own,
-    scale: { ...own.scale, min: Math.min(own.scale.min, plan.scale.min, max), max },
-    concurrency: {
-      ...own.concurrency,
-      target: Math.min(own.concurrency.target, plan.concurrency.target, most),
-      max: most,
-      clientShare: Math.min(own.concurrency.clientShare, plan.concurrency.clientShare),
-    },
-    queue: {
-      ...own.queue,
-      max: Math.min(own.queue.max, plan.queue.max),
-      timeout: shortest(own.queue.timeout, plan.queue.timeout),
-    },
-    idleTtl: shortest(own.idleTtl, plan.idleTtl),
-    maxLifetime: shortest(own.maxLifetime, plan.maxLifetime),
-    bootTimeout: shortest(own.bootTimeout, plan.bootTimeout),
-    drainTimeout: shortest(own.drainTimeout, plan.drainTimeout),
-    stopTimeout: shortest(own.stopTimeout, plan.stopTimeout),
-    requestTimeout: shortest(own.requestTimeout, plan.requestTimeout),
-    maxRequestBody: smallest(own.maxRequestBody, plan.maxRequestBody),
+    ...others,
+    scale: { ...scale, min: Math.min(scale.min, scale.max) },
+    concurrency: { ...concurrency, target: Math.min(concurrency.target, concurrency.max) },
   };
+}
+
+/** Keys that are not a customer's are the same in both. */
+function atMost(own: unknown, plan: unknown): unknown {
+  if (typeof own === 'number' && typeof plan === 'number') return Math.min(own, plan);
+  if (!isMapping(own) || !isMapping(plan)) return own;
+  return Object.fromEntries(Object.entries(own).map(([key, value]) => [key, atMost(value, plan[key])]));
+}
+
+function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function parentWildcard(domain: string): string {

@@ -2,7 +2,7 @@ import { Check, Errors } from 'typebox/value';
 import { adviceFor } from './foreign-keys.js';
 import { nearest } from './nearest.js';
 import { type Path, shorten } from './path.js';
-import { alternatives, childOf, mappingFor, type Shape } from './shape.js';
+import { alternatives, childOf, mappingFor, type Shape } from '../model/schema/shape.js';
 
 export type Report = (path: Path, message: string) => void;
 

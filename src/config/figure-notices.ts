@@ -1,5 +1,5 @@
 import type { App } from '../model/app.js';
-import { formatDuration } from './units.js';
+import { formatDuration } from '../model/units.js';
 
 /** Settings of an app that are allowed and probably a mistake, with what to write instead. */
 export function figureNotices(app: App): string[] {

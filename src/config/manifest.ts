@@ -6,7 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import { batches } from '../cmdb/batches.js';
-import type { App } from '../model/app.js';
+import { type App, recordOf } from '../model/app.js';
 import { makePrivateDirectory } from '../machine/private-directory.js';
 import type { PastRemoval } from './removal-guard.js';
 
@@ -106,5 +106,8 @@ async function textOf({ apps, ...rest }: Manifest): Promise<string> {
 
 /** Changes when anything of the app changes. */
 export function contentHash(app: App): string {
-  return createHash('sha256').update(JSON.stringify(app)).digest('base64url').slice(0, 22);
+  return createHash('sha256')
+    .update(JSON.stringify(recordOf(app)))
+    .digest('base64url')
+    .slice(0, 22);
 }

@@ -1,14 +1,9 @@
 import { resolve } from 'node:path';
-import type { App, Limits, RuntimeName } from '../model/app.js';
+import type { App, RuntimeName } from '../model/app.js';
+import { type AppFile, appSchema, type SharedKeys, sharedSchema } from '../model/app-keys.js';
+import { merge, parse, type Parsed } from '../model/schema/parsed.js';
 import { boundedBy, type CustomerTerms, refuseForeign } from './customer-terms.js';
-import { readDomain } from './domain.js';
 import type { Report } from './explain.js';
-import type { AppFile } from './schema/app-file.js';
-import { unlimited } from './schema/fields.js';
-import { type Filled, fill } from './schema/filled.js';
-import { type SharedKeys, sharedSchema } from './schema/shared-keys.js';
-import { parseDuration } from '../model/duration.js';
-import { parseSize } from './units.js';
 
 /** Where an app gets what it does not say itself. */
 export interface AppSources {
@@ -31,42 +26,29 @@ export function resolveApp(written: AppFile, sources: AppSources, report: Report
   const planName = customer ? customer.terms.plan : written.plan;
   const plan = planName !== undefined && Object.hasOwn(plans, planName) ? plans[planName] : undefined;
   if (planName !== undefined && !plan) fail(['plan'], unknownPlan(planName, Object.keys(plans)));
-  const layers = merge([written, plan ?? {}, defaults]);
-  const filled = withoutSurprise(fill(sharedSchema, layers), layers);
-  const shared = customer ? boundedBy(filled, ofOperator(plan ?? {}, defaults)) : filled;
-  checkRuntime(written, shared.runtime, fail);
-  checkFigures(shared, layers, fail);
-  const domains = normalisedDomains(written);
-  refuseRepeated(domains, fail);
-  if (customer) refuseForeign(written, domains, customer.terms, fail);
-  if (!sound || !shared.runtime) return undefined;
-  // A customer's process starts where its file is, not where the daemon runs.
-  const cwd = customer && shared.runtime === 'process' ? customer.directory : written.cwd;
-  return build({ ...written, ...(cwd !== undefined && { cwd }) }, shared, shared.runtime, domains);
+  const said = placed(merge(appSchema, [written, plan ?? {}, defaults]), customer?.directory);
+  const own = withoutSurprise(parse(appSchema, said), said);
+  const app = customer ? { ...own, ...boundedBy(own, ofOperator(plan ?? {}, defaults)) } : own;
+  checkRuntime(written, said.runtime, fail);
+  checkFigures(app, said, fail);
+  refuseRepeated(app.domains, fail);
+  if (customer) refuseForeign(written, app.domains, customer.terms, fail);
+  return sound ? app : undefined;
 }
 
 /** The domains of an app that passed the schema, as the router looks them up. */
-export function normalisedDomains({ domains }: AppFile): string[] {
-  return [domains].flat().map((text) => {
-    const reading = readDomain(text);
-    return 'domain' in reading ? reading.domain : text;
-  });
+export function normalisedDomains({ domains }: AppFile): readonly string[] {
+  return parse(appSchema.properties.domains, domains);
 }
 
-/** The first layer that says something wins; scale, concurrency, queue, websocket, limits and env key by key. */
-function merge(layers: readonly SharedKeys[]): SharedKeys {
-  const [first = {}, ...rest] = layers;
-  if (rest.length === 0) return first;
-  const below = merge(rest);
+/** Paths as they are from anywhere. A customer's process starts where its file is, not where the daemon runs. */
+function placed(said: AppFile, customerDirectory: string | undefined): AppFile {
+  const isProcess = said.runtime === 'process';
+  const cwd = (isProcess ? customerDirectory : undefined) ?? said.cwd;
   return {
-    ...below,
-    ...first,
-    env: { ...below.env, ...first.env },
-    limits: { ...below.limits, ...first.limits },
-    scale: { ...below.scale, ...first.scale },
-    concurrency: { ...below.concurrency, ...first.concurrency },
-    queue: { ...below.queue, ...first.queue },
-    websocket: { ...below.websocket, ...first.websocket },
+    ...said,
+    ...(cwd !== undefined && { cwd: isProcess ? resolve(cwd) : cwd }),
+    ...(said.mounts && { mounts: said.mounts.map((mount) => ({ ...mount, source: resolve(mount.source) })) }),
   };
 }
 
@@ -91,23 +73,22 @@ function checkRuntime(written: AppFile, runtime: RuntimeName | undefined, fail: 
   });
 }
 
-function ofOperator(plan: SharedKeys, defaults: SharedKeys): Filled<typeof sharedSchema> {
-  const layers = merge([plan, defaults]);
-  return withoutSurprise(fill(sharedSchema, layers), layers);
+type Shared = Parsed<typeof sharedSchema>;
+
+function ofOperator(plan: SharedKeys, defaults: SharedKeys): Shared {
+  const said = merge(sharedSchema, [plan, defaults]);
+  return withoutSurprise(parse(sharedSchema, said), said);
 }
 
 /** A default must not contradict what is written beside it. */
-function withoutSurprise(
-  filled: Filled<typeof sharedSchema>,
-  { concurrency }: SharedKeys,
-): Filled<typeof sharedSchema> {
-  const { target, max } = filled.concurrency;
-  if (concurrency?.target !== undefined || target <= max) return filled;
-  return { ...filled, concurrency: { ...filled.concurrency, target: max } };
+function withoutSurprise<Some extends Pick<App, 'concurrency'>>(parsed: Some, { concurrency }: SharedKeys): Some {
+  const { target, max } = parsed.concurrency;
+  if (concurrency?.target !== undefined || target <= max) return parsed;
+  return { ...parsed, concurrency: { ...parsed.concurrency, target: max } };
 }
 
-function checkFigures(shared: Filled<typeof sharedSchema>, written: SharedKeys, fail: Report): void {
-  const { scale, concurrency, overlap } = shared;
+function checkFigures(app: App, written: SharedKeys, fail: Report): void {
+  const { scale, concurrency, overlap } = app;
   if (!overlap && scale.max > 1) {
     fail(['overlap'], `false means one instance at a time, but scale.max is ${scale.max}; set scale.max to 1`);
   }
@@ -128,55 +109,4 @@ function refuseRepeated(domains: readonly string[], fail: Report): void {
   domains.forEach((domain, index) => {
     if (domains.indexOf(domain) < index) fail(['domains', index], `${domain} is listed twice`);
   });
-}
-
-function build(written: AppFile, shared: Filled<typeof sharedSchema>, runtime: RuntimeName, domains: string[]): App {
-  const { name, command, image, cwd } = written;
-  const { port } = written;
-  const quietMs = parseDuration(shared.websocket.quiet)!;
-  return {
-    name,
-    domains,
-    runtime,
-    ...(command && { command }),
-    ...(image !== undefined && { image }),
-    ...(port !== undefined && { port }),
-    env: { ...shared.env },
-    mounts: (written.mounts ?? []).map(({ source, target, readOnly = false, shared = false }) => ({
-      source: resolve(source),
-      target,
-      readOnly,
-      ...(shared && { shared }),
-    })),
-    ...(cwd !== undefined && { cwd: runtime === 'process' ? resolve(cwd) : cwd }),
-    ...(shared.user !== undefined && { user: shared.user }),
-    readOnly: shared.readOnly,
-    publish: shared.publish,
-    limits: limitsOf(shared.limits),
-    readiness: shared.readiness as App['readiness'],
-    overlap: shared.overlap,
-    scale: shared.scale,
-    concurrency: shared.concurrency,
-    queue: { max: shared.queue.max, timeoutMs: parseDuration(shared.queue.timeout)! },
-    idleTtlMs: parseDuration(shared.idleTtl)!,
-    maxLifetimeMs: parseDuration(shared.maxLifetime)!,
-    bootTimeoutMs: parseDuration(shared.bootTimeout)!,
-    drainTimeoutMs: parseDuration(shared.drainTimeout)!,
-    stopTimeoutMs: parseDuration(shared.stopTimeout)!,
-    requestTimeoutMs: parseDuration(shared.requestTimeout)!,
-    maxRequestBodyBytes: parseSize(shared.maxRequestBody)!,
-    maxBusyMs: parseDuration(shared.maxBusy)!,
-    ...(quietMs > 0 && { websocket: { quietMs } }),
-    ...(shared.errorHeaders && { errorHeaders: { ...shared.errorHeaders } }),
-  };
-}
-
-function limitsOf({ memory, cpus, cpuWeight, pids, files }: Filled<typeof sharedSchema>['limits']): Limits {
-  return {
-    ...(memory !== unlimited && { memoryBytes: parseSize(memory)! }),
-    ...(cpus !== unlimited && { cpus }),
-    cpuWeight,
-    ...(pids !== unlimited && { pids }),
-    ...(files !== unlimited && { files }),
-  };
 }

@@ -15,21 +15,20 @@ import {
 } from './listen-address.js';
 import { parseIdRange } from './id-range.js';
 import { parsePortRange } from './port-range.js';
-import { type Filled, fill } from './schema/filled.js';
+import { parse, type Parsed } from '../model/schema/parsed.js';
 import { cmdbSchema, type MainFile, mainSchema } from './schema/main-file.js';
-import { parseDuration } from '../model/duration.js';
-import { parseSize } from './units.js';
 
 /** The kernel's, without the byte that ends it. */
 const longestSocketPath = 107;
 
-type FilledMain = Filled<typeof mainSchema>;
+type Main = Parsed<typeof mainSchema>;
 
 /** The settings of the main file; what does not fit together is reported. `written` passed the schema. */
 export function resolveSettings(written: MainFile, env: Environment, report: Report): Settings {
-  const main = fill(mainSchema, written);
+  const main = parse(mainSchema, written);
   const stateDir = resolve(main.stateDir);
   const { advertise } = main.node;
+  const { requestBodyMinRateBytes: requestBodyMinRate, ...http } = main.http;
   const processDir = resolve(main.runtimes.process.stateDir ?? join(stateDir, 'process'));
   return {
     listen: { http: resolveListen(main, report) },
@@ -50,23 +49,13 @@ export function resolveSettings(written: MainFile, env: Environment, report: Rep
       },
       docker: resolveDocker(main.runtimes.docker, report),
     },
-    http: {
-      maxHeaderSizeBytes: parseSize(main.http.maxHeaderSize)!,
-      headersTimeoutMs: parseDuration(main.http.headersTimeout)!,
-      keepAliveTimeoutMs: parseDuration(main.http.keepAliveTimeout)!,
-      requestBodyIdleTimeoutMs: parseDuration(main.http.requestBodyIdleTimeout)!,
-      requestBodyMinRate: parseSize(main.http.requestBodyMinRate)!,
-      responseStallTimeoutMs: parseDuration(main.http.responseStallTimeout)!,
-      maxConnections: main.http.maxConnections,
-      maxConnectionsPerClient: main.http.maxConnectionsPerClient,
-      serverTiming: main.http.serverTiming,
-    },
+    http: { ...http, requestBodyMinRate },
     trustedProxies: main.trustedProxies,
     boot: {
       concurrency: main.boot.concurrency ?? 2 * availableParallelism(),
       maxWaiting: main.boot.maxWaiting,
     },
-    memory: main.memory.floor === undefined ? {} : { floorBytes: parseSize(main.memory.floor)! },
+    memory: main.memory,
     ...(main.maxRemovals !== undefined && { maxRemovals: main.maxRemovals }),
     log: { level: resolveLevel(main.log.level, env, report) },
   };
@@ -77,8 +66,8 @@ function defaultScratch(processDir: string): string {
   return process.geteuid?.() === 0 ? '/var/lib/fastcontainer-scratch' : join(processDir, 'scratch');
 }
 
-function resolveListen(main: FilledMain, report: Report): ListenAddress[] {
-  const listed = [main.listen.http].flat();
+function resolveListen(main: Main, report: Report): ListenAddress[] {
+  const listed = main.listen.http;
   const seen = new Set<string>(main.admin.listen === undefined ? [] : [main.admin.listen]);
   listed.forEach((text, index) => {
     const fixed = !text.endsWith(':0');
@@ -89,11 +78,7 @@ function resolveListen(main: FilledMain, report: Report): ListenAddress[] {
   return listed.flatMap((text) => parseListenAddress(text) ?? []);
 }
 
-function resolveAdmin(
-  { listen: written, token }: FilledMain['admin'],
-  stateDir: string,
-  report: Report,
-): Settings['admin'] {
+function resolveAdmin({ listen: written, token }: Main['admin'], stateDir: string, report: Report): Settings['admin'] {
   const listen = written ?? `unix:${join(stateDir, 'admin.sock')}`;
   const address: ListenAddress | ListenSocket = listen.startsWith('unix:')
     ? { path: resolve(listen.slice('unix:'.length)) }
@@ -111,8 +96,8 @@ function resolveAdmin(
   return { listen: address, ...(token !== undefined && { token }) };
 }
 
-function resolveCmdb({ cmdb: written, node }: FilledMain, report: Report): Settings['cmdb'] {
-  const cmdb = fill(cmdbSchema, typeof written === 'string' ? { url: written } : written);
+function resolveCmdb({ cmdb: written, node }: Main, report: Report): Settings['cmdb'] {
+  const cmdb = parse(cmdbSchema, typeof written === 'string' ? { url: written } : written);
   const path = lmdbPath(cmdb.url);
   if (path !== undefined && cmdb.caFile !== undefined) report(['cmdb', 'caFile'], 'has no use with an lmdb store');
   if (path === undefined && node.advertise !== undefined && cmdb.signingKey === undefined) {
@@ -126,11 +111,10 @@ function resolveCmdb({ cmdb: written, node }: FilledMain, report: Report): Setti
   };
 }
 
-function resolveDocker(written: FilledMain['runtimes']['docker'], report: Report): DockerSettings {
+function resolveDocker(written: Main['runtimes']['docker'], report: Report): DockerSettings {
   const path = ['runtimes', 'docker'];
   const { host, socketPath, caFile, certFile, keyFile, network, subnet } = written;
-  const { allowSharedNetwork, allowHost, hostRules, diskSize } = written;
-  const diskBytes = parseSize(diskSize)!;
+  const { allowSharedNetwork, allowHost, hostRules, diskSizeBytes: diskBytes } = written;
   const common = {
     network,
     diskBytes,

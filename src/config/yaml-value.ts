@@ -2,7 +2,7 @@ import { type Document, isMap, isScalar, isSeq, type Node, type Scalar, type YAM
 import type { Report } from './explain.js';
 import type { Interpolate } from './interpolate.js';
 import type { Path } from './path.js';
-import { alternatives, childOf, mappingFor, type Shape } from './shape.js';
+import { alternatives, childOf, mappingFor, type Shape } from '../model/schema/shape.js';
 
 /** What is deeper is no configuration, but the wrong file. */
 const mostLevels = 32;

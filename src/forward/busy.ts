@@ -7,7 +7,7 @@ const longestValue = 32;
 
 /** Keeps the instance of a seat awake for as long as the raw header lines of its answer ask for, up to what its app may. */
 export function noteBusy(seat: Seat, raw: readonly (Buffer | string)[]): void {
-  const { maxBusyMs = 0 } = seat.app;
+  const { maxBusyMs } = seat.app;
   if (maxBusyMs === 0) return;
   const ms = Math.min(busyMs(raw), maxBusyMs);
   if (ms > 0) seat.busyFor(ms);

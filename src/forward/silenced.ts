@@ -40,14 +40,14 @@ export class Silenced {
     const key = this.#keyOf(app, exchange);
     const at = key === undefined ? undefined : this.#at.get(key);
     if (key === undefined || at === undefined) return 0;
-    const leftMs = at + (app.websocket?.quietMs ?? 0) - this.#clock.monotonic();
+    const leftMs = at + app.websocket.quietMs - this.#clock.monotonic();
     if (leftMs > 0) return leftMs;
     this.#at.delete(key);
     return 0;
   }
 
   #keyOf({ name, websocket }: App, { req, admitted }: Asking): string | undefined {
-    if ((websocket?.quietMs ?? 0) === 0) return undefined;
+    if (websocket.quietMs === 0) return undefined;
     const client = this.#clients.addressOf(req.socket, admitted.claims);
     return client === undefined ? undefined : `${name} ${client}`;
   }

@@ -1,121 +1,70 @@
 import { createHash } from 'node:crypto';
-
-/** Container technologies that a runtime adapter exists for. */
-export type RuntimeName = 'process' | 'docker';
-
-/** A host directory or file made visible inside the container. */
-export interface Mount {
-  readonly source: string;
-  readonly target: string;
-  readonly readOnly: boolean;
-  /** The source is the same storage on every machine. */
-  readonly shared?: boolean;
-}
-
-/** Resource limits of one instance; an absent one is unlimited. */
-export interface Limits {
-  /** Without swap. */
-  readonly memoryBytes?: number;
-  readonly cpus?: number;
-  /** From 1 to 10,000, by the scale of cgroup v2; absent: 100. */
-  readonly cpuWeight?: number;
-  /** Processes and threads. */
-  readonly pids?: number;
-  /** Open files of each process. */
-  readonly files?: number;
-}
-
-/** How an instance proves that it can serve: an HTTP GET answered 2xx or 3xx, or an accepted connection that stays open. */
-export type Readiness = { readonly http: string } | { readonly tcp: true };
-
-/** Three quarters: see `concurrency`. */
-export const defaultClientShare = 0.75;
+import { appSchema, containerSchema } from './app-keys.js';
+import { complete, nameOf, type Parsed, recorded } from './schema/parsed.js';
+import type { Shape } from './schema/shape.js';
 
 /**
- * What a customer owns, with plan, defaults and built-ins already merged in. Durations are milliseconds.
- * `domains` are normalised host names (lower case, punycode, no port); a leading `*.` matches one label.
+ * What a customer owns, with plan, defaults and built-ins already merged in; app-keys.ts has its keys. Durations are milliseconds,
+ * sizes are bytes. `domains` are normalised host names (lower case, punycode, no port); a leading `*.` matches one label.
  */
-export interface App {
-  readonly name: string;
-  readonly domains: readonly string[];
-  readonly runtime: RuntimeName;
-  readonly command?: readonly string[];
-  readonly image?: string;
-  /** Where the app listens inside its container (docker). */
-  readonly port?: number;
-  readonly env: Readonly<Record<string, string>>;
-  readonly mounts: readonly Mount[];
-  /** Working directory of the command. */
-  readonly cwd?: string;
-  /** User the command runs as. */
-  readonly user?: string;
-  /** Root file system mounted read-only (docker). */
-  readonly readOnly: boolean;
-  /** Reach the container through a port published on the host instead of its own address (docker). */
-  readonly publish: boolean;
-  readonly limits: Limits;
-  readonly readiness: Readiness;
-  /** Whether an instance may run beside the one that it replaces; else the old one ends first and requests wait. */
-  readonly overlap: boolean;
-  readonly scale: { readonly min: number; readonly max: number };
-  /** `clientShare`: the part of the places, from 0 to 1, that one client may have. */
-  readonly concurrency: { readonly target: number; readonly max: number; readonly clientShare: number };
-  readonly queue: { readonly max: number; readonly timeoutMs: number };
-  readonly idleTtlMs: number;
-  readonly maxLifetimeMs: number;
-  readonly bootTimeoutMs: number;
-  readonly drainTimeoutMs: number;
-  readonly stopTimeoutMs: number;
-  /** To the first response byte. */
-  readonly requestTimeoutMs: number;
-  readonly maxRequestBodyBytes: number;
-  /** For how long an answer of the app may keep its instance awake; absent: not at all. */
-  readonly maxBusyMs?: number;
-  /** For how long an upgrade does not wake the app, if it comes from a client whose connection was ended for silence. */
-  readonly websocket?: { readonly quietMs: number };
-  /** Put on answers that the dispatcher gives in the app's place. */
-  readonly errorHeaders?: Readonly<Record<string, string>>;
-}
+export interface App extends Parsed<typeof appSchema> {}
 
-/** Keys whose change needs a new container, in the order in which `revisionOf` hashes them. */
-const containerKeys = [
-  'runtime',
-  'command',
-  'image',
-  'port',
-  'env',
-  'mounts',
-  'cwd',
-  'user',
-  'readOnly',
-  'publish',
-  'limits',
-] as const satisfies readonly (keyof App)[];
+/** Container technologies that a runtime adapter exists for. */
+export type RuntimeName = App['runtime'];
+
+/** A host directory or file made visible inside the container. */
+export type Mount = App['mounts'][number];
+
+/** Resource limits of one instance; an absent one is unlimited. */
+export type Limits = App['limits'];
+
+/** How an instance proves that it can serve: an HTTP GET answered 2xx or 3xx, or an accepted connection that stays open. */
+export type Readiness = App['readiness'];
 
 /** What of an app its containers are made of. */
-export type Container = Pick<App, (typeof containerKeys)[number]>;
+export interface Container extends Parsed<typeof containerSchema> {}
+
+/** A whole app: the built-in values, and what is said of it. */
+export function appWith(said: Pick<App, 'name' | 'domains' | 'runtime'> & Partial<App>): App {
+  return complete(appSchema, said);
+}
+
+/** What a record says of an app; `appWith` makes the app of it again. */
+export function recordOf(app: App): unknown {
+  return recorded(appSchema, app);
+}
 
 export function containerOf(app: App): Container {
-  const written = containerKeys.flatMap((key) => (app[key] === undefined ? [] : [[key, app[key]] as const]));
-  return Object.fromEntries(written) as unknown as Container;
+  return complete(containerSchema, app);
 }
 
 /** The app with containers made of something else. */
 export function withContainer(app: App, container: Container): App {
-  const rest = Object.fromEntries(Object.entries(app).filter(([key]) => !containerKeys.some((other) => other === key)));
-  return { ...(rest as unknown as Omit<App, keyof Container>), ...container };
+  const rest = Object.entries(app).filter(([key]) => !containerKeys.some(({ name }) => name === key));
+  return complete(appSchema, { ...Object.fromEntries(rest), ...container });
 }
+
+const containerKeys = Object.entries(containerSchema.properties as Record<string, Shape>).map(([key, shape]) => ({
+  name: nameOf(key, shape) as keyof Container,
+  isLater: shape.later === true,
+}));
 
 /** A short hash of everything that needs a new container when it changes; not of TTLs, queue and scale. */
 export function revisionOf(app: Container): string {
-  const spec = containerKeys.map((key) => stable(key, app));
+  const said = recorded(containerSchema, app) as Partial<Container>;
+  const spec = containerKeys.flatMap(({ name, isLater }): unknown[] => {
+    const value = stable(name, said);
+    // One that is newer than a running container changes nothing while it has its default.
+    if (isLater) return name in said ? [[name, value]] : [];
+    return [value];
+  });
   return createHash('sha256').update(JSON.stringify(spec)).digest('hex').slice(0, 12);
 }
 
 /** The same for the same content, however it is ordered. */
-function stable(key: keyof Container, app: Container): unknown {
+function stable(key: keyof Container, said: Partial<Container>): unknown {
   // Whether storage is shared changes nothing in the container.
-  if (key === 'mounts') return app.mounts.map(({ source, target, readOnly }) => [source, target, readOnly]);
-  if (key !== 'env' && key !== 'limits') return app[key] ?? null;
-  return Object.entries(app[key]).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  if (key === 'mounts') return said.mounts?.map(({ source, target, readOnly }) => [source, target, readOnly]);
+  if (key !== 'env' && key !== 'limits') return said[key] ?? null;
+  return Object.entries(said[key] ?? {}).toSorted(([a], [b]) => (a < b ? -1 : 1));
 }

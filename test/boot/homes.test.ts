@@ -3,7 +3,7 @@ import { Homes } from '../../src/boot/homes.js';
 import { testApp } from '../fixtures/app.js';
 import { testDeployment } from '../fixtures/deployment.js';
 
-const app = testApp({ mounts: [{ source: '/srv/shop', target: '/data', readOnly: false }] });
+const app = testApp({ mounts: [{ source: '/srv/shop', target: '/data', readOnly: false, shared: false }] });
 const pinned = { ...testDeployment(), pinnedTo: { host: 'a', sources: ['/srv/shop'] } };
 const shop = { name: 'shop', app, deployment: pinned };
 

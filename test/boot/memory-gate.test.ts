@@ -21,7 +21,7 @@ function setUp(options: { floorBytes?: number | undefined; read?: () => undefine
   return { gate, clock, memory, waits, asked };
 }
 
-const sized = (memoryBytes: number) => testApp({ limits: { memoryBytes }, bootTimeoutMs: 3_000 });
+const sized = (memoryBytes: number) => testApp({ limits: { cpuWeight: 100, memoryBytes }, bootTimeoutMs: 3_000 });
 
 t.test('what boots counts with its limit until it is given back, once', async (t) => {
   const { gate } = setUp();

@@ -88,6 +88,8 @@ t.test('an app of few lines has the built-in figures of the original service', a
       requestTimeoutMs: 300_000,
       maxRequestBodyBytes: 10 * 1024 ** 3,
       maxBusyMs: 300_000,
+      websocket: { quietMs: 0 },
+      errorHeaders: {},
     },
   ]);
 });
@@ -204,8 +206,8 @@ websocket: { quiet: 10m }
     port: 3000,
     env: { VERSION: '1.10', DEBUG: 'true', EMPTY: '', HEX: '0x10', TEXT: 'a: b' },
     mounts: [
-      { source: resolve('data'), target: '/data', readOnly: false },
-      { source: '/x', target: '/x', readOnly: true },
+      { source: resolve('data'), target: '/data', readOnly: false, shared: false },
+      { source: '/x', target: '/x', readOnly: true, shared: false },
     ],
     cwd: '/srv',
     user: '1000',
@@ -226,6 +228,7 @@ websocket: { quiet: 10m }
     maxRequestBodyBytes: 1024,
     maxBusyMs: 60_000,
     websocket: { quietMs: 600_000 },
+    errorHeaders: {},
   });
 });
 

@@ -22,7 +22,7 @@ import { testApp } from '../fixtures/app.js';
 import { testInstance } from '../fixtures/deployment.js';
 
 const mount = (source: string, more: Partial<Mount> = {}): Mount => ({
-  ...{ source, target: '/data', readOnly: false },
+  ...{ source, target: '/data', readOnly: false, shared: false },
   ...more,
 });
 const app = testApp({ mounts: [mount('/srv/shop')], scale: { min: 0, max: 2 } });

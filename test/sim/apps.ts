@@ -82,7 +82,7 @@ export class Apps {
         name: nameOf(index),
         domains: [domainOf(index)],
         env: { REVISION: String(this.#revisions[index]) },
-        mounts: plan.local ? [{ source: '/srv/data', target: '/data', readOnly: false }] : [],
+        mounts: plan.local ? [{ source: '/srv/data', target: '/data', readOnly: false, shared: false }] : [],
         scale: { min: Math.min(plan.min ?? 0, plan.max), max: plan.max },
         overlap: plan.overlap ?? true,
         concurrency: {

@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net';
 import type { Config } from '../../config/config.js';
 import { formatListenAddress, isLoopback } from '../../config/listen-address.js';
-import { formatDuration, formatSize } from '../../config/units.js';
+import { formatDuration, formatSize } from '../../model/units.js';
 import type { App } from '../../model/app.js';
 import type { Findings } from './host-check.js';
 

@@ -1,9 +1,10 @@
 import { dirname, join, resolve } from 'node:path';
 import { Compile } from 'typebox/compile';
 import type { App } from '../../model/app.js';
+import { type AppFile, appFileSchema, customerFileSchema } from '../../model/app-keys.js';
 import type { Settings } from '../config.js';
-import type { CustomerTerms } from '../customer-terms.js';
-import { readDomain } from '../domain.js';
+import { customerKeyFault, type CustomerTerms } from '../customer-terms.js';
+import { readDomain } from '../../model/domain.js';
 import type { Report } from '../explain.js';
 import { type Glob, glob, type Unlisted } from '../glob.js';
 import { type Environment, interpolate, refuseVariables } from '../interpolate.js';
@@ -15,7 +16,6 @@ import { figureNotices } from '../figure-notices.js';
 import { type FileApp, mostNotices, mostProblems, type Reading } from '../reading.js';
 import { normalisedDomains, resolveApp } from '../resolve-app.js';
 import { resolveSettings } from '../resolve-settings.js';
-import { type AppFile, appSchema, customerAppSchema, customerKeyFault } from '../schema/app-file.js';
 import { type MainFile, mainSchema } from '../schema/main-file.js';
 import { type Looked, unmatchedNotice, unreadNotice } from '../unread-files.js';
 import { operatorBounds } from '../yaml-file.js';
@@ -35,7 +35,7 @@ export interface ConfigReaderOptions {
 }
 
 const mebibyte = 1024 ** 2;
-const [mainFiles, appFiles, customerFiles] = [Compile(mainSchema), Compile(appSchema), Compile(customerAppSchema)];
+const [mainFiles, appFiles, customerFiles] = [Compile(mainSchema), Compile(appFileSchema), Compile(customerFileSchema)];
 
 /**
  * Reads the main file and the app files it names. App patterns are relative to the directory of the main file; all other paths
@@ -68,9 +68,9 @@ export class ConfigReader {
     };
     this.#readers = {
       main: new SourceReader({ ...ours, schema: mainSchema, isSound: (value) => mainFiles.Check(value) }),
-      operator: new SourceReader({ ...ours, schema: appSchema, isSound: (value) => appFiles.Check(value) }),
+      operator: new SourceReader({ ...ours, schema: appFileSchema, isSound: (value) => appFiles.Check(value) }),
       customer: new SourceReader({
-        schema: customerAppSchema,
+        schema: customerFileSchema,
         isSound: (value) => customerFiles.Check(value),
         interpolate: refuseVariables,
         mostBytes: mebibyte / 16,

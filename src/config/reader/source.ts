@@ -3,7 +3,7 @@ import { explain } from '../explain.js';
 import type { Interpolate } from '../interpolate.js';
 import { formatPath, type Path, showFile } from '../path.js';
 import { type Problem, problemAt } from '../problem.js';
-import type { Shape } from '../shape.js';
+import type { Shape } from '../../model/schema/shape.js';
 import { mostFaults, parseYaml, type YamlBounds } from '../yaml-file.js';
 import { yamlValue } from '../yaml-value.js';
 import { readText, signatureAt, type TextTerms } from './read-text.js';

@@ -1,5 +1,5 @@
 import type { Path } from '../path.js';
-import type { AppFile } from '../schema/app-file.js';
+import type { AppFile } from '../../model/app-keys.js';
 import type { SourceDocument } from './source.js';
 
 /** A document that wants to be an app. */

@@ -1,4 +1,4 @@
-import { section, size, wholeNumber } from './fields.js';
+import { section, size, wholeNumber } from '../../model/schema/fields.js';
 
 /** How much this node does at a time. */
 export const boot = section(

@@ -1,7 +1,7 @@
 import type { Static } from 'typebox';
 import Type from 'typebox';
 import { readCidr, readIpOrCidr } from '../cidr.js';
-import { readDomain } from '../domain.js';
+import { readDomain } from '../../model/domain.js';
 import { parseListenAddress } from '../listen-address.js';
 import { readCmdbUrl } from '../cmdb-url.js';
 import { readDockerHost } from '../docker-host.js';
@@ -19,9 +19,9 @@ import {
   size,
   text,
   wholeNumber,
-} from './fields.js';
+} from '../../model/schema/fields.js';
 import { boot, memory } from './capacity-keys.js';
-import { nameExpects, namePattern, sharedSchema } from './shared-keys.js';
+import { nameExpects, namePattern, sharedSchema } from '../../model/app-keys.js';
 
 const listenExpects = 'HOST:PORT, :PORT or "[IPV6]:PORT"';
 

@@ -100,7 +100,7 @@ function limits({ limits: { memoryBytes, cpus, cpuWeight, pids, files } }: App) 
     ...(memoryBytes === undefined ? {} : { Memory: memoryBytes, MemorySwap: memoryBytes }),
     ...(cpus === undefined ? {} : { NanoCpus: Math.round(cpus * 1e9) }),
     // The engine's own weight is 1024 where ours is 100.
-    ...(cpuWeight === undefined ? {} : { CpuShares: Math.max(2, Math.round((cpuWeight * 1024) / 100)) }),
+    CpuShares: Math.max(2, Math.round((cpuWeight * 1024) / 100)),
     ...(pids === undefined ? {} : { PidsLimit: pids }),
     ...(files === undefined ? {} : { Ulimits: [{ Name: 'nofile', Soft: files, Hard: files }] }),
     // Where the host itself runs out of memory, apps go before its services and the daemon.

@@ -292,17 +292,16 @@ function settings(controller: Controller, version: 1 | 2, limits: Limits): [file
       return pids === undefined ? [] : [['pids.max', String(pids)]];
     case 'cpu': {
       const quota = cpus === undefined ? undefined : String(Math.max(1_000, Math.round(cpus * periodUs)));
-      const weight = cpuWeight ?? 100;
       if (version === 2) {
         return [
-          ...(weight === 100 ? [] : ([['cpu.weight', String(weight)]] as [string, string][])),
+          ...(cpuWeight === 100 ? [] : ([['cpu.weight', String(cpuWeight)]] as [string, string][])),
           ...(quota === undefined ? [] : ([['cpu.max', `${quota} ${periodUs}`]] as [string, string][])),
         ];
       }
       return [
-        ...(weight === 100
+        ...(cpuWeight === 100
           ? []
-          : ([['cpu.shares', String(Math.max(2, Math.round((weight * 1024) / 100)))]] as [string, string][])),
+          : ([['cpu.shares', String(Math.max(2, Math.round((cpuWeight * 1024) / 100)))]] as [string, string][])),
         ...(quota === undefined ? [] : ([['cpu.cfs_quota_us', quota]] as [string, string][])),
       ];
     }

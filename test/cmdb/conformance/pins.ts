@@ -4,7 +4,7 @@ import { testInstance } from '../../fixtures/deployment.js';
 import { collect } from '../collect.js';
 import { app, claim, names, type StoreTest } from './store.js';
 
-const mounting = { ...app, mounts: [{ source: '/srv/shop', target: '/data', readOnly: false }] };
+const mounting = { ...app, mounts: [{ source: '/srv/shop', target: '/data', readOnly: false, shared: false }] };
 const pin = pinOf(mounting, 'here');
 const report = { address: { host: 'h', port: 1 }, boot: {}, user: 'me', pin };
 

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { noLimits } from '../../fixtures/app.js';
 import { useDocker } from '../../fixtures/docker.js';
 import { containerName } from '../../../src/runtime/docker/labels.js';
 import { testImage } from '../../fixtures/docker-image.js';
@@ -104,7 +105,7 @@ t.test('boot', async (t) => {
       dockerApp({ image, command: ['sh', '-c', script], readOnly: true }),
       dockerApp({ image, command: ['sh', '-c', 'echo "none: $TMPDIR$FASTCONTAINER_SCRATCH."; exec sleep 60'] }),
     ];
-    apps[3] = { ...apps[3]!, mounts: [{ source, target: '/tmp/', readOnly: false }] };
+    apps[3] = { ...apps[3]!, mounts: [{ source, target: '/tmp/', readOnly: false, shared: false }] };
     const booted = await Promise.all(apps.map((app) => bootApp(runtime, app)));
     const said = await Promise.all(
       booted.map(({ id }) =>
@@ -123,7 +124,7 @@ t.test('boot', async (t) => {
     t.teardown(() => rmSync(source, { recursive: true, force: true }));
     writeFileSync(join(source, 'index.html'), 'from the host');
     const command = ['sh', '-c', 'touch /www/x; touch /x; touch /tmp/ok && ls /tmp; exec httpd -f -p 8080 -h /www'];
-    const mounts = [{ source, target: '/www', readOnly: true }];
+    const mounts = [{ source, target: '/www', readOnly: true, shared: false }];
     const { id, address } = await bootApp(runtime, dockerApp({ image, mounts, readOnly: true, command }));
     t.equal(await eventually(() => get(address)), 'from the host');
     const output = await runtime.output(id, 10_000);
@@ -131,7 +132,10 @@ t.test('boot', async (t) => {
     t.match(output, /touch: \/x: Read-only file system/);
     t.match(output, /^ok$/m);
 
-    const missing = dockerApp({ image, mounts: [{ source: join(source, 'nope'), target: '/data', readOnly: false }] });
+    const missing = dockerApp({
+      image,
+      mounts: [{ source: join(source, 'nope'), target: '/data', readOnly: false, shared: false }],
+    });
     await t.rejects(bootApp(runtime, missing), {
       message: `app shop mounts ${join(source, 'nope')}, which does not exist on Docker Engine's host: create it`,
     });
@@ -212,7 +216,7 @@ t.test('boot', async (t) => {
 
   t.test('a limit that the engine refuses is told in its words', async (t) => {
     const { runtime } = openRuntime(t, engine);
-    await t.rejects(bootApp(runtime, dockerApp({ image, limits: { memoryBytes: 1024 } })), {
+    await t.rejects(bootApp(runtime, dockerApp({ image, limits: { ...noLimits, memoryBytes: 1024 } })), {
       message: /cannot create container .* answered 400: Minimum memory limit/,
     });
   });

@@ -37,7 +37,7 @@ t.test('a container without any way to the host uses its database through the so
       image: await testImage(engine.docker, 'node'),
       command: ['node', '-e', client],
       user: '3120:3120',
-      mounts: [{ source: folder, target: '/run/db', readOnly: true }],
+      mounts: [{ source: folder, target: '/run/db', readOnly: true, shared: false }],
     }),
   );
   const output = await eventually(async () => {

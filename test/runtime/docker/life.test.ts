@@ -1,4 +1,5 @@
 import t from 'tap';
+import { noLimits } from '../../fixtures/app.js';
 import { useDocker } from '../../fixtures/docker.js';
 import { containerName } from '../../../src/runtime/docker/labels.js';
 import { testImage } from '../../fixtures/docker-image.js';
@@ -122,7 +123,10 @@ t.test('life and death', async (t) => {
     const { runtime } = openRuntime(t, engine);
     const seen: string[] = [];
     runtime.watch(({ cause }) => void seen.push(cause));
-    const hungry = { ...shell('sleep 0.2; exec tail /dev/zero'), limits: { memoryBytes: 16 * 1024 * 1024 } };
+    const hungry = {
+      ...shell('sleep 0.2; exec tail /dev/zero'),
+      limits: { ...noLimits, memoryBytes: 16 * 1024 * 1024 },
+    };
     const { id } = await bootApp(runtime, hungry);
     await eventually(() => seen.length > 0);
     t.same(seen, ['out of memory']);

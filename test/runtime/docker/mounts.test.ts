@@ -12,7 +12,7 @@ import { testImage } from '../../fixtures/docker-image.js';
 import { eventually } from '../../fixtures/eventually.js';
 import { bootApp, dockerApp, openRuntime } from './open-runtime.js';
 
-const mount = (source: string, readOnly = false): Mount => ({ source, target: '/data', readOnly });
+const mount = (source: string, readOnly = false): Mount => ({ source, target: '/data', readOnly, shared: false });
 
 t.test("what is the system's or the daemon's is no source of a mount, nor what holds it", async (t) => {
   const own = ['/srv/fastcontainer/data', '/srv/blog/fastcontainer.yaml', '/run/user/docker.sock'];
@@ -96,8 +96,8 @@ t.test('an app that puts a link to the host into the place of a mount', async (t
   writeFileSync(join(secret, 'secret'), 'of the host');
   const root = folder(t);
   mkdirSync(join(root, 'blog/data'), { recursive: true });
-  const blog: Mount = { source: join(root, 'blog'), target: '/blog', readOnly: false };
-  const data: Mount = { source: join(root, 'blog/data'), target: '/data', readOnly: false };
+  const blog: Mount = { source: join(root, 'blog'), target: '/blog', readOnly: false, shared: false };
+  const data: Mount = { source: join(root, 'blog/data'), target: '/data', readOnly: false, shared: false };
   const planter = dockerApp({
     image,
     mounts: [blog],
@@ -134,7 +134,7 @@ t.test('an app that puts a link to the host into the place of a mount', async (t
     await t.rejects(bootApp(runtime, dockerApp({ image, mounts: [blog, data] })), {
       message: /another of its own mounts/,
     });
-    const sock: Mount = { source: '/var/run/docker.sock', target: '/s', readOnly: false };
+    const sock: Mount = { source: '/var/run/docker.sock', target: '/s', readOnly: false, shared: false };
     await t.rejects(bootApp(runtime, dockerApp({ image, mounts: [sock] })), { message: /is not for apps/ });
   });
 });

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { pino } from 'pino';
 import type { Test } from 'tap';
-import type { App } from '../../../src/model/app.js';
-import { revisionOf } from '../../../src/model/app.js';
+import { type App, appWith, revisionOf } from '../../../src/model/app.js';
 import type { Address } from '../../../src/model/instance.js';
 import { type DockerRuntimeOptions, openDockerRuntime } from '../../../src/runtime/docker.js';
 import type { BootPhase, InstanceSpec, Runtime } from '../../../src/runtime/runtime.js';
 import { systemClock } from '../../../src/machine/system-clock.js';
+import { noLimits } from '../../fixtures/app.js';
 import type { TestDocker } from '../../fixtures/docker.js';
 
 export interface OpenRuntime {
@@ -67,27 +67,15 @@ async function sweep({ docker }: TestDocker, cmdbName: string, network: string):
 
 /** An app for the docker runtime, complete. */
 export function dockerApp(changes: Partial<App> & Pick<App, 'image'>): App {
-  return {
-    ...{
-      name: 'shop',
-      domains: ['shop.test'],
-      runtime: 'docker',
-      env: {},
-      mounts: [],
-      readOnly: false,
-      publish: false,
-    },
-    ...{
-      limits: {},
-      readiness: { tcp: true },
-      overlap: true,
-      scale: { min: 0, max: 1 },
-      concurrency: { target: 50, max: 100, clientShare: 0.75 },
-    },
+  return appWith({
+    name: 'shop',
+    domains: ['shop.test'],
+    runtime: 'docker',
+    limits: noLimits,
     ...{ queue: { max: 10, timeoutMs: 10_000 }, idleTtlMs: 60_000, maxLifetimeMs: 600_000, bootTimeoutMs: 60_000 },
     ...{ drainTimeoutMs: 5_000, stopTimeoutMs: 2_000, requestTimeoutMs: 60_000, maxRequestBodyBytes: 1e9 },
     ...changes,
-  };
+  });
 }
 
 export function specOf(app: App): InstanceSpec {

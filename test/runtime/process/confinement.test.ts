@@ -154,7 +154,7 @@ t.test(
     const { groups = [] } = await readRecord(processes.stateDir, id);
     t.ok(groups.length > 0 && groups.every((group) => existsSync(group)));
     const left = ControlGroups.open(processes.stateDir, false);
-    left.create('left-1', {});
+    left.create('left-1', { cpuWeight: 100 });
     const [entered = ''] = left.pathsOf('left-1');
     const script = 'echo 0 >"$1"; echo; exec sleep 1000';
     const child = spawn('/bin/sh', ['-c', script, 'sh', join(entered, 'cgroup.procs')], {

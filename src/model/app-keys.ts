@@ -1,5 +1,5 @@
-import Type, { type Static } from 'typebox';
-import { defaultClientShare } from '../../model/app.js';
+import Type, { type Static, type TSchema } from 'typebox';
+import { readDomain } from './domain.js';
 import {
   anyText,
   choice,
@@ -7,19 +7,44 @@ import {
   duration,
   either,
   flag,
+  list,
   number,
+  oneOrMore,
   orUnlimited,
   section,
   size,
   text,
   wholeNumber,
-} from './fields.js';
+} from './schema/fields.js';
+import type { Shape } from './schema/shape.js';
 
 export const namePattern = '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$';
 /** Headers of an answer of ours that are its own stay its own. */
 const errorHeaderPattern =
   "^(?!(?:[Cc][Oo][Nn][Tt][Ee][Nn][Tt]-|[Cc][Oo][Nn][Nn][Ee][Cc][Tt][Ii][Oo][Nn]$|[Tt][Rr]|[Uu][Pp][Gg][Rr][Aa][Dd][Ee]$|[Kk][Ee][Ee][Pp]-|[Xx]-[Ff][Aa][Ss][Tt]|[Rr][Ee][Tt][Rr][Yy]-))[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$";
 export const nameExpects = 'a name of at most 40 lower-case letters, digits and inner hyphens';
+
+const mount = section(
+  {
+    source: text({ description: 'Directory or file on the host.', examples: ['/srv/hello'] }),
+    target: text({
+      pattern: '^/[^\\0]*$',
+      expects: 'an absolute path',
+      description: 'Where it appears inside the container.',
+      examples: ['/data'],
+    }),
+  },
+  {
+    readOnly: flag({ description: 'The app cannot write to it.', default: false, examples: [true] }),
+    shared: flag({
+      description:
+        'The source is the same storage on every machine (NFS, a cluster file system). Without it, where `node.advertise` is set, the app is pinned to the machine of its first boot.',
+      default: false,
+      examples: [true],
+      later: true,
+    }),
+  },
+);
 
 const limits = section(
   {},
@@ -73,6 +98,7 @@ const limits = section(
     description:
       'Resources of one instance. What is not named has the safe default below; `unlimited` has to be written. With ' +
       '`process` they need a control group, which `fastcontainer check` looks for.',
+    container: true,
   },
 );
 
@@ -105,14 +131,99 @@ const readiness = either(
     default: { tcp: true },
     examples: [{ http: '/healthz' }],
     expects: '{ http: PATH } or { tcp: true }',
+    customer: true,
   },
 );
 
-/** What an app, its plan and the defaults may say alike; the first of them that says it wins. */
-export const sharedKeys = {
+/** In the program the form in which the router looks it up. */
+const domainUnit = {
+  suffix: '',
+  parse: (written: string): string => {
+    const reading = readDomain(written);
+    return 'domain' in reading ? reading.domain : written;
+  },
+} as const;
+
+/** What an app has to say. */
+const identity = {
+  name: text({
+    pattern: namePattern,
+    expects: nameExpects,
+    description: 'Name of the app, unique among all app files.',
+    examples: ['hello'],
+    customer: true,
+  }),
+  domains: oneOrMore(
+    text({
+      fault: (written) => {
+        const reading = readDomain(written);
+        return 'fault' in reading ? reading.fault : undefined;
+      },
+      unit: domainUnit,
+      expects: 'a host name',
+      description: 'A host name, or a wildcard of one label.',
+      examples: ['hello.localhost'],
+    }),
+    {
+      description:
+        'Host names that lead to the app. `*.example.org` matches one label; an exact name wins. Unicode is fine.',
+      examples: [['hello.localhost', '*.hello.localhost']],
+      expects: 'a host name or a list of host names',
+      customer: true,
+    },
+  ),
+};
+
+const plan = text({ description: 'One of the plans of the main file.', examples: ['small'] });
+
+/**
+ * Every key of an app, in the order of its records. From here come the file's schema and its documentation, the type `App`, its
+ * defaults, the merging with plan and defaults, the record in the CMDB, and what a reload tells of a change. Beside what a key says
+ * of itself (fields.ts) it may be marked:
+ *
+ * - `own`: plans and defaults do not say it.
+ * - `customer`: files of customers may say it; a figure at most as high as plan and defaults have it.
+ * - `container`: its change needs a new container.
+ * - `merged`: a dictionary of which app, plan and defaults may each say a part.
+ * - `needed`: an app has it, be it from plan or defaults.
+ * - `later`: newer than the first records, which a record leaves out if it has its default. A new key is marked so: records of apps
+ *   that do not use it stay as they are.
+ */
+const keys = {
   runtime: choice(['process', 'docker'], {
     description: 'What runs the app: `process` on this host, or `docker`.',
     examples: ['docker'],
+    needed: true,
+    container: true,
+  }),
+  command: list(anyText({ description: 'A word of the command.', examples: ['node'] }), {
+    minItems: 1,
+    expects: 'a list of words such as [node, server.js]',
+    description:
+      'Program and arguments, without a shell. `process` needs it; for docker it replaces the command of the image.',
+    examples: [['node', 'server.js']],
+    own: true,
+    container: true,
+    customer: true,
+  }),
+  image: text({
+    pattern: '^[^\\s\\0]+$',
+    expects: 'an image such as hello:1',
+    description: 'Image of the container (docker).',
+    examples: ['hello:1'],
+    own: true,
+    container: true,
+    customer: true,
+  }),
+  port: wholeNumber({
+    minimum: 1,
+    maximum: 65_535,
+    description: 'Where the app listens inside its container. With `process` the app gets a free port as PORT.',
+    defaultText: 'with docker the one port that the image exposes, else 8080',
+    examples: [3000],
+    own: true,
+    container: true,
+    customer: true,
   }),
   env: dictionary(
     { pattern: '^[A-Za-z_][A-Za-z0-9_]*$', expects: 'the name of an environment variable' },
@@ -125,24 +236,45 @@ export const sharedKeys = {
     {
       description: 'Environment of the app, beside HOST and PORT, which it is given. Merged name by name.',
       examples: [{ GREETING: 'hi' }],
+      default: {},
+      merged: true,
+      container: true,
+      customer: true,
     },
   ),
+  mounts: list(mount, {
+    description: 'Host directories and files made visible in the container (docker).',
+    expects: 'a list of mounts such as [{ source: /srv/hello, target: /data }]',
+    examples: [[{ source: '/srv/hello', target: '/data', readOnly: true }]],
+    default: [],
+    own: true,
+    container: true,
+  }),
+  cwd: text({
+    description: 'Working directory of the command. With `process`, relative to the working directory of the daemon.',
+    examples: ['/srv/hello'],
+    own: true,
+    container: true,
+  }),
   user: text({
     description:
       'User the app runs as: a name, `UID`, `UID:GID`, or `auto`. With `process` under a root daemon it is required, and `auto` ' +
       'is a user that only this app has (`runtimes.process.users`); a daemon that is not root runs apps as itself. With ' +
       'docker `auto` is the user of the image, as without the key.',
     examples: ['auto'],
+    container: true,
   }),
   readOnly: flag({
     description: 'Root file system of the container is read-only (docker).',
     default: false,
     examples: [true],
+    container: true,
   }),
   publish: flag({
     description: 'Reach the container through a port published on the host instead of its own address (docker).',
     default: false,
     examples: [true],
+    container: true,
   }),
   limits,
   readiness,
@@ -151,6 +283,7 @@ export const sharedKeys = {
       'Whether an instance may run beside the one that it replaces. With `false`, for an app that must never run twice (one writer on a volume), the old one ends first and requests wait; `scale.max` is then 1.',
     default: true,
     examples: [false],
+    customer: true,
   }),
   scale: section(
     {},
@@ -164,7 +297,7 @@ export const sharedKeys = {
       }),
       max: wholeNumber({ minimum: 1, maximum: 1000, description: 'Instances at most.', default: 1, examples: [3] }),
     },
-    { description: 'How many instances of the app may run.' },
+    { description: 'How many instances of the app may run.', customer: true },
   ),
   concurrency: section(
     {},
@@ -192,11 +325,11 @@ export const sharedKeys = {
           'The part of the places of its instances that one client may have, an IPv4 address or an IPv6 /64; several clients that want many ' +
           'get less each. Beyond it their requests wait, and those of others do not wait behind them. Of two places or more no client has ' +
           'all. `1` keeps nothing back. Behind a proxy that is not in `trustedProxies` all clients are one.',
-        default: defaultClientShare,
+        default: 0.75,
         examples: [1],
       }),
     },
-    { description: 'Requests that one instance serves at a time.' },
+    { description: 'Requests that one instance serves at a time.', customer: true },
   ),
   queue: section(
     {},
@@ -216,7 +349,7 @@ export const sharedKeys = {
         examples: ['45s'],
       }),
     },
-    { description: 'The waiting room of the app.' },
+    { description: 'The waiting room of the app.', customer: true },
   ),
   idleTtl: duration({
     from: '1ms',
@@ -224,6 +357,7 @@ export const sharedKeys = {
     description: 'An instance without requests for this long is ended.',
     default: '20m',
     examples: ['5m'],
+    customer: true,
   }),
   maxLifetime: duration({
     from: '1ms',
@@ -232,6 +366,7 @@ export const sharedKeys = {
       'An instance this old, or up to a tenth younger, gives way: one in use to a fresh one that is booted first (see `overlap`), an idle one to nobody.',
     default: '24h',
     examples: ['12h'],
+    customer: true,
   }),
   bootTimeout: duration({
     from: '1ms',
@@ -239,6 +374,7 @@ export const sharedKeys = {
     description: 'A boot that is not ready by then has failed (`boot_timeout`).',
     default: '30s',
     examples: ['1m'],
+    customer: true,
   }),
   drainTimeout: duration({
     from: '1ms',
@@ -246,6 +382,7 @@ export const sharedKeys = {
     description: 'How long requests in flight may go on when an instance ends; then they are broken off.',
     default: '30s',
     examples: ['2m'],
+    customer: true,
   }),
   stopTimeout: duration({
     from: '1ms',
@@ -253,6 +390,7 @@ export const sharedKeys = {
     description: 'From SIGTERM to SIGKILL.',
     default: '10s',
     examples: ['10s'],
+    customer: true,
   }),
   requestTimeout: duration({
     from: '1ms',
@@ -260,6 +398,15 @@ export const sharedKeys = {
     description: 'To the first byte of the response (`upstream_timeout`); streams and WebSockets are not cut by it.',
     default: '5m',
     examples: ['30s'],
+    customer: true,
+  }),
+  maxRequestBody: size({
+    from: '0b',
+    to: '1024t',
+    description: 'Larger request bodies are refused (`payload_too_large`).',
+    default: '10g',
+    examples: ['100m'],
+    customer: true,
   }),
   maxBusy: duration({
     from: '0s',
@@ -281,7 +428,7 @@ export const sharedKeys = {
         examples: ['10m'],
       }),
     },
-    { description: 'Upgraded connections of the app.' },
+    { description: 'Upgraded connections of the app.', later: true },
   ),
   errorHeaders: dictionary(
     { pattern: errorHeaderPattern, expects: 'the name of a header that does not frame the answer' },
@@ -295,19 +442,50 @@ export const sharedKeys = {
       description:
         'Headers for answers in the place of the app (503 while it cannot start), such as those that let a page of another origin read them.',
       examples: [{ 'Access-Control-Allow-Origin': '*' }],
+      default: {},
+      later: true,
     },
   ),
-  maxRequestBody: size({
-    from: '0b',
-    to: '1024t',
-    description: 'Larger request bodies are refused (`payload_too_large`).',
-    default: '10g',
-    examples: ['100m'],
-  }),
 };
 
-export const sharedSchema = section({}, sharedKeys, {
+type Keys = typeof keys;
+type Marked<Mark extends string> = {
+  [Key in keyof Keys]: Keys[Key] extends Readonly<Record<Mark, true>> ? Key : never;
+}[keyof Keys];
+
+function keysWith(isWanted: (shape: Shape) => boolean): Record<string, TSchema> {
+  return Object.fromEntries(Object.entries(keys).filter(([, schema]) => isWanted(schema as Shape)));
+}
+
+/** An app as the program has it: with what plan and defaults say. */
+export const appSchema = section(identity, keys);
+
+/** What of an app its containers are made of. */
+export const containerSchema = section(
+  {},
+  keysWith(({ container }) => container === true) as Pick<Keys, Marked<'container'>>,
+);
+
+/** What an app, its plan and the defaults may say alike; the first of them that says it wins. */
+export const sharedSchema = section({}, keysWith(({ own }) => !own) as Omit<Keys, Marked<'own'>>, {
   description: 'Keys that an app, its plan and the defaults may set.',
 });
 
 export type SharedKeys = Static<typeof sharedSchema>;
+
+/** One app: a document of an app file. */
+export const appFileSchema = section(
+  identity,
+  { plan, ...keys },
+  { description: 'One app. A file may hold several, separated by `---`.' },
+);
+
+export type AppFile = Static<typeof appFileSchema>;
+
+/** As `appFileSchema`, for files that customers write; the rest is the operator's. */
+export const customerFileSchema: TSchema = {
+  ...appFileSchema,
+  properties: Object.fromEntries(
+    Object.entries(appFileSchema.properties).filter(([, schema]) => (schema as Shape).customer),
+  ),
+} as TSchema;

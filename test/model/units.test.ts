@@ -1,5 +1,5 @@
 import t from 'tap';
-import { formatDuration, formatSize, parseSize } from '../../src/config/units.js';
+import { formatDuration, formatSize, parseSize } from '../../src/model/units.js';
 import { parseDuration } from '../../src/model/duration.js';
 
 t.test('durations are read in every unit', async (t) => {

@@ -1,4 +1,4 @@
-import { durationUnits, parseAmount } from '../model/duration.js';
+import { durationUnits, parseAmount } from './duration.js';
 
 const sizeUnits = { b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 } as const;
 

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { readDomain } from '../../src/config/domain.js';
+import { readDomain } from '../../src/model/domain.js';
 
 const sound: [string, string][] = [
   ['shop.example.org', 'shop.example.org'],

@@ -1,4 +1,5 @@
 import type { TSchema } from 'typebox';
+import type { Unit } from './fields.js';
 
 /** What the readers of a schema look at: the JSON Schema of a key with this product's annotations. */
 export interface Shape extends TSchema {
@@ -10,7 +11,7 @@ export interface Shape extends TSchema {
   readonly items?: Shape;
   readonly properties?: Readonly<Record<string, Shape>>;
   readonly patternProperties?: Readonly<Record<string, Shape>>;
-  readonly required?: readonly string[];
+  readonly required?: readonly string[] | undefined;
   readonly expects?: string;
   readonly expectsKey?: string;
   readonly secret?: boolean;
@@ -18,6 +19,19 @@ export interface Shape extends TSchema {
   readonly default?: unknown;
   readonly defaultText?: string;
   readonly examples?: readonly unknown[];
+  /** Of a text that stands for something else: see Unit. */
+  readonly unit?: Unit;
+  /** Of `oneOrMore`: the item. */
+  readonly each?: Shape;
+  /** Of `orUnlimited`: the amount. */
+  readonly bounded?: Shape;
+  /** Marks of the keys of an app: see app-keys.ts. */
+  readonly own?: boolean;
+  readonly customer?: boolean;
+  readonly container?: boolean;
+  readonly merged?: boolean;
+  readonly needed?: boolean;
+  readonly later?: boolean;
 }
 
 export type Kind = 'mapping' | 'list' | 'scalar';

@@ -1,6 +1,6 @@
 import Type, { type TProperties, type TSchema } from 'typebox';
-import { parseDuration } from '../../model/duration.js';
-import { parseSize } from '../units.js';
+import { parseDuration } from '../duration.js';
+import { formatDuration, formatSize, parseSize } from '../units.js';
 
 /** What every key of the schema says about itself; the source of docs/configuration.md. */
 export interface Docs {
@@ -9,6 +9,15 @@ export interface Docs {
   /** Where the default is found out at run time. */
   readonly defaultText?: string;
   readonly examples: readonly [unknown, ...unknown[]];
+}
+
+/** How what a file says becomes a value of the program, and how that is shown again. */
+export interface Unit<Value = unknown, Suffix extends string = string> {
+  /** Ends the name of the key in the program: `idleTtl` becomes `idleTtlMs`. */
+  readonly suffix: Suffix;
+  /** Of a text that passed the schema. */
+  readonly parse: (written: string) => Value;
+  readonly show?: (value: Value) => string;
 }
 
 interface Wording {
@@ -22,29 +31,30 @@ interface Wording {
 export type FaultOf = (text: string) => string | undefined;
 
 /** A mapping whose keys are known; an unknown key is an error. */
-export function section<Required extends TProperties, Optional extends TProperties>(
-  required: Required,
-  optional: Optional,
-  docs: { readonly description: string; readonly default?: unknown } = { description: '' },
-) {
+export function section<
+  Required extends TProperties,
+  Optional extends TProperties,
+  const D extends { readonly description?: string } = {},
+>(required: Required, optional: Optional, docs?: D) {
   type Partially = { [Key in keyof Optional]: Type.TOptional<Optional[Key]> };
   const loose = Object.fromEntries(Object.entries(optional).map(([key, schema]) => [key, Type.Optional(schema)]));
   const properties = { ...required, ...(loose as Partially) };
-  return Type.Object(properties, { ...docs, additionalProperties: false, expects: 'a mapping of keys to values' });
+  const expects = 'a mapping of keys to values';
+  return Type.Object(properties, options({ ...docs, additionalProperties: false, expects })) as Type.TObject<
+    Required & Partially
+  > &
+    D;
 }
 
 /** A mapping whose keys the operator chooses. */
-export function dictionary<Value extends TSchema>(
+export function dictionary<Value extends TSchema, const D extends Docs>(
   key: { readonly pattern: string; readonly expects: string },
   value: Value,
-  docs: Docs,
+  docs: D,
 ) {
-  return Type.Record(Type.String({ pattern: key.pattern }), value, {
-    ...docs,
-    additionalProperties: false,
-    expects: 'a mapping of names to values',
-    expectsKey: key.expects,
-  });
+  const expects = 'a mapping of names to values';
+  const all = { ...docs, additionalProperties: false, expects, expectsKey: key.expects };
+  return Type.Record(Type.String({ pattern: key.pattern }), value, options(all)) as Type.TRecord<string, Value> & D;
 }
 
 /** Text; a number or a flag written in its place counts as the text that was written. NUL is refused. */
@@ -83,19 +93,15 @@ export function choice<const Values extends readonly string[], const D extends D
 }
 
 /** A duration with a unit, from `from` to `to`. */
-export function duration<const D extends Docs>(docs: D & { readonly from: string; readonly to: string }) {
-  const { from, to, ...rest } = docs;
-  const range = [parseDuration(from)!, parseDuration(to)!] as const;
-  const expects = `a duration from ${from} to ${to} such as ${String(docs.examples[0])}`;
-  return ranged(rest as unknown as D, expects, parseDuration, range, '^\\d+(\\.\\d+)?(ms|s|m|h|d)$');
+export function duration<const D extends Docs>(docs: D & Range) {
+  const pattern = '^\\d+(\\.\\d+)?(ms|s|m|h|d)$';
+  return amount(docs, 'a duration', pattern, parseDuration, { suffix: 'Ms', show: formatDuration } as const);
 }
 
 /** A size with a unit, from `from` to `to`. */
-export function size<const D extends Docs>(docs: D & { readonly from: string; readonly to: string }) {
-  const { from, to, ...rest } = docs;
-  const range = [parseSize(from)!, parseSize(to)!] as const;
-  const expects = `a size from ${from} to ${to} such as ${String(docs.examples[0])}`;
-  return ranged(rest as unknown as D, expects, parseSize, range, '^\\d+(\\.\\d+)?[bkmgtBKMGT]$');
+export function size<const D extends Docs>(docs: D & Range) {
+  const pattern = '^\\d+(\\.\\d+)?[bkmgtBKMGT]$';
+  return amount(docs, 'a size', pattern, parseSize, { suffix: 'Bytes', show: formatSize } as const);
 }
 
 export function list<Item extends TSchema, const D extends Docs>(
@@ -116,21 +122,22 @@ export function either<Shapes extends TSchema[], const D extends Docs>(
 /** The word that lifts a bound which has a safe default. */
 export const unlimited = 'unlimited';
 
-/** An amount, or `unlimited` written out. */
-export function orUnlimited<Amount extends TSchema & Docs>(amount: Amount) {
-  const { expects, description, default: byDefault, examples } = amount as Amount & Wording;
-  const docs = { expects: `${unlimited}, or ${expects}`, description, default: byDefault, examples };
-  const schema: unknown = either([amount, Type.Literal(unlimited)], docs);
-  return schema as Type.TUnion<[Amount, Type.TLiteral<typeof unlimited>]> & Pick<Amount, 'default'>;
+/** An amount, or `unlimited` written out; in the program that is an absent one. */
+export function orUnlimited<Amount extends TSchema & Docs>(bounded: Amount) {
+  const { expects, description, default: byDefault, examples } = bounded as Amount & Wording;
+  const docs = { expects: `${unlimited}, or ${expects}`, description, default: byDefault, examples, bounded };
+  const schema: unknown = either([bounded, Type.Literal(unlimited)], docs);
+  return schema as Type.TUnion<[Amount, Type.TLiteral<typeof unlimited>]> & { readonly bounded: Amount };
 }
 
-/** One item or a list of them. */
+/** One item or a list of them; in the program a list. */
 export function oneOrMore<Item extends TSchema, const D extends Docs>(
   item: Item,
   docs: D & { readonly expects: string },
 ) {
   const items = Type.Array(item, { minItems: 1, expects: docs.expects });
-  return Type.Union([item, items], options(docs)) as Type.TUnion<[Item, Type.TArray<Item>]> & D;
+  const schema: unknown = Type.Union([item, items], options({ ...docs, each: item }));
+  return schema as Type.TUnion<[Item, Type.TArray<Item>]> & D & { readonly each: Item };
 }
 
 /** TypeBox takes annotations of any name; its option types want an index signature for them. */
@@ -138,17 +145,26 @@ function options(docs: object): Record<string, unknown> {
   return { ...docs };
 }
 
-function ranged<const D extends Docs>(
-  docs: D,
-  expects: string,
-  parse: (text: string) => number | undefined,
-  [least, most]: readonly [number, number],
+interface Range {
+  readonly from: string;
+  readonly to: string;
+}
+
+function amount<const D extends Docs, Suffix extends string>(
+  docs: D & Range,
+  kind: string,
   pattern: string,
+  parse: (written: string) => number | undefined,
+  unit: Omit<Unit<number, Suffix>, 'parse'>,
 ) {
-  const schema = Type.String(options({ ...docs, expects, pattern })) as Type.TString & D;
-  return refined(schema, (written) => {
-    const amount = parse(written);
-    return amount !== undefined && amount >= least && amount <= most ? undefined : `must be ${expects}`;
+  const { from, to, ...rest } = docs;
+  const [least, most] = [parse(from)!, parse(to)!];
+  const expects = `${kind} from ${from} to ${to} such as ${String(docs.examples[0])}`;
+  const whole = { ...unit, parse: parse as Unit<number, Suffix>['parse'] };
+  const schema = Type.String(options({ ...rest, expects, pattern, unit: whole }));
+  return refined(schema as Type.TString & D & { readonly unit: Unit<number, Suffix> }, (written) => {
+    const given = parse(written);
+    return given !== undefined && given >= least && given <= most ? undefined : `must be ${expects}`;
   });
 }
 
