@@ -5,6 +5,7 @@ import type { NodeSession } from '../membership/session.js';
 import type { Uses } from '../uses/uses.js';
 import { isUntaken } from '../model/asked-boot.js';
 import { findInstance } from '../model/deployment.js';
+import { levelOf } from '../model/errors.js';
 import type { Instance } from '../model/instance.js';
 import type { OutliveReason } from '../model/lifetime.js';
 import type { BootPlaces } from './boot-places.js';
@@ -41,7 +42,9 @@ export class AskedBoots {
     if (this.#stopped || this.#options.session.rival) return;
     const { logger } = this.#options;
     const look = this.#look(app)
-      .catch((error: unknown) => logger.debug({ err: error, app }, 'a boot that was asked for was not taken up'))
+      .catch((error: unknown) =>
+        logger[levelOf(error)]({ err: error, app }, 'a boot that was asked for was not taken up'),
+      )
       .finally(() => this.#looks.delete(look));
     this.#looks.add(look);
   }

@@ -5,7 +5,7 @@ import type { Holder, Seat } from '../uses/seat.js';
 import type { NodeSession } from '../membership/session.js';
 import type { Uses } from '../uses/uses.js';
 import type { Clock } from '../model/clock.js';
-import { asRequestError, RequestError } from '../model/errors.js';
+import { asRequestError, levelOf, RequestError } from '../model/errors.js';
 import { AppWork } from './app-work.js';
 import type { BootPlaces } from './boot-places.js';
 import type { BootPurpose } from './boot-slots.js';
@@ -70,10 +70,15 @@ export class Booter {
     }
   }
 
-  /** A place came free at an instance of this app. */
+  /** A place came free at an instance of this app. Never throws: what had the place goes its own way. */
   seatFreed(local: LocalApp): void {
-    const room = this.#works.get(local.name)?.room;
-    if (room) this.#serve(room);
+    const work = this.#works.get(local.name);
+    if (!work) return;
+    try {
+      this.#serve(work.room);
+    } catch (error) {
+      this.#giveUp(work, error);
+    }
   }
 
   /** After a freeze nothing is sent before this node's uses stand again: checking closes them. */
@@ -111,11 +116,15 @@ export class Booter {
     }
   }
 
-  /** In the tick of a request that has its place already. */
+  /** In the tick of a request that has its place already. Never throws. */
   #scaleOut(local: LocalApp): void {
     const known = this.#works.get(local.name);
     if (known?.isBusy || known?.hold || this.#stopped) return;
-    if (this.#nextStep(local, known?.unclaimed ?? 0).kind !== 'wait') this.#wake(this.#workOf(local));
+    try {
+      if (this.#nextStep(local, known?.unclaimed ?? 0).kind !== 'wait') this.#wake(this.#workOf(local));
+    } catch (error) {
+      this.#giveUp(this.#workOf(local), error);
+    }
   }
 
   #workOf(local: LocalApp): AppWork {
@@ -165,7 +174,7 @@ export class Booter {
         else this.#boot(work, step.scaleOut ? 'scale_out' : 'first', step.at);
       }
     } catch (error) {
-      this.#giveUp(work, asRequestError(error, 'boot_failed'));
+      this.#giveUp(work, error);
     } finally {
       work.isBusy = false;
       if (room.size > 0) work.recheckAfter(recheckMs, () => this.#wake(work));
@@ -181,7 +190,7 @@ export class Booter {
   #boot(work: AppWork, purpose: BootPurpose, at: string | undefined): void {
     work.unclaimed += 1;
     const boot = (at === undefined ? this.#claimAndBoot(work, purpose) : this.#ask(work, at))
-      .catch((error: unknown) => this.#giveUp(work, asRequestError(error, 'boot_failed')))
+      .catch((error: unknown) => this.#giveUp(work, error))
       .finally(() => {
         work.boots.delete(boot);
         this.#wake(work);
@@ -239,11 +248,11 @@ export class Booter {
   }
 
   /** Nothing came of it: whoever can be served by something else goes on waiting for that. */
-  #giveUp(work: AppWork, error: RequestError): void {
-    this.#options.logger.debug({ err: error, app: work.local.name }, 'could not use or boot an instance');
+  #giveUp(work: AppWork, error: unknown): void {
+    this.#options.logger[levelOf(error)]({ err: error, app: work.local.name }, 'could not use or boot an instance');
     this.#hold(work);
     const isInUse = [...work.local.uses.values()].some((use) => !use.closed);
-    if (!isInUse && work.unclaimed + work.underWay === 0) work.room.dismiss(error);
+    if (!isInUse && work.unclaimed + work.underWay === 0) work.room.dismiss(asRequestError(error));
   }
 
   /** Whether something other than the boot that just failed serves, or is about to. */

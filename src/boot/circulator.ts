@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { LocalApp } from '../uses/local-app.js';
 import type { LocalApps } from '../uses/local-apps.js';
 import { findInstance } from '../model/deployment.js';
+import { levelOf } from '../model/errors.js';
 import type { Instance } from '../model/instance.js';
 import type { OutliveReason } from '../model/lifetime.js';
 import { claimUpkeep, type Upkeep } from '../model/upkeep.js';
@@ -38,7 +39,9 @@ export class Circulator {
     if (this.#stopped || this.#claiming.has(app)) return;
     const { logger } = this.#options;
     const boot = this.#boot(app, upkeep)
-      .catch((error: unknown) => logger.debug({ err: error, app }, 'an unasked boot was not begun; it is due again'))
+      .catch((error: unknown) =>
+        logger[levelOf(error)]({ err: error, app }, 'an unasked boot was not begun; it is due again'),
+      )
       .finally(() => this.#boots.delete(boot));
     this.#boots.add(boot);
   }

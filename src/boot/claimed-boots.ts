@@ -16,7 +16,7 @@ import {
   findInstance,
   startTerminate,
 } from '../model/deployment.js';
-import { RequestError } from '../model/errors.js';
+import { asRequestError, isDefect, RequestError } from '../model/errors.js';
 import { canFallBack, standIn } from '../model/last-good.js';
 import { homeOf, pinOf } from '../model/pin.js';
 import type { Runtime } from '../runtime/runtime.js';
@@ -247,7 +247,9 @@ export class ClaimedBoots {
   #fail(local: LocalApp, claim: Claim, error: unknown): BootOutcome {
     const { app, purpose } = claim;
     const failure =
-      error instanceof BootError ? error : new BootError('boot_failed', error instanceof Error ? error.message : '');
+      error instanceof BootError
+        ? error
+        : new BootError('boot_failed', error instanceof Error ? error.message : '', { cause: error });
     const result = this.#stop.signal.aborted ? 'aborted' : failure.code === 'boot_timeout' ? 'timeout' : 'failed';
     this.#options.onBoot(app.runtime, purpose, result, {});
     const fallsBack = result !== 'aborted' && canFallBack(local.deployment, revisionOf(app));
@@ -255,7 +257,10 @@ export class ClaimedBoots {
       kind: 'failed',
       result,
       fallsBack,
-      error: error instanceof RequestError ? error : new RequestError(failure.code, undefined, { cause: failure }),
+      error:
+        error instanceof RequestError || isDefect(failure.cause)
+          ? asRequestError(failure.cause)
+          : new RequestError(failure.code, undefined, { cause: failure }),
       cleanedUp: this.#cleanUp(local, claim, failure, fallsBack),
     };
   }
@@ -266,7 +271,8 @@ export class ClaimedBoots {
     if (!aborted) {
       const output = await this.#lastOutput(app, id);
       const next = fallsBack ? '; the revision that was ready last is booted instead, and this one is tried again' : '';
-      logger.error({ app: app.name, instance: id, cause: failure.message, output }, `the boot failed${next}`);
+      const stack = isDefect(failure.cause) ? failure.cause.stack : undefined;
+      logger.error({ app: app.name, instance: id, cause: failure.message, output, stack }, `the boot failed${next}`);
     }
     const { code, message, nothingLeft } = failure;
     if (nothingLeft && !aborted) {

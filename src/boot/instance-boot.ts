@@ -3,6 +3,7 @@ import type { Clock, Timer } from '../model/clock.js';
 import type { BootFailure } from '../model/deployment.js';
 import type { Address } from '../model/instance.js';
 import type { InstanceSpec, Runtime } from '../runtime/runtime.js';
+import { isDefect } from '../model/errors.js';
 import { unlessAborted } from '../model/unless-aborted.js';
 import type { Probe } from '../machine/probe.js';
 import { awaitReady } from './readiness.js';
@@ -92,7 +93,7 @@ function readinessHost({ domains, name }: App, askedFor: string | undefined): st
 function refused(error: unknown): never {
   throw new BootError('boot_failed', error instanceof Error ? error.message : String(error), {
     cause: error,
-    nothingLeft: true,
+    nothingLeft: !isDefect(error),
   });
 }
 

@@ -307,8 +307,11 @@ export class House {
       ...(clients && { clients }),
       ...(silenced && { silenced }),
       serverTiming: config.http.serverTiming,
-      logRefusal: (fields, message) =>
-        limit.warn(`${String(fields['code'])} ${String(fields['app'])}`, fields, message),
+      logRefusal: (fields, message) => {
+        const { code, app } = fields;
+        const level = code === 'internal_error' ? 'error' : 'warn';
+        limit.warn(`${String(code)} ${String(app)}`, fields, message, level);
+      },
       onRequest: (report) => count(metrics, report),
     });
   }

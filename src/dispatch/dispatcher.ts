@@ -16,7 +16,7 @@ import { ReadAhead } from '../forward/read-ahead.js';
 import type { Silenced } from '../forward/silenced.js';
 import type { Clock } from '../model/clock.js';
 import { findInstance, standing } from '../model/deployment.js';
-import { asRequestError, type ErrorCode, RequestError } from '../model/errors.js';
+import { asRequestError, type ErrorCode, isDefect, RequestError } from '../model/errors.js';
 import { coldTiming } from './cold-timing.js';
 import { ownRequest } from './own-request.js';
 
@@ -26,7 +26,7 @@ export interface RequestReport {
   readonly cold: boolean;
   readonly durationMs: number;
   readonly outcome: Outcome | 'refused';
-  readonly errorCode?: ErrorCode;
+  readonly errorCode?: ErrorCode | undefined;
 }
 
 export interface DispatcherOptions {
@@ -42,7 +42,7 @@ export interface DispatcherOptions {
   readonly silenced?: Pick<Silenced, 'leftMs'>;
   /** Whether clients are told how long the phases of a cold request took. */
   readonly serverTiming: boolean;
-  /** Warnings about requests; expected to be rate-limited by the caller. */
+  /** Lines about requests that were refused or failed; expected to be rate-limited by the caller. */
   readonly logRefusal: (fields: Record<string, unknown>, message: string) => void;
   readonly onRequest: (report: RequestReport) => void;
 }
@@ -52,6 +52,7 @@ const maxAttempts = 5;
 const firstPauseMs = 10;
 /** Characters of what others chose, in a line of the log. */
 const longestLogged = 500;
+const longestStack = 4_000;
 
 class ClientGone extends Error {
   override readonly name = 'ClientGone';
@@ -70,25 +71,29 @@ export class Dispatcher implements ExchangeOwner {
   /** Handles one HTTP request; every way it can end is an answer, never a throw. */
   readonly handle = (req: IncomingMessage, res: ServerResponse): void => {
     const startedAt = this.#options.clock.monotonic();
+    let exchange: RequestExchange;
     try {
-      this.#dispatch(new RequestExchange(this, req, res, admit(req), startedAt));
+      exchange = new RequestExchange(this, req, res, admit(req), startedAt);
     } catch (error) {
-      const refusal = asRequestError(error, 'bad_request');
+      const refusal = asRequestError(error);
       answerError(req, res, refusal);
-      this.#reportRefusal(undefined, req, refusal, startedAt);
+      return this.#reportRefusal(undefined, req, refusal, startedAt);
     }
+    this.#dispatch(exchange);
   };
 
   /** Handles one request for another protocol on its connection. */
   readonly upgrade = (req: IncomingMessage, socket: Duplex): void => {
     const startedAt = this.#options.clock.monotonic();
+    let exchange: ConnectionExchange;
     try {
-      this.#dispatch(new ConnectionExchange(this, req, socket, admit(req), startedAt));
+      exchange = new ConnectionExchange(this, req, socket, admit(req), startedAt);
     } catch (error) {
-      const refusal = asRequestError(error, 'bad_request');
+      const refusal = asRequestError(error);
       answerErrorRaw(socket, refusal, { accept: req.headers.accept });
-      this.#reportRefusal(undefined, req, refusal, startedAt);
+      return this.#reportRefusal(undefined, req, refusal, startedAt);
     }
+    this.#dispatch(exchange);
   };
 
   /** From now on new requests are answered `shutting_down`. */
@@ -113,11 +118,11 @@ export class Dispatcher implements ExchangeOwner {
   /** Cold: check → boot → forward. */
   async #wake(exchange: AnyExchange): Promise<void> {
     const { router, booter, clock } = this.#options;
-    const signal = clientSignal(exchange);
-    const from = clock.monotonic();
-    const arrivedAt = clock.now();
     let local: LocalApp | undefined;
     try {
+      const signal = clientSignal(exchange);
+      const from = clock.monotonic();
+      const arrivedAt = clock.now();
       local = await router.find(exchange.admitted.host);
       exchange.app = local.name;
       exchange.errorHeaders = local.app.errorHeaders;
@@ -127,15 +132,15 @@ export class Dispatcher implements ExchangeOwner {
       this.#refuseSilenced(exchange, local);
       this.#readOn(exchange);
       const seat = await booter.seat(local, signal, exchange);
-      if (signal.aborted) {
-        seat.release();
-        throw signal.reason;
-      }
+      exchange.seat = seat;
+      signal.throwIfAborted();
       this.#noteBoot(exchange, local, seat, arrivedAt, foundAt - from, clock.monotonic() - foundAt);
       this.#forward(exchange, seat);
     } catch (error) {
-      if (error instanceof ClientGone) this.#report(exchange, 499, 'client_gone');
-      else this.#broke(exchange, local && isQueueTimeout(error) ? this.#explained(exchange, local, error) : error);
+      if (!(error instanceof ClientGone))
+        return this.#broke(exchange, local && isQueueTimeout(error) ? this.#explained(exchange, local, error) : error);
+      exchange.giveUpSeat();
+      this.#report(exchange, 499, 'client_gone');
     }
   }
 
@@ -185,8 +190,10 @@ export class Dispatcher implements ExchangeOwner {
     return this.#options.clients?.addressOf(req.socket, admitted.claims);
   }
 
-  finished(exchange: AnyExchange, statusCode: number, outcome: Outcome): void {
-    this.#report(exchange, statusCode, outcome);
+  finished(exchange: AnyExchange, statusCode: number, outcome: Outcome, cause: unknown): void {
+    const defect = isDefect(cause) ? asRequestError(cause) : undefined;
+    this.#report(exchange, statusCode, outcome, defect?.code);
+    if (defect) this.#log(exchange, exchange.req, defect, 'request broken off');
   }
 
   /** Nothing has been sent to the client. What can be sent again is; the instance is looked at first. */
@@ -214,7 +221,7 @@ export class Dispatcher implements ExchangeOwner {
   /** Whatever fails here belongs to this exchange: it gives its seat back and is answered, and the process goes on. */
   #broke(exchange: AnyExchange, error: unknown): void {
     exchange.giveUpSeat();
-    this.#refuse(exchange, asRequestError(error, 'boot_failed'));
+    this.#refuse(exchange, asRequestError(error));
   }
 
   /** Cold is a request for which an instance was booted. */
@@ -234,42 +241,51 @@ export class Dispatcher implements ExchangeOwner {
   }
 
   #refuse(exchange: AnyExchange, error: RequestError): void {
+    let told = error;
     try {
       if (exchange.kind === 'request') answerError(exchange.req, exchange.res, error, exchange.errorHeaders);
       else {
         const { headers } = exchange.req;
         answerErrorRaw(exchange.socket, error, { accept: headers.accept, own: exchange.errorHeaders });
       }
-    } catch {
+    } catch (failure) {
+      told = asRequestError(failure);
       (exchange.kind === 'request' ? exchange.res : exchange.socket).destroy();
     }
-    this.#reportRefusal(exchange, exchange.req, error, exchange.startedAt);
+    this.#reportRefusal(exchange, exchange.req, told, exchange.startedAt);
   }
 
-  #report(exchange: AnyExchange, code: number, outcome: Outcome): void {
+  #report(exchange: AnyExchange, code: number, outcome: Outcome, errorCode?: ErrorCode): void {
     const { clock, onRequest } = this.#options;
     const durationMs = clock.monotonic() - exchange.startedAt;
-    onRequest({ app: exchange.app, code, cold: exchange.cold, durationMs, outcome });
+    const { app, cold } = exchange;
+    onRequest({ app, code, cold, durationMs, outcome, errorCode });
   }
 
   #reportRefusal(exchange: AnyExchange | undefined, req: IncomingMessage, error: RequestError, from: number): void {
-    const { clock, onRequest, logRefusal, clients } = this.#options;
+    const { clock, onRequest } = this.#options;
     const durationMs = clock.monotonic() - from;
     const app = exchange?.app;
     const code = error.status;
     onRequest({ app, code, cold: exchange?.cold ?? false, durationMs, outcome: 'refused', errorCode: error.code });
+    this.#log(exchange, req, error, 'request refused');
+  }
+
+  #log(exchange: AnyExchange | undefined, req: IncomingMessage, error: RequestError, message: string): void {
+    const { logRefusal, clients } = this.#options;
     logRefusal(
       {
         code: error.code,
         reference: error.reference,
-        app,
+        app: exchange?.app,
         client: clients && clientOf(clients, req, exchange),
         host: exchange?.admitted.host.slice(0, longestLogged),
         method: req.method,
         detail: error.message.slice(0, longestLogged),
         cause: causeOf(error)?.slice(0, longestLogged),
+        stack: stackOf(error)?.slice(0, longestStack),
       },
-      'request refused',
+      message,
     );
   }
 }
@@ -295,4 +311,9 @@ function clientOf(clients: Pick<Clients, 'addressOf' | 'peerOf'>, { socket }: In
 function causeOf(error: RequestError): string | undefined {
   const { cause } = error;
   return cause === undefined ? undefined : cause instanceof Error ? cause.message : String(cause);
+}
+
+/** Where a defect of ours was thrown. */
+function stackOf({ code, cause }: RequestError): string | undefined {
+  return code === 'internal_error' && cause instanceof Error ? cause.stack : undefined;
 }

@@ -10,7 +10,7 @@ export type Outcome = Parameters<HttpExchange['onFinished']>[1];
 /** What an exchange calls back on its dispatcher. */
 export interface ExchangeOwner {
   failed(exchange: AnyExchange, error: RequestError, replayable: boolean): void;
-  finished(exchange: AnyExchange, statusCode: number, outcome: Outcome): void;
+  finished(exchange: AnyExchange, statusCode: number, outcome: Outcome, cause: unknown): void;
   /** Whom a request is from; undefined if that is not known. */
   clientOf(exchange: Pick<AnyExchange, 'req' | 'admitted'>): string | undefined;
 }
@@ -80,8 +80,8 @@ export class RequestExchange extends Exchange implements HttpExchange {
     this.owner.failed(this, error, replayable);
   }
 
-  onFinished(statusCode: number, outcome: Outcome): void {
-    this.owner.finished(this, statusCode, outcome);
+  onFinished(statusCode: number, outcome: Outcome, cause?: unknown): void {
+    this.owner.finished(this, statusCode, outcome, cause);
   }
 }
 
@@ -99,7 +99,7 @@ export class ConnectionExchange extends Exchange implements UpgradeExchange {
     this.owner.failed(this, error, replayable);
   }
 
-  onFinished(statusCode: number, outcome: Outcome): void {
-    this.owner.finished(this, statusCode, outcome);
+  onFinished(statusCode: number, outcome: Outcome, cause?: unknown): void {
+    this.owner.finished(this, statusCode, outcome, cause);
   }
 }

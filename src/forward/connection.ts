@@ -15,7 +15,7 @@ export interface ConnectionOptions {
   readonly stallMs: number;
   /** It is ended because nothing flowed on it. */
   readonly onSilenced: () => void;
-  readonly onEnded: (outcome: 'complete' | 'upstream_gone') => void;
+  readonly onEnded: (outcome: 'complete' | 'upstream_gone', cause?: Error) => void;
 }
 
 /** How long a side may take to finish after the other one has ended, in milliseconds. */
@@ -60,8 +60,8 @@ export class Connection implements Occupant, Breakable {
     if (client.destroyed) this.#end('complete');
   }
 
-  broke(): void {
-    this.#end('upstream_gone');
+  broke(error: Error): void {
+    this.#end('upstream_gone', error);
   }
 
   cut(reason: CutReason): void {
@@ -132,7 +132,7 @@ export class Connection implements Occupant, Breakable {
     this.#linger = setTimeout(() => this.#end('complete'), limitMs).unref();
   }
 
-  #end(outcome: 'complete' | 'upstream_gone'): void {
+  #end(outcome: 'complete' | 'upstream_gone', cause?: Error): void {
     if (this.#ended) return;
     this.#ended = true;
     clearTimeout(this.#linger);
@@ -141,6 +141,6 @@ export class Connection implements Occupant, Breakable {
     upstream.destroy();
     seat.occupant = undefined;
     seat.release();
-    onEnded(outcome);
+    onEnded(outcome, cause);
   }
 }

@@ -16,8 +16,8 @@ interface Forwarded {
   upstreamHeaders: string[] | undefined;
   /** Nothing was sent to the client. `replayable`: the same request may be sent again. */
   onFailed(error: RequestError, replayable: boolean): void;
-  /** The client got this status, or as much of it as there was. */
-  onFinished(statusCode: number, outcome: ForwardOutcome): void;
+  /** The client got this status, or as much of it as there was before `cause`. */
+  onFinished(statusCode: number, outcome: ForwardOutcome, cause?: unknown): void;
 }
 
 export interface HttpExchange extends Forwarded {

@@ -54,6 +54,7 @@ export class Forwarder {
       seat.release();
       return exchange.onFailed(tooLarge(app.maxRequestBodyBytes), false);
     }
+    const headers = this.#headersOf(exchange);
     const body = admitted.hasBody ? this.#bodyOf(exchange) : undefined;
     const { responseStallTimeoutMs } = this.#options;
     const transfer = new Transfer(exchange, body, this.#upstreams.of(seat), responseStallTimeoutMs);
@@ -63,18 +64,14 @@ export class Forwarder {
       isPrivate &&
       ((body !== undefined && !expectsBody.has(admitted.method)) || this.#options.clients.peerOf(req.socket).trusted);
     if (isPrivate) transfer.keepToClient();
-    try {
-      transfer.dispatch({
-        method: admitted.method as 'GET',
-        path: admitted.target,
-        headers: this.#headersOf(exchange),
-        body: body ?? null,
-        headersTimeout: app.requestTimeoutMs,
-        reset: endsAfter ? true : (null as never),
-      });
-    } catch (error) {
-      transfer.refuse(new RequestError('bad_request', 'The request cannot be passed on.', { cause: error }));
-    }
+    transfer.dispatch({
+      method: admitted.method as 'GET',
+      path: admitted.target,
+      headers,
+      body: body ?? null,
+      headersTimeout: app.requestTimeoutMs,
+      reset: endsAfter ? true : (null as never),
+    });
   }
 
   #bodyOf({ req, seat: { app } }: HttpExchange): RequestBody {

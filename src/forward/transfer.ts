@@ -76,7 +76,7 @@ export class Transfer implements Occupant, Breakable {
     this.#upstream.owner = this.#exchange.req.socket;
   }
 
-  /** Hands the request to a connection. Throws where undici cannot write it, such as a control character in the path. */
+  /** Hands the request to a connection. What undici cannot write it tells `onError`, like all that fails. */
   dispatch(options: Dispatcher.DispatchOptions): void {
     // undici takes handlers of this older form as they are; its types only name the newer one.
     this.#upstream.client.dispatch(options, this as unknown as Dispatcher.DispatchHandler);
@@ -211,7 +211,7 @@ export class Transfer implements Occupant, Breakable {
     if (this.#ended) return;
     const { res, admitted } = this.#exchange;
     if (this.#isWholeWithout(error) && this.#isCompleted()) return;
-    if (res.headersSent) return this.#breakOff();
+    if (res.headersSent) return this.#breakOff(error);
     const sent = this.#abort !== undefined;
     const cause = this.#body?.errored ?? error;
     const failure = upstreamError(cause, sent);
@@ -219,14 +219,9 @@ export class Transfer implements Occupant, Breakable {
     this.#fail(failure, isOurs && (!sent || (admitted.idempotent && !admitted.hasBody)));
   }
 
-  /** The request cannot be handed to the instance. */
-  refuse(error: RequestError): void {
-    if (!this.#ended) this.#fail(error, false);
-  }
-
   broke(error: Error): void {
     if (this.#ended) return;
-    if (this.#exchange.res.headersSent) this.#breakOff();
+    if (this.#exchange.res.headersSent) this.#breakOff(error);
     else this.#fail(upstreamError(error, true), false);
     this.#abort?.();
   }
@@ -290,17 +285,17 @@ export class Transfer implements Occupant, Breakable {
    * A clean end would pass off half an answer as a whole one: to HTTP/1.0 the end of the connection is the end of it. Others see
    * that more was announced. To a client that is still sending, a reset would be all it gets.
    */
-  #breakOff(): void {
+  #breakOff(cause?: Error): void {
     const { req, res } = this.#exchange;
     const { socket } = res;
     if (req.httpVersionMinor === 0) socket?.resetAndDestroy();
     if (socket && !req.complete && !socket.destroyed) {
-      this.#finish('upstream_gone');
+      this.#finish('upstream_gone', cause);
       req.resume();
       return endConnection(socket);
     }
     res.destroy();
-    this.#finish('upstream_gone');
+    this.#finish('upstream_gone', cause);
   }
 
   #fail(error: RequestError, replayable: boolean): void {
@@ -308,10 +303,10 @@ export class Transfer implements Occupant, Breakable {
     this.#exchange.onFailed(error, replayable);
   }
 
-  #finish(outcome: ForwardOutcome): void {
+  #finish(outcome: ForwardOutcome, cause?: Error): void {
     this.#end();
     const { res } = this.#exchange;
-    this.#exchange.onFinished(res.headersSent ? res.statusCode : 499, outcome);
+    this.#exchange.onFinished(res.headersSent ? res.statusCode : 499, outcome, cause);
   }
 
   #end(): void {

@@ -13,7 +13,7 @@ import { endConnection } from './end-connection.js';
 import { unwatchEnd } from './end-watch.js';
 import { ConnectorAgent, type ListenerOf, provenConnector } from './proven-connector.js';
 import { responseHeaders } from './response-headers.js';
-import { upstreamError } from './upstream-error.js';
+import { unsendable, upstreamError } from './upstream-error.js';
 import { connectTimeoutMs, type UpstreamCount } from './upstreams.js';
 
 /** What came behind the client's header is still in its socket, for whichever attempt joins the two. */
@@ -70,7 +70,7 @@ export class Upgrades {
     try {
       this.#proxy.ws(req, socket, noHead, { target, ...(agent ? { agent } : {}) });
     } catch (error) {
-      return attempt.refuse(new RequestError('bad_request', 'The request cannot be passed on.', { cause: error }));
+      return attempt.refuse(unsendable(error));
     } finally {
       this.#pending.delete(req);
     }
@@ -168,7 +168,7 @@ class Attempt implements Breakable {
     const status = this.#answered;
     if (status === undefined) return this.#settle(() => this.#exchange.onFailed(upstreamError(error, true), false));
     socket.destroy();
-    this.#settle(() => this.#exchange.onFinished(status, 'upstream_gone'));
+    this.#settle(() => this.#exchange.onFinished(status, 'upstream_gone', error));
   }
 
   #onUpgrade(response: IncomingMessage, upstream: Duplex, join: () => void): void {
@@ -190,8 +190,8 @@ class Attempt implements Breakable {
     join();
     socket.setDefaultEncoding('utf8');
     const isWebSocket = protocol.toLowerCase() === 'websocket';
-    const onEnded = (outcome: 'complete' | 'upstream_gone') =>
-      this.#settle(() => this.#exchange.onFinished(101, outcome));
+    const onEnded = (outcome: 'complete' | 'upstream_gone', cause?: Error) =>
+      this.#settle(() => this.#exchange.onFinished(101, outcome, cause));
     noteBusy(seat, response.rawHeaders);
     const watched = { stallMs: this.#stallMs, onSilenced: this.#onSilenced };
     new Connection({ client: socket, upstream, seat, isWebSocket, ...watched, onEnded });

@@ -48,6 +48,13 @@ export const errorTable = {
     advice: 'Send fewer or smaller headers: clearing the cookies of this site often helps.',
     remedy: 'Send fewer or smaller headers (often: clear the cookies of this site), or raise http.maxHeaderSize.',
   },
+  internal_error: {
+    status: 500,
+    title: 'This server failed',
+    advice: 'Try again later.',
+    remedy:
+      'A defect of fastcontainer, not of the client or the app: the log has its cause and stack under the reference. Report it.',
+  },
   method_unknown: {
     status: 501,
     title: 'The method of the request is not known here',
@@ -156,7 +163,20 @@ export function isStoreAway(error: unknown): boolean {
   return error instanceof RequestError && error.code === 'cmdb_unavailable';
 }
 
-/** Narrows an unknown failure; what is not a RequestError becomes one with the given code and the cause kept for the log. */
-export function asRequestError(error: unknown, code: ErrorCode): RequestError {
-  return error instanceof RequestError ? error : new RequestError(code, undefined, { cause: error });
+/**
+ * Whether wrong code has thrown it. What node, libraries and the system throw at what they are given carries a code.
+ */
+export function isDefect(error: unknown): error is Error {
+  const isOfCode = error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError;
+  return isOfCode && !('code' in error);
+}
+
+/** How loudly a failure is told that is tried again: a defect does not pass. */
+export function levelOf(error: unknown): 'error' | 'debug' {
+  return isDefect(error) ? 'error' : 'debug';
+}
+
+/** The answer to a request that failed. What is no RequestError is a defect of ours, and its cause is kept for the log. */
+export function asRequestError(error: unknown): RequestError {
+  return error instanceof RequestError ? error : new RequestError('internal_error', undefined, { cause: error });
 }

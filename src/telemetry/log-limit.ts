@@ -26,7 +26,7 @@ export class LogLimit {
     this.#options = { lines: 10, intervalMs: 10_000, maxKeys: 1_000, ...options };
   }
 
-  warn(key: string, fields: Record<string, unknown>, message: string): void {
+  warn(key: string, fields: Record<string, unknown>, message: string, level: 'warn' | 'error' = 'warn'): void {
     const { logger, clock, lines, intervalMs } = this.#options;
     const now = clock.monotonic();
     let window = this.#windows.get(key);
@@ -36,7 +36,7 @@ export class LogLimit {
       window = this.#open(key, now);
     }
     window.lines += 1;
-    if (window.lines <= lines) logger.warn(fields, message);
+    if (window.lines <= lines) logger[level](fields, message);
   }
 
   #open(key: string, from: number): Window {

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../model/clock.js';
 import type { Deployment } from '../model/deployment.js';
+import { levelOf } from '../model/errors.js';
 import type { LocalApps } from './local-apps.js';
 
 export type UseChange = (deployment: Deployment, now: number) => Deployment;
@@ -30,7 +31,7 @@ export class UseWrites {
     try {
       await this.inOrder(instanceId, () => apps.update(app, (deployment) => change(deployment, clock.now())));
     } catch (error) {
-      logger.debug({ err: error, app }, 'could not write the use of an instance; trying again');
+      logger[levelOf(error)]({ err: error, app }, 'could not write the use of an instance; trying again');
       if (!this.#stopped) clock.after(retryMs, () => void this.write(app, instanceId, change));
     }
   }
