@@ -5,7 +5,7 @@ import { testImage } from '../../test/fixtures/docker-image.js';
 import { instancesOf } from '../admin.js';
 import { type Answer, ask } from '../ask.js';
 import { processByHand } from '../by-hand.js';
-import { type BenchDaemon, startDaemon } from '../daemon.js';
+import { type BenchDaemon, cmdbName, startDaemon } from '../daemon.js';
 import { containerName } from '../../src/runtime/docker/labels.js';
 import { containerByHand } from '../docker-by-hand.js';
 import { ms } from '../figures.js';
@@ -99,11 +99,14 @@ async function measureDocker(bench: Bench, { docker, socketPath }: TestDocker, r
   const subject = async (start: typeof startDaemon): Promise<Subject> => {
     const isOwn = start === startDaemon;
     const apps = names(isOwn ? 'docker' : 'docker-against', rounds);
-    const { processes, dir } = bench;
+    const { processes } = bench;
+    const dir = `${bench.dir}/${apps[0]}`;
+    // Of the same name, two stores would end each other's containers in versions that go by the name alone.
+    const cmdb = { url: `lmdb:${dir}/cmdb`, name: `${cmdbName}${isOwn ? '' : '-against'}` };
     const daemon = await start({
-      ...{ processes, dir: `${dir}/${apps[0]}` },
+      ...{ processes, dir },
       apps: apps.map((app) => ({ name: app, domains: [`${app}.localhost`], runtime: 'docker', image, port })),
-      main: { runtimes: { docker: { socketPath, network } } },
+      main: { cmdb, runtimes: { docker: { socketPath, network } } },
     });
     const byHand = async (app: string) => {
       const [instance] = await instancesOf(daemon, app);

@@ -10,6 +10,7 @@ import { type DocumentStore, type Documents, postponeMs, type Wanted } from './d
 import { Draft } from './draft.js';
 import { Bell, bellFile } from './lmdb/bell.js';
 import { ChangeTable } from './lmdb/change-log.js';
+import { outcomeOf } from './lmdb/outcome.js';
 import { Tables } from './lmdb/tables.js';
 import { Transactions } from './lmdb/transactions.js';
 import { RecordFormat } from './record-format.js';
@@ -37,7 +38,8 @@ const keyOfKey = 'signing-key';
 
 /**
  * Opens the embedded store for the processes of one machine. Every write is one LMDB transaction, so there is no
- * unknown outcome; a large `apply` is several of them. Throws an Error that names the path where it cannot be opened.
+ * unknown outcome; a large `apply` is several of them. A change to an app is on disk when it is done; one to a deployment or a session
+ * is when every process can read it, and flushed behind. Throws an Error that names the path where it cannot be opened.
  */
 export function openLmdbCmdb(options: LmdbCmdbOptions): Cmdb {
   try {
@@ -104,16 +106,20 @@ class LmdbStore implements DocumentStore {
   }
 
   async write<T>(_wanted: readonly Wanted[], write: (documents: Documents) => T): Promise<T> {
-    const { draft, outcome } = await this.#transactions.write(() => {
-      const draft = this.#draft();
-      // What the caller throws is the caller's own fault, not the store's.
-      const outcome = outcomeOf(() => write(draft));
-      if ('value' in outcome) {
-        this.#tables.write(draft);
-        for (const change of draft.changes) this.#log.append(change);
-      }
-      return { draft, outcome };
-    });
+    const { draft, outcome } = await this.#transactions.write(
+      () => {
+        const draft = this.#draft();
+        // What the caller throws is the caller's own fault, not the store's.
+        const outcome = outcomeOf(() => write(draft));
+        if ('value' in outcome) {
+          this.#tables.write(draft);
+          for (const change of draft.changes) this.#log.append(change);
+        }
+        return { draft, outcome };
+      },
+      // What a power cut takes of deployments and sessions died with it. Apps and domains are what somebody was promised.
+      ({ draft }) => draft.isEmpty || [...draft.writes].some(({ table }) => table !== 'deployment'),
+    );
     if ('error' in outcome) throw outcome.error;
     // The writer goes on first: to follow a change takes as long as to write it.
     if (draft.changes.length > 0) setImmediate(() => this.#bell.ring());
@@ -191,15 +197,5 @@ class LmdbStore implements DocumentStore {
     const identity = randomBytes(12).toString('base64url');
     void this.#root.put('identity', identity);
     return identity;
-  }
-}
-
-type Outcome<T> = { readonly value: T } | { readonly error: unknown };
-
-function outcomeOf<T>(run: () => T): Outcome<T> {
-  try {
-    return { value: run() };
-  } catch (error) {
-    return { error };
   }
 }

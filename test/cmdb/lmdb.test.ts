@@ -179,6 +179,26 @@ t.test('a store that another process holds ends a write by its limit, and nothin
   t.equal(await cmdb.find({ app: 'late' }), undefined);
 });
 
+t.test('what a process has written is there for all others though it dies at the same moment', async (t) => {
+  const path = await directory(t);
+  const cmdb = openLmdbCmdb({ path, signer: testSigner(), onUnreadable() {} });
+  t.teardown(() => cmdb.close());
+  await cmdb.apply({ put: [testApp()], remove: [] });
+  for (let round = 1; round <= 10; round += 1) {
+    const code = `setInterval(() => {}, 1_000);
+    await cmdb.update('shop', (d) => ({ ...d, breaker: { failures: ${round}, retryAt: 1, code: 'boot_failed', message: '' } }));
+    process.kill(process.pid, 'SIGKILL');`;
+    const writer = spawn(process.execPath, ['--input-type=module', '-e', script(path, code)], { stdio: 'ignore' });
+    await once(writer, 'exit');
+    t.equal((await cmdb.find({ app: 'shop' }))?.deployment.breaker?.failures, round);
+  }
+  // And by who opens the store anew on the same boot of the machine.
+  await cmdb.close();
+  const again = openLmdbCmdb({ path, signer: testSigner(), onUnreadable() {} });
+  t.teardown(() => again.close());
+  t.equal((await again.find({ app: 'shop' }))?.deployment.breaker?.failures, 10);
+});
+
 t.test('a process stopped within a transaction holds up writes, not reads, and its death frees them', async (t) => {
   const path = await directory(t);
   const cmdb = openLmdbCmdb({ path, signer: testSigner(), onUnreadable() {}, timeLimitMs: 60_000 });
