@@ -39,12 +39,15 @@ export const connectionProbe: Probe = (target, signal, isListening) => {
     : staysOpen(address, limitMs, signal, isListening);
 };
 
-/** Whether anything takes a connection at the address: one attempt, at most a second. Never throws. */
+/** The kernel asks again after a second for what was lost on the way. */
+const connectionLimitMs = 3_500;
+
+/** Whether anything takes a connection at the address: one attempt. Never throws. */
 export async function takesConnection(address: Address, probe: Probe, clock: Clock): Promise<boolean> {
   const stop = new AbortController();
-  const timer = clock.after(attemptLimitMs, () => stop.abort());
+  const timer = clock.after(connectionLimitMs, () => stop.abort());
   try {
-    return await probe({ address, readiness: { tcp: true }, domain: '' }, stop.signal, async () => undefined);
+    return await probe({ address, readiness: { tcp: true }, domain: '', limitMs: connectionLimitMs }, stop.signal, async () => undefined);
   } catch {
     return false;
   } finally {

@@ -8,8 +8,8 @@ export interface ExitsOptions {
   readonly onDeath: (record: ProcessRecord, late: boolean) => void;
 }
 
-/** An app is seen dead a moment before its exit is told. */
-const tellMs = 1_000;
+/** An app is seen dead before its exit is told: by a moment, or by what a busy machine makes of one. */
+const tellMs = 10_000;
 /** Deaths whose cause is remembered, or whose exit nobody watched yet; the oldest are forgotten first. */
 const mostDeaths = 1_000;
 

@@ -39,7 +39,8 @@ const keeperMain = fileURLToPath(new URL('../keeper-main.js', import.meta.url));
 const flags = ['--v8-pool-size=0'];
 /** In its environment, so that what it has forked is known as long as that is not the app yet. */
 const entryName = 'FASTCONTAINER_KEEPER';
-const helloLimitMs = 2_000;
+/** A keeper that stands still is told from one on a busy machine. */
+const helloLimitMs = 10_000;
 const safeName = /^[0-9a-f]{12}\.[0-9a-f]{24}$/;
 
 interface OwnKeeper {
