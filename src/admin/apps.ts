@@ -56,6 +56,7 @@ function appView({ app, removed, deployment }: AppRecord): unknown {
   return {
     name: app.name,
     domains: app.domains,
+    labels: app.labels,
     runtime: app.runtime,
     revision: revisionOf(app),
     removed,

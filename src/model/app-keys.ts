@@ -446,6 +446,26 @@ const keys = {
       later: true,
     },
   ),
+  labels: dictionary(
+    {
+      pattern: '^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$',
+      expects: 'at most 63 letters, digits and inner dots, slashes, hyphens and underscores',
+    },
+    text({
+      pattern: '^[^\\x00-\\x1f\\x7f]{0,200}$',
+      expects: 'at most 200 characters without line breaks',
+      description: 'A value.',
+      examples: ['c4711'],
+    }),
+    {
+      description:
+        'What the operator notes of the app, such as whose it is; `/v1/apps` shows it, so no secrets. Merged name by name.',
+      examples: [{ customer: 'c4711' }],
+      default: {},
+      merged: true,
+      later: true,
+    },
+  ),
 };
 
 type Keys = typeof keys;

@@ -17,7 +17,7 @@ import { eventually } from '../fixtures/eventually.js';
 import { ask } from '../fixtures/request.js';
 
 const record: AppRecord = {
-  app: testApp({ env: { SECRET: 'hunter2' }, maxLifetimeMs: 1_000 }),
+  app: testApp({ env: { SECRET: 'hunter2' }, labels: { customer: 'c4711' }, maxLifetimeMs: 1_000 }),
   removed: false,
   version: 'v',
   deployment: {
@@ -69,7 +69,10 @@ t.test('apps and instances are told without secrets', async (t) => {
   const { port } = await start(t);
   const apps = await ask(port, 'localhost', '/v1/apps');
   t.match(JSON.parse(apps.body), [
-    { name: 'shop', domains: ['shop.example'], instances: { ready: 1 }, breaker: { failures: 1 } },
+    {
+      ...{ name: 'shop', domains: ['shop.example'], labels: { customer: 'c4711' } },
+      ...{ instances: { ready: 1 }, breaker: { failures: 1 } },
+    },
   ]);
   t.notMatch(apps.body, /hunter2/);
   const instances = await ask(port, 'localhost', '/v1/instances?app=shop');

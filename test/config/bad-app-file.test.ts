@@ -160,6 +160,15 @@ const badLines: [title: string, lines: string, problems: string[]][] = [
   ['a merge key', '<<: { user: x }', ['5 "<<": unknown key; docs/configuration.md has them all']],
   ['a key that is a list', '? [a, b]\n: c', ['1: has a key that is not text']],
   [
+    'labels that are no labels',
+    'labels: { "a b": x, note: "two\\nlines", list: [x] }',
+    [
+      '5 labels."a b": the name must be at most 63 letters, digits and inner dots, slashes, hyphens and underscores',
+      '5 labels.note: must be at most 200 characters without line breaks, got "two\\nlines"',
+      '5 labels.list: must be at most 200 characters without line breaks, got a list',
+    ],
+  ],
+  [
     'several faults at once',
     'scale: { max: x }\nport: y\nplann: z',
     [

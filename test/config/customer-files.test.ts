@@ -91,6 +91,11 @@ const refusals: [title: string, lines: string, problem: string][] = [
     'publish: true',
     '4 publish: is not for a file of a customer; the operator says it in plan or defaults',
   ],
+  [
+    'labels',
+    'labels: { customer: another }',
+    '4 labels: is not for a file of a customer; the operator says it in plan or defaults',
+  ],
   ['an unknown key', 'idelTtl: 5m', '4 idelTtl: unknown key; did you mean idleTtl?'],
 ];
 

@@ -30,6 +30,14 @@ plans:
   t.strictSame(apps[2]?.readiness, { tcp: true }, 'a readiness is taken whole');
 });
 
+t.test('labels come from app, plan and defaults, name by name', async (t) => {
+  const { apps } = await loadFiles({
+    'main.yaml': 'defaults: { labels: { a: d, b: d, c: d } }\nplans: { small: { labels: { a: p, b: p } } }\n',
+    'apps/a.yaml': appYaml('a', 'plan: small\nlabels: { a: own }\n'),
+  });
+  t.strictSame(apps[0]?.labels, { a: 'own', b: 'p', c: 'd' });
+});
+
 t.test('the runtime may come from the defaults', async (t) => {
   const { apps } = await loadFiles({
     'main.yaml': 'defaults: { runtime: docker }',
