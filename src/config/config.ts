@@ -1,9 +1,12 @@
 import type { App } from '../model/app.js';
+import type { Parsed } from '../model/schema/parsed.js';
 import type { ListenAddress, ListenSocket } from './listen-address.js';
-import type { IdRange } from './id-range.js';
-import type { PortRange } from './port-range.js';
 import type { Problem } from './problem.js';
 import type { Places } from './reading.js';
+import type { mainSchema } from './schema/main-file.js';
+
+/** What the main file says, with its defaults. */
+export type Main = Parsed<typeof mainSchema>;
 
 /** The main file with defaults put in. Durations are milliseconds, paths of data are absolute. */
 export interface Settings {
@@ -26,57 +29,30 @@ export interface Settings {
     readonly process: ProcessSettings;
     readonly docker: DockerSettings;
   };
-  readonly http: {
-    readonly maxHeaderSizeBytes: number;
-    readonly headersTimeoutMs: number;
-    readonly keepAliveTimeoutMs: number;
-    readonly requestBodyIdleTimeoutMs: number;
-    /** Bytes per second; 0 is no bound. */
-    readonly requestBodyMinRate: number;
-    readonly responseStallTimeoutMs: number;
-    readonly maxConnections: number;
-    readonly maxConnectionsPerClient: number;
-    readonly serverTiming: boolean;
-  };
+  readonly http: Main['http'];
   /** IP addresses and subnets in CIDR notation. */
-  readonly trustedProxies: readonly string[];
-  readonly boot: { readonly concurrency: number; readonly maxWaiting: number };
+  readonly trustedProxies: Main['trustedProxies'];
+  readonly boot: Main['boot'] & { readonly concurrency: number };
   /** Absent: memory is not watched. */
-  readonly memory: { readonly floorBytes?: number };
+  readonly memory: Main['memory'];
   /** Apps that may vanish from the files at once; absent: see removalFault. */
   readonly maxRemovals?: number;
   readonly log: { readonly level: LogLevel };
 }
 
-export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+export type LogLevel = Main['log']['level'];
 
-export interface ProcessSettings {
-  readonly stateDir: string;
-  /** Of directories for temporary files, one for each instance. */
-  readonly scratchDir: string;
-  readonly ports: PortRange;
-  /** For apps with `user: auto`. */
-  readonly users: IdRange;
-  /** Apps may have groups of the daemon that are as good as root. */
-  readonly inheritGroups: boolean;
-  /** Apps that a control group does not hold for certain get a pid namespace, if the machine allows it. */
-  readonly pidNamespace: boolean;
-}
+export type ProcessSettings = Main['runtimes']['process'] & { readonly stateDir: string; readonly scratchDir: string };
 
-export interface DockerSettings {
-  /** Of the engine's UNIX socket; absent with `host`. */
-  readonly socketPath?: string;
+type DockerKeys = 'socketPath' | 'network' | 'subnet' | 'allowSharedNetwork' | 'allowHost' | 'hostRules';
+
+/** `socketPath`, of the engine's UNIX socket, or `host`. */
+export interface DockerSettings extends Pick<Main['runtimes']['docker'], DockerKeys> {
   readonly host?: string;
   readonly port?: number;
   /** Paths of PEM files. Present: TLS. */
   readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
-  readonly network: string;
-  readonly subnet?: string;
   readonly diskBytes: number;
-  readonly allowSharedNetwork: boolean;
-  /** Ports, such as `3306` or `53/udp`. */
-  readonly allowHost: readonly string[];
-  readonly hostRules: 'auto' | 'off';
 }
 
 /** Everything the files say. */

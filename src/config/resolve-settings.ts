@@ -1,8 +1,7 @@
 import { availableParallelism, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { lmdbPath } from './cmdb-url.js';
-import type { DockerSettings, LogLevel, Settings } from './config.js';
-import { readDockerHost } from './docker-host.js';
+import type { DockerSettings, LogLevel, Main, Settings } from './config.js';
 import type { Report } from './explain.js';
 import type { Environment } from './interpolate.js';
 import {
@@ -13,48 +12,36 @@ import {
   type ListenSocket,
   parseListenAddress,
 } from './listen-address.js';
-import { parseIdRange } from './id-range.js';
-import { parsePortRange } from './port-range.js';
-import { parse, type Parsed } from '../model/schema/parsed.js';
+import { parse } from '../model/schema/parsed.js';
 import { cmdbSchema, type MainFile, mainSchema } from './schema/main-file.js';
 
 /** The kernel's, without the byte that ends it. */
 const longestSocketPath = 107;
 
-type Main = Parsed<typeof mainSchema>;
-
 /** The settings of the main file; what does not fit together is reported. `written` passed the schema. */
 export function resolveSettings(written: MainFile, env: Environment, report: Report): Settings {
   const main = parse(mainSchema, written);
   const stateDir = resolve(main.stateDir);
-  const { advertise } = main.node;
-  const { requestBodyMinRateBytes: requestBodyMinRate, ...http } = main.http;
   const processDir = resolve(main.runtimes.process.stateDir ?? join(stateDir, 'process'));
   return {
     listen: { http: resolveListen(main, report) },
     admin: resolveAdmin(main.admin, stateDir, report),
     cmdb: resolveCmdb(main, report),
-    node: { host: main.node.host ?? hostname(), ...(advertise !== undefined && { advertise }) },
+    node: { ...main.node, host: main.node.host ?? hostname() },
     workers: main.workers === 'auto' ? availableParallelism() : main.workers,
     stateDir,
     mounts: main.mounts.roots === undefined ? {} : { roots: main.mounts.roots.map((root) => resolve(root)) },
     runtimes: {
       process: {
+        ...main.runtimes.process,
         stateDir: processDir,
         scratchDir: resolve(main.runtimes.process.scratchDir ?? defaultScratch(processDir)),
-        ports: rangeOf(main.runtimes.process.ports),
-        users: idRangeOf(main.runtimes.process.users),
-        inheritGroups: main.runtimes.process.inheritGroups,
-        pidNamespace: main.runtimes.process.pidNamespace,
       },
       docker: resolveDocker(main.runtimes.docker, report),
     },
-    http: { ...http, requestBodyMinRate },
+    http: main.http,
     trustedProxies: main.trustedProxies,
-    boot: {
-      concurrency: main.boot.concurrency ?? 2 * availableParallelism(),
-      maxWaiting: main.boot.maxWaiting,
-    },
+    boot: { ...main.boot, concurrency: main.boot.concurrency ?? 2 * availableParallelism() },
     memory: main.memory,
     ...(main.maxRemovals !== undefined && { maxRemovals: main.maxRemovals }),
     log: { level: resolveLevel(main.log.level, env, report) },
@@ -113,27 +100,17 @@ function resolveCmdb({ cmdb: written, node }: Main, report: Report): Settings['c
 
 function resolveDocker(written: Main['runtimes']['docker'], report: Report): DockerSettings {
   const path = ['runtimes', 'docker'];
-  const { host, socketPath, caFile, certFile, keyFile, network, subnet } = written;
-  const { allowSharedNetwork, allowHost, hostRules, diskSizeBytes: diskBytes } = written;
-  const common = {
-    network,
-    diskBytes,
-    allowSharedNetwork,
-    allowHost,
-    hostRules,
-    ...(subnet !== undefined && { subnet }),
-  };
+  const { host: address, socketPath, caFile, certFile, keyFile, diskSizeBytes: diskBytes, ...others } = written;
+  const common = { ...others, diskBytes };
   const files = [caFile, certFile, keyFile].some((file) => file !== undefined);
   if ((certFile === undefined) !== (keyFile === undefined)) {
     report([...path, certFile === undefined ? 'keyFile' : 'certFile'], 'certFile and keyFile are needed together');
   }
-  if (host === undefined) {
+  if (address === undefined) {
     if (files) report(path, 'caFile, certFile and keyFile have a use only with host');
     return { ...common, socketPath: resolve(socketPath ?? '/var/run/docker.sock') };
   }
   if (socketPath !== undefined) report([...path, 'socketPath'], 'socketPath and host exclude each other');
-  const address = readDockerHost(host);
-  if (address.fault !== undefined) return common;
   if (!files && !address.secure && address.host !== 'localhost' && !isLoopbackIp(address.host)) {
     const message =
       'an engine off loopback needs TLS: whoever reaches it is root there; set caFile, certFile and keyFile';
@@ -155,14 +132,4 @@ function resolveLevel(written: LogLevel, env: Environment, report: Report): LogL
   if (!found)
     report(['log', 'level'], `environment variable LOG_LEVEL must be ${known.expects}, got ${JSON.stringify(level)}`);
   return found ?? written;
-}
-
-function rangeOf(text: string): Settings['runtimes']['process']['ports'] {
-  const reading = parsePortRange(text);
-  return reading.fault === undefined ? reading.range : { from: 20_000, to: 29_999 };
-}
-
-function idRangeOf(text: string): Settings['runtimes']['process']['users'] {
-  const reading = parseIdRange(text);
-  return reading.fault === undefined ? reading.range : { from: 1_900_000_000, to: 1_900_065_535 };
 }

@@ -20,7 +20,7 @@ export interface ForwarderOptions {
   readonly requestBodyIdleTimeoutMs: number;
   readonly listenerOf: ListenerOf;
   /** Bytes per second, over that time; 0 is no bound. */
-  readonly requestBodyMinRate: number;
+  readonly requestBodyMinRateBytes: number;
   /** A client that takes nothing of what there is to send to it for this long is given up. */
   readonly responseStallTimeoutMs: number;
   /** Is told of clients whose upgraded connections are ended because nothing flows on them. */
@@ -75,7 +75,7 @@ export class Forwarder {
   }
 
   #bodyOf({ req, seat: { app } }: HttpExchange): RequestBody {
-    const { requestBodyIdleTimeoutMs: idleTimeoutMs, requestBodyMinRate: minRate } = this.#options;
+    const { requestBodyIdleTimeoutMs: idleTimeoutMs, requestBodyMinRateBytes: minRate } = this.#options;
     const { maxRequestBodyBytes: maxBytes, requestTimeoutMs: stallTimeoutMs } = app;
     return new RequestBody(req, { maxBytes, idleTimeoutMs, minRate, stallTimeoutMs });
   }

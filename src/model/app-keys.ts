@@ -11,6 +11,7 @@ import {
   number,
   oneOrMore,
   orUnlimited,
+  readText,
   section,
   size,
   text,
@@ -135,15 +136,6 @@ const readiness = either(
   },
 );
 
-/** In the program the form in which the router looks it up. */
-const domainUnit = {
-  suffix: '',
-  parse: (written: string): string => {
-    const reading = readDomain(written);
-    return 'domain' in reading ? reading.domain : written;
-  },
-} as const;
-
 /** What an app has to say. */
 const identity = {
   name: text({
@@ -154,12 +146,7 @@ const identity = {
     customer: true,
   }),
   domains: oneOrMore(
-    text({
-      fault: (written) => {
-        const reading = readDomain(written);
-        return 'fault' in reading ? reading.fault : undefined;
-      },
-      unit: domainUnit,
+    readText(readDomain, {
       expects: 'a host name',
       description: 'A host name, or a wildcard of one label.',
       examples: ['hello.localhost'],

@@ -1,16 +1,15 @@
 import { isIP } from 'node:net';
 import { domainToASCII } from 'node:url';
-
-export type DomainReading = { readonly domain: string } | { readonly fault: string };
+import type { Reading } from './schema/fields.js';
 
 /**
  * Brings a domain into the form in which the router looks it up: lower case, punycode (UTS 46), no trailing dot; an
  * IPv6 address in its shortest form, without brackets. A wildcard is one whole first label: `*.example.org`.
  */
-export function readDomain(text: string): DomainReading {
+export function readDomain(text: string): Reading<string> {
   if (text.includes('://') || text.includes('/')) return { fault: 'must be a host name without scheme and path' };
   const bare = text.replace(/^\[(.*)\]$/, '$1');
-  if (isIP(bare) === 6) return { domain: new URL(`http://[${bare}]/`).hostname.slice(1, -1) };
+  if (isIP(bare) === 6) return { value: new URL(`http://[${bare}]/`).hostname.slice(1, -1) };
   if (text.includes(':')) return { fault: 'must be a host name without a port' };
   const wildcard = text.startsWith('*.');
   const name = wildcard ? text.slice(2) : text;
@@ -19,7 +18,7 @@ export function readDomain(text: string): DomainReading {
   if (ascii === undefined) return { fault: 'must be a host name such as shop.example.org or *.example.org' };
   if (wildcard && isIP(ascii)) return { fault: 'must not be a wildcard of an IP address' };
   const domain = wildcard ? `*.${ascii}` : ascii;
-  return domain.length > 253 ? { fault: 'must be at most 253 characters long' } : { domain };
+  return domain.length > 253 ? { fault: 'must be at most 253 characters long' } : { value: domain };
 }
 
 /** Host names of the DNS: letters, digits, hyphens and underscores, labels of at most 63 characters. */

@@ -22,7 +22,7 @@ t.test('clients that drip their bodies lose their places, and honest ones are se
   const upstream = await rawUpstream(t, (socket, received) => {
     if (received.startsWith('GET') || received.endsWith('end')) socket.write(ok);
   });
-  const limits = { requestBodyIdleTimeoutMs: 1_000, requestBodyMinRate: 100 };
+  const limits = { requestBodyIdleTimeoutMs: 1_000, requestBodyMinRateBytes: 100 };
   const { port, seats, failed } = await startRelay(t, { upstreamPort: upstream.port, ...limits });
   const drips = Array.from({ length: 20 }, () => client(t, port));
   const answers = drips.map(async (drip) => {
@@ -45,7 +45,7 @@ t.test('an upload that flows may take as long as it likes, also where the app re
     setTimeout(() => socket.resume(), 300);
     if (received.endsWith('end')) socket.write(ok);
   });
-  const limits = { requestBodyIdleTimeoutMs: 1_000, requestBodyMinRate: 100 };
+  const limits = { requestBodyIdleTimeoutMs: 1_000, requestBodyMinRateBytes: 100 };
   const { port } = await startRelay(t, { upstreamPort: upstream.port, ...limits });
   const uploader = client(t, port);
   uploader.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 40003\r\n\r\n');

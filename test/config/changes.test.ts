@@ -93,7 +93,8 @@ t.test('a key that alone changes is told, and so is another order of domains', a
 });
 
 t.test('no key of an app can differ without a word', async (t) => {
-  const lines = 'user: u\ncwd: /a\nport: 1\nenv: { A: x }\nerrorHeaders: { A: x }\nlabels: { A: x }\nlimits: { cpus: 1 }\nimage: i\n';
+  const lines =
+    'user: u\ncwd: /a\nport: 1\nenv: { A: x }\nerrorHeaders: { A: x }\nlabels: { A: x }\nlimits: { cpus: 1 }\nimage: i\n';
   const { apps, ...rest } = await loadFiles({ 'main.yaml': 'workers: 1', 'apps/a.yaml': appYaml('a', lines) });
   const [app] = apps;
   if (!app) throw new Error('no app');

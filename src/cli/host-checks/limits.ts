@@ -53,7 +53,7 @@ function httpWarnings({ http }: Config): string[] {
         ([key, ms]) =>
           `http.${key}: ${formatDuration(ms)} is how long a client that stops keeps its connection and its place at an app`,
       ),
-    ...(http.requestBodyMinRate === 0
+    ...(http.requestBodyMinRateBytes === 0
       ? [
           'http.requestBodyMinRate: 0b is no bound: a client that sends a byte now and then keeps its place at an app for as long as ' +
             'it likes; the default is 500b',

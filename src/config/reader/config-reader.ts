@@ -313,8 +313,7 @@ function texts(value: unknown): string[] {
 }
 
 function normalised(domain: string): string {
-  const reading = readDomain(domain);
-  return 'domain' in reading ? reading.domain : domain;
+  return readDomain(domain).value ?? domain;
 }
 
 function filesOfManifest({ stateDir }: Settings): Map<string, string> {

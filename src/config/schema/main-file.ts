@@ -5,8 +5,7 @@ import { readDomain } from '../../model/domain.js';
 import { parseListenAddress } from '../listen-address.js';
 import { readCmdbUrl } from '../cmdb-url.js';
 import { readDockerHost } from '../docker-host.js';
-import { parseIdRange } from '../id-range.js';
-import { parsePortRange } from '../port-range.js';
+import { readIdRange, readPortRange } from '../range.js';
 import {
   choice,
   dictionary,
@@ -15,6 +14,7 @@ import {
   flag,
   list,
   oneOrMore,
+  readText,
   section,
   size,
   text,
@@ -93,15 +93,13 @@ const processRuntime = section(
       defaultText: '/var/lib/fastcontainer-scratch; `scratch` in `runtimes.process.stateDir` if the daemon is not root',
       examples: ['/srv/scratch'],
     }),
-    ports: text({
-      fault: (written) => parsePortRange(written).fault,
+    ports: readText(readPortRange, {
       expects: 'a range of ports such as 20000-29999',
       description: 'Ports that are given to processes, the one unused for longest first.',
       default: '20000-29999',
       examples: ['20000-20999'],
     }),
-    users: text({
-      fault: (written) => parseIdRange(written).fault,
+    users: readText(readIdRange, {
       expects: 'a range of user numbers such as 1900000000-1900065535',
       description:
         'Users of apps with `user: auto` under a root daemon: each app gets a number of its own (and the group of that number), ' +
@@ -135,8 +133,7 @@ const dockerRuntime = section(
       defaultText: '/var/run/docker.sock',
       examples: ['/var/run/docker.sock'],
     }),
-    host: text({
-      fault: (written) => readDockerHost(written).fault,
+    host: readText(readDockerHost, {
       expects: 'an address such as tcp://10.0.0.5:2376',
       description: 'Address of a remote engine. Needs `caFile`, `certFile` and `keyFile` off loopback.',
       examples: ['tcp://10.0.0.5:2376'],
@@ -226,11 +223,7 @@ const customerFiles = section(
       examples: ['customer'],
     }),
     domains: oneOrMore(
-      text({
-        fault: (written) => {
-          const reading = readDomain(written);
-          return 'fault' in reading ? reading.fault : undefined;
-        },
+      readText(readDomain, {
         expects: 'a host name such as *.example.org',
         description: 'A host name, or a wildcard of one label.',
         examples: ['*.example.org'],

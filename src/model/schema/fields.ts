@@ -66,6 +66,21 @@ export function text<const D extends Docs>(
   return fault ? refined(schema, fault) : schema;
 }
 
+/** What a reader finds in a text, or what is wrong with it, as in "must be …". */
+export type Reading<Value> =
+  | { readonly value: Value; readonly fault?: undefined }
+  | { readonly value?: undefined; readonly fault: string };
+
+/** Text that stands for something else. */
+export function readText<Value, const D extends Docs>(
+  read: (written: string) => Reading<Value>,
+  docs: D & Partial<Wording>,
+) {
+  const unit: Unit<Value, ''> = { suffix: '', parse: (written) => read(written).value as Value };
+  return text({ ...docs, unit, fault: (written) => read(written).fault }) as Type.TString &
+    D & { readonly unit: Unit<Value, ''> };
+}
+
 /** Text as `text`, where the empty one is fine as well. */
 export function anyText<const D extends Docs>(docs: D & Partial<Wording>) {
   return text({ pattern: '^[^\\0]*$', ...docs });
