@@ -47,7 +47,11 @@ export async function takesConnection(address: Address, probe: Probe, clock: Clo
   const stop = new AbortController();
   const timer = clock.after(connectionLimitMs, () => stop.abort());
   try {
-    return await probe({ address, readiness: { tcp: true }, domain: '', limitMs: connectionLimitMs }, stop.signal, async () => undefined);
+    return await probe(
+      { address, readiness: { tcp: true }, domain: '', limitMs: connectionLimitMs },
+      stop.signal,
+      async () => undefined,
+    );
   } catch {
     return false;
   } finally {
