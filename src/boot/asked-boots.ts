@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { LocalApp } from '../uses/local-app.js';
 import type { LocalApps } from '../uses/local-apps.js';
-import type { NodeSession } from '../membership/session.js';
+import type { Peers } from '../membership/peers.js';
 import type { Uses } from '../uses/uses.js';
 import { isUntaken } from '../model/asked-boot.js';
 import { findInstance } from '../model/deployment.js';
@@ -15,7 +15,7 @@ import { type BootResult, type ClaimedBoots, resultOf } from './claimed-boots.js
 export interface AskedBootsOptions {
   readonly apps: LocalApps;
   readonly uses: Uses;
-  readonly session: Pick<NodeSession, 'rival'>;
+  readonly peers: Pick<Peers, 'rival'>;
   readonly places: BootPlaces;
   readonly boots: ClaimedBoots;
   /** Name of this machine. */
@@ -39,7 +39,7 @@ export class AskedBoots {
   /** A boot of this app waits for a node of this machine. In the background; what is not taken up is freed by its deadline. */
   look(app: string): void {
     // Which of two machines of one name has the data nobody knows.
-    if (this.#stopped || this.#options.session.rival) return;
+    if (this.#stopped || this.#options.peers.rival) return;
     const { logger } = this.#options;
     const look = this.#look(app)
       .catch((error: unknown) =>

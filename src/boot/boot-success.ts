@@ -1,5 +1,6 @@
 import type { LocalApps } from '../uses/local-apps.js';
 import type { NodeSession } from '../membership/session.js';
+import type { StoreHealth } from '../membership/store-health.js';
 import type { Clock } from '../model/clock.js';
 import { bootSucceeded, type Deployment, findInstance } from '../model/deployment.js';
 import type { Pin } from '../model/pin.js';
@@ -10,7 +11,8 @@ import type { BootedInstance } from './instance-boot.js';
 
 export interface SuccessOptions {
   readonly apps: LocalApps;
-  readonly session: NodeSession;
+  readonly session: Pick<NodeSession, 'incarnation' | 'isOwn'>;
+  readonly store: Pick<StoreHealth, 'isComplete'>;
   readonly runtime: Runtime;
   readonly clock: Clock;
   readonly pin: Pin | undefined;
@@ -22,7 +24,7 @@ export interface SuccessOptions {
  * claim is gone. Throws what store and runtime throw; then its outcome may be unknown.
  */
 export async function writeSuccess(options: SuccessOptions, claim: Claim, booted: BootedInstance): Promise<void> {
-  const { apps, session, runtime } = options;
+  const { apps, session, store, runtime } = options;
   const { id, app } = claim;
   const runs = async () => (await runtime.inspect(id)).state === 'running';
   for (;;) {
@@ -33,7 +35,7 @@ export async function writeSuccess(options: SuccessOptions, claim: Claim, booted
     }
     let known = findInstance(await write(options, claim, owner, booted, false), id);
     // Asked in this order: what the record lacks and runs all the same was not taken away.
-    if (!known && (claim.mayBeLost || !session.storeIsComplete) && (await runs())) {
+    if (!known && (claim.mayBeLost || !store.isComplete) && (await runs())) {
       known = findInstance(await write(options, claim, owner, booted, true), id);
     }
     if (known?.state !== 'booting' || known.owner === undefined || !session.isOwn(known.owner)) return;

@@ -19,7 +19,7 @@ import type { WaitingRoom } from './waiting-room.js';
 export interface BooterOptions {
   readonly apps: LocalApps;
   readonly uses: Uses;
-  readonly session: NodeSession;
+  readonly session: Pick<NodeSession, 'incarnation' | 'renewIfFrozen'>;
   readonly places: BootPlaces;
   readonly boots: ClaimedBoots;
   readonly homes: Homes;
@@ -57,7 +57,7 @@ export class Booter {
   async seat(found: LocalApp, signal: AbortSignal, holder?: Holder): Promise<Seat> {
     const local = this.#options.apps.keep(found);
     // Since the request came, the store was perhaps asked, and this process frozen.
-    this.#options.session.check();
+    this.#options.session.renewIfFrozen();
     const free = local.takeSeat(holder);
     if (free) return free;
     const work = this.#workOf(local);
@@ -83,7 +83,7 @@ export class Booter {
 
   /** After a freeze nothing is sent before this node's uses stand again: checking closes them. */
   #serve(room: WaitingRoom): void {
-    this.#options.session.check();
+    this.#options.session.renewIfFrozen();
     room.serve();
   }
 

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { LocalApp } from '../uses/local-app.js';
 import type { LocalApps } from '../uses/local-apps.js';
 import type { NodeSession } from '../membership/session.js';
+import type { StoreHealth } from '../membership/store-health.js';
 import type { Uses } from '../uses/uses.js';
 import { revisionOf, type App, type RuntimeName } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
@@ -33,7 +34,8 @@ export type BootResult = 'ready' | 'failed' | 'timeout' | 'aborted';
 export interface ClaimedBootsOptions {
   readonly apps: LocalApps;
   readonly uses: Uses;
-  readonly session: NodeSession;
+  readonly session: Pick<NodeSession, 'incarnation' | 'ensureRegistered' | 'isOwn' | 'renewIfFrozen'>;
+  readonly store: Pick<StoreHealth, 'isComplete' | 'complete'>;
   readonly runtimes: ReadonlyMap<RuntimeName, Runtime>;
   /** Name of this machine in instances. */
   readonly host: string;
@@ -104,8 +106,8 @@ export class ClaimedBoots {
 
   /** Claims a boot for the nodes of another machine; one of them carries it out. False where that is not called for any more. */
   async ask(local: LocalApp, host: string, change: ClaimChange = claimBoot): Promise<boolean> {
-    const { session } = this.#options;
-    await unlessAborted(session.complete(), this.#stop.signal);
+    const { session, store } = this.#options;
+    await unlessAborted(store.complete(), this.#stop.signal);
     const claimed = await this.#write(local, change, { host, askedBy: await session.ensureRegistered() });
     if (claimed)
       this.#options.logger.info({ app: local.name, instance: claimed.id, host }, 'asking its host for a boot');
@@ -132,7 +134,7 @@ export class ClaimedBoots {
   async #begin(claim: Claim): Promise<Claim | undefined> {
     const { session } = this.#options;
     // Also where this process was frozen meanwhile.
-    session.check();
+    session.renewIfFrozen();
     if (claim.owner !== session.incarnation) {
       await this.#withdraw(claim);
       return undefined;
@@ -222,12 +224,12 @@ export class ClaimedBoots {
 
   /** The container runs: whatever the store says at the moment, this is written until it stands or the claim runs out. */
   async #succeed(local: LocalApp, claim: Claim, booted: BootedInstance, deadlineAt: number): Promise<void> {
-    const { apps, uses, session, host, pins, clock } = this.#options;
+    const { apps, uses, session, store, host, pins, clock } = this.#options;
     const { id } = claim;
     const pin = pins ? pinOf(claim.app, host) : undefined;
     for (;;) {
       try {
-        await writeSuccess({ apps, session, runtime: this.#runtimeOf(claim.app), clock, pin }, claim, booted);
+        await writeSuccess({ apps, session, store, runtime: this.#runtimeOf(claim.app), clock, pin }, claim, booted);
         break;
       } catch (error) {
         if (clock.now() > deadlineAt || this.#stop.signal.aborted) {

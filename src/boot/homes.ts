@@ -1,5 +1,5 @@
 import type { LocalApp } from '../uses/local-app.js';
-import type { NodeSession } from '../membership/session.js';
+import type { Peers } from '../membership/peers.js';
 import { homeOf } from '../model/pin.js';
 
 /** Another machine on which an app has to boot, or this one where it cannot be trusted to hold the app's data. */
@@ -10,7 +10,7 @@ export interface Home {
 }
 
 export interface HomesOptions {
-  readonly session: Pick<NodeSession, 'isHostLive' | 'rival'>;
+  readonly peers: Pick<Peers, 'isHostLive' | 'rival'>;
   /** Name of this machine. */
   readonly host: string;
   /** Whether there are several machines, so that the data of a local mount is on one of them only. */
@@ -29,11 +29,11 @@ export class Homes {
 
   /** Undefined where the app may boot here. */
   of({ name, app, deployment }: Pick<LocalApp, 'name' | 'app' | 'deployment'>): Home | undefined {
-    const { session, host: here, pins } = this.#options;
+    const { peers, host: here, pins } = this.#options;
     const host = pins ? homeOf(deployment, app) : undefined;
     if (host === undefined) return undefined;
-    if (host !== here) return session.isHostLive(host) ? { host } : { host, problem: noneThere(name, host) };
-    return session.rival ? { host, problem: twoOfThem(name, host) } : undefined;
+    if (host !== here) return peers.isHostLive(host) ? { host } : { host, problem: noneThere(name, host) };
+    return peers.rival ? { host, problem: twoOfThem(name, host) } : undefined;
   }
 }
 

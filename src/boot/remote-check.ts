@@ -1,13 +1,15 @@
 import type { LocalApps } from '../uses/local-apps.js';
 import type { Seat } from '../uses/seat.js';
-import type { NodeSession } from '../membership/session.js';
+import type { Peers } from '../membership/peers.js';
+import type { StoreHealth } from '../membership/store-health.js';
 import type { Clock } from '../model/clock.js';
 import { type Deployment, findInstance } from '../model/deployment.js';
 import { type Probe, takesConnection } from '../machine/probe.js';
 
 export interface RemoteCheckOptions {
   readonly apps: Pick<LocalApps, 'get'>;
-  readonly session: Pick<NodeSession, 'outage' | 'isSeen' | 'hasBeatenSince'>;
+  readonly store: Pick<StoreHealth, 'outage'>;
+  readonly peers: Pick<Peers, 'isSeen' | 'hasBeatenSince'>;
   readonly probe: Probe;
   readonly clock: Clock;
   /** Removes what is lost with its machine. */
@@ -32,15 +34,15 @@ export class RemoteCheck {
 
   /** False where it is in the CMDB no more. True where it answers again, or its machine's nodes live and leave it there. */
   async isAlive({ app, instanceId, address }: Seat): Promise<boolean> {
-    const { session, probe, clock, limitMs, removeLost } = this.#options;
+    const { store, peers, probe, clock, limitMs, removeLost } = this.#options;
     const from = clock.monotonic();
-    while (clock.monotonic() - from < limitMs && session.outage === undefined) {
+    while (clock.monotonic() - from < limitMs && store.outage === undefined) {
       const deployment = this.#options.apps.get(app.name)?.deployment;
       const instance = deployment && findInstance(deployment, instanceId);
       if (!deployment || !instance) return false;
       if (await takesConnection(address, probe, clock)) return true;
-      if (session.hasBeatenSince(instance, from)) return true;
-      if (!session.isSeen(instance)) await removeLost(deployment);
+      if (peers.hasBeatenSince(instance, from)) return true;
+      if (!peers.isSeen(instance)) await removeLost(deployment);
       await new Promise<void>((resolve) => clock.after(pauseMs, resolve));
     }
     return true;

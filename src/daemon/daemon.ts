@@ -211,14 +211,14 @@ class Composition {
   }
 
   get storeIdentity(): string | undefined {
-    return this.#house.session.storeIdentity;
+    return this.#house.store.identity;
   }
 
   /** Machines with a session in the store now. */
   async hosts(): Promise<ReadonlySet<string>> {
-    const { session } = this.#house;
+    const { session, peers } = this.#house;
     await session.beat();
-    return session.hosts;
+    return peers.hosts;
   }
 
   /** Becomes a node of the protocol that does not serve yet. */
@@ -229,10 +229,10 @@ class Composition {
 
   /** Settles what dead nodes left, where no other node of this machine does it. */
   async recover(): Promise<void> {
-    const { session, reconciler } = this.#house;
+    const { session, peers, reconciler } = this.#house;
     const { logger, config } = this.#options;
     // What another machine of the same name has under way is not left behind; the next comparison knows.
-    const isUnsure = config.node.advertise !== undefined && session.mayHaveRival;
+    const isUnsure = config.node.advertise !== undefined && peers.mayHaveRival;
     if (!session.leadsHost || isUnsure) return;
     await reconciler.recover().catch((error: unknown) => logger.debug({ err: error }, 'nothing recovered yet'));
   }
@@ -268,7 +268,7 @@ class Composition {
   }
 
   checks(): Readiness['checks'] {
-    const { outage } = this.#house.session;
+    const { outage } = this.#house.store;
     return {
       cmdb: outage === undefined ? { ok: true } : { ok: false, detail: outage },
       serving: this.#closing === undefined ? { ok: true } : { ok: false, detail: 'draining' },
@@ -324,13 +324,13 @@ class Composition {
 
   async #endOnce(): Promise<void> {
     const { stopApps } = this.#options;
-    const { session, reaper, reconciler, restoration, exits, terminator, follower, forwarder } = this.#house;
+    const { session, store, reaper, reconciler, restoration, exits, terminator, follower, forwarder } = this.#house;
     exits.stop();
     this.#house.addressWatch.stop();
     await this.#house.stopBoots();
     await Promise.all([reaper.stop(), reconciler.stop(), restoration.stop(), this.#surroundings.onEnd?.()]);
     await terminator.settled();
-    if (session.outage === undefined) {
+    if (store.outage === undefined) {
       await this.#stopApps(stopApps ? 'all' : 'removed');
       this.left = await this.#leftRunning();
     }

@@ -14,8 +14,10 @@ import { Follower } from '../membership/follower.js';
 import { LocalApps } from '../uses/local-apps.js';
 import { Router } from '../check/router.js';
 import type { Seat } from '../uses/seat.js';
+import { Peers } from '../membership/peers.js';
 import { NodeSession } from '../membership/session.js';
-import type { SessionTiming } from '../membership/session-timing.js';
+import { type SessionTiming, silentAfterMs } from '../membership/session-timing.js';
+import { StoreHealth } from '../membership/store-health.js';
 import { Uses } from '../uses/uses.js';
 import type { ChangeBatch, Cmdb } from '../cmdb/cmdb.js';
 import type { Config } from '../config/config.js';
@@ -72,6 +74,8 @@ const restoreAgainMs = 1_000;
 /** The four rooms with what connects them; nothing runs yet. */
 export class House {
   readonly apps: LocalApps;
+  readonly store: StoreHealth;
+  readonly peers: Peers;
   readonly session: NodeSession;
   readonly router: Router;
   readonly uses: Uses;
@@ -99,6 +103,7 @@ export class House {
   constructor(options: HouseOptions) {
     const { cmdb, runtimes, config, metrics, clock, machine, logger } = options;
     const { process, isProvedDead, randomBytes, probe } = machine;
+    const timing = options.sessionTiming;
     const { host, advertise } = config.node;
     const pins = advertise !== undefined;
     this.#host = host;
@@ -106,16 +111,16 @@ export class House {
     const sight: Sight = { host, runtimeIds: { get: (name) => runtimes.get(name)?.identity?.id } };
     this.sight = sight;
     const apps = new LocalApps(cmdb);
+    const store = new StoreHealth(timing.ttlMs, clock);
+    const peers = new Peers({
+      ...{ store, sight, process, timing, isProvedDead, clock, logger },
+      onHostsSilent: (hosts) => void this.#onHostsSilent(hosts, logger),
+    });
+    this.store = store;
+    this.peers = peers;
     const session = new NodeSession({
-      cmdb,
-      host,
-      process,
+      ...{ cmdb, store, peers, host, process, isProvedDead, timing, clock, randomBytes, logger },
       runtimes: () => identitiesOf(runtimes),
-      isProvedDead,
-      timing: options.sessionTiming,
-      clock,
-      randomBytes,
-      logger,
       onRenewed: (republishUntil) => this.#renew(republishUntil, options),
       onStoreReplaced: () => {
         // Its change log may go on where the other one's ended: then nothing tells what is different.
@@ -123,18 +128,14 @@ export class House {
         this.restoration.begin('replaced');
         options.onStoreReplaced();
       },
-      onHostsSilent: (hosts) => void this.#onHostsSilent(hosts, logger),
     });
     this.apps = apps;
-    const isComplete = (query: AppQuery) => isStoreComplete(query, session, options.fileApps);
+    const isComplete = (query: AppQuery) => isStoreComplete(query, store, options.fileApps);
     this.session = session;
     this.router = new Router({ cmdb, apps, isComplete: (domain) => isComplete({ domain }) });
     this.forwarder = options.forwarder;
     this.uses = new Uses({
-      apps,
-      session,
-      clock,
-      logger,
+      ...{ apps, session, store, clock, logger },
       onSeatFreed: (local) => this.booter.seatFreed(local),
       onEnded: (instanceId) => this.forwarder.endInstance(instanceId),
     });
@@ -142,14 +143,13 @@ export class House {
     const terminator = new Terminator({ cmdb, apps, runtimes, logger, onTerminated });
     this.terminator = terminator;
     this.restoration = new Restoration({
-      ...{ cmdb, apps, sight, pins, runtimes, clock, logger },
-      timing: options.sessionTiming,
+      ...{ cmdb, apps, sight, pins, runtimes, timing, clock, logger },
       onRestored: () => this.reconciler.again(),
     });
     const boots = new ClaimedBoots({
-      ...{ apps, uses: this.uses, session, runtimes, host, pins, clock, randomBytes, probe, logger },
+      ...{ apps, uses: this.uses, session, store, runtimes, host, pins, clock, randomBytes, probe, logger },
       settled: async (local) => {
-        await session.complete();
+        await store.complete();
         await this.restoration.settled(local);
       },
       terminate: (app, id) => void terminator.terminate(app, id),
@@ -158,7 +158,7 @@ export class House {
     this.#boots = boots;
     const memory = { floorBytes: config.memory.floorBytes, read: machine.readMemory, clock, logger };
     const { uses } = this;
-    this.memoryRelief = new MemoryRelief({ ...memory, cmdb, apps, uses, session, terminator, sight });
+    this.memoryRelief = new MemoryRelief({ ...memory, cmdb, apps, uses, session, peers, store, terminator, sight });
     const gate = new MemoryGate({
       ...memory,
       relieve: (bytes) => this.memoryRelief.relieve(bytes),
@@ -166,11 +166,11 @@ export class House {
     });
     const places = new BootPlaces(new BootSlots(config.boot.concurrency), gate);
     const onReplacement = metrics.replacement.bind(metrics);
-    const homes = new Homes({ session, host, pins });
+    const homes = new Homes({ peers, host, pins });
     const pinned = new LogLimit({ clock, logger, lines: 1, intervalMs: 60_000 });
     const warn = (app: string, message: string) => pinned.warn(app, { app }, message);
     this.circulator = new Circulator({ apps, places, boots, homes, warn, logger, onReplacement });
-    this.askedBoots = new AskedBoots({ apps, uses, session, places, boots, host, logger, onReplacement });
+    this.askedBoots = new AskedBoots({ apps, uses, peers, places, boots, host, logger, onReplacement });
     this.booter = new Booter({
       ...{ apps, uses, session, places, boots, homes, clock, logger },
       maxWaiting: config.boot.maxWaiting,
@@ -178,22 +178,21 @@ export class House {
       onQueue: metrics.queueChanged.bind(metrics),
     });
     this.#lost = new LostInstances({
-      ...{ apps, uses, session, probe, clock, logger },
+      ...{ apps, uses, session, peers, probe, clock, logger },
       onLost: ({ runtime: name }) => metrics.lostInstance(name),
     });
     const lost = this.#lost;
     const onUpkeep = this.circulator.boot.bind(this.circulator);
     const onAsked = this.askedBoots.look.bind(this.askedBoots);
-    this.reaper = new Reaper({ cmdb, apps, session, terminator, lost, sight, clock, logger, onUpkeep, onAsked });
+    this.reaper = new Reaper({
+      ...{ cmdb, apps, session, peers, store, terminator, lost, sight, clock, logger, onUpkeep, onAsked },
+    });
     const periodMs = options.reconcilePeriodMs;
     this.reconciler = new Reconciler({
-      ...{ cmdb, apps, session, runtimes, terminator, sight, pins },
+      ...{ cmdb, apps, session, peers, store, runtimes, terminator, sight, pins, clock, logger, periodMs },
       reaper: this.reaper,
-      clock,
-      logger,
-      periodMs,
     });
-    this.addressWatch = new AddressWatch({ apps, uses, session, probe, clock, logger });
+    this.addressWatch = new AddressWatch({ apps, uses, store, probe, clock, logger });
     this.exits = new Exits({ apps, uses: this.uses, clock, logger });
     this.follower = new Follower({
       ...{ cmdb, clock, logger },
@@ -289,12 +288,9 @@ export class House {
       runtimeOf: (seat) => this.#runtimeOf(seat),
       onDead: (runtime, exit) => this.exits.report(runtime, exit),
       remote: new RemoteCheck({
-        apps: this.apps,
-        session: this.session,
-        probe: machine.probe,
-        clock,
+        ...{ apps: this.apps, store: this.store, peers: this.peers, probe: machine.probe, clock },
         removeLost: (deployment) => this.#lost.remove(deployment),
-        limitMs: sessionTiming.ttlMs + 2_000 + 2 * sessionTiming.beatMs,
+        limitMs: silentAfterMs(sessionTiming) + 2 * sessionTiming.beatMs,
       }),
     });
     return new Dispatcher({

@@ -30,7 +30,7 @@ export interface RequestReport {
 }
 
 export interface DispatcherOptions {
-  readonly session: NodeSession;
+  readonly session: Pick<NodeSession, 'renewIfFrozen'>;
   readonly router: Router;
   readonly booter: Booter;
   readonly forwarder: Pick<Forwarder, 'http' | 'upgrade'>;
@@ -107,7 +107,7 @@ export class Dispatcher implements ExchangeOwner {
     try {
       if (this.#closing) return this.#refuse(exchange, new RequestError('shutting_down'));
       const { host, target } = exchange.admitted;
-      const seat = session.check() && target !== '*' ? router.cached(host)?.takeSeat(exchange) : undefined;
+      const seat = session.renewIfFrozen() && target !== '*' ? router.cached(host)?.takeSeat(exchange) : undefined;
       if (seat) this.#forward(exchange, seat);
       else void this.#wake(exchange);
     } catch (error) {

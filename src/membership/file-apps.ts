@@ -1,8 +1,5 @@
 import type { App } from '../model/app.js';
-import type { NodeSession } from './session.js';
-
-/** What a node's session knows of the store. */
-export type KnownStore = Pick<NodeSession, 'storeIdentity' | 'storeIsComplete' | 'storeIsFamiliar'>;
+import type { StoreHealth } from './store-health.js';
 
 export type AppQuery = { readonly domain: string } | { readonly app: string };
 
@@ -49,7 +46,11 @@ export class FileApps {
  * Whether the store has what it is asked for, if anybody has. What this daemon's own files have it lacks until they are applied,
  * however long it refuses them; what others' have may be on its way for one TTL.
  */
-export function isStoreComplete(query: AppQuery, session: KnownStore, files: FileApps): boolean {
-  if (!session.storeIsComplete) return false;
-  return files.areAppliedTo(session.storeIdentity) || (session.storeIsFamiliar && !files.have(query));
+export function isStoreComplete(
+  query: AppQuery,
+  store: Pick<StoreHealth, 'identity' | 'isComplete' | 'isFamiliar'>,
+  files: FileApps,
+): boolean {
+  if (!store.isComplete) return false;
+  return files.areAppliedTo(store.identity) || (store.isFamiliar && !files.have(query));
 }

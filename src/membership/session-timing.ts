@@ -8,5 +8,10 @@ export interface SessionTiming {
 
 export const defaultSessionTiming: SessionTiming = { ttlMs: 10_000, beatMs: 3_000, outageGraceMs: 300_000 };
 
+/** How long a session that is not seen to beat counts as alive, in milliseconds. */
+export function silentAfterMs({ ttlMs }: SessionTiming): number {
+  return ttlMs + 2_000;
+}
+
 /** An address that was freed is not given to another app within a minute: what was used so recently is still itself. */
 export const republishLimitMs = 55_000;

@@ -1,16 +1,17 @@
 import type { Logger } from 'pino';
 import type { Beat, Cmdb, Session } from '../cmdb/cmdb.js';
 import type { Clock, Timer } from '../model/clock.js';
-import { type Location, sees } from '../model/instance.js';
 import type { RandomBytes } from '../model/random-bytes.js';
 import { RequestError } from '../model/errors.js';
-import { HostClash, type Rival } from './host-clash.js';
-import { explainStranger, isHere, sightOf, strangersTo } from './sight.js';
-import { Liveness, type Verdict } from './liveness.js';
+import type { Peers, Verdict } from './peers.js';
 import { republishLimitMs, type SessionTiming } from './session-timing.js';
+import { explainStranger, isHere, strangersTo } from './sight.js';
+import type { StoreHealth } from './store-health.js';
 
 export interface NodeSessionOptions {
   readonly cmdb: Cmdb;
+  readonly store: StoreHealth;
+  readonly peers: Peers;
   readonly host: string;
   readonly process: Session['process'];
   /** What this node sees, as far as it is known by now. */
@@ -29,20 +30,14 @@ export interface NodeSessionOptions {
   readonly onRenewed: (republishUntil?: number) => Promise<void>;
   /** The store is another one than before: it came back empty, or a replica took over. */
   readonly onStoreReplaced: () => void;
-  /** No node of these machines lives any more, as far as this one can judge. */
-  readonly onHostsSilent: (hosts: readonly string[]) => void;
 }
 
-const notYetReached = 'not yet reached';
-
 /**
- * This node's liveness in the CMDB, and its judgement of the others. Beats in the background; an unreachable store is
- * logged once and does not end the session on this side.
+ * This node's heartbeat in the CMDB, which tells the others that it lives, and by which it hears of them and of the store.
+ * Beats in the background; an unreachable store is logged once and does not end the session on this side.
  */
 export class NodeSession {
   readonly #options: NodeSessionOptions;
-  readonly #liveness: Liveness;
-  readonly #clash: HostClash;
   #incarnation: string;
   /** Names this process had before. */
   readonly #former = new Set<string>();
@@ -50,18 +45,6 @@ export class NodeSession {
   #renewing = 0;
   #beats = 0;
   #lastTickAt: number;
-  #identity: string | undefined;
-  /** Machines with a live session as of the last beat after which this node might judge; this one is always among them. */
-  #liveHosts: ReadonlySet<string> | undefined;
-  /** Since when the same store has answered without a gap; undefined while it does not. */
-  #steadySince: number | undefined;
-  #outage: string | undefined = notYetReached;
-  #replacedAt = -Infinity;
-  /** Since when this node knows this store. */
-  #knownSince = Infinity;
-  #answeredAt = -Infinity;
-  /** All that the store had at the last beat. */
-  #sessions: readonly Session[] = [];
   #timer: Timer | undefined;
   #beating: Promise<void> | undefined;
   #stopped = false;
@@ -69,9 +52,6 @@ export class NodeSession {
   constructor(options: NodeSessionOptions) {
     this.#options = options;
     this.#incarnation = this.#newIncarnation();
-    const { timing, isProvedDead } = options;
-    this.#clash = new HostClash({ ...options, lastsMs: timing.ttlMs + 2_000 });
-    this.#liveness = new Liveness(timing, (session) => !this.#clash.protects(session) && isProvedDead(session));
     this.#lastTickAt = options.clock.monotonic();
   }
 
@@ -79,94 +59,19 @@ export class NodeSession {
     return this.#incarnation;
   }
 
-  /** Why the store cannot be used at the moment; undefined while it can. */
-  get outage(): string | undefined {
-    return this.#outage;
-  }
-
-  /** When the store last answered, in monotonic milliseconds; -Infinity: never. */
-  get answeredAt(): number {
-    return this.#answeredAt;
-  }
-
-  /** The store's identity as of the last beat. */
-  get storeIdentity(): string | undefined {
-    return this.#identity;
-  }
-
-  /** Machines that had a session in the store at the last beat, whether it lives or nobody has judged it dead yet. */
-  get hosts(): ReadonlySet<string> {
-    return new Set(this.#sessions.map(({ host }) => host));
-  }
-
-  /** Whether this node has seen the same store answer for long enough to judge, drain or terminate. */
-  get mayJudge(): boolean {
-    const { clock, timing } = this.#options;
-    if (this.rival) return false;
-    return this.#steadySince !== undefined && clock.monotonic() - this.#steadySince >= timing.ttlMs;
-  }
-
-  /** Another machine that goes by this one's name: as long as there is one, nobody knows whose an instance of this host is. */
-  get rival(): Rival | undefined {
-    return this.#clash.rival;
-  }
-
-  /** Whether sessions of this host may be another machine's. */
-  get mayHaveRival(): boolean {
-    return this.#clash.isOpen;
-  }
-
   /**
    * Whether this node does, of the live ones on this machine, what one of them has to do: reconcile, and settle what a
    * dead one left. Two may think so for as long as a beat takes; that is harmless.
    */
   get leadsHost(): boolean {
-    const { clock, host } = this.#options;
-    return this.#liveness.firstOf(host, clock.monotonic(), this.mayJudge) === this.#incarnation;
-  }
-
-  /** Whether a node of that machine may live: false only where this one may judge and sees none. */
-  isHostLive(host: string): boolean {
-    if (host === this.#options.host || !this.mayJudge) return true;
-    return this.#liveness.liveHosts(this.#options.clock.monotonic()).has(host);
-  }
-
-  /** Whether a node that sees an instance there may live: false only where this one may judge and knows of none. */
-  isSeen(location: Location): boolean {
-    if (sees(sightOf(this.#session()), location) || !this.mayJudge) return true;
-    return this.#liveness.isSeen(location, this.#options.clock.monotonic());
-  }
-
-  /** Whether a node that sees an instance there was seen to beat after a moment, in monotonic milliseconds. */
-  hasBeatenSince(location: Location, moment: number): boolean {
-    return this.#liveness.lastBeatOf(location) > moment;
-  }
-
-  /** For one TTL after the store was replaced, what it does not know may still come: not a 404, not an orphan. */
-  get storeIsComplete(): boolean {
-    const { clock, timing } = this.#options;
-    return clock.monotonic() - this.#replacedAt >= timing.ttlMs;
-  }
-
-  /** Whether this node has known this store for a TTL: then every other one has heard of it as well. */
-  get storeIsFamiliar(): boolean {
-    return this.#options.clock.monotonic() - this.#knownSince >= this.#options.timing.ttlMs;
-  }
-
-  /** Resolves when the store is complete: nothing is booted before, for an instance may be there that is not written yet. */
-  async complete(): Promise<void> {
-    const { clock, timing } = this.#options;
-    while (!this.storeIsComplete) {
-      const leftMs = this.#replacedAt + timing.ttlMs - clock.monotonic();
-      await new Promise<void>((resolve) => clock.after(leftMs, resolve));
-    }
+    return this.#options.peers.leader === this.#incarnation;
   }
 
   /**
-   * Call in the tick in which a request is dispatched: false where this process was frozen for longer than a session
-   * lives, so that others may have given it up; the session is then renewed.
+   * Call in the tick in which a request is dispatched. False if this process was frozen for longer than a session lives, so that
+   * others may have given it up; the session is renewed then.
    */
-  check(): boolean {
+  renewIfFrozen(): boolean {
     const now = this.#options.clock.monotonic();
     if (now - this.#lastTickAt < this.#options.timing.ttlMs) return true;
     this.#renew('this process was frozen for longer than a session lives');
@@ -178,7 +83,7 @@ export class NodeSession {
     if (incarnation === this.#incarnation) return 'alive';
     // What is still in use here is registered under the present name, once a renewal is through.
     if (this.isFormer(incarnation)) return this.#renewing > 0 ? 'alive' : 'gone';
-    const verdict = this.#liveness.verdict(incarnation, this.#options.clock.monotonic(), this.mayJudge);
+    const verdict = this.#options.peers.verdict(incarnation);
     if (verdict === 'unknown' && !this.#stopped) void this.beat();
     return verdict;
   }
@@ -212,11 +117,12 @@ export class NodeSession {
    * in the store. Throws `cmdb_unavailable`.
    */
   async ensureRegistered(): Promise<string> {
+    const { store } = this.#options;
     if (this.#beats === 0) await this.beat();
     // The beat that was under way may have been the old incarnation's.
-    if (this.#beats === 0 && this.#outage === undefined) await this.beat();
+    if (this.#beats === 0 && store.outage === undefined) await this.beat();
     if (this.#beats === 0) {
-      throw new RequestError('cmdb_unavailable', 'The configuration store cannot be reached.', { cause: this.#outage });
+      throw new RequestError('cmdb_unavailable', 'The configuration store cannot be reached.', { cause: store.outage });
     }
     return this.#incarnation;
   }
@@ -234,7 +140,7 @@ export class NodeSession {
     this.#stopped = true;
     this.#timer?.cancel();
     await this.#beating;
-    if (this.#outage !== undefined) return;
+    if (this.#options.store.outage !== undefined) return;
     await this.#options.cmdb.beat(this.#session(), [this.#incarnation]).catch((error: unknown) => {
       this.#options.logger.warn(
         { err: error },
@@ -243,10 +149,13 @@ export class NodeSession {
     });
   }
 
-  /** One of which nothing is known but its beats is waited for: it may have been left by a daemon that was killed. */
+  /**
+   * A live daemon of this machine that runs its containers elsewhere. If only its beats can prove it alive, they are waited for:
+   * a daemon that was killed may have left its session behind.
+   */
   async #stranger(): Promise<Session | undefined> {
-    const { clock, timing, isProvedDead } = this.#options;
-    const find = () => strangersTo(this.#session(), this.#sessions).filter((session) => !isProvedDead(session));
+    const { peers, clock, timing, isProvedDead } = this.#options;
+    const find = () => strangersTo(this.#session(), peers.sessions).filter((session) => !isProvedDead(session));
     const before = find();
     const proved = before.find(({ process }) => isHere(process, this.#options.process));
     if (proved || before.length === 0) return proved;
@@ -258,7 +167,7 @@ export class NodeSession {
   }
 
   #tick(): void {
-    this.check();
+    this.renewIfFrozen();
     this.#lastTickAt = this.#options.clock.monotonic();
     void this.beat();
     this.#schedule();
@@ -269,62 +178,34 @@ export class NodeSession {
   }
 
   async #beatOnce(): Promise<void> {
-    const { cmdb, clock, logger } = this.#options;
+    const { cmdb, store, peers, clock, logger } = this.#options;
     const askedAt = clock.monotonic();
     const session = this.#session();
     try {
-      const beat = await cmdb.beat(session, this.#liveness.toRevoke());
+      const beat = await cmdb.beat(session, peers.toRevoke());
       if (session.incarnation !== this.#incarnation) return;
       this.#beats += 1;
       this.#observe(beat, askedAt);
     } catch (error) {
-      this.#steadySince = undefined;
-      const isTold = this.#outage !== undefined && this.#outage !== notYetReached;
-      this.#outage = error instanceof Error ? error.message : String(error);
       const advice = 'start it, or correct cmdb; known apps keep answering, boots wait';
-      if (!isTold) logger.warn({ err: error }, `the CMDB cannot be reached: ${reasonOf(error)}; ${advice}`);
+      if (store.failed(error)) logger.warn({ err: error }, `the CMDB cannot be reached: ${reasonOf(error)}; ${advice}`);
     }
   }
 
-  #observe(beat: Beat, askedAt: number): void {
-    const { clock, logger, timing } = this.#options;
-    const now = clock.monotonic();
-    if (this.#outage !== undefined) logger.info('the CMDB answers');
-    this.#outage = undefined;
-    // A beat that took longer than a session lives is a gap, even though it was answered in the end.
-    if (now - askedAt > timing.ttlMs) this.#steadySince = undefined;
-    const replaced = this.#identity !== undefined && this.#identity !== beat.identity;
-    if (replaced) {
+  #observe({ identity, sessions, revoked }: Beat, askedAt: number): void {
+    const { store, peers, clock, logger, timing, onStoreReplaced } = this.#options;
+    if (store.outage !== undefined) logger.info('the CMDB answers');
+    const republishUntil = store.answeredAt + Math.min(timing.outageGraceMs, republishLimitMs);
+    const isReplaced = store.answered(identity, askedAt);
+    if (isReplaced) {
       logger.warn('the CMDB is another store than before (restart with other data, or failover); applying apps again');
-      this.#steadySince = undefined;
-      this.#replacedAt = now;
-      this.#liveness.forget();
-      this.#clash.forget();
+      peers.forget();
     }
-    const republishUntil = this.#answeredAt + Math.min(timing.outageGraceMs, republishLimitMs);
-    this.#answeredAt = now;
-    if (this.#identity !== beat.identity) this.#knownSince = now;
-    this.#identity = beat.identity;
-    this.#steadySince ??= now;
-    this.#sessions = beat.sessions;
-    this.#clash.observe(beat.sessions, now);
-    if (this.rival) this.#steadySince = undefined;
-    this.#liveness.observe(beat.sessions, now, askedAt);
-    this.#watchHosts(now);
-    if (beat.revoked && !replaced) this.#renew('another node revoked it');
-    if (replaced) {
-      this.#renew('the store was replaced', now < republishUntil ? republishUntil : undefined);
-      this.#options.onStoreReplaced();
-    }
-  }
-
-  #watchHosts(now: number): void {
-    if (!this.mayJudge) return;
-    const { host, onHostsSilent } = this.#options;
-    const before = this.#liveHosts ?? new Set();
-    this.#liveHosts = this.#liveness.liveHosts(now);
-    const silent = [...before].filter((known) => known !== host && !this.#liveHosts?.has(known));
-    if (silent.length > 0) onHostsSilent(silent);
+    peers.observe(sessions, askedAt);
+    if (isReplaced) {
+      this.#renew('the store was replaced', clock.monotonic() < republishUntil ? republishUntil : undefined);
+      onStoreReplaced();
+    } else if (revoked) this.#renew('another node revoked it');
   }
 
   #renew(why: string, republishUntil?: number): void {
@@ -332,7 +213,7 @@ export class NodeSession {
     this.#options.logger.warn({ why }, 'this session lapsed; registering anew');
     this.#incarnation = this.#newIncarnation();
     this.#former.add(old);
-    this.#liveness.revoke(old);
+    this.#options.peers.revoke(old);
     this.#beats = 0;
     this.#lastTickAt = this.#options.clock.monotonic();
     void this.beat();

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { type Probe, takesConnection } from '../machine/probe.js';
 import type { LocalApps } from '../uses/local-apps.js';
-import type { NodeSession } from '../membership/session.js';
+import type { StoreHealth } from '../membership/store-health.js';
 import type { Use } from '../uses/use.js';
 import type { Uses } from '../uses/uses.js';
 import type { Clock, Timer } from '../model/clock.js';
@@ -9,7 +9,7 @@ import type { Clock, Timer } from '../model/clock.js';
 export interface AddressWatchOptions {
   readonly apps: LocalApps;
   readonly uses: Pick<Uses, 'end'>;
-  readonly session: Pick<NodeSession, 'outage' | 'answeredAt'>;
+  readonly store: Pick<StoreHealth, 'outage' | 'answeredAt'>;
   readonly probe: Probe;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -40,7 +40,7 @@ export class AddressWatch {
   start(): void {
     if (this.#stopped) return;
     this.#timer = this.#options.clock.after(tickMs, () => {
-      if (this.#options.session.outage !== undefined) this.#tick();
+      if (this.#options.store.outage !== undefined) this.#tick();
       this.start();
     });
   }
@@ -51,11 +51,11 @@ export class AddressWatch {
   }
 
   #tick(): void {
-    const { apps, uses, session, clock, logger } = this.#options;
+    const { apps, uses, store, clock, logger } = this.#options;
     const open = [...apps.values()].flatMap((local) => [...local.uses.values()]);
     const now = clock.monotonic();
     for (const use of open) {
-      if (now - Math.max(session.answeredAt, this.#provedAt.get(use) ?? -Infinity) < proofMs) continue;
+      if (now - Math.max(store.answeredAt, this.#provedAt.get(use) ?? -Infinity) < proofMs) continue;
       const { local, instanceId, address } = use;
       logger.warn(
         { app: local.name, instance: instanceId, address },

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { type Probe, takesConnection } from '../machine/probe.js';
 import type { LocalApps } from '../uses/local-apps.js';
+import type { Peers } from '../membership/peers.js';
 import type { NodeSession } from '../membership/session.js';
 import type { Uses } from '../uses/uses.js';
 import type { Clock } from '../model/clock.js';
@@ -12,6 +13,7 @@ export interface LostInstancesOptions {
   readonly apps: LocalApps;
   readonly uses: Uses;
   readonly session: NodeSession;
+  readonly peers: Peers;
   readonly probe: Probe;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -40,12 +42,12 @@ export class LostInstances {
   }
 
   get #view(): LostView {
-    const { session, clock } = this.#options;
+    const { session, peers, clock } = this.#options;
     return {
       now: clock.now(),
       me: session.incarnation,
       verdict: (user) => session.verdict(user),
-      isSeen: (location) => session.isSeen(location),
+      isSeen: (location) => peers.isSeen(location),
     };
   }
 

@@ -1,6 +1,8 @@
 import type { Logger } from 'pino';
 import type { LocalApps } from '../uses/local-apps.js';
+import type { Peers } from '../membership/peers.js';
 import type { NodeSession } from '../membership/session.js';
+import type { StoreHealth } from '../membership/store-health.js';
 import type { Uses } from '../uses/uses.js';
 import type { AppRecord, Cmdb } from '../cmdb/cmdb.js';
 import type { ReadMemory } from '../machine/host-memory.js';
@@ -15,6 +17,8 @@ export interface MemoryReliefOptions {
   readonly apps: LocalApps;
   readonly uses: Uses;
   readonly session: NodeSession;
+  readonly peers: Peers;
+  readonly store: StoreHealth;
   readonly terminator: Terminator;
   readonly sight: Sight;
   /** Below this idle instances are ended; undefined: never. */
@@ -72,8 +76,8 @@ export class MemoryRelief {
   }
 
   async #pass(): Promise<void> {
-    const { session, clock, logger } = this.#options;
-    if (!this.#lacks || session.outage !== undefined || !session.mayJudge) return;
+    const { peers, store, clock, logger } = this.#options;
+    if (!this.#lacks || store.outage !== undefined || !peers.mayJudge) return;
     if (clock.monotonic() - this.#fruitlessAt < rescanMs) return;
     let ended = 0;
     try {

@@ -1,7 +1,9 @@
 import type { Logger } from 'pino';
 import type { LocalApp } from '../uses/local-app.js';
 import type { LocalApps } from '../uses/local-apps.js';
+import type { Peers } from '../membership/peers.js';
 import type { NodeSession } from '../membership/session.js';
+import type { StoreHealth } from '../membership/store-health.js';
 import type { AppRecord, Cmdb } from '../cmdb/cmdb.js';
 import type { Clock, Timer } from '../model/clock.js';
 import { isUntaken } from '../model/asked-boot.js';
@@ -16,6 +18,8 @@ export interface ReaperOptions {
   readonly cmdb: Cmdb;
   readonly apps: LocalApps;
   readonly session: NodeSession;
+  readonly peers: Peers;
+  readonly store: StoreHealth;
   readonly terminator: Terminator;
   readonly lost: Pick<LostInstances, 'remove'>;
   readonly sight: Sight;
@@ -61,9 +65,9 @@ export class Reaper {
 
   /** Looks at one app now. Never throws: what fails is due again. */
   async look(app: string): Promise<void> {
-    const { cmdb, session, logger } = this.#options;
+    const { cmdb, peers, logger } = this.#options;
     // The instances of this host may be another machine's of the same name.
-    if (session.rival) return;
+    if (peers.rival) return;
     try {
       const record = await cmdb.find({ app });
       if (!record) return;
@@ -79,14 +83,14 @@ export class Reaper {
   }
 
   async #reap({ app: { name }, removed, deployment: before }: AppRecord): Promise<Deployment> {
-    const { apps, session, sight, clock, logger, terminator } = this.#options;
+    const { apps, session, peers, sight, clock, logger, terminator } = this.#options;
     const deployment = await apps.update(name, (current, stored) =>
       reap(current, stored, {
         ...sight,
         now: clock.now(),
         me: session.incarnation,
         verdict: (user) => session.verdict(user),
-        mayEnd: session.mayJudge,
+        mayEnd: peers.mayJudge,
         removed,
       }),
     );
@@ -99,15 +103,15 @@ export class Reaper {
 
   /** What lacks is booted as soon as the store is known to be whole; nothing is replaced before its end might be judged. */
   #keepUp({ app, removed }: AppRecord, deployment: Deployment): void {
-    const { session, clock, onUpkeep } = this.#options;
-    if (removed || this.#stopped || session.outage !== undefined || !session.storeIsComplete) return;
+    const { peers, store, clock, onUpkeep } = this.#options;
+    if (removed || this.#stopped || store.outage !== undefined || !store.isComplete) return;
     const upkeep = nextUpkeep(deployment, app, clock.now());
-    if (upkeep && (upkeep.kind === 'fill' || session.mayJudge)) onUpkeep(app.name, upkeep);
+    if (upkeep && (upkeep.kind === 'fill' || peers.mayJudge)) onUpkeep(app.name, upkeep);
   }
 
   async #tick(): Promise<void> {
-    const { cmdb, clock, session } = this.#options;
-    if (session.outage !== undefined || !session.mayJudge) return;
+    const { cmdb, clock, peers, store } = this.#options;
+    if (store.outage !== undefined || !peers.mayJudge) return;
     const due = await cmdb.due(clock.now(), batch).catch(() => []);
     await Promise.all(due.map((app) => this.look(app)));
   }

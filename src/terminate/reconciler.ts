@@ -1,6 +1,8 @@
 import type { Logger } from 'pino';
 import type { LocalApps } from '../uses/local-apps.js';
+import type { Peers } from '../membership/peers.js';
 import type { NodeSession } from '../membership/session.js';
+import type { StoreHealth } from '../membership/store-health.js';
 import type { Cmdb } from '../cmdb/cmdb.js';
 import type { RuntimeName } from '../model/app.js';
 import type { Clock, Timer } from '../model/clock.js';
@@ -18,6 +20,8 @@ export interface ReconcilerOptions {
   readonly cmdb: Cmdb;
   readonly apps: LocalApps;
   readonly session: NodeSession;
+  readonly peers: Peers;
+  readonly store: StoreHealth;
   readonly runtimes: ReadonlyMap<RuntimeName, Runtime>;
   readonly reaper: Reaper;
   readonly terminator: Terminator;
@@ -73,11 +77,11 @@ export class Reconciler {
 
   /** A node of this machine died: what it left is settled at once, by the first of those that live. Never throws. */
   async takeOver(): Promise<void> {
-    const { session, logger } = this.#options;
+    const { session, store, logger } = this.#options;
     // Twice: the beat that is under way may have been sent before it died.
     await session.beat();
     await session.beat();
-    if (!session.leadsHost || session.outage !== undefined) return;
+    if (!session.leadsHost || store.outage !== undefined) return;
     await this.recover().catch((error: unknown) => {
       logger.warn({ err: error }, 'settling what a dead node left failed; trying again with the next comparison');
     });
@@ -86,13 +90,13 @@ export class Reconciler {
 
   /** Settles what dead sessions left in the CMDB (uses, claims, terminations), and boots what scale.min wants. Throws where the store is away. */
   async recover(): Promise<void> {
-    const { cmdb, session, reaper, sight, clock } = this.#options;
+    const { cmdb, session, peers, reaper, sight, clock } = this.#options;
     const looking = new Set<Promise<void>>();
     for await (const record of cmdb.list('active')) {
       const { app, removed, deployment } = record;
       const lacks = !removed && nextUpkeep(deployment, app, clock.now())?.kind === 'fill';
       const isDue = (instance: Instance) =>
-        leftBehind(instance, session) ||
+        leftBehind(instance, session, peers) ||
         (sees(sight, instance) && (isOverdue(instance, clock.now()) || waitsHere(instance)));
       if (!lacks && !deployment.instances.some(isDue)) continue;
       // A machine that is lost lets each look wait for its attempt to connect.
@@ -105,8 +109,8 @@ export class Reconciler {
 
   /** One comparison of the CMDB with every runtime. Never throws; a failed listing changes nothing. */
   async pass(): Promise<void> {
-    const { session, runtimes, logger } = this.#options;
-    if (session.outage !== undefined || !session.mayJudge || !session.storeIsComplete) return;
+    const { session, peers, store, runtimes, logger } = this.#options;
+    if (store.outage !== undefined || !peers.mayJudge || !store.isComplete) return;
     if (!session.leadsHost) return this.#stepBack();
     try {
       await this.recover();
@@ -192,8 +196,8 @@ function isOverdue({ deadlineAt }: Instance, now: number): boolean {
   return deadlineAt !== undefined && now >= deadlineAt;
 }
 
-function leftBehind(instance: Instance, session: NodeSession): boolean {
-  if (!session.isSeen(instance)) return true;
+function leftBehind(instance: Instance, session: NodeSession, peers: Peers): boolean {
+  if (!peers.isSeen(instance)) return true;
   const sessions = [...Object.keys(instance.users), ...(instance.owner === undefined ? [] : [instance.owner])];
   return sessions.some((incarnation) => session.verdict(incarnation) !== 'alive');
 }

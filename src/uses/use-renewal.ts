@@ -1,19 +1,12 @@
-import type { Logger } from 'pino';
-import type { Clock } from '../model/clock.js';
 import { type Deployment, findInstance, room } from '../model/deployment.js';
 import { isStoreAway } from '../model/errors.js';
 import type { Instance } from '../model/instance.js';
 import { renewUser, restoreUse } from '../model/users.js';
-import type { LocalApps } from './local-apps.js';
-import type { NodeSession } from '../membership/session.js';
 import type { Use } from './use.js';
 import type { UseWrites } from './use-writes.js';
+import type { UsesOptions } from './uses.js';
 
-export interface UseRenewalOptions {
-  readonly apps: LocalApps;
-  readonly session: NodeSession;
-  readonly clock: Clock;
-  readonly logger: Logger;
+export interface UseRenewalOptions extends UsesOptions {
   readonly writes: UseWrites;
   /** What came of it. `renewed`: it stands in the store, and may be sent to again where its instance is ready. */
   readonly onOutcome: (use: Use, outcome: RenewalOutcome) => void;
@@ -124,13 +117,13 @@ export class UseRenewal {
   }
 
   #withLost(current: Deployment, use: Use, me: string): Deployment {
-    const { session, clock } = this.#options;
+    const { store, clock } = this.#options;
     const lost = this.#lostOf(use);
     const missing = lost && findInstance(lost, use.instanceId);
     if (!missing) return current;
     const whole = restoreUse(current, missing, me, clock.now(), lost.pinnedTo);
     // So late that others have gone on without it, and have booted what the app may have.
-    const isLate = session.storeIsComplete && !findInstance(current, use.instanceId);
+    const isLate = store.isComplete && !findInstance(current, use.instanceId);
     return isLate && room(whole, use.local.app, clock.now()) < 0 ? current : whole;
   }
 }

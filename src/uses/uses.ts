@@ -9,13 +9,15 @@ import type { LocalApp } from './local-app.js';
 import type { LocalApps } from './local-apps.js';
 import type { CutReason } from './seat.js';
 import type { NodeSession } from '../membership/session.js';
+import type { StoreHealth } from '../membership/store-health.js';
 import { Use, type UseOwner } from './use.js';
 import { type RenewalOutcome, UseRenewal } from './use-renewal.js';
 import { type UseChange, UseWrites } from './use-writes.js';
 
 export interface UsesOptions {
   readonly apps: LocalApps;
-  readonly session: NodeSession;
+  readonly session: Pick<NodeSession, 'incarnation' | 'ensureRegistered' | 'isFormer'>;
+  readonly store: Pick<StoreHealth, 'outage' | 'isComplete'>;
   readonly clock: Clock;
   readonly logger: Logger;
   /** A place came free while requests wait for this app. */
@@ -290,7 +292,7 @@ export class Uses implements UseOwner {
   #fallQuiet(use: Use): void {
     if (use.inflight === 0) {
       // A store that is away takes no release, and lets no use begin anew: what is known is kept.
-      if (this.#options.session.outage !== undefined) return;
+      if (this.#options.store.outage !== undefined) return;
       use.closed = true;
       void this.#release(use);
       return;

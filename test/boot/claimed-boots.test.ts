@@ -4,7 +4,7 @@ import type { Claim } from '../../src/boot/claim.js';
 import { ClaimedBoots } from '../../src/boot/claimed-boots.js';
 import type { LocalApp } from '../../src/uses/local-app.js';
 import { LocalApps } from '../../src/uses/local-apps.js';
-import type { NodeSession } from '../../src/membership/session.js';
+import { StoreHealth } from '../../src/membership/store-health.js';
 import { Uses } from '../../src/uses/uses.js';
 import type { AppRecord, Cmdb } from '../../src/cmdb/cmdb.js';
 import { emptyDeployment } from '../../src/model/deployment.js';
@@ -32,14 +32,15 @@ async function setUp(t: Test) {
   const apps = new LocalApps({ find: async () => record, update } as unknown as Cmdb);
   const session = {
     incarnation: 'me',
-    storeIsComplete: true,
     ensureRegistered: async () => 'me',
-    check: () => true,
+    renewIfFrozen: () => true,
     isFormer: (name: string) => name !== session.incarnation,
     isOwn: (name: string) => name.startsWith('me'),
   };
   const logger = pino({ level: 'silent' });
-  const node = { apps, session: session as unknown as NodeSession, clock, logger };
+  const health = new StoreHealth(10_000, clock);
+  health.answered('one', 0);
+  const node = { apps, session, store: health, clock, logger };
   const uses = new Uses({ ...node, onSeatFreed: () => {}, onEnded: () => {} });
   const container = { endsOnceReady: false, seen: 0 };
   let start = (): void => {};
@@ -74,6 +75,7 @@ async function setUp(t: Test) {
   t.teardown(() => uses.releaseAll(0));
   return {
     ...{ boots, clock, container, local, session, store, terminated },
+    replaceStore: () => health.answered('two', clock.monotonic()),
     users: () => record.deployment.instances.flatMap(({ users }) => Object.keys(users)),
     start: () => start(),
     states: () => record.deployment.instances.map(({ state }) => state),
@@ -120,16 +122,16 @@ t.test(
 );
 
 t.test('a boot that succeeds right after a replaced store lost its claim stands all the same', async (t) => {
-  const { session, start, states, outcome } = await bootingOnLostClaim(t);
-  session.storeIsComplete = false;
+  const { replaceStore, start, states, outcome } = await bootingOnLostClaim(t);
+  replaceStore();
   start();
   t.match(await outcome, { kind: 'ready' });
   t.same(states(), ['ready'], 'there is no moment in which the store knows the container by nothing');
 });
 
 t.test('nor is one written whose container another node has ended, taking it for a stray', async (t) => {
-  const { container, session, start, states, outcome } = await bootingOnLostClaim(t);
-  session.storeIsComplete = false;
+  const { container, replaceStore, start, states, outcome } = await bootingOnLostClaim(t);
+  replaceStore();
   container.endsOnceReady = true;
   start();
   t.match(await outcome, { kind: 'claim_gone' });
@@ -137,8 +139,8 @@ t.test('nor is one written whose container another node has ended, taking it for
 });
 
 t.test('a claim that was written anew goes again where its container has ended meanwhile', async (t) => {
-  const { boots, container, session, start, states, outcome } = await bootingOnLostClaim(t);
-  session.storeIsComplete = false;
+  const { boots, container, replaceStore, start, states, outcome } = await bootingOnLostClaim(t);
+  replaceStore();
   boots.underWay.doubt();
   await boots.underWay.restore('me');
   t.same(states(), ['booting']);

@@ -37,10 +37,12 @@ function setUp() {
   const asked: [string, number][] = [];
   const check = new RemoteCheck({
     apps: { get: (name) => (name === app.name && world.isKnown ? local : undefined) },
-    session: {
+    store: {
       get outage() {
         return world.outage;
       },
+    },
+    peers: {
       isSeen: ({ host }) => host === 'there' && world.isHostLive,
       hasBeatenSince: ({ host }, since) => {
         asked.push([host, since]);

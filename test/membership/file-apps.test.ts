@@ -3,8 +3,8 @@ import { FileApps, isStoreComplete } from '../../src/membership/file-apps.js';
 import { testApp } from '../fixtures/app.js';
 
 const apps = [testApp({ name: 'shop', domains: ['shop.example', '*.shops.example'] })];
-const familiar = { storeIdentity: 'one', storeIsComplete: true, storeIsFamiliar: true };
-const fresh = { ...familiar, storeIsFamiliar: false };
+const familiar = { identity: 'one', isComplete: true, isFamiliar: true };
+const fresh = { ...familiar, isFamiliar: false };
 
 t.test('files have an app by its name, and a domain by itself or by the wildcard one label up', async (t) => {
   const files = new FileApps(apps);
@@ -21,7 +21,7 @@ t.test('a store that has taken the files has everything', async (t) => {
   files.applied('one');
   t.ok(isStoreComplete({ domain: 'shop.example' }, fresh, files));
   t.ok(isStoreComplete({ domain: 'other.example' }, fresh, files));
-  t.notOk(isStoreComplete({ domain: 'other.example' }, { ...familiar, storeIsComplete: false }, files), 'replaced');
+  t.notOk(isStoreComplete({ domain: 'other.example' }, { ...familiar, isComplete: false }, files), 'replaced');
 });
 
 t.test('what the files have is awaited for as long as the store has not taken it', async (t) => {

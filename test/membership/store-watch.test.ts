@@ -19,7 +19,7 @@ function setUp() {
     process: { pid: 1, startTime: '1', bootId: 'b' },
     clock,
     logger: pino({ level: 'silent' }),
-    everyMs: 3_000,
+    timing: { ttlMs: 10_000, beatMs: 3_000 },
     onReplaced: () => void (replaced += 1),
   });
   return { clock, store, watch, replaced: () => replaced };
@@ -27,10 +27,10 @@ function setUp() {
 
 t.test('it asks every three seconds and never stays in the store as a node', async (t) => {
   const { clock, store, watch } = setUp();
-  t.ok(watch.outage);
+  t.ok(watch.health.outage);
   await watch.start();
-  t.equal(watch.outage, undefined);
-  t.equal(watch.identity, 'one');
+  t.equal(watch.health.outage, undefined);
+  t.equal(watch.health.identity, 'one');
   await clock.advance(9_000);
   t.same(store.left, [true, true, true, true]);
   await watch.stop();
@@ -44,10 +44,10 @@ t.test('an outage is named and does not count as another store; another store is
   await watch.start();
   store.down = true;
   await clock.advance(3_000);
-  t.equal(watch.outage, 'connection refused');
+  t.equal(watch.health.outage, 'connection refused');
   store.down = false;
   await clock.advance(3_000);
-  t.equal(watch.outage, undefined);
+  t.equal(watch.health.outage, undefined);
   t.equal(replaced(), 0);
   store.identity = 'two';
   await clock.advance(9_000);
@@ -60,7 +60,7 @@ t.test('whoever hears of another store first has it looked at, once for all of t
   await watch.start();
   store.identity = 'two';
   await Promise.all([watch.look(), watch.look()]);
-  t.equal(watch.identity, 'two');
+  t.equal(watch.health.identity, 'two');
   t.equal(replaced(), 1);
   t.equal(store.left.length, 2);
   await watch.stop();

@@ -24,7 +24,7 @@ const plants: readonly {
   },
   {
     bug: 'a dispatcher that sends without looking at its own session',
-    plant: { prepare: ({ house }) => void (house.session.check = () => true) },
+    plant: { prepare: ({ house }) => void (house.session.renewIfFrozen = () => true) },
     found: /^G2/,
     scriptOf: frozenForLong,
   },

@@ -86,7 +86,7 @@ export class SimNode {
         },
       },
       onApplied: (identity) => fileApps.applied(identity),
-      identity: () => this.house.session.storeIdentity,
+      identity: () => this.house.store.identity,
       clock,
       logger,
     });

@@ -10,7 +10,7 @@ function setUp() {
   const silent = new Set<string>();
   const asked: string[] = [];
   const ended: { id: string; at: number }[] = [];
-  const session = { outage: undefined as string | undefined, answeredAt: 0 };
+  const store = { outage: undefined as string | undefined, answeredAt: 0 };
   const local = { name: 'shop', uses: new Map<string, Use>() };
   for (const id of ['one', 'two']) {
     const use = { local, instanceId: id, address: { host: id, port: 80 }, isCurrent: true };
@@ -24,7 +24,7 @@ function setUp() {
         ended.push({ id, at: clock.monotonic() });
       },
     },
-    session,
+    store,
     probe: async ({ address }) => {
       asked.push(address.host);
       return !silent.has(address.host);
@@ -33,7 +33,7 @@ function setUp() {
     logger: pino({ level: 'silent' }),
   });
   watch.start();
-  return { clock, silent, asked, ended, session, watch };
+  return { clock, silent, asked, ended, store, watch };
 }
 
 t.test('while the store answers no address is looked at', async (t) => {
@@ -45,9 +45,9 @@ t.test('while the store answers no address is looked at', async (t) => {
 t.test(
   'while it is away an address that takes connections is used on, one that does not is given up in time',
   async (t) => {
-    const { clock, silent, ended, session, watch } = setUp();
-    session.answeredAt = 5_000;
-    session.outage = 'away';
+    const { clock, silent, ended, store, watch } = setUp();
+    store.answeredAt = 5_000;
+    store.outage = 'away';
     await clock.advance(600_000);
     t.same(ended, [], 'however long it is away');
     silent.add('two');
@@ -60,8 +60,8 @@ t.test(
 );
 
 t.test('a short failure gives up nothing', async (t) => {
-  const { clock, silent, ended, session } = setUp();
-  session.outage = 'away';
+  const { clock, silent, ended, store } = setUp();
+  store.outage = 'away';
   await clock.advance(15_000);
   silent.add('one');
   await clock.advance(10_000);

@@ -8,11 +8,13 @@ t.test('two comparisons come soon after a start, and again after another store t
   const clock = new VirtualClock();
   const comparedAt: number[] = [];
   const runtime = { name: 'process', list: async () => (comparedAt.push(clock.monotonic()), []) } as unknown as Runtime;
-  const session = { outage: undefined, mayJudge: true, storeIsComplete: true, leadsHost: true };
+  const peers = { mayJudge: true };
   const reconciler = new Reconciler({
     cmdb: { async *list() {} },
     runtimes: new Map([['process', runtime]]),
-    session,
+    session: { leadsHost: true },
+    peers,
+    store: { isComplete: true },
     clock,
     sight: { host: 'here' },
     logger: pino({ level: 'silent' }),
@@ -21,10 +23,10 @@ t.test('two comparisons come soon after a start, and again after another store t
   reconciler.start();
   await clock.advance(80_000);
   t.same(comparedAt, [6_000, 12_000, 72_000]);
-  session.mayJudge = false;
+  peers.mayJudge = false;
   reconciler.again();
   await clock.advance(10_000);
-  session.mayJudge = true;
+  peers.mayJudge = true;
   await clock.advance(72_000);
   t.same(comparedAt.slice(3), [92_000, 98_000, 158_000], 'as soon as the node may judge by it');
   await reconciler.stop();

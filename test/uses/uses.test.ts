@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import t from 'tap';
 import { LocalApps } from '../../src/uses/local-apps.js';
-import type { NodeSession } from '../../src/membership/session.js';
+import { StoreHealth } from '../../src/membership/store-health.js';
 import { Uses } from '../../src/uses/uses.js';
 import type { AppRecord, Cmdb } from '../../src/cmdb/cmdb.js';
 import { emptyDeployment, findInstance, startDrain } from '../../src/model/deployment.js';
@@ -31,14 +31,15 @@ async function setUp() {
   const apps = new LocalApps(cmdb);
   const names = ['first'];
   const session = {
-    storeIsComplete: false,
     get incarnation() {
       return names.at(-1) as string;
     },
     ensureRegistered: async () => names.at(-1) as string,
     isFormer: (name: string) => names.slice(0, -1).includes(name),
   };
-  const options = { apps, session: session as unknown as NodeSession, clock, logger: pino({ level: 'silent' }) };
+  const health = new StoreHealth(10_000, clock);
+  health.answered('one', 0);
+  const options = { apps, session, store: health, clock, logger: pino({ level: 'silent' }) };
   const uses = new Uses({ ...options, onSeatFreed: () => {}, onEnded: () => {} });
   const local = await apps.load('shop');
   if (!local) throw new Error('there is a shop');
@@ -54,10 +55,11 @@ async function setUp() {
   return {
     ...{ apps, uses, cuts, seats, update, local, clock },
     stored: (id: string) => findInstance(record.deployment, id),
-    ...{ store, session, names },
+    ...{ store, names },
     /** The store comes back empty and has its apps again; this node registers anew. */
     async loseStore() {
       record = { ...record, deployment: emptyDeployment('shop'), version: 'lost' };
+      health.answered(`store ${names.length + 1}`, clock.monotonic());
       names.push(`life ${names.length + 1}`);
       await uses.renew(clock.monotonic() + 55_000);
       await apps.refreshAll();
@@ -154,11 +156,10 @@ t.test('a store that returns too late to get an instance back has it gone', asyn
 t.test(
   'an instance comes back beside others that were booted meanwhile only where the app may have so many',
   async (t) => {
-    const { store, session, cuts, clock, update, loseStore } = await setUp();
+    const { store, cuts, clock, update, loseStore } = await setUp();
     store.isAway = true;
     const losing = loseStore();
     await clock.advance(12_000);
-    session.storeIsComplete = true;
     store.isAway = false;
     await update('shop', () => testDeployment({ id: 'shop-3' }, { id: 'shop-4' }));
     await clock.advance(1_000);

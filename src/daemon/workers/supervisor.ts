@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { openCmdb } from '../adapters.js';
 import type { Readiness } from '../../admin/admin.js';
 import { Follower } from '../../membership/follower.js';
+import { defaultSessionTiming } from '../../membership/session-timing.js';
 import { StoreWatch } from '../../membership/store-watch.js';
 import type { Cmdb } from '../../cmdb/cmdb.js';
 import type { Config } from '../../config/config.js';
@@ -42,7 +43,6 @@ export function createSupervisor(options: SupervisorOptions): Daemon {
   return new Supervisor(options);
 }
 
-const storeLookMs = 3_000;
 /** Beyond the time that requests have: what the rooms do before a process ends. */
 const endMs = 15_000;
 
@@ -79,7 +79,7 @@ class Supervisor implements Daemon {
       process: identify(process.pid),
       clock: systemClock,
       logger,
-      everyMs: options.timing?.session?.beatMs ?? storeLookMs,
+      timing: options.timing?.session ?? defaultSessionTiming,
       onReplaced: () => void this.#control.apply(this.#config, { force: true }),
     });
     this.#pool = this.#createPool();
@@ -100,7 +100,7 @@ class Supervisor implements Daemon {
       onApplied: (identity) => this.#onApplied(identity),
       exposition: { contentType: this.#metrics.registry.contentType, metrics: () => this.#exposition() },
       serving: {
-        storeIdentity: () => this.#store.identity,
+        storeIdentity: () => this.#store.health.identity,
         hosts: () => this.#store.look().then(() => this.#store.hosts),
         checks: () => this.#checks(),
         inflight: () => this.#inflight(),
@@ -149,7 +149,7 @@ class Supervisor implements Daemon {
   async #end(): Promise<void> {
     const { stopApps, timing, version } = this.#options;
     await Promise.all([this.#control.close(), this.#store.stop(), this.#follower.stop()]);
-    const { outage } = this.#store;
+    const { outage } = this.#store.health;
     // It has no runtime: what is this host's counts as seen.
     const isOurs = ({ host }: Location) => host === this.#config.node.host;
     if (outage === undefined && !stopApps) this.#left = await leftRunning(this.#cmdb, isOurs).catch(() => undefined);
@@ -193,7 +193,7 @@ class Supervisor implements Daemon {
   }
 
   #checks(): Readiness['checks'] {
-    const { outage } = this.#store;
+    const { outage } = this.#store.health;
     const silentSince = systemClock.monotonic() - 3 * this.#timing.heartbeatMs;
     return mergeChecks({
       own: {
