@@ -189,7 +189,7 @@ export class House {
     });
     const periodMs = options.reconcilePeriodMs;
     this.reconciler = new Reconciler({
-      ...{ cmdb, apps, session, peers, store, runtimes, terminator, sight, pins, clock, logger, periodMs },
+      ...{ cmdb, apps, session, peers, store, runtimes, sight, pins, clock, logger, periodMs },
       reaper: this.reaper,
     });
     this.addressWatch = new AddressWatch({ apps, uses, store, probe, clock, logger });

@@ -218,11 +218,8 @@ export function bootFailed(
   return withFailure(startTerminate(deployment, id, termination, now), instance, failure, now);
 }
 
-/**
- * A container that runs but is in no document joins as ready; `pin` stands where its data was not known to be anywhere.
- * Unchanged where the id is known.
- */
-export function adopt(deployment: Deployment, instance: Instance, pin?: Pin): Deployment {
+/** Adds an instance as it is, and the pin if its data was not known to be anywhere. Unchanged if the id is known. */
+export function addInstance(deployment: Deployment, instance: Instance, pin?: Pin): Deployment {
   if (findInstance(deployment, instance.id)) return deployment;
   const pinned = pin && !deployment.pinnedTo ? { pinnedTo: pin } : {};
   return { ...deployment, ...pinned, instances: [...deployment.instances, instance] };

@@ -4,11 +4,15 @@ import type { Instance } from './instance.js';
 
 /** Machines whose own nodes have something to do with this deployment at once, which no other node can do for them. */
 export function hostsToAct({ instances }: Deployment): readonly string[] {
-  return [
-    ...new Set(instances.filter((instance) => isUntaken(instance) || isReleased(instance)).map(({ host }) => host)),
-  ];
+  return [...new Set(instances.filter(isForItsHost).map(({ host }) => host))];
 }
 
-function isReleased({ state, users }: Instance): boolean {
+/** Whether only nodes of its machine can do what comes next: take up its boot, or end it. */
+export function isForItsHost(instance: Instance): boolean {
+  return isUntaken(instance) || isReleased(instance);
+}
+
+/** Whether it is on its way out and nobody uses it any longer. */
+export function isReleased({ state, users }: Instance): boolean {
   return state === 'draining' && Object.keys(users).length === 0;
 }

@@ -1,5 +1,5 @@
 import type { App } from './app.js';
-import { adopt, type Deployment, findInstance, room, withInstance } from './deployment.js';
+import { addInstance, type Deployment, findInstance, room, withInstance } from './deployment.js';
 import type { Instance } from './instance.js';
 
 export interface ClaimOwners {
@@ -23,7 +23,7 @@ export function restoreClaim(
 ): Deployment {
   const known = findInstance(deployment, claim.id);
   if (!known) {
-    const whole = adopt(deployment, { ...claim, owner });
+    const whole = addInstance(deployment, { ...claim, owner });
     return room(whole, app, now) < 0 ? deployment : whole;
   }
   if (known.state !== 'booting' || known.owner !== before) return deployment;

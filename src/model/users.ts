@@ -1,4 +1,4 @@
-import { adopt, type Deployment, findInstance, withInstance } from './deployment.js';
+import { addInstance, type Deployment, findInstance, withInstance } from './deployment.js';
 import type { Instance } from './instance.js';
 import type { Pin } from './pin.js';
 
@@ -62,7 +62,7 @@ export function renewUser(
  * that session is its user; `pin` is where its app's data was known to be. One whose doom is written stays as it is.
  */
 export function restoreUse(deployment: Deployment, lost: Instance, user: string, now: number, pin?: Pin): Deployment {
-  const whole = adopt(deployment, { ...lost, users: {} }, pin);
+  const whole = addInstance(deployment, { ...lost, users: {} }, pin);
   const instance = findInstance(whole, lost.id);
   if ((instance?.state !== 'ready' && instance?.state !== 'draining') || instance.users[user]) return whole;
   return withInstance(whole, lost.id, (used) => ({ ...used, users: { ...used.users, [user]: { since: now } } }));

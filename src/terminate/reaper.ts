@@ -8,6 +8,7 @@ import type { AppRecord, Cmdb } from '../cmdb/cmdb.js';
 import type { Clock, Timer } from '../model/clock.js';
 import { isUntaken } from '../model/asked-boot.js';
 import { type Deployment, findInstance } from '../model/deployment.js';
+import { isReleased } from '../model/host-actions.js';
 import { type EndReason, sees, type Sight } from '../model/instance.js';
 import { nextUpkeep, type Upkeep } from '../model/upkeep.js';
 import type { LostInstances } from './lost-instances.js';
@@ -119,14 +120,9 @@ export class Reaper {
   /** The last user of a draining instance has released it, or one that scale.min wants is gone: no need to wait for the schedule. */
   #followRecord({ name, app, removed, deployment }: LocalApp): void {
     if (this.#stopped) return;
-    const isReleased = deployment.instances.some(
-      (instance) =>
-        instance.state === 'draining' &&
-        sees(this.#options.sight, instance) &&
-        Object.keys(instance.users).length === 0,
-    );
+    const hasReleased = deployment.instances.some((each) => isReleased(each) && sees(this.#options.sight, each));
     const lacks = () => !removed && nextUpkeep(deployment, app, this.#options.clock.now())?.kind === 'fill';
-    if (isReleased || (app.scale.min > 0 && lacks())) void this.look(name);
+    if (hasReleased || (app.scale.min > 0 && lacks())) void this.look(name);
   }
 }
 

@@ -6,15 +6,14 @@ import type { StoreHealth } from '../membership/store-health.js';
 import type { Cmdb } from '../cmdb/cmdb.js';
 import type { RuntimeName } from '../model/app.js';
 import type { Clock, Timer } from '../model/clock.js';
-import { isUntaken } from '../model/asked-boot.js';
-import { adopt, instanceDied, startTerminate } from '../model/deployment.js';
+import { instanceDied } from '../model/deployment.js';
+import { isForItsHost } from '../model/host-actions.js';
 import { type Instance, sees, type Sight } from '../model/instance.js';
 import { nextUpkeep } from '../model/upkeep.js';
 import type { Runtime } from '../runtime/runtime.js';
-import { type Difference, locationAt } from './reconcile-policy.js';
-import { compare, type Stray, takeIn } from './strays.js';
 import type { Reaper } from './reaper.js';
-import type { Terminator } from './terminator.js';
+import type { Difference } from './reconcile-policy.js';
+import { compare, seeOut, type Stray, takeIn } from './strays.js';
 
 export interface ReconcilerOptions {
   readonly cmdb: Cmdb;
@@ -24,7 +23,6 @@ export interface ReconcilerOptions {
   readonly store: StoreHealth;
   readonly runtimes: ReadonlyMap<RuntimeName, Runtime>;
   readonly reaper: Reaper;
-  readonly terminator: Terminator;
   readonly sight: Sight;
   /** Whether an app with local mounts stays on the machine where it runs. */
   readonly pins: boolean;
@@ -97,7 +95,7 @@ export class Reconciler {
       const lacks = !removed && nextUpkeep(deployment, app, clock.now())?.kind === 'fill';
       const isDue = (instance: Instance) =>
         leftBehind(instance, session, peers) ||
-        (sees(sight, instance) && (isOverdue(instance, clock.now()) || waitsHere(instance)));
+        (sees(sight, instance) && (isOverdue(instance, clock.now()) || isForItsHost(instance)));
       if (!lacks && !deployment.instances.some(isDue)) continue;
       // A machine that is lost lets each look wait for its attempt to connect.
       const look = reaper.look(app.name).finally(() => looking.delete(look));
@@ -162,32 +160,19 @@ export class Reconciler {
     await runtime.stop(id, 0);
   }
 
-  async #settleStray(runtime: Runtime, difference: Stray): Promise<void> {
-    const { cmdb, apps, session, sight, clock, logger, terminator } = this.#options;
-    const { app, id, found } = difference;
+  async #settleStray(runtime: Runtime, stray: Stray): Promise<void> {
+    const { reaper, logger } = this.#options;
+    const { app, id, found } = stray;
     if (!found.running) return runtime.stop(id, 0);
-    if ((await takeIn(this.#options, runtime, difference, false)) === 'taken_in') {
+    const taken = await takeIn(this.#options, runtime, stray, false);
+    if (taken === 'taken_in') {
       logger.warn({ app, instance: id }, 'found a running container that the CMDB did not know; it is used again');
       return;
     }
-    const record = await cmdb.find({ app });
     logger.warn({ app, instance: id }, 'found a running container that fits no app; it is terminated');
-    if (!record) return runtime.stop(id, strayStopTimeoutMs);
-    const owner = session.incarnation;
-    const { stopTimeoutMs } = record.app;
-    await apps.update(app, (deployment) =>
-      startTerminate(
-        adopt(deployment, doomed(difference, runtime, sight, owner, clock.now())),
-        id,
-        {
-          owner,
-          reason: 'orphaned',
-          stopTimeoutMs,
-        },
-        clock.now(),
-      ),
-    );
-    await terminator.terminate(app, id);
+    if (taken === 'unknown_app') return runtime.stop(id, strayStopTimeoutMs);
+    await seeOut(this.#options, runtime, stray);
+    await reaper.look(app);
   }
 }
 
@@ -200,24 +185,4 @@ function leftBehind(instance: Instance, session: NodeSession, peers: Peers): boo
   if (!peers.isSeen(instance)) return true;
   const sessions = [...Object.keys(instance.users), ...(instance.owner === undefined ? [] : [instance.owner])];
   return sessions.some((incarnation) => session.verdict(incarnation) !== 'alive');
-}
-
-/** What only nodes of its machine do, in case that none of them was told: take up a boot, end what has drained. */
-function waitsHere(instance: Instance): boolean {
-  return isUntaken(instance) || (instance.state === 'draining' && Object.keys(instance.users).length === 0);
-}
-
-/** A container that is in no document gets an entry, so that its doom is written before it is stopped. */
-function doomed({ id, found }: Stray, runtime: Runtime, sight: Sight, owner: string, now: number): Instance {
-  return {
-    id,
-    revision: found.revision,
-    state: 'booting',
-    ...locationAt(sight, runtime.name),
-    owner,
-    bootedAt: now,
-    lastActiveAt: now,
-    users: {},
-    boot: {},
-  };
 }

@@ -3,9 +3,8 @@ import type { LocalApp } from '../uses/local-app.js';
 import type { SessionTiming } from '../membership/session-timing.js';
 import type { RuntimeName } from '../model/app.js';
 import type { Timer } from '../model/clock.js';
-import { adopt } from '../model/deployment.js';
 import type { Runtime } from '../runtime/runtime.js';
-import { compare, leaving, type Stray, type StraysOptions, takeIn } from './strays.js';
+import { compare, seeOut, type Stray, type StraysOptions, takeIn } from './strays.js';
 
 export interface RestorationOptions extends StraysOptions {
   readonly runtimes: ReadonlyMap<RuntimeName, Runtime>;
@@ -127,10 +126,10 @@ export class Restoration {
    * is written before its app boots anything, so that it counts among those on their way out.
    */
   async #seeOut(runtime: Runtime, stray: Stray): Promise<boolean> {
-    const { apps, sight, clock, timing, logger } = this.#options;
+    const { clock, timing, logger } = this.#options;
     const { app, id } = stray;
     if (clock.monotonic() - this.#begunAt < timing.ttlMs) return false;
-    await apps.update(app, (current) => adopt(current, leaving(stray, runtime.name, sight, clock.now())));
+    await seeOut(this.#options, runtime, stray);
     logger.warn({ app, instance: id }, 'a container that the CMDB had lost has no room there any more; it ends');
     return true;
   }

@@ -1,7 +1,7 @@
 import type { LocalApps } from '../uses/local-apps.js';
 import type { AppRecord, Cmdb } from '../cmdb/cmdb.js';
 import type { Clock } from '../model/clock.js';
-import { adopt, findInstance } from '../model/deployment.js';
+import { addInstance, findInstance } from '../model/deployment.js';
 import type { Instance, Sight } from '../model/instance.js';
 import { pinOf } from '../model/pin.js';
 import type { Runtime } from '../runtime/runtime.js';
@@ -50,19 +50,25 @@ export async function takeIn(
   const deployment = await apps.update(app, (current, stored) => {
     const now = { ...record, app: stored ?? record.app, deployment: current };
     const instance = adoptable(found, now, sight, clock.now(), anyRevision);
-    return instance ? adopt(current, instance, pins ? pinOf(now.app, sight.host) : undefined) : current;
+    return instance ? addInstance(current, instance, pins ? pinOf(now.app, sight.host) : undefined) : current;
   });
   return findInstance(deployment, id) ? 'taken_in' : 'unfit';
 }
 
-/** A stray that has no place any more, as an instance on its way out that nobody uses. */
-export function leaving({ id, found }: Stray, runtime: Runtime['name'], sight: Sight, now: number): Instance {
-  return {
+/** Writes the end of a stray that has no place any more: as an instance that drains and has no user, which the reaper ends. */
+export async function seeOut(
+  { apps, sight, clock }: StraysOptions,
+  runtime: Runtime,
+  { app, id, found }: Stray,
+): Promise<void> {
+  const now = clock.now();
+  const leaving: Instance = {
     ...{ id, revision: found.revision, state: 'draining', users: {}, boot: {} },
-    ...locationAt(sight, runtime),
+    ...locationAt(sight, runtime.name),
     ...(found.address ? { address: found.address } : {}),
     ...{ bootedAt: now, lastActiveAt: now, end: { reason: 'orphaned', since: now } },
   };
+  await apps.update(app, (current) => addInstance(current, leaving));
 }
 
 async function records(cmdb: Cmdb): Promise<Map<string, AppRecord>> {

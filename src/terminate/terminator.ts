@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { LocalApps } from '../uses/local-apps.js';
 import type { Cmdb } from '../cmdb/cmdb.js';
 import type { RuntimeName } from '../model/app.js';
-import { adopt, confirmGone, findInstance } from '../model/deployment.js';
+import { addInstance, confirmGone, findInstance } from '../model/deployment.js';
 import type { EndReason, Instance } from '../model/instance.js';
 import type { Runtime } from '../runtime/runtime.js';
 
@@ -43,7 +43,7 @@ export class Terminator {
       [...this.#doomed.values()].map(({ app, instance }) =>
         this.#options.apps.update(app, (deployment) => {
           // Gone while this was on its way.
-          return this.#doomed.has(instance.id) ? adopt(deployment, { ...instance, owner, users: {} }) : deployment;
+          return this.#doomed.has(instance.id) ? addInstance(deployment, { ...instance, owner, users: {} }) : deployment;
         }),
       ),
     );

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import type { Cmdb, DomainConflict } from '../../src/cmdb/cmdb.js';
 import type { App } from '../../src/model/app.js';
-import { adopt, confirmGone, type Deployment, emptyDeployment } from '../../src/model/deployment.js';
+import { addInstance, confirmGone, type Deployment, emptyDeployment } from '../../src/model/deployment.js';
 import { registerUser } from '../../src/model/users.js';
 import { nextDueAt } from '../../src/model/schedule.js';
 import { testApp } from '../fixtures/app.js';
@@ -49,7 +49,7 @@ export const steps: fc.Arbitrary<Step[]> = fc.array(
 /** What an update of the step does. */
 export function changeOf({ kind, app, at }: Extract<Step, { app: string }>): (current: Deployment) => Deployment {
   if (kind === 'adopt')
-    return (current) => adopt(current, testInstance({ id: `${app}-1`, lastActiveAt: at, readyAt: at }));
+    return (current) => addInstance(current, testInstance({ id: `${app}-1`, lastActiveAt: at, readyAt: at }));
   if (kind === 'gone') return (current) => confirmGone(current, `${app}-1`);
   return (current) => registerUser(current, `${app}-1`, 'me', at);
 }

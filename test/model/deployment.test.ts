@@ -1,6 +1,6 @@
 import t from 'tap';
 import {
-  adopt,
+  addInstance,
   bootFailed,
   bootRefused,
   bootSucceeded,
@@ -142,9 +142,9 @@ t.test('terminating twice and confirming twice are harmless', async (t) => {
 });
 
 t.test('an adopted instance joins once', async (t) => {
-  const once = adopt(emptyDeployment('shop'), testInstance());
+  const once = addInstance(emptyDeployment('shop'), testInstance());
   t.equal(once.instances.length, 1);
-  t.equal(adopt(once, testInstance()), once);
+  t.equal(addInstance(once, testInstance()), once);
 });
 
 t.test('every state can end, and none comes back from terminating', async (t) => {

@@ -3,7 +3,7 @@ import type { App, Mount } from '../../src/model/app.js';
 import { revisionOf } from '../../src/model/app.js';
 import { bootNotTaken, isUntaken, takeBoot } from '../../src/model/asked-boot.js';
 import {
-  adopt,
+  addInstance,
   askLimitMs,
   type BootClaim,
   bootDeadlineMs,
@@ -80,9 +80,9 @@ t.test('before the first success the machine where one boots is where the others
 
 t.test('what is found running pins its app, unless it is pinned already', async (t) => {
   const pin = pinOf(app, 'a');
-  t.same(adopt(emptyDeployment('shop'), testInstance(), pin).pinnedTo, pin);
+  t.same(addInstance(emptyDeployment('shop'), testInstance(), pin).pinnedTo, pin);
   const pinned = confirmGone(booted(emptyDeployment('shop'), app, 'shop-1', 'b'), 'shop-1');
-  t.equal(adopt(pinned, testInstance({ id: 'shop-2' }), pin).pinnedTo?.host, 'b');
+  t.equal(addInstance(pinned, testInstance({ id: 'shop-2' }), pin).pinnedTo?.host, 'b');
 });
 
 t.test('whether storage is shared does not change the revision', async (t) => {

@@ -1,4 +1,4 @@
-import { adopt, confirmGone } from '../../../src/model/deployment.js';
+import { addInstance, confirmGone } from '../../../src/model/deployment.js';
 import { testApp } from '../../fixtures/app.js';
 import { testInstance } from '../../fixtures/deployment.js';
 import { collect } from '../collect.js';
@@ -28,7 +28,7 @@ export function appsConformance(test: StoreTest): void {
 
   test('a removed app leaves its domains at once, and goes when its last instance has gone', async (t, cmdb) => {
     await cmdb.apply({ put: [app], remove: [] });
-    await cmdb.update('shop', (current) => adopt(current, testInstance()));
+    await cmdb.update('shop', (current) => addInstance(current, testInstance()));
     await cmdb.apply({ put: [], remove: ['shop'] });
     t.equal(await cmdb.find({ domain: 'shop.example' }), undefined);
     t.match(await cmdb.find({ app: 'shop' }), { removed: true, deployment: { instances: [{ id: 'shop-1' }] } });
@@ -40,7 +40,7 @@ export function appsConformance(test: StoreTest): void {
 
   test('a removed app that comes back is as before', async (t, cmdb) => {
     await cmdb.apply({ put: [app], remove: [] });
-    await cmdb.update('shop', (current) => adopt(current, testInstance()));
+    await cmdb.update('shop', (current) => addInstance(current, testInstance()));
     await cmdb.apply({ put: [], remove: ['shop'] });
     await cmdb.apply({ put: [app], remove: [] });
     t.match(await cmdb.find({ domain: 'shop.example' }), {
@@ -52,7 +52,7 @@ export function appsConformance(test: StoreTest): void {
   test('the list has all apps, or those with instances', async (t, cmdb) => {
     const sleeping = testApp({ name: 'sleeping', domains: ['sleeping.example'] });
     await cmdb.apply({ put: [app, sleeping], remove: [] });
-    await cmdb.update('shop', (current) => adopt(current, testInstance()));
+    await cmdb.update('shop', (current) => addInstance(current, testInstance()));
     t.same(await names(cmdb, 'all'), ['shop', 'sleeping']);
     t.same(await names(cmdb, 'active'), ['shop']);
   });
@@ -82,7 +82,7 @@ export function appsConformance(test: StoreTest): void {
     const other = store.open();
     for (let round = 0; round < 25; round += 1) {
       await cmdb.apply({ put: [app], remove: [] });
-      await cmdb.update('shop', (current) => adopt(current, testInstance()));
+      await cmdb.update('shop', (current) => addInstance(current, testInstance()));
       await Promise.all([
         cmdb.apply({ put: [], remove: ['shop'] }),
         other.update('shop', (current) => confirmGone(current, 'shop-1')),

@@ -1,5 +1,5 @@
 import { getEventListeners } from 'node:events';
-import { adopt, startDrain } from '../../../src/model/deployment.js';
+import { addInstance, startDrain } from '../../../src/model/deployment.js';
 import { testInstance } from '../../fixtures/deployment.js';
 import { collect } from '../collect.js';
 import { app, type StoreTest } from './store.js';
@@ -11,7 +11,7 @@ export function changeLogConformance(test: StoreTest): void {
     const from = await other.changes(undefined, AbortSignal.timeout(5_000));
     t.match(from, { changes: [], lost: false });
     const waiting = collect(other, from.position, 2);
-    const { version } = await cmdb.update('shop', (current) => adopt(current, testInstance()));
+    const { version } = await cmdb.update('shop', (current) => addInstance(current, testInstance()));
     await cmdb.apply({ put: [{ ...app, idleTtlMs: 1 }], remove: [] });
     t.same(await waiting, [{ app: 'shop', version }, { app: 'shop' }]);
     t.same(await collect(cmdb, from.position, 2), [{ app: 'shop', version }, { app: 'shop' }], 'any handle may go on');
@@ -21,7 +21,7 @@ export function changeLogConformance(test: StoreTest): void {
     await cmdb.apply({ put: [app], remove: [] });
     const { position } = await cmdb.changes(undefined, AbortSignal.timeout(5_000));
     const lone = testInstance({ host: 'web "2"', users: {} });
-    await cmdb.update('shop', (current) => adopt(current, lone));
+    await cmdb.update('shop', (current) => addInstance(current, lone));
     await cmdb.update('shop', (current) => startDrain(current, lone.id, 'idle', 1));
     const hosts = (await collect(cmdb, position, 2)).map((change) => change.hosts);
     t.same(hosts, [undefined, ['web "2"']]);

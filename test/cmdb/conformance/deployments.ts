@@ -1,5 +1,5 @@
 import type { Cmdb } from '../../../src/cmdb/cmdb.js';
-import { adopt, claimBoot, emptyDeployment } from '../../../src/model/deployment.js';
+import { addInstance, claimBoot, emptyDeployment } from '../../../src/model/deployment.js';
 import { registerUser } from '../../../src/model/users.js';
 import { testInstance } from '../../fixtures/deployment.js';
 import { app, claim, spoilSigned, type StoreTest } from './store.js';
@@ -17,7 +17,7 @@ export function deploymentsConformance(test: StoreTest): void {
 
   test('parallel updates from two handles lose nothing', async (t, cmdb, store) => {
     await cmdb.apply({ put: [app], remove: [] });
-    await cmdb.update('shop', (current) => adopt(current, testInstance()));
+    await cmdb.update('shop', (current) => addInstance(current, testInstance()));
     const other = store.open();
     const users = Array.from({ length: 40 }, (_, index) => `user-${index}`);
     await Promise.all(
@@ -73,7 +73,7 @@ export function deploymentsConformance(test: StoreTest): void {
     const replaces = { id: 'shop-1', reason: 'revision' as const };
     await cmdb.apply({ put: [app], remove: [] });
     const booting = testInstance({ id: 'shop-2', state: 'booting', replaces });
-    await cmdb.update('shop', (current) => ({ ...adopt(current, booting), failedRevision }));
+    await cmdb.update('shop', (current) => ({ ...addInstance(current, booting), failedRevision }));
     t.match((await store.open().find({ app: 'shop' }))?.deployment, { instances: [booting], failedRevision });
     t.same(store.unreadable, []);
   });

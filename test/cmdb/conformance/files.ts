@@ -1,5 +1,5 @@
 import type { AppChange, Conflict } from '../../../src/cmdb/cmdb.js';
-import { adopt } from '../../../src/model/deployment.js';
+import { addInstance } from '../../../src/model/deployment.js';
 import { testApp } from '../../fixtures/app.js';
 import { testInstance } from '../../fixtures/deployment.js';
 import { app, names, type StoreTest } from './store.js';
@@ -48,7 +48,7 @@ export function filesConformance(test: StoreTest): void {
       const [a, b] = [store.open(), store.open()];
       await a.apply(of('a', ['shop'], { put: [app] }, ['b']));
       await b.apply(of('b', ['shop'], { put: [app] }, ['a']));
-      await cmdb.update('shop', (current) => adopt(current, testInstance()));
+      await cmdb.update('shop', (current) => addInstance(current, testInstance()));
       const leave = (host: string, from: string): Promise<Conflict[]> =>
         (host === 'a' ? a : b).apply(of(host, [], { remove: ['shop'] }, [from]));
       await Promise.all([leave('a', 'b'), leave('b', 'a')]);

@@ -1,5 +1,5 @@
 import type { AppChange, PutOrigin } from '../../../src/cmdb/cmdb.js';
-import { adopt } from '../../../src/model/deployment.js';
+import { addInstance } from '../../../src/model/deployment.js';
 import { testInstance } from '../../fixtures/deployment.js';
 import { app, type StoreTest } from './store.js';
 
@@ -14,7 +14,7 @@ export function originsConformance(test: StoreTest): void {
     await cmdb.apply(from('a', 10));
     t.match(await cmdb.find({ domain: 'shop.example' }), { app: { idleTtlMs: 10 }, origin: { host: 'a', since: 10 } });
     for await (const record of cmdb.list('all')) t.match(record, { origin: { host: 'a', since: 10 } });
-    await cmdb.update('shop', (current) => adopt(current, testInstance()));
+    await cmdb.update('shop', (current) => addInstance(current, testInstance()));
     t.match(await cmdb.find({ app: 'shop' }), { origin: { host: 'a', since: 10 } });
   });
 
@@ -77,7 +77,7 @@ export function originsConformance(test: StoreTest): void {
 
   test('an app that was removed is put again, whatever it came from', async (t, cmdb) => {
     await cmdb.apply(from('a', 20));
-    await cmdb.update('shop', (current) => adopt(current, testInstance()));
+    await cmdb.update('shop', (current) => addInstance(current, testInstance()));
     await cmdb.apply({ put: [], remove: ['shop'] });
     t.match(await cmdb.find({ app: 'shop' }), { removed: true });
     await cmdb.apply(from('b', 10));

@@ -1,4 +1,4 @@
-import { adopt, bootSucceeded, claimBoot, confirmGone } from '../../../src/model/deployment.js';
+import { addInstance, bootSucceeded, claimBoot, confirmGone } from '../../../src/model/deployment.js';
 import { pinOf } from '../../../src/model/pin.js';
 import { testInstance } from '../../fixtures/deployment.js';
 import { collect } from '../collect.js';
@@ -25,7 +25,7 @@ export function pinsConformance(test: StoreTest): void {
 
   test('a removed app keeps its pin while it drains, and not longer', async (t, cmdb, store) => {
     await cmdb.apply({ put: [mounting], remove: [] });
-    await cmdb.update('shop', (current) => adopt(current, testInstance(), pin));
+    await cmdb.update('shop', (current) => addInstance(current, testInstance(), pin));
     await cmdb.apply({ put: [], remove: ['shop'] });
     t.match(await cmdb.find({ app: 'shop' }), { removed: true, deployment: { pinnedTo: pin } });
     await cmdb.update('shop', (current) => confirmGone(current, 'shop-1'));

@@ -1,4 +1,4 @@
-import { adopt, confirmGone, emptyDeployment } from '../../../src/model/deployment.js';
+import { addInstance, confirmGone, emptyDeployment } from '../../../src/model/deployment.js';
 import { expiresAt } from '../../../src/model/lifetime.js';
 import { registerUser } from '../../../src/model/users.js';
 import { testApp } from '../../fixtures/app.js';
@@ -12,7 +12,7 @@ export function scheduleConformance(test: StoreTest): void {
     );
     await cmdb.apply({ put: apps, remove: [] });
     for (const { name } of apps) {
-      await cmdb.update(name, (current) => adopt(current, testInstance({ id: `${name}-1`, lastActiveAt: 5_000 })));
+      await cmdb.update(name, (current) => addInstance(current, testInstance({ id: `${name}-1`, lastActiveAt: 5_000 })));
     }
     t.same(await cmdb.due(5_999, 100), []);
     const other = store.open();
@@ -24,7 +24,7 @@ export function scheduleConformance(test: StoreTest): void {
 
   test('a deadline that moved later is not handed out, one that moved earlier is', async (t, cmdb) => {
     await cmdb.apply({ put: [app], remove: [] });
-    await cmdb.update('shop', (current) => adopt(current, testInstance({ lastActiveAt: 0 })));
+    await cmdb.update('shop', (current) => addInstance(current, testInstance({ lastActiveAt: 0 })));
     await cmdb.update('shop', (current) => registerUser(current, 'shop-1', 'me', 5_000));
     t.same(await cmdb.due(10_000, 10), [], 'it is in use');
     const shorter = { ...app, maxLifetimeMs: 15_000 };
@@ -40,11 +40,11 @@ export function scheduleConformance(test: StoreTest): void {
     const kept = { ...app, scale: { min: 1, max: 1 } };
     await cmdb.apply({ put: [kept], remove: [] });
     t.same(await cmdb.due(0, 10), ['shop'], 'as soon as it is added');
-    await cmdb.update('shop', (current) => adopt(current, testInstance({ lastActiveAt: 0 })));
+    await cmdb.update('shop', (current) => addInstance(current, testInstance({ lastActiveAt: 0 })));
     t.same(await cmdb.due(10_000, 10), [], 'it has what it needs');
     await cmdb.update('shop', (current) => confirmGone(current, 'shop-1'));
     t.same(await cmdb.due(10_000, 10), ['shop'], 'its instance died');
-    await cmdb.update('shop', (current) => adopt(current, testInstance()));
+    await cmdb.update('shop', (current) => addInstance(current, testInstance()));
     await cmdb.apply({ put: [], remove: ['shop'] });
     await cmdb.update('shop', (current) => confirmGone(current, 'shop-1'));
     t.same(await cmdb.due(99_000_000, 10), []);
@@ -56,12 +56,12 @@ export function scheduleConformance(test: StoreTest): void {
     await cmdb.apply({ put: [app], remove: [] });
     for (let round = 0; round < 25; round += 1) {
       await cmdb.update('shop', () =>
-        adopt(emptyDeployment('shop'), testInstance({ lastActiveAt: 0, users: { me: { since: 0 } } })),
+        addInstance(emptyDeployment('shop'), testInstance({ lastActiveAt: 0, users: { me: { since: 0 } } })),
       );
       // The entry is early; one caller moves it later while the other makes it due.
       await Promise.all([
         cmdb.due(11_000, 10),
-        other.update('shop', () => adopt(emptyDeployment('shop'), testInstance({ lastActiveAt: 2_000 }))),
+        other.update('shop', () => addInstance(emptyDeployment('shop'), testInstance({ lastActiveAt: 2_000 }))),
       ]);
       t.same(await cmdb.due(17_000, 10), ['shop']);
       await cmdb.update('shop', () => emptyDeployment('shop'));
@@ -71,7 +71,7 @@ export function scheduleConformance(test: StoreTest): void {
 
   test('what is left of a removed app stays due, whatever changes of it', async (t, cmdb) => {
     await cmdb.apply({ put: [app], remove: [] });
-    await cmdb.update('shop', (current) => adopt(current, testInstance({ lastActiveAt: 50_000 })));
+    await cmdb.update('shop', (current) => addInstance(current, testInstance({ lastActiveAt: 50_000 })));
     await cmdb.apply({ put: [], remove: ['shop'] });
     await cmdb.update('shop', (current) => registerUser(current, 'shop-1', 'me', 60_000));
     t.same(await cmdb.due(100, 10), ['shop']);
@@ -85,7 +85,7 @@ export function scheduleConformance(test: StoreTest): void {
     for (let round = 0; round < 25; round += 1) {
       await cmdb.apply({ put: [app], remove: [] });
       await Promise.all([
-        cmdb.update('shop', (current) => adopt(current, testInstance({ lastActiveAt: 5_000 }))),
+        cmdb.update('shop', (current) => addInstance(current, testInstance({ lastActiveAt: 5_000 }))),
         other.apply({ put: [{ ...app, idleTtlMs: 1_000 }], remove: [] }),
       ]);
       t.same(await cmdb.due(6_000, 10), ['shop']);

@@ -1,5 +1,5 @@
 import { RecordSigner } from '../../../src/cmdb/record-signer.js';
-import { adopt } from '../../../src/model/deployment.js';
+import { addInstance } from '../../../src/model/deployment.js';
 import { testApp } from '../../fixtures/app.js';
 import { testInstance } from '../../fixtures/deployment.js';
 import { app, names, session, spoilSigned, type StoreTest } from './store.js';
@@ -49,7 +49,7 @@ export function signaturesConformance(test: StoreTest): void {
     await cmdb.apply({ put: [app, other], remove: [] });
     for (const name of ['shop', 'other'])
       await cmdb.update(name, (current) =>
-        adopt(current, testInstance({ id: `${name}-1`, address: { host: '127.0.0.1', port: 4_000 } })),
+        addInstance(current, testInstance({ id: `${name}-1`, address: { host: '127.0.0.1', port: 4_000 } })),
       );
     const good = await store.stored('deployment', 'shop');
     const forged = [

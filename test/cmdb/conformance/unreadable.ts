@@ -1,4 +1,4 @@
-import { adopt, bootSucceeded, claimBoot, confirmGone } from '../../../src/model/deployment.js';
+import { addInstance, bootSucceeded, claimBoot, confirmGone } from '../../../src/model/deployment.js';
 import { testApp } from '../../fixtures/app.js';
 import { testInstance } from '../../fixtures/deployment.js';
 import { app, claim, names, session, spoilSigned, type StoreTest } from './store.js';
@@ -25,7 +25,7 @@ export function unreadableConformance(test: StoreTest): void {
       t.match(await cmdb.find({ app: 'shop' }), { deployment: { instances: [] } }, garbage);
       t.match(store.unreadable, [/deployment shop/]);
     }
-    const { deployment } = await cmdb.update('shop', (current) => adopt(current, testInstance()));
+    const { deployment } = await cmdb.update('shop', (current) => addInstance(current, testInstance()));
     t.equal(deployment.instances.length, 1);
     await spoilSigned(store, 'app', 'other', '{"v":1}');
     store.unreadable.length = 0;
@@ -50,7 +50,7 @@ export function unreadableConformance(test: StoreTest): void {
 
   test('what runs of an app that could not be read drains when it is removed', async (t, cmdb, store) => {
     await cmdb.apply({ put: [app], remove: [] });
-    await cmdb.update('shop', (current) => adopt(current, testInstance()));
+    await cmdb.update('shop', (current) => addInstance(current, testInstance()));
     await spoilSigned(store, 'app', 'shop', '{"v":99}');
     await cmdb.apply({ put: [], remove: ['shop'] });
     t.match(await cmdb.find({ app: 'shop' }), { removed: true, deployment: { instances: [{ id: 'shop-1' }] } });
@@ -64,7 +64,7 @@ export function unreadableConformance(test: StoreTest): void {
   test('an app that cannot be read outlives its last instance', async (t, cmdb, store) => {
     await cmdb.apply({ put: [app], remove: [] });
     const text = '{"v":99,"of":"a newer version"}';
-    await cmdb.update('shop', (current) => adopt(current, testInstance()));
+    await cmdb.update('shop', (current) => addInstance(current, testInstance()));
     await spoilSigned(store, 'app', 'shop', text);
     await cmdb.update('shop', (current) => confirmGone(current, 'shop-1'));
     store.unreadable.length = 0;
@@ -81,7 +81,7 @@ export function unreadableConformance(test: StoreTest): void {
   });
 
   test('instances found of an app that is gone drain', async (t, cmdb, store) => {
-    await cmdb.update('shop', (current) => adopt(current, testInstance()));
+    await cmdb.update('shop', (current) => addInstance(current, testInstance()));
     t.match(await cmdb.find({ app: 'shop' }), { removed: true, app: { name: 'shop', domains: [] } });
     t.same(await cmdb.due(0, 10), ['shop']);
     await cmdb.update('shop', (current) => confirmGone(current, 'shop-1'));
@@ -112,7 +112,7 @@ export function unreadableConformance(test: StoreTest): void {
 
   test('a deployment that cannot be read does not make its app an active one', async (t, cmdb, store) => {
     await cmdb.apply({ put: [app], remove: [] });
-    await cmdb.update('shop', (current) => adopt(current, testInstance()));
+    await cmdb.update('shop', (current) => addInstance(current, testInstance()));
     await spoilSigned(store, 'deployment', 'shop', '{"v":99}');
     t.same(await names(cmdb, 'active'), []);
   });

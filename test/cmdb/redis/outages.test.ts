@@ -2,7 +2,7 @@ import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
 import { openRedisCmdb, type RedisCmdbOptions } from '../../../src/cmdb/redis.js';
-import { adopt, confirmGone } from '../../../src/model/deployment.js';
+import { addInstance, confirmGone } from '../../../src/model/deployment.js';
 import { testApp } from '../../fixtures/app.js';
 import { testInstance } from '../../fixtures/deployment.js';
 import { eventually } from '../../fixtures/eventually.js';
@@ -35,7 +35,7 @@ t.test('an apply whose answers are lost on the way is carried out whole', async 
   const writes = [/\beval[^]*app:shop/i, /\beval[^]*domain:/i, /\beval[^]*scheduled/i];
   for (const [round, pattern] of writes.entries()) {
     const { position } = await direct.changes(undefined, AbortSignal.timeout(5_000));
-    await direct.update('shop', (current) => adopt(current, testInstance({ lastActiveAt: 0 })));
+    await direct.update('shop', (current) => addInstance(current, testInstance({ lastActiveAt: 0 })));
     proxy.dropAnswerTo(pattern);
     const app = testApp({ domains: ['shop.example', `${round}.example`], idleTtlMs: 1_000 + round });
     t.same(await cmdb.apply({ put: [app], remove: [] }), []);
@@ -121,7 +121,7 @@ t.test('a user with the documented rights only can do everything', async (t) => 
   admin.disconnect();
   const cmdb = open(t, `redis://limited:pw@127.0.0.1:${redis.port}/0`, { changesWaitMs: 50 });
   t.same(await cmdb.apply({ put: [testApp()], remove: [] }), []);
-  await cmdb.update('shop', (current) => adopt(current, testInstance()));
+  await cmdb.update('shop', (current) => addInstance(current, testInstance()));
   t.same(await cmdb.due(1e12, 10), ['shop']);
   const first = await cmdb.beat(session('a'));
   t.match(first, { revoked: false, sessions: [session('a')] });
