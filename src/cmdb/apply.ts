@@ -3,7 +3,7 @@ import type { App } from '../model/app.js';
 import { keepLastGood } from '../model/last-good.js';
 import { nextDueAt } from '../model/schedule.js';
 import { isForeign, recordToPut, staysAs } from './app-origin.js';
-import { batches } from './batches.js';
+import { batches } from '../machine/turns.js';
 import { resolveClaims } from './claims.js';
 import type { AppChange, Conflict } from './cmdb.js';
 import { encodeHoldings, isHolding } from './holdings.js';

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { isActive } from './active.js';
 import { applyApps } from './apply.js';
-import { batches } from './batches.js';
+import { batches } from '../machine/turns.js';
 import type { AppChange, AppRecord, Beat, ChangeBatch, Cmdb, Conflict, DeploymentChange, Session } from './cmdb.js';
 import type { DocumentStore, Documents, Wanted } from './documents.js';
 import { checkAppKeys, checkKey, isKey } from './key-limits.js';

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
-import { batches } from '../cmdb/batches.js';
+import { batches } from '../machine/turns.js';
 import { type App, recordOf } from '../model/app.js';
 import { makePrivateDirectory } from '../machine/private-directory.js';
 import type { PastRemoval } from './removal-guard.js';

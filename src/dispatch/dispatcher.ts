@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Booter } from '../boot/booter.js';
-import type { InstanceCheck } from '../boot/instance-check.js';
+import type { InstanceCheck } from '../terminate/instance-check.js';
 import { domainOf } from '../model/host-name.js';
 import type { Router } from '../check/router.js';
 import type { LocalApp } from '../uses/local-app.js';

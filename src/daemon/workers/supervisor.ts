@@ -5,7 +5,7 @@ import { openCmdb } from '../adapters.js';
 import type { Readiness } from '../../admin/admin.js';
 import { Follower } from '../../membership/follower.js';
 import { defaultSessionTiming } from '../../membership/session-timing.js';
-import { StoreWatch } from '../../membership/store-watch.js';
+import { StoreWatch } from './store-watch.js';
 import type { Cmdb } from '../../cmdb/cmdb.js';
 import type { Config } from '../../config/config.js';
 import { ConfigHealth } from '../../config/config-health.js';

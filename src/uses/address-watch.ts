@@ -1,9 +1,9 @@
 import type { Logger } from 'pino';
 import { type Probe, takesConnection } from '../machine/probe.js';
-import type { LocalApps } from '../uses/local-apps.js';
+import type { LocalApps } from './local-apps.js';
 import type { StoreHealth } from '../membership/store-health.js';
-import type { Use } from '../uses/use.js';
-import type { Uses } from '../uses/uses.js';
+import type { Use } from './use.js';
+import type { Uses } from './uses.js';
 import type { Clock, Timer } from '../model/clock.js';
 
 export interface AddressWatchOptions {

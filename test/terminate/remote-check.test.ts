@@ -1,5 +1,5 @@
 import t from 'tap';
-import { RemoteCheck } from '../../src/boot/remote-check.js';
+import { RemoteCheck } from '../../src/terminate/remote-check.js';
 import { LocalApp } from '../../src/uses/local-app.js';
 import type { Seat } from '../../src/uses/seat.js';
 import type { Deployment } from '../../src/model/deployment.js';

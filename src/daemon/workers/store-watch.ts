@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
-import type { Cmdb, Session } from '../cmdb/cmdb.js';
-import type { Clock, Timer } from '../model/clock.js';
-import type { SessionTiming } from './session-timing.js';
-import { StoreHealth } from './store-health.js';
+import type { Cmdb, Session } from '../../cmdb/cmdb.js';
+import type { Clock, Timer } from '../../model/clock.js';
+import type { SessionTiming } from '../../membership/session-timing.js';
+import { StoreHealth } from '../../membership/store-health.js';
 
 export interface StoreWatchOptions {
   readonly cmdb: Cmdb;

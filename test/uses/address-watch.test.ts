@@ -2,7 +2,7 @@ import { pino } from 'pino';
 import t from 'tap';
 import type { LocalApps } from '../../src/uses/local-apps.js';
 import type { Use } from '../../src/uses/use.js';
-import { AddressWatch } from '../../src/terminate/address-watch.js';
+import { AddressWatch } from '../../src/uses/address-watch.js';
 import { VirtualClock } from '../fixtures/clock.js';
 
 function setUp() {

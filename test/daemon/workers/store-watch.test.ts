@@ -1,8 +1,8 @@
 import { pino } from 'pino';
 import t from 'tap';
-import { StoreWatch } from '../../src/membership/store-watch.js';
-import type { Beat, Cmdb, Session } from '../../src/cmdb/cmdb.js';
-import { VirtualClock } from '../fixtures/clock.js';
+import { StoreWatch } from '../../../src/daemon/workers/store-watch.js';
+import type { Beat, Cmdb, Session } from '../../../src/cmdb/cmdb.js';
+import { VirtualClock } from '../../fixtures/clock.js';
 
 function setUp() {
   const clock = new VirtualClock();
