@@ -3,6 +3,7 @@ import type { LocalApp } from '../uses/local-app.js';
 import type { LocalApps } from '../uses/local-apps.js';
 import type { Holder, Seat } from '../uses/seat.js';
 import type { NodeSession } from '../membership/session.js';
+import { mostOf } from '../uses/client-share.js';
 import type { Uses } from '../uses/uses.js';
 import type { Clock } from '../model/clock.js';
 import { asRequestError, levelOf, RequestError } from '../model/errors.js';
@@ -13,7 +14,6 @@ import type { Claim } from './claim.js';
 import type { ClaimedBoots } from './claimed-boots.js';
 import type { Homes } from './homes.js';
 import { nextStep, type NextStep } from './next-step.js';
-import { mayQueue } from './queue-policy.js';
 import type { WaitingRoom } from './waiting-room.js';
 
 export interface BooterOptions {
@@ -36,6 +36,8 @@ export interface BooterOptions {
 const recheckMs = 1_000;
 /** No boot of an app is tried again sooner where one could not even be claimed. */
 const holdMs = 1_000;
+/** Of the places that are left to wait, an app alone gets so many. */
+const queueShare = 0.5;
 
 /**
  * Start on demand: requests wait in their app's room, and whatever changes asks nextStep what to do for them: use an
@@ -63,7 +65,8 @@ export class Booter {
     const work = this.#workOf(local);
     try {
       const { room } = work;
-      if (!mayQueue(room.size, this.#waiting, this.#options.maxWaiting) && !room.makeRoomFor(holder)) throw tooMany();
+      const most = mostOf(this.#options.maxWaiting - this.#waiting, queueShare);
+      if (room.size >= most && !room.makeRoomFor(holder)) throw tooMany();
       return await this.#wait(work, signal, holder);
     } finally {
       this.#settle(work);

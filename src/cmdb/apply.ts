@@ -1,9 +1,8 @@
-import { setImmediate as turn } from 'node:timers/promises';
 import type { App } from '../model/app.js';
 import { keepLastGood } from '../model/last-good.js';
 import { nextDueAt } from '../model/schedule.js';
 import { isForeign, recordToPut, staysAs } from './app-origin.js';
-import { batches } from '../machine/turns.js';
+import { batches, inTurns } from '../machine/turns.js';
 import { resolveClaims } from './claims.js';
 import type { AppChange, Conflict } from './cmdb.js';
 import { encodeHoldings, isHolding } from './holdings.js';
@@ -34,11 +33,9 @@ export async function applyApps(
   const others = (files?.others ?? []).filter(isKey);
   const records = (documents: Documents) => new Records(documents, reader);
   const changed: App[] = [];
-  for (const apps of batches(put, store.batch.read)) {
+  for await (const apps of inTurns(put, store.batch.read)) {
     const isChanged = (known: Records) => apps.filter((app) => !isCurrent(app, known, origins));
     changed.push(...(await store.view(wantedToCompare(apps), (documents) => isChanged(records(documents)))));
-    // Requests go on while thousands of apps are compared.
-    if (put.length > store.batch.read) await turn();
   }
   const gone: string[] = [];
   for (const names of batches(remove, store.batch.read)) {

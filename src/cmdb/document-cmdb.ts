@@ -1,7 +1,6 @@
-import { setImmediate as turn } from 'node:timers/promises';
 import { isActive } from './active.js';
 import { applyApps } from './apply.js';
-import { batches } from '../machine/turns.js';
+import { inTurns } from '../machine/turns.js';
 import type { AppChange, AppRecord, Beat, ChangeBatch, Cmdb, Conflict, DeploymentChange, Session } from './cmdb.js';
 import type { DocumentStore, Documents, Wanted } from './documents.js';
 import { checkAppKeys, checkKey, isKey } from './key-limits.js';
@@ -49,13 +48,11 @@ class DocumentCmdb implements Cmdb {
 
   async *list(which: 'all' | 'active'): AsyncIterable<AppRecord> {
     const names = await this.#store.names(which === 'all' ? 'all' : 'scheduled');
-    for (const some of batches(names, this.#store.batch.read)) {
+    for await (const some of inTurns(names, this.#store.batch.read)) {
       const found = await this.#store.view(some.flatMap(recordOf), (documents) =>
         some.map((name) => this.#records(documents).record(name)),
       );
       for (const record of found) if (record && (which === 'all' || isActive(record))) yield record;
-      // Requests go on while thousands of apps are walked.
-      await turn();
     }
   }
 

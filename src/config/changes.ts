@@ -1,4 +1,4 @@
-import { setImmediate as turn } from 'node:timers/promises';
+import { inTurns } from '../machine/turns.js';
 import type { App } from '../model/app.js';
 import { appSchema } from '../model/app-keys.js';
 import { unlimited } from '../model/schema/fields.js';
@@ -8,8 +8,7 @@ import type { Config } from './config.js';
 
 /**
  * What an operator should know of a reload, a line each: `app hello: idleTtl 20m -> 5m`, `app shop added`,
- * `listen.http changed: needs a restart`. Empty where the files say the same. Values that may be secret are not shown. Requests go
- * on while thousands of apps are compared.
+ * `listen.http changed: needs a restart`. Empty where the files say the same. Values that may be secret are not shown.
  */
 export async function describeChanges(before: Config, after: Config): Promise<string[]> {
   const held = without(after.heldApps, before.heldApps);
@@ -27,17 +26,15 @@ const appsInTurn = 50;
 
 async function appChanges(before: readonly App[], after: readonly App[]): Promise<string[]> {
   const old = new Map(before.map((app) => [app.name, app]));
-  await turn();
   const changes: string[] = [];
-  let compared = 0;
-  for (const app of after) {
-    const was = old.get(app.name);
-    old.delete(app.name);
-    if (was === app) continue;
-    changes.push(...(was ? changesOfApp(was, app) : [`app ${app.name} added`]));
-    compared += 1;
-    if (compared % appsInTurn === 0) await turn();
+  const fresh = after.filter((app) => old.get(app.name) !== app);
+  for await (const some of inTurns(fresh, appsInTurn)) {
+    for (const app of some) {
+      const was = old.get(app.name);
+      changes.push(...(was ? changesOfApp(was, app) : [`app ${app.name} added`]));
+    }
   }
+  for (const { name } of after) old.delete(name);
   return [...changes, ...[...old.keys()].map((name) => `app ${name} removed`)];
 }
 

@@ -2,10 +2,9 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { setImmediate as turn } from 'node:timers/promises';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
-import { batches } from '../machine/turns.js';
+import { inTurns } from '../machine/turns.js';
 import { type App, recordOf } from '../model/app.js';
 import { makePrivateDirectory } from '../machine/private-directory.js';
 import type { PastRemoval } from './removal-guard.js';
@@ -93,12 +92,11 @@ export async function writeManifest(file: string, { apps, ...rest }: Manifest): 
   await rename(temporary, file);
 }
 
-/** As JSON. Requests go on while thousands of entries are written out. */
+/** As JSON. */
 async function textOf({ apps, ...rest }: Manifest): Promise<string> {
   const pieces: string[] = [];
-  for (const some of batches([...apps], entriesInTurn)) {
+  for await (const some of inTurns([...apps], entriesInTurn)) {
     pieces.push(JSON.stringify(Object.fromEntries(some)).slice(1, -1));
-    await turn();
   }
   const others = JSON.stringify(rest).slice(1, -1);
   return `{${others}${others === '' ? '' : ','}"apps":{${pieces.join(',')}}}\n`;

@@ -1,6 +1,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
-import { setImmediate as turn, setTimeout } from 'node:timers/promises';
+import { setTimeout } from 'node:timers/promises';
+import { batches, inTurns } from './turns.js';
 
 const filesAtOnce = 16;
 /** Of what the kernel answers at once: read in place it costs a tenth of what it takes through the thread pool. */
@@ -64,7 +65,7 @@ export function pidNamespace(): string {
   return thisPidNamespace;
 }
 
-/** Both stay what they are for as long as this process lives, and must be known when no file can be opened any more. */
+/** Read at the start: they never change while this process lives, and are needed also when it has no descriptor left. */
 const thisBoot = readNow('/proc/sys/kernel/random/boot_id').trim();
 const thisPidNamespace = linkNow('/proc/self/ns/pid');
 
@@ -84,16 +85,14 @@ export function statOf(pid: number): ProcessStat | undefined {
 /** All running processes, without zombies. Reads a file per process; for rare use. */
 export async function allProcesses(): Promise<ProcessStat[]> {
   const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry)).map(Number);
-  const stats = await inTurns(pids, statOf);
+  const stats = await readInTurns(pids, statOf);
   return stats.filter((stat) => stat !== undefined);
 }
 
 /** Reads something of each process, few at a time: a file for each at once would use up the file descriptors. */
 export async function forEachProcess<T>(pids: readonly number[], read: (pid: number) => Promise<T>): Promise<T[]> {
   const results: T[] = [];
-  for (let at = 0; at < pids.length; at += filesAtOnce) {
-    results.push(...(await Promise.all(pids.slice(at, at + filesAtOnce).map(read))));
-  }
+  for (const some of batches(pids, filesAtOnce)) results.push(...(await Promise.all(some.map(read))));
   return results;
 }
 
@@ -142,7 +141,7 @@ function isBecoming(pid: number): boolean {
 export async function socketDescriptors(pid: number): Promise<Map<string, string> | undefined> {
   try {
     const descriptors = await readdir(`/proc/${pid}/fd`);
-    const inodes = await inTurns(descriptors, (fd) => socketInode(`/proc/${pid}/fd/${fd}`));
+    const inodes = await readInTurns(descriptors, (fd) => socketInode(`/proc/${pid}/fd/${fd}`));
     return new Map(inodes.flatMap((inode, index) => (inode === undefined ? [] : [[inode, descriptors[index] ?? '']])));
   } catch {
     return undefined;
@@ -158,7 +157,7 @@ export function usersOf(pid: number): number[] {
 /** Children of a process, by the kernel's own lists; none where it keeps no such lists (CONFIG_PROC_CHILDREN). */
 export async function childrenOf(pid: number): Promise<number[]> {
   const tasks = await readdir(`/proc/${pid}/task`).catch(() => []);
-  const lists = await inTurns(tasks, (task) => readNow(`/proc/${pid}/task/${task}/children`));
+  const lists = await readInTurns(tasks, (task) => readNow(`/proc/${pid}/task/${task}/children`));
   return lists.flatMap((list) => list.split(' ').filter(Boolean).map(Number));
 }
 
@@ -186,13 +185,9 @@ function readNow(path: string): string {
   }
 }
 
-/** Requests go on while much is read. */
-async function inTurns<T, R>(items: readonly T[], read: (item: T) => R): Promise<R[]> {
+async function readInTurns<T, R>(items: readonly T[], read: (item: T) => R): Promise<R[]> {
   const results: R[] = [];
-  for (const item of items) {
-    results.push(read(item));
-    if (results.length % readsInATurn === 0) await turn();
-  }
+  for await (const some of inTurns(items, readsInATurn)) results.push(...some.map((item) => read(item)));
   return results;
 }
 

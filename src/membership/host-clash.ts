@@ -13,7 +13,7 @@ export interface HostClashOptions extends Pick<Session, 'host' | 'process'> {
   readonly logger: Logger;
 }
 
-/** It is complained of this often. */
+/** Minimum interval between log lines. */
 const logEveryMs = 60_000;
 
 /**
@@ -59,12 +59,12 @@ export class HostClash {
     return this.#rival;
   }
 
-  /** Whether there are sessions of which it is not known whether another machine keeps them, or this one left them. */
+  /** Whether the store has sessions of this host that a rival may keep, or this machine left before a restart. */
   get isOpen(): boolean {
     return this.#rival !== undefined || (this.#seen?.size ?? 0) > 0;
   }
 
-  /** Whether a session is not to be taken for one that a restart of this machine ended. */
+  /** Whether a session may be a rival's, so that its other boot id does not prove it dead. */
   protects(session: Session): boolean {
     return this.#rival !== undefined && this.#isRival(session);
   }

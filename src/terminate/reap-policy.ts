@@ -2,6 +2,7 @@ import type { Verdict } from '../membership/liveness.js';
 import type { App } from '../model/app.js';
 import { bootNotTaken, isUntaken } from '../model/asked-boot.js';
 import { confirmGone, findInstance, startDrain, startTerminate, type Deployment } from '../model/deployment.js';
+import { isReleased } from '../model/host-actions.js';
 import { dropUsers } from '../model/users.js';
 import { type EndReason, type Instance, sees, type Sight } from '../model/instance.js';
 import { standsIn } from '../model/last-good.js';
@@ -85,7 +86,7 @@ function isDoomed(instance: Instance, { now, verdict }: ReapContext): boolean {
   const abandoned = instance.owner !== undefined && verdict(instance.owner) === 'gone';
   switch (instance.state) {
     case 'draining':
-      return Object.keys(instance.users).length === 0;
+      return isReleased(instance);
     case 'terminating':
       return overdue || abandoned;
     case 'booting':

@@ -176,7 +176,7 @@ export class Reconciler {
   }
 }
 
-/** What this machine was to end or to boot by then: nodes of other machines may always come first to the schedule, and cannot. */
+/** Past its deadline. Nodes of other machines, which cannot act on it, may come first to the schedule each time: so its own look. */
 function isOverdue({ deadlineAt }: Instance, now: number): boolean {
   return deadlineAt !== undefined && now >= deadlineAt;
 }

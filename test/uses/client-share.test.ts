@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { mayQueue } from '../../src/boot/queue-policy.js';
+import { mostOf } from '../../src/uses/client-share.js';
 
 t.test('however many apps fill their queues, the sum is bounded and a newcomer always finds a place', async () => {
   const arrivals = fc.array(fc.integer({ min: 0, max: 8 }), { maxLength: 400 });
@@ -10,7 +10,7 @@ t.test('however many apps fill their queues, the sum is bounded and a newcomer a
       let total = 0;
       for (const app of apps) {
         const length = queues.get(app) ?? 0;
-        if (mayQueue(length, total, max)) {
+        if (length < mostOf(max - total, 0.5)) {
           queues.set(app, length + 1);
           total += 1;
         } else if (length === 0) throw new Error(`an app without a queue is refused at ${total} of ${max}`);
