@@ -105,7 +105,7 @@ export interface ChangeBatch {
   readonly position: string;
   readonly changes: readonly Change[];
   /** The log no longer reaches back to the position asked for: drop what is cached. */
-  readonly lost: boolean;
+  readonly gap: boolean;
 }
 
 /** Changes a deployment; returning the same object means no change. Must be pure: it runs again after a lost race. */
@@ -156,8 +156,8 @@ export interface Cmdb {
 
   /**
    * Changes after `position` (undefined: from now on, at once with an empty batch). Waits until there is at least one,
-   * the signal aborts (an empty batch) or some seconds passed (an empty batch). Entries may repeat. A position that this
-   * store did not give is a lost one.
+   * the signal aborts (an empty batch) or some seconds passed (an empty batch). Entries may repeat. Of a position that this
+   * store did not give there is a gap.
    */
   changes(position: string | undefined, signal: AbortSignal): Promise<ChangeBatch>;
 

@@ -141,7 +141,7 @@ class LmdbStore implements DocumentStore {
     for (;;) {
       const ring = this.#bell.next(until);
       const batch = this.#transactions.read(() => this.#log.after(position, store));
-      if (position === undefined || batch.lost || batch.changes.length > 0 || until.aborted) {
+      if (position === undefined || batch.gap || batch.changes.length > 0 || until.aborted) {
         ring.cancel();
         return batch;
       }

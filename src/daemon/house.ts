@@ -246,10 +246,10 @@ export class House {
   }
 
   /** What the change log tells: domains may lead elsewhere, known apps are read again, changed ones looked at. */
-  async #follow({ changes, lost }: ChangeBatch, onAppsChanged: HouseOptions['onAppsChanged']): Promise<void> {
+  async #follow({ changes, gap }: ChangeBatch, onAppsChanged: HouseOptions['onAppsChanged']): Promise<void> {
     const appChanges = changes.filter(({ version }) => version === undefined);
-    if (lost || appChanges.length > 0) this.router.forget();
-    if (lost) {
+    if (gap || appChanges.length > 0) this.router.forget();
+    if (gap) {
       // A store that came back empty gets back what is used before anybody reads from it that nothing is there.
       await this.session.beat();
       onAppsChanged?.('all');

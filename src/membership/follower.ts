@@ -14,7 +14,7 @@ export interface FollowerOptions {
 
 const retryMs = 500;
 
-/** Follows the CMDB's change log from where it was, through outages. A gap is reported as a batch with `lost`. */
+/** Follows the CMDB's change log from where it was, through outages. A gap is reported, also as the first batch. */
 export class Follower {
   readonly #options: FollowerOptions;
   readonly #stop = new AbortController();
@@ -41,8 +41,8 @@ export class Follower {
       try {
         const batch = await cmdb.changes(position, signal);
         // What was read before the log was followed may have changed since.
-        const lost = batch.lost || position === undefined;
-        if (lost || batch.changes.length > 0) await onChanges({ ...batch, lost });
+        const gap = batch.gap || position === undefined;
+        if (gap || batch.changes.length > 0) await onChanges({ ...batch, gap });
         position = batch.position;
       } catch (error) {
         if (signal.aborted) return;

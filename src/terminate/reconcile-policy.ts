@@ -7,7 +7,7 @@ import type { FoundInstance, Runtime } from '../runtime/runtime.js';
 
 /** Where the CMDB and a runtime disagree. */
 export type Difference =
-  | { readonly kind: 'lost'; readonly app: string; readonly id: string }
+  | { readonly kind: 'gone'; readonly app: string; readonly id: string }
   | { readonly kind: 'stray'; readonly app: string; readonly id: string; readonly found: FoundInstance };
 
 export interface View extends Sight {
@@ -23,10 +23,10 @@ export interface View extends Sight {
  * The caller acts on one only when it sees it twice.
  */
 export function differences(view: View): Difference[] {
-  return [...lost(view), ...strays(view)];
+  return [...gone(view), ...strays(view)];
 }
 
-function lost(view: View): Difference[] {
+function gone(view: View): Difference[] {
   const { runtime, before, after, found } = view;
   const running = new Set(found.filter((container) => container.running).map(({ id }) => id));
   return [...after.values()].flatMap(({ app, deployment }) =>
@@ -34,7 +34,7 @@ function lost(view: View): Difference[] {
       .filter((instance) => instance.runtime === runtime && sees(view, instance))
       .filter(({ state }) => state === 'ready' || state === 'draining')
       .filter(({ id }) => !running.has(id) && isIn(before, app.name, id))
-      .map(({ id }) => ({ kind: 'lost' as const, app: app.name, id })),
+      .map(({ id }) => ({ kind: 'gone' as const, app: app.name, id })),
   );
 }
 

@@ -148,12 +148,12 @@ export class Reconciler {
     for (const difference of found) {
       const key = `${difference.kind} ${difference.id}`;
       if (!this.#seen.has(key)) seen.add(key);
-      else if (difference.kind === 'lost') await this.#removeLost(runtime, difference);
+      else if (difference.kind === 'gone') await this.#removeGone(runtime, difference);
       else await this.#settleStray(runtime, difference);
     }
   }
 
-  async #removeLost(runtime: Runtime, { app, id }: Difference): Promise<void> {
+  async #removeGone(runtime: Runtime, { app, id }: Difference): Promise<void> {
     const { apps, clock, logger } = this.#options;
     logger.warn({ app, instance: id }, 'the CMDB holds an instance that the runtime does not run; removing it');
     await apps.update(app, (deployment) => instanceDied(deployment, id, 'it was not found running', clock.now()));

@@ -96,7 +96,7 @@ export class Restoration {
     const apps = new Set<string>();
     try {
       for (const difference of await compare(this.#options, runtime)) {
-        if (difference.kind === 'lost' || !difference.found.running) continue;
+        if (difference.kind === 'gone' || !difference.found.running) continue;
         if (!(await this.#settle(runtime, difference))) apps.add(difference.app);
       }
       unsettledNow.set(runtime.name, apps);

@@ -74,7 +74,7 @@ export class SimCmdb implements Cmdb {
   async changes(position: string | undefined, signal: AbortSignal): Promise<ChangeBatch> {
     const { link, logLink } = this.#options;
     const batch = await link.call((store) => store.changes(position));
-    if (position === undefined || batch.lost || batch.changes.length > 0) return batch;
+    if (position === undefined || batch.gap || batch.changes.length > 0) return batch;
     await this.#nextChange(logLink, signal);
     if (signal.aborted) return batch;
     return link.call((store) => store.changes(position));

@@ -148,14 +148,14 @@ export class Store {
     const { log, identity } = this.#data;
     const last = log.at(-1)?.id ?? 0;
     const at = (id: number) => `${identity} ${id}`;
-    if (position === undefined) return { position: at(last), changes: [], lost: false };
+    if (position === undefined) return { position: at(last), changes: [], gap: false };
     const [store, id] = position.split(' ');
     const from = Number(id);
     const first = log[0]?.id;
     const fellOff = first === undefined ? from !== 0 : from < first && (from !== 0 || log.length >= logLength);
-    if (store !== identity || fellOff || from > last) return { position: at(last), changes: [], lost: true };
+    if (store !== identity || fellOff || from > last) return { position: at(last), changes: [], gap: true };
     const entries = log.filter((entry) => entry.id > from);
-    return { position: at(entries.at(-1)?.id ?? from), changes: entries.map(({ change }) => change), lost: false };
+    return { position: at(entries.at(-1)?.id ?? from), changes: entries.map(({ change }) => change), gap: false };
   }
 
   /** Calls `wake` once with the next change. Returns what takes it back. */

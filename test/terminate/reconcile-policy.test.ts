@@ -22,13 +22,13 @@ t.test('where CMDB and runtime agree there is no difference', async (t) => {
   t.same(differences({ host: 'here', runtime: 'process', before: both, after: both, found: [found('shop-1')] }), []);
 });
 
-t.test('what the runtime lacks is lost, whether it is gone or dead', async (t) => {
+t.test('what the runtime lacks is gone, also if it is there and dead', async (t) => {
   const both = records(testDeployment({}));
-  const lost = [{ kind: 'lost', app: 'shop', id: 'shop-1' }];
-  t.same(differences({ host: 'here', runtime: 'process', before: both, after: both, found: [] }), lost);
+  const gone = [{ kind: 'gone', app: 'shop', id: 'shop-1' }];
+  t.same(differences({ host: 'here', runtime: 'process', before: both, after: both, found: [] }), gone);
   t.same(
     differences({ host: 'here', runtime: 'process', before: both, after: both, found: [found('shop-1', false)] }),
-    lost,
+    gone,
   );
 });
 

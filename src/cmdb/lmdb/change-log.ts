@@ -25,13 +25,13 @@ export class ChangeTable {
   after(position: string | undefined, store: string): ChangeBatch {
     const last = this.#last();
     const at = (sequence: number) => `${store}:${sequence}`;
-    if (position === undefined) return { position: at(last), changes: [], lost: false };
+    if (position === undefined) return { position: at(last), changes: [], gap: false };
     const from = sequenceOf(position, store);
     const [first = 1] = this.#entries.getKeys({ limit: 1 });
-    if (from === undefined || from < first - 1 || from > last) return { position: at(last), changes: [], lost: true };
+    if (from === undefined || from < first - 1 || from > last) return { position: at(last), changes: [], gap: true };
     const entries = [...this.#entries.getRange({ start: from + 1, limit: batch })];
     const changes = entries.map(({ value }) => JSON.parse(value) as Change);
-    return { position: at(entries.at(-1)?.key ?? from), changes, lost: false };
+    return { position: at(entries.at(-1)?.key ?? from), changes, gap: false };
   }
 
   #last(): number {

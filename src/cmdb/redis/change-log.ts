@@ -46,13 +46,13 @@ export class ChangeLog {
     ])) as [unknown, string, Entry[], Entry[], number];
     const last = newest[0]?.[0] ?? beginning;
     const at = (entry: string) => `${nonce}:${entry}`;
-    if (position === undefined) return { position: at(last), changes: [], lost: false };
+    if (position === undefined) return { position: at(last), changes: [], gap: false };
     // Whoever stands at an entry has seen all before it; where that entry is gone, nobody knows what came after it.
     const stands = id === beginning ? count < length : there.length === 1;
-    if (from?.nonce !== nonce || !stands) return { position: at(last), changes: [], lost: true };
+    if (from?.nonce !== nonce || !stands) return { position: at(last), changes: [], gap: true };
     if (id === last) await this.#wait(id, signal);
     const entries = (await link.one(['xrange', key, `(${id}`, '+', 'COUNT', batch])) as Entry[];
-    return { position: at(entries.at(-1)?.[0] ?? id), changes: entries.map(changeOf), lost: false };
+    return { position: at(entries.at(-1)?.[0] ?? id), changes: entries.map(changeOf), gap: false };
   }
 
   close(): void {

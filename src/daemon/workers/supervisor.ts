@@ -85,11 +85,11 @@ class Supervisor implements Daemon {
     this.#pool = this.#createPool();
     this.#follower = new Follower({
       ...{ cmdb: this.#cmdb, clock: systemClock, logger },
-      onChanges: async ({ changes, lost }) => {
+      onChanges: async ({ changes, gap }) => {
         // Another store lacks what was applied to the old one: it is not compared with the files before.
-        if (lost) await this.#store.look();
+        if (gap) await this.#store.look();
         const names = changes.filter(({ version }) => version === undefined).map(({ app }) => app);
-        if (lost || names.length > 0) this.#control.appsChanged(lost ? 'all' : names);
+        if (gap || names.length > 0) this.#control.appsChanged(gap ? 'all' : names);
       },
       onInterrupted: () => void this.#store.look(),
     });

@@ -9,7 +9,7 @@ export function changeLogConformance(test: StoreTest): void {
     await cmdb.apply({ put: [app], remove: [] });
     const other = store.open();
     const from = await other.changes(undefined, AbortSignal.timeout(5_000));
-    t.match(from, { changes: [], lost: false });
+    t.match(from, { changes: [], gap: false });
     const waiting = collect(other, from.position, 2);
     const { version } = await cmdb.update('shop', (current) => addInstance(current, testInstance()));
     await cmdb.apply({ put: [{ ...app, idleTtlMs: 1 }], remove: [] });
@@ -32,7 +32,7 @@ export function changeLogConformance(test: StoreTest): void {
     const stop = new AbortController();
     const waiting = cmdb.changes(position, stop.signal);
     stop.abort();
-    t.match(await waiting, { changes: [], lost: false });
+    t.match(await waiting, { changes: [], gap: false });
     await cmdb.apply({ put: [app], remove: [] });
     t.same(await collect(cmdb, position, 1), [{ app: 'shop' }], 'nothing was missed');
   });
@@ -55,16 +55,16 @@ export function changeLogConformance(test: StoreTest): void {
     for (let round = 0; round < store.logLength + 300; round += 1)
       await cmdb.update('shop', (current) => ({ ...current }));
     const batch = await cmdb.changes(position, AbortSignal.timeout(5_000));
-    t.equal(batch.lost, true);
-    t.equal((await cmdb.changes(batch.position, AbortSignal.timeout(50))).lost, false);
+    t.equal(batch.gap, true);
+    t.equal((await cmdb.changes(batch.position, AbortSignal.timeout(50))).gap, false);
     t.equal(
-      (await cmdb.changes('999999999999999-0', AbortSignal.timeout(50))).lost,
+      (await cmdb.changes('999999999999999-0', AbortSignal.timeout(50))).gap,
       true,
       'a position of another store',
     );
   });
 
-  test('a position of another store or of no store is a lost one', async (t, cmdb, store) => {
+  test('after a position of another store or of no store there is a gap', async (t, cmdb, store) => {
     await cmdb.apply({ put: [app], remove: [] });
     const { position } = await cmdb.changes(undefined, AbortSignal.timeout(5_000));
     const foreign = [
@@ -85,8 +85,8 @@ export function changeLogConformance(test: StoreTest): void {
     ];
     for (const bad of foreign) {
       const batch = await cmdb.changes(bad, AbortSignal.timeout(5_000));
-      t.match(batch, { lost: true, changes: [], position }, JSON.stringify(bad));
+      t.match(batch, { gap: true, changes: [], position }, JSON.stringify(bad));
     }
-    t.equal((await store.open().changes(position, AbortSignal.timeout(20))).lost, false);
+    t.equal((await store.open().changes(position, AbortSignal.timeout(20))).gap, false);
   });
 }

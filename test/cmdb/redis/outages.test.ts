@@ -127,7 +127,7 @@ t.test('a user with the documented rights only can do everything', async (t) => 
   t.match(first, { revoked: false, sessions: [session('a')] });
   t.equal((await cmdb.beat(session('a', 1))).identity, first.identity);
   const { position } = await cmdb.changes(undefined, AbortSignal.timeout(5_000));
-  t.match(await cmdb.changes(position, AbortSignal.timeout(5_000)), { changes: [], lost: false });
+  t.match(await cmdb.changes(position, AbortSignal.timeout(5_000)), { changes: [], gap: false });
   for await (const { app } of cmdb.list('all')) t.equal(app.name, 'shop');
   await cmdb.apply({ put: [], remove: ['shop'] });
   await cmdb.update('shop', (current) => confirmGone(current, 'shop-1'));
@@ -145,7 +145,7 @@ t.test('nothing is believed of a store that came back before a beat has told whi
   await redis.restart();
   t.match(
     await eventually(() => cmdb.changes(position, AbortSignal.timeout(5_000))),
-    { lost: true },
+    { gap: true },
     'is told at once',
   );
   const happened: string[] = [];
