@@ -62,7 +62,7 @@ export interface NameConflict {
 
 export type Conflict = DomainConflict | NameConflict;
 
-/** A node's liveness. `beats` counts up; membership/liveness.ts judges by it. */
+/** A node's liveness. `beats` counts up; membership/peers.ts judges by it. */
 export interface Session {
   /** Random token of this life of the node: a restarted process, or one that slept too long, has another. */
   readonly incarnation: string;

@@ -35,7 +35,7 @@ import { LogLimit } from '../telemetry/log-limit.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import { AddressWatch } from '../uses/address-watch.js';
 import { Exits } from '../terminate/exits.js';
-import { LostInstances } from '../terminate/lost-instances.js';
+import { SilentHosts } from '../terminate/silent-hosts.js';
 import { MemoryRelief } from '../terminate/memory-relief.js';
 import { Reaper } from '../terminate/reaper.js';
 import { Reconciler } from '../terminate/reconciler.js';
@@ -93,7 +93,7 @@ export class House {
   readonly follower: Follower;
   readonly dispatcher: Dispatcher;
   readonly sight: Sight;
-  readonly #lost: LostInstances;
+  readonly #silentHosts: SilentHosts;
   readonly #host: string;
   readonly #runtimes: ReadonlyMap<RuntimeName, Runtime>;
   readonly #boots: ClaimedBoots;
@@ -177,15 +177,14 @@ export class House {
       isComplete: (app) => isComplete({ app }),
       onQueue: metrics.queueChanged.bind(metrics),
     });
-    this.#lost = new LostInstances({
+    this.#silentHosts = new SilentHosts({
       ...{ apps, uses, session, peers, probe, clock, logger },
-      onLost: ({ runtime: name }) => metrics.lostInstance(name),
+      onRemoved: ({ runtime: name }) => metrics.lostInstance(name),
     });
-    const lost = this.#lost;
     const onUpkeep = this.circulator.boot.bind(this.circulator);
     const onAsked = this.askedBoots.look.bind(this.askedBoots);
     this.reaper = new Reaper({
-      ...{ cmdb, apps, session, peers, store, terminator, lost, sight, clock, logger, onUpkeep, onAsked },
+      ...{ cmdb, apps, session, peers, store, terminator, silentHosts: this.#silentHosts, sight, clock, logger, onUpkeep, onAsked },
     });
     const periodMs = options.reconcilePeriodMs;
     this.reconciler = new Reconciler({
@@ -289,7 +288,7 @@ export class House {
       onDead: (runtime, exit) => this.exits.report(runtime, exit),
       remote: new RemoteCheck({
         ...{ apps: this.apps, store: this.store, peers: this.peers, probe: machine.probe, clock },
-        removeLost: (deployment) => this.#lost.remove(deployment),
+        removeOutOfReach: (deployment) => this.#silentHosts.remove(deployment),
         limitMs: silentAfterMs(sessionTiming) + 2 * sessionTiming.beatMs,
       }),
     });

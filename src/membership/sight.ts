@@ -8,7 +8,7 @@ export function sightOf({ host, runtimes }: Pick<Session, 'host' | 'runtimes'>):
 
 /**
  * Sessions of daemons on this machine that go by its name and run their containers elsewhere, in another state directory or on
- * another engine: neither sees what the other runs, and each would take it for lost.
+ * another engine: neither sees what the other runs, and each would take it for gone.
  */
 export function strangersTo(mine: Session, sessions: readonly Session[]): Session[] {
   return sessions.filter(

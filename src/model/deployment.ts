@@ -259,8 +259,8 @@ export function confirmGone(deployment: Deployment, id: string): Deployment {
   return without(deployment, id);
 }
 
-/** The machine that held it is lost, and the container with it, or out of everybody's reach. */
-export function lostWithHost(deployment: Deployment, id: string): Deployment {
+/** The machine that holds it is silent, and the container is gone with it, or out of everybody's reach. */
+export function giveUp(deployment: Deployment, id: string): Deployment {
   return without(deployment, id);
 }
 

@@ -1,4 +1,4 @@
-import type { Verdict } from '../membership/liveness.js';
+import type { Verdict } from '../membership/peers.js';
 import type { App } from '../model/app.js';
 import { bootNotTaken, isUntaken } from '../model/asked-boot.js';
 import { confirmGone, findInstance, startDrain, startTerminate, type Deployment } from '../model/deployment.js';

@@ -11,7 +11,7 @@ import { type Deployment, findInstance } from '../model/deployment.js';
 import { isReleased } from '../model/host-actions.js';
 import { type EndReason, sees, type Sight } from '../model/instance.js';
 import { nextUpkeep, type Upkeep } from '../model/upkeep.js';
-import type { LostInstances } from './lost-instances.js';
+import type { SilentHosts } from './silent-hosts.js';
 import { reap } from './reap-policy.js';
 import type { Terminator } from './terminator.js';
 
@@ -22,7 +22,7 @@ export interface ReaperOptions {
   readonly peers: Peers;
   readonly store: StoreHealth;
   readonly terminator: Terminator;
-  readonly lost: Pick<LostInstances, 'remove'>;
+  readonly silentHosts: Pick<SilentHosts, 'remove'>;
   readonly sight: Sight;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -72,7 +72,7 @@ export class Reaper {
     try {
       const record = await cmdb.find({ app });
       if (!record) return;
-      await this.#options.lost.remove(record.deployment);
+      await this.#options.silentHosts.remove(record.deployment);
       const isEmpty = record.deployment.instances.length === 0;
       const deployment = isEmpty ? record.deployment : await this.#reap(record);
       this.#keepUp(record, deployment);

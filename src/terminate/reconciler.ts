@@ -39,7 +39,7 @@ const strayStopTimeoutMs = 10_000;
 const looksAtOnce = 50;
 
 /**
- * Brings CMDB and runtimes together again: after a restart, a crash between two writes, a store that lost some. Of the
+ * Brings CMDB and runtimes together again: after a restart, a crash between two writes, a store that was replaced. Of the
  * nodes on a machine one does it at a time.
  */
 export class Reconciler {
@@ -97,7 +97,7 @@ export class Reconciler {
         leftBehind(instance, session, peers) ||
         (sees(sight, instance) && (isOverdue(instance, clock.now()) || isForItsHost(instance)));
       if (!lacks && !deployment.instances.some(isDue)) continue;
-      // A machine that is lost lets each look wait for its attempt to connect.
+      // Each look at a silent machine waits for its attempt to connect.
       const look = reaper.look(app.name).finally(() => looking.delete(look));
       looking.add(look);
       if (looking.size >= looksAtOnce) await Promise.race(looking);
@@ -121,7 +121,7 @@ export class Reconciler {
     }
   }
 
-  /** Something was lost or left: it shows in the next two comparisons, which come soon. */
+  /** Something is gone or was left: it shows in the next two comparisons, which come soon. */
   again(): void {
     this.#passes = 0;
     this.#restart();

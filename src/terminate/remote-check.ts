@@ -12,8 +12,8 @@ export interface RemoteCheckOptions {
   readonly peers: Pick<Peers, 'isSeen' | 'hasBeatenSince'>;
   readonly probe: Probe;
   readonly clock: Clock;
-  /** Removes what is lost with its machine. */
-  readonly removeLost: (deployment: Deployment) => Promise<void>;
+  /** Removes what no live node can reach. */
+  readonly removeOutOfReach: (deployment: Deployment) => Promise<void>;
   /** Longest time until a machine that is silent is known to be: the session's TTL, two seconds, and a beat. */
   readonly limitMs: number;
 }
@@ -22,8 +22,8 @@ const pauseMs = 100;
 
 /**
  * What became of an instance of another machine that refused a connection. Its container cannot be looked at from here: its
- * own nodes see it end and remove it. Where none of them lives it is lost with its machine, which takes as long to tell as
- * a session lives; whoever can wait is served by the next instance then, and not refused.
+ * own nodes see it end and remove it. If none of them lives it is gone with its machine, which takes as long to tell as
+ * a session lives; a request that can wait is then served by the next instance, and not refused.
  */
 export class RemoteCheck {
   readonly #options: RemoteCheckOptions;
@@ -34,7 +34,7 @@ export class RemoteCheck {
 
   /** False where it is in the CMDB no more. True where it answers again, or its machine's nodes live and leave it there. */
   async isAlive({ app, instanceId, address }: Seat): Promise<boolean> {
-    const { store, peers, probe, clock, limitMs, removeLost } = this.#options;
+    const { store, peers, probe, clock, limitMs, removeOutOfReach } = this.#options;
     const from = clock.monotonic();
     while (clock.monotonic() - from < limitMs && store.outage === undefined) {
       const deployment = this.#options.apps.get(app.name)?.deployment;
@@ -42,7 +42,7 @@ export class RemoteCheck {
       if (!deployment || !instance) return false;
       if (await takesConnection(address, probe, clock)) return true;
       if (peers.hasBeatenSince(instance, from)) return true;
-      if (!peers.isSeen(instance)) await removeLost(deployment);
+      if (!peers.isSeen(instance)) await removeOutOfReach(deployment);
       await new Promise<void>((resolve) => clock.after(pauseMs, resolve));
     }
     return true;

@@ -14,7 +14,7 @@ import {
   type Deployment,
   emptyDeployment,
   findInstance,
-  lostWithHost,
+  giveUp,
 } from '../../src/model/deployment.js';
 import { homeOf, pinnedHost, pinOf } from '../../src/model/pin.js';
 import { nextDueAt } from '../../src/model/schedule.js';
@@ -40,7 +40,7 @@ t.test('the first successful boot of an app with local mounts pins it, and its i
   const empty = confirmGone(first, 'shop-1');
   t.match(empty, { app: 'shop', instances: [], pinnedTo: { host: 'a', sources: ['/srv/shop'] } });
   t.equal(homeOf(empty, app), 'a');
-  t.equal(homeOf(lostWithHost(first, 'shop-1'), app), 'a');
+  t.equal(homeOf(giveUp(first, 'shop-1'), app), 'a');
   t.equal(booted(empty, app, 'shop-2', 'a').pinnedTo, empty.pinnedTo);
 });
 

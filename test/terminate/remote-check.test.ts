@@ -30,7 +30,7 @@ function setUp() {
     outage: undefined as string | undefined,
     isHostLive: true,
     beatAt: -1,
-    removeLost: (_deployment: Deployment): Promise<void> => Promise.resolve(),
+    removeOutOfReach: (_deployment: Deployment): Promise<void> => Promise.resolve(),
   };
   const probed: Address[] = [];
   const removed: Deployment[] = [];
@@ -54,9 +54,9 @@ function setUp() {
       return world.answers(signal);
     },
     clock,
-    removeLost: (deployment) => {
+    removeOutOfReach: (deployment) => {
       removed.push(deployment);
-      return world.removeLost(deployment);
+      return world.removeOutOfReach(deployment);
     },
     limitMs,
   });
@@ -127,7 +127,7 @@ t.test('what its own nodes remove meanwhile is not alive', async (t) => {
 
 t.test('of a machine without live nodes it is removed as lost, once that is known', async (t) => {
   const { look, see, world, clock, removed } = setUp();
-  world.removeLost = async () => see(testDeployment());
+  world.removeOutOfReach = async () => see(testDeployment());
   const outcome = look();
   await clock.advance(12_000);
   t.same([outcome, removed.length], [{}, 0], 'while it counts as live, nothing is removed');
@@ -186,7 +186,7 @@ t.test('an attempt that hangs is given up after a second, one that fails counts 
 t.test('a store that fails while it is to be removed fails the look, and leaves no timer', async (t) => {
   const { look, world, clock } = setUp();
   world.isHostLive = false;
-  world.removeLost = () => Promise.reject(new Error('no answer within 2 s'));
+  world.removeOutOfReach = () => Promise.reject(new Error('no answer within 2 s'));
   const outcome = look();
   await settle();
   t.match(outcome, { error: { message: 'no answer within 2 s' } });

@@ -7,9 +7,9 @@ import type { Uses } from '../uses/uses.js';
 import type { Clock } from '../model/clock.js';
 import { type Deployment, findInstance } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
-import { type LostView, maybeLost, removeLost } from './lost-policy.js';
+import { type HostView, outOfReach, removeOutOfReach } from './silent-host-policy.js';
 
-export interface LostInstancesOptions {
+export interface SilentHostsOptions {
   readonly apps: LocalApps;
   readonly uses: Uses;
   readonly session: NodeSession;
@@ -17,31 +17,31 @@ export interface LostInstancesOptions {
   readonly probe: Probe;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly onLost: (instance: Instance) => void;
+  readonly onRemoved: (instance: Instance) => void;
 }
 
 /**
- * Removes the instances of a machine that is lost: without a live node, and not answering. So that the next request boots
+ * Removes the instances of a machine that has no live node if they do not answer either, so that the next request boots
  * elsewhere. Should the machine come back with them, its nodes find them as containers that the CMDB does not know.
  */
-export class LostInstances {
-  readonly #options: LostInstancesOptions;
+export class SilentHosts {
+  readonly #options: SilentHostsOptions;
 
-  constructor(options: LostInstancesOptions) {
+  constructor(options: SilentHostsOptions) {
     this.#options = options;
   }
 
   /** Looks at one app. Costs nothing while every machine lives; throws where the store is away. */
   async remove(deployment: Deployment): Promise<void> {
     const { app } = deployment;
-    const suspects = maybeLost(deployment, this.#view);
+    const suspects = outOfReach(deployment, this.#view);
     if (suspects.length === 0) return;
     const answers = await Promise.all(suspects.map((instance) => this.#answers(instance)));
     const silent = suspects.filter((_, index) => answers[index] === false);
     if (silent.length > 0) await this.#remove(app, new Set(silent.map(({ id }) => id)));
   }
 
-  get #view(): LostView {
+  get #view(): HostView {
     const { session, peers, clock } = this.#options;
     return {
       now: clock.now(),
@@ -52,23 +52,23 @@ export class LostInstances {
   }
 
   async #remove(app: string, ids: ReadonlySet<string>): Promise<void> {
-    const { apps, uses, logger, onLost } = this.#options;
+    const { apps, uses, logger, onRemoved } = this.#options;
     const local = apps.get(app);
     // What this node has under way there waits for nobody.
     for (const id of ids) if (local) uses.end(local, id, 'instance_gone');
     let before: Deployment | undefined;
     const after = await apps.update(app, (current) => {
       before = current;
-      return removeLost(current, ids, this.#view);
+      return removeOutOfReach(current, ids, this.#view);
     });
     for (const id of ids) {
-      const lost = before && findInstance(before, id);
-      if (!lost || findInstance(after, id)) continue;
+      const removed = before && findInstance(before, id);
+      if (!removed || findInstance(after, id)) continue;
       logger.warn(
-        { app, instance: id, host: lost.host, address: lost.address, state: lost.state },
+        { app, instance: id, host: removed.host, address: removed.address, state: removed.state },
         'the host of the instance has no live node and does not answer: the instance is given up, the next request boots elsewhere',
       );
-      onLost(lost);
+      onRemoved(removed);
     }
   }
 
