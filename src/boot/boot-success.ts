@@ -4,7 +4,7 @@ import type { StoreHealth } from '../membership/store-health.js';
 import type { Clock } from '../model/clock.js';
 import { bootSucceeded, type Deployment, findInstance } from '../model/deployment.js';
 import type { Pin } from '../model/pin.js';
-import { restoreClaim } from '../model/restore-claim.js';
+import { restoreOwned } from '../model/restore-owned.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { type Claim, withoutClaim } from './claim.js';
 import type { BootedInstance } from './instance-boot.js';
@@ -19,8 +19,8 @@ export interface SuccessOptions {
 }
 
 /**
- * Writes that a claimed boot succeeded. A store that was just replaced may have lost the claim: it is written with it then, but
- * only where the container still runs, for another node may have taken both away as a stray's. Nothing is written where the
+ * Writes that a claimed boot succeeded. A store that was just replaced may lack the claim: it is written with it then, but
+ * only if the container still runs, for another node may have taken both away as a stray's. Nothing is written if the
  * claim is gone. Throws what store and runtime throw; then its outcome may be unknown.
  */
 export async function writeSuccess(options: SuccessOptions, claim: Claim, booted: BootedInstance): Promise<void> {
@@ -28,20 +28,20 @@ export async function writeSuccess(options: SuccessOptions, claim: Claim, booted
   const { id, app } = claim;
   const runs = async () => (await runtime.inspect(id)).state === 'running';
   for (;;) {
-    const { owner, wasLost } = claim;
-    if (wasLost && !(await runs())) {
+    const { owner, wasMissing } = claim;
+    if (wasMissing && !(await runs())) {
       await apps.update(app.name, (current) => withoutClaim(current, claim));
       return;
     }
     let known = findInstance(await write(options, claim, owner, booted, false), id);
     // Asked in this order: what the record lacks and runs all the same was not taken away.
-    if (!known && (claim.mayBeLost || !store.isComplete) && (await runs())) {
+    if (!known && (claim.inDoubt || !store.isComplete) && (await runs())) {
       known = findInstance(await write(options, claim, owner, booted, true), id);
     }
     if (known?.state !== 'booting' || known.owner === undefined || !session.isOwn(known.owner)) return;
     // It was written anew under another name, perhaps without that its answer came.
     claim.owner = known.owner;
-    claim.wasLost = true;
+    claim.wasMissing = true;
   }
 }
 
@@ -50,13 +50,12 @@ function write(
   { id, app, instance }: Claim,
   owner: string,
   { address, phases }: BootedInstance,
-  isLost: boolean,
+  isMissing: boolean,
 ): Promise<Deployment> {
   const report = { address, boot: phases, user: session.incarnation, claimedBy: owner, pin };
   return apps.update(app.name, (current) => {
     const now = clock.now();
-    const owners = { before: owner, owner };
-    const claimed = isLost ? restoreClaim(current, app, instance, owners, now) : current;
+    const claimed = isMissing ? restoreOwned(current, { app, instance, owner }, owner, now) : current;
     return bootSucceeded(claimed, id, report, now);
   });
 }

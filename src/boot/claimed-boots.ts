@@ -3,6 +3,7 @@ import type { LocalApp } from '../uses/local-app.js';
 import type { LocalApps } from '../uses/local-apps.js';
 import type { NodeSession } from '../membership/session.js';
 import type { StoreHealth } from '../membership/store-health.js';
+import type { OwnedInstances } from '../uses/owned-instances.js';
 import type { Uses } from '../uses/uses.js';
 import { revisionOf, type App, type RuntimeName } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
@@ -24,7 +25,6 @@ import type { Runtime } from '../runtime/runtime.js';
 import type { BootPurpose } from './boot-slots.js';
 import { writeSuccess } from './boot-success.js';
 import { type Claim, withoutClaim } from './claim.js';
-import { ClaimsUnderWay } from './claims-under-way.js';
 import { unlessAborted } from '../model/unless-aborted.js';
 import { BootError, bootInstance, type BootedInstance } from './instance-boot.js';
 import type { Probe } from '../machine/probe.js';
@@ -34,6 +34,7 @@ export type BootResult = 'ready' | 'failed' | 'timeout' | 'aborted';
 export interface ClaimedBootsOptions {
   readonly apps: LocalApps;
   readonly uses: Uses;
+  readonly owned: OwnedInstances;
   readonly session: Pick<NodeSession, 'incarnation' | 'ensureRegistered' | 'isOwn' | 'renewIfFrozen'>;
   readonly store: Pick<StoreHealth, 'isComplete' | 'complete'>;
   readonly runtimes: ReadonlyMap<RuntimeName, Runtime>;
@@ -86,13 +87,11 @@ const outputBytes = 4_096;
 
 /** One boot from its claim to a ready instance that this node uses, or to a failure of which nothing is left. */
 export class ClaimedBoots {
-  readonly underWay: ClaimsUnderWay;
   readonly #options: ClaimedBootsOptions;
   readonly #stop = new AbortController();
 
   constructor(options: ClaimedBootsOptions) {
     this.#options = options;
-    this.underWay = new ClaimsUnderWay(options);
   }
 
   /** Writes the claim before the runtime is called. Undefined where the app may have no more, or not here: another node was first. */
@@ -139,7 +138,7 @@ export class ClaimedBoots {
       await this.#withdraw(claim);
       return undefined;
     }
-    this.underWay.add(claim);
+    this.#options.owned.add(claim);
     return claim;
   }
 
@@ -201,7 +200,7 @@ export class ClaimedBoots {
       onBoot(app.runtime, purpose, 'aborted', {});
       return { kind: 'claim_gone' };
     } finally {
-      this.underWay.delete(claim);
+      this.#options.owned.delete(claim);
     }
   }
 

@@ -18,6 +18,7 @@ import { Peers } from '../membership/peers.js';
 import { NodeSession } from '../membership/session.js';
 import { type SessionTiming, silentAfterMs } from '../membership/session-timing.js';
 import { StoreHealth } from '../membership/store-health.js';
+import { OwnedInstances } from '../uses/owned-instances.js';
 import { Uses } from '../uses/uses.js';
 import type { ChangeBatch, Cmdb } from '../cmdb/cmdb.js';
 import type { Config } from '../config/config.js';
@@ -29,7 +30,6 @@ import type { Machine } from './machine.js';
 import type { RuntimeName } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
 import { type RuntimeIdentity, sees, type Sight } from '../model/instance.js';
-import { isStoreAway } from '../model/errors.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { LogLimit } from '../telemetry/log-limit.js';
 import type { Metrics } from '../telemetry/metrics.js';
@@ -68,9 +68,6 @@ export interface HouseOptions {
 /** What the rest of the house needs of the forward room. */
 export type ForwardRoom = Pick<Forwarder, 'http' | 'upgrade' | 'endInstance' | 'close'>;
 
-/** While the store is away, what it may have lost is written again this often. */
-const restoreAgainMs = 1_000;
-
 /** The four rooms with what connects them; nothing runs yet. */
 export class House {
   readonly apps: LocalApps;
@@ -96,9 +93,6 @@ export class House {
   readonly #silentHosts: SilentHosts;
   readonly #host: string;
   readonly #runtimes: ReadonlyMap<RuntimeName, Runtime>;
-  readonly #boots: ClaimedBoots;
-  /** Counts the stores that were replaced. */
-  #restorations = 0;
 
   constructor(options: HouseOptions) {
     const { cmdb, runtimes, config, metrics, clock, machine, logger } = options;
@@ -121,7 +115,7 @@ export class House {
     const session = new NodeSession({
       ...{ cmdb, store, peers, host, process, isProvedDead, timing, clock, randomBytes, logger },
       runtimes: () => identitiesOf(runtimes),
-      onRenewed: (republishUntil) => this.#renew(republishUntil, options),
+      onRenewed: (republishUntil) => this.restoration.renew(republishUntil),
       onStoreReplaced: () => {
         // Its change log may go on where the other one's ended: then nothing tells what is different.
         this.router.forget();
@@ -139,23 +133,20 @@ export class House {
       onSeatFreed: (local) => this.booter.seatFreed(local),
       onEnded: (instanceId) => this.forwarder.endInstance(instanceId),
     });
+    const owned = new OwnedInstances(apps, clock);
     const onTerminated = metrics.terminated.bind(metrics);
-    const terminator = new Terminator({ cmdb, apps, runtimes, logger, onTerminated });
+    const terminator = new Terminator({ cmdb, apps, owned, runtimes, logger, onTerminated });
     this.terminator = terminator;
     this.restoration = new Restoration({
-      ...{ cmdb, apps, sight, pins, runtimes, timing, clock, logger },
+      ...{ cmdb, apps, store, session, uses: this.uses, owned, sight, pins, runtimes, timing, clock, logger },
       onRestored: () => this.reconciler.again(),
     });
     const boots = new ClaimedBoots({
-      ...{ apps, uses: this.uses, session, store, runtimes, host, pins, clock, randomBytes, probe, logger },
-      settled: async (local) => {
-        await store.complete();
-        await this.restoration.settled(local);
-      },
+      ...{ apps, uses: this.uses, owned, session, store, runtimes, host, pins, clock, randomBytes, probe, logger },
+      settled: (local) => this.restoration.settled(local),
       terminate: (app, id) => void terminator.terminate(app, id),
       onBoot: metrics.boot.bind(metrics),
     });
-    this.#boots = boots;
     const memory = { floorBytes: config.memory.floorBytes, read: machine.readMemory, clock, logger };
     const { uses } = this;
     this.memoryRelief = new MemoryRelief({ ...memory, cmdb, apps, uses, session, peers, store, terminator, sight });
@@ -211,37 +202,6 @@ export class House {
   async stopBoots(): Promise<void> {
     const { booter, circulator, askedBoots, memoryRelief } = this;
     await Promise.all([booter.stop(), circulator.stop(), askedBoots.stop(), memoryRelief.stop()]);
-  }
-
-  /** Another store is read again when it has got back what is in use here, or on its way up or down: it would seem gone before. */
-  async #renew(republishUntil: number | undefined, options: HouseOptions): Promise<void> {
-    const restoring = republishUntil === undefined ? undefined : this.#restoreOwned(republishUntil, options);
-    await Promise.all([this.uses.renew(republishUntil), restoring]);
-    if (restoring) void this.apps.refreshAll().catch(() => {});
-  }
-
-  /** Without it what boots or ends here would seem a stray; that heals with the next comparisons. */
-  async #restoreOwned(until: number, { clock, logger }: HouseOptions): Promise<void> {
-    const mine = (this.#restorations += 1);
-    this.#boots.underWay.doubt();
-    for (;;) {
-      try {
-        const owner = await this.session.ensureRegistered();
-        await Promise.all([this.#boots.underWay.restore(owner), this.terminator.restore(owner)]);
-        return;
-      } catch (error) {
-        // Replaced once more meanwhile: that restoration goes on with it.
-        if (mine !== this.#restorations) return;
-        if (clock.monotonic() >= until || !isStoreAway(error)) {
-          logger.warn(
-            { err: error },
-            'could not write the claims of boots and terminations under way into the new store',
-          );
-          return;
-        }
-        await new Promise<void>((resolve) => clock.after(restoreAgainMs, resolve));
-      }
-    }
   }
 
   /** What the change log tells: domains may lead elsewhere, known apps are read again, changed ones looked at. */

@@ -1,12 +1,21 @@
 import type { Logger } from 'pino';
-import type { LocalApp } from '../uses/local-app.js';
+import type { NodeSession } from '../membership/session.js';
 import type { SessionTiming } from '../membership/session-timing.js';
+import type { StoreHealth } from '../membership/store-health.js';
 import type { RuntimeName } from '../model/app.js';
 import type { Timer } from '../model/clock.js';
+import { isStoreAway } from '../model/errors.js';
 import type { Runtime } from '../runtime/runtime.js';
+import type { LocalApp } from '../uses/local-app.js';
+import type { OwnedInstances } from '../uses/owned-instances.js';
+import type { Uses } from '../uses/uses.js';
 import { compare, seeOut, type Stray, type StraysOptions, takeIn } from './strays.js';
 
 export interface RestorationOptions extends StraysOptions {
+  readonly store: Pick<StoreHealth, 'complete'>;
+  readonly session: Pick<NodeSession, 'ensureRegistered'>;
+  readonly uses: Pick<Uses, 'renew'>;
+  readonly owned: OwnedInstances;
   readonly runtimes: ReadonlyMap<RuntimeName, Runtime>;
   readonly timing: Pick<SessionTiming, 'ttlMs'>;
   readonly logger: Logger;
@@ -15,9 +24,10 @@ export interface RestorationOptions extends StraysOptions {
 }
 
 /**
- * Brings back into the CMDB what runs on this machine and a store that was replaced does not know: what is in use its users
- * write back, the rest is found here. Each node does it for its own machine, since what it boots must not come beside what
- * it has not seen; what another one has taken in is known to the CMDB by then.
+ * The way back from a store that was replaced and lacks what runs. In this order: boots wait; each node writes what it has in
+ * hand, the instances it uses, boots or ends, under its new session; then it takes in what else its machine's runtimes list. Each
+ * node lists its own machine, since what it boots must not come beside what it has not seen; what another one has taken in is known
+ * to the CMDB by then.
  *
  * No app boots before this machine was looked over, nor while it runs a container of that app of which it is not known yet
  * whether it stays. That is so within the time for which a replaced store counts as incomplete, and after twice that time at
@@ -36,6 +46,8 @@ export class Restoration {
   #next: Timer | undefined;
   #limit: Timer | undefined;
   #looking: Promise<void> | undefined;
+  /** Counts the stores that were replaced. */
+  #replaced = 0;
   #stopped = false;
 
   constructor(options: RestorationOptions) {
@@ -57,8 +69,20 @@ export class Restoration {
     void this.#look();
   }
 
+  /**
+   * Writes what this node has in hand under its new session. A store that was replaced gets back what it lacks of it until
+   * `republishUntil`, in monotonic milliseconds, and is read again when it has: it would seem gone before.
+   */
+  async renew(republishUntil?: number): Promise<void> {
+    const { apps, uses } = this.#options;
+    const restoring = republishUntil === undefined ? undefined : this.#restoreOwned(republishUntil);
+    await Promise.all([uses.renew(republishUntil), restoring]);
+    if (restoring) void apps.refreshAll().catch(() => {});
+  }
+
   /** Resolves when this app may boot. */
   async settled({ name, app }: Pick<LocalApp, 'name' | 'app'>): Promise<void> {
+    await this.#options.store.complete();
     while (!this.#isSettled(name, app.runtime)) await new Promise<void>((resolve) => this.#wake.push(resolve));
   }
 
@@ -69,6 +93,26 @@ export class Restoration {
     this.#limit?.cancel();
     this.#wakeAll();
     await this.#looking;
+  }
+
+  /** Without it what boots or ends here would seem a stray; that heals with the next comparisons. */
+  async #restoreOwned(until: number): Promise<void> {
+    const { session, owned, clock, logger } = this.#options;
+    const mine = (this.#replaced += 1);
+    owned.doubt();
+    for (;;) {
+      try {
+        return await owned.restore(await session.ensureRegistered());
+      } catch (error) {
+        // Replaced once more meanwhile: that restoration goes on with it.
+        if (mine !== this.#replaced) return;
+        if (clock.monotonic() >= until || !isStoreAway(error)) {
+          const what = 'could not write the claims of boots and terminations under way into the new store';
+          return logger.warn({ err: error }, what);
+        }
+        await new Promise<void>((resolve) => clock.after(restoreAgainMs, resolve));
+      }
+    }
   }
 
   #isSettled(app: string, runtime: RuntimeName): boolean {
@@ -161,6 +205,8 @@ export class Restoration {
   }
 }
 
+/** While the store is away, what it may lack is written again this often. */
+const restoreAgainMs = 1_000;
 const looksPerTtl = 5;
 /** More than one beat, in which every node hears of the loss. */
 const settleShare = 0.4;

@@ -1,14 +1,16 @@
 import type { Logger } from 'pino';
 import type { LocalApps } from '../uses/local-apps.js';
+import type { OwnedInstances } from '../uses/owned-instances.js';
 import type { Cmdb } from '../cmdb/cmdb.js';
 import type { RuntimeName } from '../model/app.js';
-import { addInstance, confirmGone, findInstance } from '../model/deployment.js';
-import type { EndReason, Instance } from '../model/instance.js';
+import { confirmGone, findInstance } from '../model/deployment.js';
+import type { EndReason } from '../model/instance.js';
 import type { Runtime } from '../runtime/runtime.js';
 
 export interface TerminatorOptions {
   readonly cmdb: Cmdb;
   readonly apps: LocalApps;
+  readonly owned: OwnedInstances;
   readonly runtimes: ReadonlyMap<RuntimeName, Runtime>;
   readonly logger: Logger;
   readonly onTerminated: (runtime: RuntimeName, reason: EndReason) => void;
@@ -18,8 +20,6 @@ export interface TerminatorOptions {
 export class Terminator {
   readonly #options: TerminatorOptions;
   readonly #running = new Map<string, Promise<void>>();
-  /** What the runtime is about to stop, by id, with its app. */
-  readonly #doomed = new Map<string, { readonly app: string; readonly instance: Instance }>();
 
   constructor(options: TerminatorOptions) {
     this.#options = options;
@@ -37,20 +37,8 @@ export class Terminator {
     await Promise.all(this.#running.values());
   }
 
-  /** A store that was replaced may have lost dooms that are being carried out: writes them anew. Throws what the store throws. */
-  async restore(owner: string): Promise<void> {
-    await Promise.all(
-      [...this.#doomed.values()].map(({ app, instance }) =>
-        this.#options.apps.update(app, (deployment) => {
-          // Gone while this was on its way.
-          return this.#doomed.has(instance.id) ? addInstance(deployment, { ...instance, owner, users: {} }) : deployment;
-        }),
-      ),
-    );
-  }
-
   async #terminate(app: string, id: string): Promise<void> {
-    const { cmdb, apps, runtimes, logger, onTerminated } = this.#options;
+    const { cmdb, apps, owned, runtimes, logger, onTerminated } = this.#options;
     try {
       const record = await cmdb.find({ app });
       const instance = record && findInstance(record.deployment, id);
@@ -61,8 +49,9 @@ export class Terminator {
       if (identity && instance.runtimeId !== undefined && identity.id !== instance.runtimeId) {
         throw new Error(`it is not in ${identity.place}: whether it runs cannot be seen from here`);
       }
-      this.#doomed.set(id, { app, instance });
-      await runtime.stop(id, record?.app.stopTimeoutMs ?? 0).finally(() => this.#doomed.delete(id));
+      const ending = { app: record.app, instance, owner: instance.owner ?? '' };
+      owned.add(ending);
+      await runtime.stop(id, record.app.stopTimeoutMs).finally(() => owned.delete(ending));
       await apps.update(app, (deployment) => confirmGone(deployment, id));
       const reason = instance.end?.reason ?? 'orphaned';
       logger.info({ app, instance: id, reason }, 'terminated');

@@ -5,6 +5,7 @@ import { ClaimedBoots } from '../../src/boot/claimed-boots.js';
 import type { LocalApp } from '../../src/uses/local-app.js';
 import { LocalApps } from '../../src/uses/local-apps.js';
 import { StoreHealth } from '../../src/membership/store-health.js';
+import { OwnedInstances } from '../../src/uses/owned-instances.js';
 import { Uses } from '../../src/uses/uses.js';
 import type { AppRecord, Cmdb } from '../../src/cmdb/cmdb.js';
 import { emptyDeployment } from '../../src/model/deployment.js';
@@ -61,9 +62,10 @@ async function setUp(t: Test) {
       return { state: container.endsOnceReady && container.seen > 1 ? 'gone' : 'running', listening: true };
     },
   } as unknown as Runtime;
+  const owned = new OwnedInstances(apps, clock);
   const terminated: string[] = [];
   const boots = new ClaimedBoots({
-    ...{ ...node, uses, runtimes: new Map([['process', runtime]]), host: 'here', pins: false },
+    ...{ ...node, uses, owned, runtimes: new Map([['process', runtime]]), host: 'here', pins: false },
     randomBytes: (size) => Buffer.alloc(size, 7),
     probe: async () => true,
     settled: async () => {},
@@ -74,7 +76,7 @@ async function setUp(t: Test) {
   if (!local) throw new Error('there is a shop');
   t.teardown(() => uses.releaseAll(0));
   return {
-    ...{ boots, clock, container, local, session, store, terminated },
+    ...{ boots, owned, clock, container, local, session, store, terminated },
     replaceStore: () => health.answered('two', clock.monotonic()),
     users: () => record.deployment.instances.flatMap(({ users }) => Object.keys(users)),
     start: () => start(),
@@ -139,10 +141,10 @@ t.test('nor is one written whose container another node has ended, taking it for
 });
 
 t.test('a claim that was written anew goes again where its container has ended meanwhile', async (t) => {
-  const { boots, container, replaceStore, start, states, outcome } = await bootingOnLostClaim(t);
+  const { owned, container, replaceStore, start, states, outcome } = await bootingOnLostClaim(t);
   replaceStore();
-  boots.underWay.doubt();
-  await boots.underWay.restore('me');
+  owned.doubt();
+  await owned.restore('me');
   t.same(states(), ['booting']);
   container.endsOnceReady = true;
   start();
@@ -151,21 +153,21 @@ t.test('a claim that was written anew goes again where its container has ended m
 });
 
 t.test('a claim in doubt is written anew also when the store is long whole: it could not be told before', async (t) => {
-  const { boots, start, states, outcome } = await bootingOnLostClaim(t);
-  boots.underWay.doubt();
+  const { owned, start, states, outcome } = await bootingOnLostClaim(t);
+  owned.doubt();
   start();
   t.match(await outcome, { kind: 'ready' });
   t.same(states(), ['ready']);
 });
 
 t.test('a claim that was written anew without an answer is found under its new name', async (t) => {
-  const { boots, local, session, store, start, states, users } = await setUp(t);
+  const { boots, owned, local, session, store, start, states, users } = await setUp(t);
   const claim = await claimed(boots, local);
   const outcome = boots.carryOut(local, claim);
   await settle();
   session.incarnation = 'me again';
   store.answers = false;
-  await boots.underWay.restore('me again').catch(() => {});
+  await owned.restore('me again').catch(() => {});
   t.equal(claim.owner, 'me', 'nobody said so');
   store.answers = true;
   start();

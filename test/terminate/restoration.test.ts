@@ -1,6 +1,8 @@
 import { pino } from 'pino';
 import t from 'tap';
+import { StoreHealth } from '../../src/membership/store-health.js';
 import { LocalApps } from '../../src/uses/local-apps.js';
+import { OwnedInstances } from '../../src/uses/owned-instances.js';
 import type { AppRecord, Cmdb } from '../../src/cmdb/cmdb.js';
 import type { App } from '../../src/model/app.js';
 import { type Deployment, emptyDeployment, findInstance } from '../../src/model/deployment.js';
@@ -42,8 +44,12 @@ function setUp(ids: readonly string[], changes: { app?: Partial<App>; revision?:
     stop: async (id: string) => void machine.stopped.push(id),
   } as unknown as Runtime;
   let restored = 0;
+  const apps = new LocalApps(cmdb);
+  const store = new StoreHealth(10_000, clock);
   const restoration = new Restoration({
-    ...{ cmdb, apps: new LocalApps(cmdb), sight: { host: 'here' }, pins: true, clock, timing: { ttlMs: 10_000 } },
+    ...{ store, session: { ensureRegistered: async () => 'me' }, uses: { renew: async () => {} } },
+    owned: new OwnedInstances(apps, clock),
+    ...{ cmdb, apps, sight: { host: 'here' }, pins: true, clock, timing: { ttlMs: 10_000 } },
     runtimes: new Map([['process', runtime]]),
     logger: pino({ level: 'silent' }),
     onRestored: () => void (restored += 1),

@@ -5,8 +5,9 @@ import type { AppRecord, Cmdb } from '../../src/cmdb/cmdb.js';
 import { emptyDeployment } from '../../src/model/deployment.js';
 import type { Runtime } from '../../src/runtime/runtime.js';
 import { Terminator } from '../../src/terminate/terminator.js';
+import { OwnedInstances } from '../../src/uses/owned-instances.js';
 import { testApp } from '../fixtures/app.js';
-import { settle } from '../fixtures/clock.js';
+import { settle, VirtualClock } from '../fixtures/clock.js';
 import { testDeployment } from '../fixtures/deployment.js';
 
 t.test('a doom that a replaced store lost is written anew while it is carried out, and not after', async (t) => {
@@ -20,18 +21,22 @@ t.test('a doom that a replaced store lost is written anew while it is carried ou
   const cmdb = { find: async () => record(), update } as unknown as Cmdb;
   let confirm = () => {};
   const stop = () => new Promise<void>((resolve) => (confirm = resolve));
+  const apps = new LocalApps(cmdb);
+  const owned = new OwnedInstances(apps, new VirtualClock());
   const terminator = new Terminator({
-    ...{ cmdb, apps: new LocalApps(cmdb), logger: pino({ level: 'silent' }), onTerminated: () => {} },
+    ...{ cmdb, apps, owned, logger: pino({ level: 'silent' }), onTerminated: () => {} },
     runtimes: new Map([['process', { name: 'process', stop } as unknown as Runtime]]),
   });
   const terminating = terminator.terminate('shop', 'shop-1');
   await settle();
   deployment = emptyDeployment('shop');
-  await terminator.restore('me again');
+  owned.doubt();
+  await owned.restore('me again');
   t.match(deployment.instances, [{ id: 'shop-1', state: 'terminating', owner: 'me again', end: { reason: 'idle' } }]);
   confirm();
   await terminating;
   t.same(deployment.instances, []);
-  await terminator.restore('me again');
+  owned.doubt();
+  await owned.restore('me again');
   t.same(deployment.instances, []);
 });

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { bootSucceeded, type Deployment, emptyDeployment } from '../../src/model/deployment.js';
 import type { Instance } from '../../src/model/instance.js';
-import { restoreClaim } from '../../src/model/restore-claim.js';
+import { restoreOwned } from '../../src/model/restore-owned.js';
 import { testApp } from '../fixtures/app.js';
 import { testDeployment, testInstance } from '../fixtures/deployment.js';
 
@@ -9,7 +9,7 @@ const app = testApp({ name: 'shop', scale: { min: 0, max: 1 } });
 const claimed = testInstance({ state: 'booting', owner: 'me' });
 
 function restore(deployment: Deployment, claim: Instance = claimed, of = app): Deployment {
-  return restoreClaim(deployment, of, claim, { before: 'me', owner: 'me again' }, 100);
+  return restoreOwned(deployment, { app: of, instance: claim, owner: 'me' }, 'me again', 100);
 }
 
 t.test('a lost claim is written anew for its booter', async (t) => {
