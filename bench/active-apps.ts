@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Cmdb, Session } from '../src/cmdb/cmdb.js';
 import { revisionOf } from '../src/model/app.js';
-import { adopt } from '../src/model/deployment.js';
+import { addInstance } from '../src/model/deployment.js';
 import type { Address, Instance } from '../src/model/instance.js';
 import { putSleepingApps, sleepingApp } from './sleeping-apps.js';
 
@@ -18,7 +18,7 @@ export async function putActiveApps(cmdb: Cmdb, count: number, addresses: readon
     await Promise.all(
       some.map((index) => {
         const instance = instanceOf(index, addresses[index % addresses.length]);
-        return cmdb.update(sleepingApp(index).name, (deployment) => adopt(deployment, instance));
+        return cmdb.update(sleepingApp(index).name, (deployment) => addInstance(deployment, instance));
       }),
     );
   }

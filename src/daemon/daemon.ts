@@ -15,7 +15,7 @@ import { createListener, type Listener } from '../entrance/listener.js';
 import { affordableConnections, openFilesLimit } from '../machine/descriptor-limit.js';
 import { longestDrainMs } from './drain-time.js';
 import { type ReadMemory, readHostMemory } from '../machine/host-memory.js';
-import { House } from './house.js';
+import { createHouse, type House } from './house.js';
 import { keepAlive } from './keep-alive.js';
 import { thisMachine } from './machine.js';
 import type { RuntimeName } from '../model/app.js';
@@ -190,7 +190,7 @@ class Composition {
     this.unreadable = new UnreadableRecords({ logger, onForgedApp: (app) => surroundings.onAppForged?.(app) });
     this.cmdb = measuredCmdb(openCmdb(config, logger, this.unreadable.report), this.metrics, this.#clock);
     const silenced = new Silenced(this.#clients, this.#clock);
-    this.#house = new House({
+    this.#house = createHouse({
       ...{ config, machine, logger, cmdb: this.cmdb, metrics: this.metrics, clock: this.#clock },
       runtimes: this.#runtimes,
       forwarder: new Forwarder({

@@ -4,43 +4,44 @@ import { Booter } from '../boot/booter.js';
 import { BootPlaces } from '../boot/boot-places.js';
 import { BootSlots } from '../boot/boot-slots.js';
 import { Circulator } from '../boot/circulator.js';
-import { ClaimedBoots } from '../boot/claimed-boots.js';
+import { ClaimedBoots, type ClaimedBootsOptions } from '../boot/claimed-boots.js';
 import { Homes } from '../boot/homes.js';
-import { MemoryGate } from '../boot/memory-gate.js';
-import { InstanceCheck } from '../terminate/instance-check.js';
-import { RemoteCheck } from '../terminate/remote-check.js';
+import { MemoryGate, type MemoryGateOptions } from '../boot/memory-gate.js';
+import { Router } from '../check/router.js';
+import type { ChangeBatch, Cmdb } from '../cmdb/cmdb.js';
+import type { Config } from '../config/config.js';
+import { Dispatcher, type DispatcherOptions, type RequestReport } from '../dispatch/dispatcher.js';
+import type { Clients } from '../forward/clients.js';
+import type { Forwarder } from '../forward/forwarder.js';
+import type { Silenced } from '../forward/silenced.js';
 import { type AppQuery, type FileApps, isStoreComplete } from '../membership/file-apps.js';
 import { Follower } from '../membership/follower.js';
-import { LocalApps } from '../uses/local-apps.js';
-import { Router } from '../check/router.js';
-import type { Seat } from '../uses/seat.js';
 import { Peers } from '../membership/peers.js';
 import { NodeSession } from '../membership/session.js';
 import { type SessionTiming, silentAfterMs } from '../membership/session-timing.js';
 import { StoreHealth } from '../membership/store-health.js';
-import { OwnedInstances } from '../uses/owned-instances.js';
-import { Uses } from '../uses/uses.js';
-import type { ChangeBatch, Cmdb } from '../cmdb/cmdb.js';
-import type { Config } from '../config/config.js';
-import { Dispatcher, type RequestReport } from '../dispatch/dispatcher.js';
-import type { Clients } from '../forward/clients.js';
-import type { Forwarder } from '../forward/forwarder.js';
-import type { Silenced } from '../forward/silenced.js';
-import type { Machine } from './machine.js';
+import type { StoreListener } from '../membership/store-listener.js';
 import type { RuntimeName } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
 import { type RuntimeIdentity, sees, type Sight } from '../model/instance.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { LogLimit } from '../telemetry/log-limit.js';
 import type { Metrics } from '../telemetry/metrics.js';
-import { AddressWatch } from '../uses/address-watch.js';
 import { Exits } from '../terminate/exits.js';
-import { SilentHosts } from '../terminate/silent-hosts.js';
+import { InstanceCheck } from '../terminate/instance-check.js';
 import { MemoryRelief } from '../terminate/memory-relief.js';
-import { Reaper } from '../terminate/reaper.js';
+import { Reaper, type ReaperOptions } from '../terminate/reaper.js';
 import { Reconciler } from '../terminate/reconciler.js';
+import { RemoteCheck } from '../terminate/remote-check.js';
 import { Restoration } from '../terminate/restoration.js';
+import { SilentHosts } from '../terminate/silent-hosts.js';
 import { Terminator } from '../terminate/terminator.js';
+import { AddressWatch } from '../uses/address-watch.js';
+import { LocalApps } from '../uses/local-apps.js';
+import { OwnedInstances } from '../uses/owned-instances.js';
+import type { Seat } from '../uses/seat.js';
+import { Uses } from '../uses/uses.js';
+import type { Machine } from './machine.js';
 
 export interface HouseOptions {
   readonly cmdb: Cmdb;
@@ -68,208 +69,193 @@ export interface HouseOptions {
 /** What the rest of the house needs of the forward room. */
 export type ForwardRoom = Pick<Forwarder, 'http' | 'upgrade' | 'endInstance' | 'close'>;
 
-/** The four rooms with what connects them; nothing runs yet. */
-export class House {
-  readonly apps: LocalApps;
-  readonly store: StoreHealth;
-  readonly peers: Peers;
-  readonly session: NodeSession;
-  readonly router: Router;
-  readonly uses: Uses;
-  readonly booter: Booter;
-  readonly circulator: Circulator;
-  readonly askedBoots: AskedBoots;
-  readonly forwarder: ForwardRoom;
-  readonly terminator: Terminator;
-  readonly reaper: Reaper;
-  readonly memoryRelief: MemoryRelief;
-  readonly addressWatch: AddressWatch;
-  readonly reconciler: Reconciler;
-  readonly restoration: Restoration;
-  readonly exits: Exits;
-  readonly follower: Follower;
-  readonly dispatcher: Dispatcher;
-  readonly sight: Sight;
-  readonly #silentHosts: SilentHosts;
-  readonly #host: string;
-  readonly #runtimes: ReadonlyMap<RuntimeName, Runtime>;
+export type House = ReturnType<typeof createHouse>;
+type Node = ReturnType<typeof createNode>;
+type BootRoom = ReturnType<typeof createBootRoom>;
+type TerminateRoom = ReturnType<typeof createTerminateRoom>;
 
-  constructor(options: HouseOptions) {
-    const { cmdb, runtimes, config, metrics, clock, machine, logger } = options;
-    const { process, isProvedDead, randomBytes, probe } = machine;
-    const timing = options.sessionTiming;
-    const { host, advertise } = config.node;
-    const pins = advertise !== undefined;
-    this.#host = host;
-    this.#runtimes = runtimes;
-    const sight: Sight = { host, runtimeIds: { get: (name) => runtimes.get(name)?.identity?.id } };
-    this.sight = sight;
-    const apps = new LocalApps(cmdb);
-    const store = new StoreHealth(timing.ttlMs, clock);
-    const peers = new Peers({
-      ...{ store, sight, process, timing, isProvedDead, clock, logger },
-      onHostsSilent: (hosts) => void this.#onHostsSilent(hosts, logger),
-    });
-    this.store = store;
-    this.peers = peers;
-    const session = new NodeSession({
-      ...{ cmdb, store, peers, host, process, isProvedDead, timing, clock, randomBytes, logger },
-      runtimes: () => identitiesOf(runtimes),
-      onRenewed: (republishUntil) => this.restoration.renew(republishUntil),
-      onStoreReplaced: () => {
-        // Its change log may go on where the other one's ended: then nothing tells what is different.
-        this.router.forget();
-        this.restoration.begin('replaced');
-        options.onStoreReplaced();
-      },
-    });
-    this.apps = apps;
-    const isComplete = (query: AppQuery) => isStoreComplete(query, store, options.fileApps);
-    this.session = session;
-    this.router = new Router({ cmdb, apps, isComplete: (domain) => isComplete({ domain }) });
-    this.forwarder = options.forwarder;
-    this.uses = new Uses({
-      ...{ apps, session, store, clock, logger },
-      onSeatFreed: (local) => this.booter.seatFreed(local),
-      onEnded: (instanceId) => this.forwarder.endInstance(instanceId),
-    });
-    const owned = new OwnedInstances(apps, clock);
-    const onTerminated = metrics.terminated.bind(metrics);
-    const terminator = new Terminator({ cmdb, apps, owned, runtimes, logger, onTerminated });
-    this.terminator = terminator;
-    this.restoration = new Restoration({
-      ...{ cmdb, apps, store, session, uses: this.uses, owned, sight, pins, runtimes, timing, clock, logger },
-      onRestored: () => this.reconciler.again(),
-    });
-    const boots = new ClaimedBoots({
-      ...{ apps, uses: this.uses, owned, session, store, runtimes, host, pins, clock, randomBytes, probe, logger },
-      settled: (local) => this.restoration.settled(local),
-      terminate: (app, id) => void terminator.terminate(app, id),
-      onBoot: metrics.boot.bind(metrics),
-    });
-    const memory = { floorBytes: config.memory.floorBytes, read: machine.readMemory, clock, logger };
-    const { uses } = this;
-    this.memoryRelief = new MemoryRelief({ ...memory, cmdb, apps, uses, session, peers, store, terminator, sight });
-    const gate = new MemoryGate({
-      ...memory,
-      relieve: (bytes) => this.memoryRelief.relieve(bytes),
-      onWait: metrics.memoryWait.bind(metrics),
-    });
-    const places = new BootPlaces(new BootSlots(config.boot.concurrency), gate);
-    const onReplacement = metrics.replacement.bind(metrics);
-    const homes = new Homes({ peers, host, pins });
-    const pinned = new LogLimit({ clock, logger, lines: 1, intervalMs: 60_000 });
-    const warn = (app: string, message: string) => pinned.warn(app, { app }, message);
-    this.circulator = new Circulator({ apps, places, boots, homes, warn, logger, onReplacement });
-    this.askedBoots = new AskedBoots({ apps, uses, peers, places, boots, host, logger, onReplacement });
-    this.booter = new Booter({
-      ...{ apps, uses, session, places, boots, homes, clock, logger },
-      maxWaiting: config.boot.maxWaiting,
-      isComplete: (app) => isComplete({ app }),
-      onQueue: metrics.queueChanged.bind(metrics),
-    });
-    this.#silentHosts = new SilentHosts({
-      ...{ apps, uses, session, peers, probe, clock, logger },
-      onRemoved: ({ runtime: name }) => metrics.lostInstance(name),
-    });
-    const onUpkeep = this.circulator.boot.bind(this.circulator);
-    const onAsked = this.askedBoots.look.bind(this.askedBoots);
-    this.reaper = new Reaper({
-      ...{ cmdb, apps, session, peers, store, terminator, silentHosts: this.#silentHosts, sight, clock, logger, onUpkeep, onAsked },
-    });
-    const periodMs = options.reconcilePeriodMs;
-    this.reconciler = new Reconciler({
-      ...{ cmdb, apps, session, peers, store, runtimes, sight, pins, clock, logger, periodMs },
-      reaper: this.reaper,
-    });
-    this.addressWatch = new AddressWatch({ apps, uses, store, probe, clock, logger });
-    this.exits = new Exits({ apps, uses: this.uses, clock, logger });
-    this.follower = new Follower({
-      ...{ cmdb, clock, logger },
-      onChanges: (changes) => this.#follow(changes, options.onAppsChanged),
-      onInterrupted: () => void session.beat(),
-    });
-    this.dispatcher = this.#dispatcher(options);
-  }
-
-  /** What tells on which socket a seat's instance accepts connections; undefined if no other program can have its address. */
-  listenerOf(seat: Seat): (() => Promise<string | undefined>) | undefined {
-    const runtime = this.#runtimeOf(seat);
-    return runtime?.listener && (async () => runtime.listener?.(seat.instanceId));
-  }
-
-  /** Sends away who waits, and begins nothing more; resolves when what was under way has ended. */
-  async stopBoots(): Promise<void> {
-    const { booter, circulator, askedBoots, memoryRelief } = this;
-    await Promise.all([booter.stop(), circulator.stop(), askedBoots.stop(), memoryRelief.stop()]);
-  }
-
-  /** What the change log tells: domains may lead elsewhere, known apps are read again, changed ones looked at. */
-  async #follow({ changes, gap }: ChangeBatch, onAppsChanged: HouseOptions['onAppsChanged']): Promise<void> {
-    const appChanges = changes.filter(({ version }) => version === undefined);
-    if (gap || appChanges.length > 0) this.router.forget();
-    if (gap) {
-      // A store that came back empty gets back what is used before anybody reads from it that nothing is there.
-      await this.session.beat();
-      onAppsChanged?.('all');
-      await this.uses.renewalTried();
-      return this.apps.refreshAll();
-    }
-    if (appChanges.length > 0) onAppsChanged?.(appChanges.map(({ app }) => app));
-    await Promise.all(changes.map(({ app, version }) => this.apps.refresh(app, version)));
-    // What only this machine can do is not left to whoever asks the schedule first; one of its nodes is enough, except to boot.
-    const here = changes.filter(({ hosts }) => hosts?.includes(this.#host));
-    for (const { app } of here) this.askedBoots.look(app);
-    const apps = new Set([...appChanges, ...(this.session.leadsHost ? here : [])].map(({ app }) => app));
-    await Promise.all([...apps].map((app) => this.reaper.look(app)));
-  }
-
-  /** What scale.min wants of them, and what waits for their instances, does not wait for the next comparison. */
-  async #onHostsSilent(hosts: readonly string[], logger: Logger): Promise<void> {
-    logger.warn({ hosts }, 'no dispatcher of these hosts lives any more; their instances are used while they answer');
-    await this.reconciler.recover().catch((error: unknown) => {
-      logger.warn(
-        { err: error },
-        'looking for what was lost with a host failed; trying again with the next comparison',
-      );
-    });
-  }
-
+/** The rooms of one node with what connects them; nothing runs yet. */
+export function createHouse(options: HouseOptions) {
+  const node = createNode(options);
+  const { cmdb, apps, store, session, sight, runtimes } = node;
+  const { forwarder } = options;
+  const isComplete = (query: AppQuery) => isStoreComplete(query, store, options.fileApps);
+  const router = new Router({ cmdb, apps, isComplete: (domain) => isComplete({ domain }) });
+  const uses: Uses = new Uses({
+    ...node,
+    onSeatFreed: (local) => boot.booter.seatFreed(local),
+    onEnded: (instanceId) => forwarder.endInstance(instanceId),
+  });
+  const boot: BootRoom = createBootRoom(options, node, uses, {
+    isComplete: (app) => isComplete({ app }),
+    settled: (local) => terminate.restoration.settled(local),
+    terminate: (app, id) => void terminate.terminator.terminate(app, id),
+    relieve: (bytes) => terminate.memoryRelief.relieve(bytes),
+  });
+  const terminate: TerminateRoom = createTerminateRoom(options, node, uses, {
+    onUpkeep: (app, upkeep) => boot.circulator.boot(app, upkeep),
+    onAsked: (app) => boot.askedBoots.look(app),
+  });
+  node.listeners.push(
+    // Its change log may go on where the other one's ended: then nothing tells what is different.
+    { storeReplaced: () => router.forget() },
+    terminate.restoration,
+    terminate.reconciler,
+    { storeReplaced: options.onStoreReplaced },
+  );
+  const follower = new Follower({
+    ...node,
+    onChanges: (batch) => follow(batch, { ...node, ...boot, ...terminate, router, uses }, options.onAppsChanged),
+    onInterrupted: () => void session.beat(),
+  });
   /** The runtime that holds a seat's instance; undefined if this node does not see it. */
-  #runtimeOf({ location }: Seat): Runtime | undefined {
-    return sees(this.sight, location) ? this.#runtimes.get(location.runtime) : undefined;
-  }
+  const runtimeOf = ({ location }: Seat) => (sees(sight, location) ? runtimes.get(location.runtime) : undefined);
+  return {
+    ...{ apps, store, peers: node.peers, session, sight, router, uses, forwarder, follower },
+    ...boot,
+    ...terminate,
+    addressWatch: new AddressWatch({ ...node, uses }),
+    dispatcher: createDispatcher(options, { ...node, ...boot, router }, instanceCheckOf(node, terminate, runtimeOf)),
+    /** What tells on which socket a seat's instance accepts connections; undefined if no other program can have its address. */
+    listenerOf(seat: Seat): (() => Promise<string | undefined>) | undefined {
+      const runtime = runtimeOf(seat);
+      return runtime?.listener && (async () => runtime.listener?.(seat.instanceId));
+    },
+    /** Sends away who waits, and begins nothing more; resolves when what was under way has ended. */
+    async stopBoots(): Promise<void> {
+      const { booter, circulator, askedBoots } = boot;
+      await Promise.all([booter.stop(), circulator.stop(), askedBoots.stop(), terminate.memoryRelief.stop()]);
+    },
+  };
+}
 
-  #dispatcher(options: HouseOptions): Dispatcher {
-    const { config, metrics, clock, logger, machine, sessionTiming, clients, silenced } = options;
-    const limit = new LogLimit({ clock, logger });
-    const instanceCheck = new InstanceCheck({
-      runtimeOf: (seat) => this.#runtimeOf(seat),
-      onDead: (runtime, exit) => this.exits.report(runtime, exit),
-      remote: new RemoteCheck({
-        ...{ apps: this.apps, store: this.store, peers: this.peers, probe: machine.probe, clock },
-        removeOutOfReach: (deployment) => this.#silentHosts.remove(deployment),
-        limitMs: silentAfterMs(sessionTiming) + 2 * sessionTiming.beatMs,
-      }),
-    });
-    return new Dispatcher({
-      session: this.session,
-      router: this.router,
-      booter: this.booter,
-      forwarder: this.forwarder,
-      instanceCheck,
-      clock,
-      ...(clients && { clients }),
-      ...(silenced && { silenced }),
-      serverTiming: config.http.serverTiming,
-      logRefusal: (fields, message) => {
-        const { code, app } = fields;
-        const level = code === 'internal_error' ? 'error' : 'warn';
-        limit.warn(`${String(code)} ${String(app)}`, fields, message, level);
-      },
-      onRequest: (report) => count(metrics, report),
-    });
+/** What all rooms stand on: the store, the machine, and this node as a member among its peers. */
+function createNode({ cmdb, runtimes, config, machine, clock, logger, sessionTiming: timing }: HouseOptions) {
+  const { process, isProvedDead, randomBytes, probe } = machine;
+  const { host, advertise } = config.node;
+  const sight: Sight = { host, runtimeIds: { get: (name) => runtimes.get(name)?.identity?.id } };
+  const listeners: StoreListener[] = [];
+  const store = new StoreHealth(timing.ttlMs, clock);
+  const node = { cmdb, host, process, isProvedDead, randomBytes, sight, store, listeners, timing, clock, logger };
+  const peers = new Peers(node);
+  const session = new NodeSession({ ...node, peers, runtimes: () => identitiesOf(runtimes) });
+  const apps = new LocalApps(cmdb);
+  const owned = new OwnedInstances(apps, clock);
+  return { ...node, peers, session, apps, owned, runtimes, probe, pins: advertise !== undefined };
+}
+
+function createBootRoom(
+  { config, metrics, machine }: HouseOptions,
+  node: Node,
+  uses: Uses,
+  told: Pick<ClaimedBootsOptions, 'settled' | 'terminate'> &
+    Pick<MemoryGateOptions, 'relieve'> & { readonly isComplete: (app: string) => boolean },
+) {
+  const { clock, logger } = node;
+  const gate = new MemoryGate({
+    ...{ clock, logger, relieve: told.relieve },
+    ...{ floorBytes: config.memory.floorBytes, read: machine.readMemory, onWait: metrics.memoryWait.bind(metrics) },
+  });
+  const pinned = new LogLimit({ clock, logger, lines: 1, intervalMs: 60_000 });
+  const parts = {
+    ...{ ...node, uses, homes: new Homes(node), places: new BootPlaces(new BootSlots(config.boot.concurrency), gate) },
+    boots: new ClaimedBoots({ ...node, ...told, uses, onBoot: metrics.boot.bind(metrics) }),
+    onReplacement: metrics.replacement.bind(metrics),
+  };
+  return {
+    circulator: new Circulator({ ...parts, warn: (app, message) => pinned.warn(app, { app }, message) }),
+    askedBoots: new AskedBoots(parts),
+    booter: new Booter({
+      ...{ ...parts, isComplete: told.isComplete, maxWaiting: config.boot.maxWaiting },
+      onQueue: metrics.queueChanged.bind(metrics),
+    }),
+  };
+}
+
+function createTerminateRoom(
+  { config, metrics, machine, reconcilePeriodMs }: HouseOptions,
+  node: Node,
+  uses: Uses,
+  told: Pick<ReaperOptions, 'onUpkeep' | 'onAsked'>,
+) {
+  const terminator = new Terminator({ ...node, onTerminated: metrics.terminated.bind(metrics) });
+  const onRemoved = ({ runtime }: { runtime: RuntimeName }) => metrics.lostInstance(runtime);
+  const silentHosts = new SilentHosts({ ...node, uses, onRemoved });
+  const reaper = new Reaper({ ...node, ...told, terminator, silentHosts });
+  const reconciler = new Reconciler({ ...node, reaper, periodMs: reconcilePeriodMs });
+  const memory = { floorBytes: config.memory.floorBytes, read: machine.readMemory };
+  return {
+    ...{ terminator, silentHosts, reaper, reconciler },
+    restoration: new Restoration({ ...node, uses, onRestored: () => reconciler.again() }),
+    memoryRelief: new MemoryRelief({ ...node, ...memory, uses, terminator }),
+    exits: new Exits({ ...node, uses }),
+  };
+}
+
+function instanceCheckOf(
+  node: Node,
+  { exits, silentHosts }: TerminateRoom,
+  runtimeOf: (seat: Seat) => Runtime | undefined,
+): InstanceCheck {
+  const { timing } = node;
+  const remote = new RemoteCheck({
+    ...node,
+    removeOutOfReach: (deployment) => silentHosts.remove(deployment),
+    limitMs: silentAfterMs(timing) + 2 * timing.beatMs,
+  });
+  return new InstanceCheck({ runtimeOf, onDead: (runtime, exit) => exits.report(runtime, exit), remote });
+}
+
+function createDispatcher(
+  { config, metrics, clock, logger, clients, silenced, forwarder }: HouseOptions,
+  rooms: Pick<DispatcherOptions, 'session' | 'router' | 'booter'>,
+  instanceCheck: InstanceCheck,
+): Dispatcher {
+  const limit = new LogLimit({ clock, logger });
+  return new Dispatcher({
+    ...{ ...rooms, forwarder, instanceCheck, clock },
+    ...(clients && { clients }),
+    ...(silenced && { silenced }),
+    serverTiming: config.http.serverTiming,
+    logRefusal: (fields, message) => {
+      const { code, app } = fields;
+      const level = code === 'internal_error' ? 'error' : 'warn';
+      limit.warn(`${String(code)} ${String(app)}`, fields, message, level);
+    },
+    onRequest: (report) => count(metrics, report),
+  });
+}
+
+/** What the change log tells: domains may lead elsewhere, known apps are read again, changed ones looked at. */
+async function follow(
+  { changes, gap }: ChangeBatch,
+  {
+    apps,
+    host,
+    session,
+    router,
+    uses,
+    askedBoots,
+    reaper,
+  }: Node & BootRoom & TerminateRoom & { router: Router; uses: Uses },
+  onAppsChanged: HouseOptions['onAppsChanged'],
+): Promise<void> {
+  const appChanges = changes.filter(({ version }) => version === undefined);
+  if (gap || appChanges.length > 0) router.forget();
+  if (gap) {
+    // A store that came back empty gets back what is used before anybody reads from it that nothing is there.
+    await session.beat();
+    onAppsChanged?.('all');
+    await uses.renewalTried();
+    return apps.refreshAll();
   }
+  if (appChanges.length > 0) onAppsChanged?.(appChanges.map(({ app }) => app));
+  await Promise.all(changes.map(({ app, version }) => apps.refresh(app, version)));
+  // What only this machine can do is not left to whoever asks the schedule first; one of its nodes is enough, except to boot.
+  const here = changes.filter(({ hosts }) => hosts?.includes(host));
+  for (const { app } of here) askedBoots.look(app);
+  const changed = new Set([...appChanges, ...(session.leadsHost ? here : [])].map(({ app }) => app));
+  await Promise.all([...changed].map((app) => reaper.look(app)));
 }
 
 function identitiesOf(runtimes: ReadonlyMap<RuntimeName, Runtime>): Record<string, RuntimeIdentity> {

@@ -6,6 +6,7 @@ import { HostClash, type Rival } from './host-clash.js';
 import { type SessionTiming, silentAfterMs } from './session-timing.js';
 import { sightOf } from './sight.js';
 import type { StoreHealth } from './store-health.js';
+import type { StoreListener } from './store-listener.js';
 
 /** 'silent': judged dead, but it may still be sending; it counts until `outageGrace` has passed. */
 export type Verdict = 'alive' | 'silent' | 'gone' | 'unknown';
@@ -18,8 +19,7 @@ export interface PeersOptions {
   readonly timing: SessionTiming;
   /** Whether a session's process on this machine is proved dead. */
   readonly isProvedDead: (session: Session) => boolean;
-  /** No node of these machines lives any more, as far as this one can judge. */
-  readonly onHostsSilent: (hosts: readonly string[]) => void;
+  readonly listeners: readonly StoreListener[];
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -190,11 +190,11 @@ export class Peers {
 
   #watchHosts(): void {
     if (!this.mayJudge) return;
-    const { sight, onHostsSilent } = this.#options;
+    const { sight, listeners } = this.#options;
     const before = this.#liveHosts;
     this.#liveHosts = new Set(this.#live.map(({ host }) => host));
     const silent = [...before].filter((host) => host !== sight.host && !this.#liveHosts.has(host));
-    if (silent.length > 0) onHostsSilent(silent);
+    if (silent.length > 0) for (const listener of listeners) void listener.hostsSilent?.(silent);
   }
 
   #remember(incarnation: string): void {

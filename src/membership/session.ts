@@ -7,6 +7,7 @@ import type { Peers, Verdict } from './peers.js';
 import { republishLimitMs, type SessionTiming } from './session-timing.js';
 import { explainStranger, isHere, strangersTo } from './sight.js';
 import type { StoreHealth } from './store-health.js';
+import type { StoreListener } from './store-listener.js';
 
 export interface NodeSessionOptions {
   readonly cmdb: Cmdb;
@@ -22,14 +23,7 @@ export interface NodeSessionOptions {
   readonly clock: Clock;
   readonly randomBytes: RandomBytes;
   readonly logger: Logger;
-  /**
-   * The incarnation changed: uses registered under the old one must be registered anew before anything is sent. The store was
-   * replaced so soon after this node's last beat that until `republishUntil`, in monotonic milliseconds, what it uses can only be
-   * missing because it was lost.
-   */
-  readonly onRenewed: (republishUntil?: number) => Promise<void>;
-  /** The store is another one than before: it came back empty, or a replica took over. */
-  readonly onStoreReplaced: () => void;
+  readonly listeners: readonly StoreListener[];
 }
 
 /**
@@ -193,7 +187,7 @@ export class NodeSession {
   }
 
   #observe({ identity, sessions, revoked }: Beat, askedAt: number): void {
-    const { store, peers, clock, logger, timing, onStoreReplaced } = this.#options;
+    const { store, peers, clock, logger, timing, listeners } = this.#options;
     if (store.outage !== undefined) logger.info('the CMDB answers');
     const republishUntil = store.answeredAt + Math.min(timing.outageGraceMs, republishLimitMs);
     const isReplaced = store.answered(identity, askedAt);
@@ -204,7 +198,7 @@ export class NodeSession {
     peers.observe(sessions, askedAt);
     if (isReplaced) {
       this.#renew('the store was replaced', clock.monotonic() < republishUntil ? republishUntil : undefined);
-      onStoreReplaced();
+      for (const listener of listeners) listener.storeReplaced?.();
     } else if (revoked) this.#renew('another node revoked it');
   }
 
@@ -218,9 +212,8 @@ export class NodeSession {
     this.#lastTickAt = this.#options.clock.monotonic();
     void this.beat();
     this.#renewing += 1;
-    void this.#options.onRenewed(republishUntil).finally(() => {
-      this.#renewing -= 1;
-    });
+    const renewals = this.#options.listeners.map(async (listener) => listener.sessionRenewed?.(republishUntil));
+    void Promise.all(renewals).finally(() => (this.#renewing -= 1));
   }
 
   #session(): Session {

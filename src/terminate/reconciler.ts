@@ -3,6 +3,7 @@ import type { LocalApps } from '../uses/local-apps.js';
 import type { Peers } from '../membership/peers.js';
 import type { NodeSession } from '../membership/session.js';
 import type { StoreHealth } from '../membership/store-health.js';
+import type { StoreListener } from '../membership/store-listener.js';
 import type { Cmdb } from '../cmdb/cmdb.js';
 import type { RuntimeName } from '../model/app.js';
 import type { Clock, Timer } from '../model/clock.js';
@@ -42,7 +43,7 @@ const looksAtOnce = 50;
  * Brings CMDB and runtimes together again: after a restart, a crash between two writes, a store that was replaced. Of the
  * nodes on a machine one does it at a time.
  */
-export class Reconciler {
+export class Reconciler implements StoreListener {
   readonly #options: ReconcilerOptions;
   #seen = new Set<string>();
   #timer: Timer | undefined;
@@ -75,15 +76,20 @@ export class Reconciler {
 
   /** A node of this machine died: what it left is settled at once, by the first of those that live. Never throws. */
   async takeOver(): Promise<void> {
-    const { session, store, logger } = this.#options;
+    const { session, store } = this.#options;
     // Twice: the beat that is under way may have been sent before it died.
     await session.beat();
     await session.beat();
     if (!session.leadsHost || store.outage !== undefined) return;
-    await this.recover().catch((error: unknown) => {
-      logger.warn({ err: error }, 'settling what a dead node left failed; trying again with the next comparison');
-    });
+    await this.#recover('settling what a dead node left failed');
     this.again();
+  }
+
+  /** What scale.min wants of them, and what waits for their instances, does not wait for the next comparison. */
+  async hostsSilent(hosts: readonly string[]): Promise<void> {
+    const { logger } = this.#options;
+    logger.warn({ hosts }, 'no dispatcher of these hosts lives any more; their instances are used while they answer');
+    await this.#recover('looking for what was lost with a host failed');
   }
 
   /** Settles what dead sessions left in the CMDB (uses, claims, terminations), and boots what scale.min wants. Throws where the store is away. */
@@ -125,6 +131,12 @@ export class Reconciler {
   again(): void {
     this.#passes = 0;
     this.#restart();
+  }
+
+  async #recover(failure: string): Promise<void> {
+    await this.recover().catch((error: unknown) => {
+      this.#options.logger.warn({ err: error }, `${failure}; trying again with the next comparison`);
+    });
   }
 
   /** Another node of this machine compares; should it die, this one begins from the beginning. */

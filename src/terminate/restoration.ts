@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { NodeSession } from '../membership/session.js';
 import type { SessionTiming } from '../membership/session-timing.js';
 import type { StoreHealth } from '../membership/store-health.js';
+import type { StoreListener } from '../membership/store-listener.js';
 import type { RuntimeName } from '../model/app.js';
 import type { Timer } from '../model/clock.js';
 import { isStoreAway } from '../model/errors.js';
@@ -33,7 +34,7 @@ export interface RestorationOptions extends StraysOptions {
  * whether it stays. That is so within the time for which a replaced store counts as incomplete, and after twice that time at
  * the latest, whatever cannot be listed or does not listen.
  */
-export class Restoration {
+export class Restoration implements StoreListener {
   readonly #options: RestorationOptions;
   /** Strays by id, and since when each is seen. */
   #seen = new Map<string, number>();
@@ -73,11 +74,15 @@ export class Restoration {
    * Writes what this node has in hand under its new session. A store that was replaced gets back what it lacks of it until
    * `republishUntil`, in monotonic milliseconds, and is read again when it has: it would seem gone before.
    */
-  async renew(republishUntil?: number): Promise<void> {
+  async sessionRenewed(republishUntil?: number): Promise<void> {
     const { apps, uses } = this.#options;
     const restoring = republishUntil === undefined ? undefined : this.#restoreOwned(republishUntil);
     await Promise.all([uses.renew(republishUntil), restoring]);
     if (restoring) void apps.refreshAll().catch(() => {});
+  }
+
+  storeReplaced(): void {
+    this.begin('replaced');
   }
 
   /** Resolves when this app may boot. */

@@ -42,7 +42,7 @@ export class Terminator {
     try {
       const record = await cmdb.find({ app });
       const instance = record && findInstance(record.deployment, id);
-      if (instance?.state !== 'terminating') return;
+      if (!record || instance?.state !== 'terminating') return;
       const runtime = runtimes.get(instance.runtime);
       if (!runtime) throw new Error(`the runtime '${instance.runtime}' is not configured on this machine`);
       const { identity } = runtime;

@@ -1,12 +1,21 @@
+import type { Logger } from 'pino';
+import type { NodeSession } from '../membership/session.js';
+import type { StoreHealth } from '../membership/store-health.js';
+import type { Clock } from '../model/clock.js';
 import { type Deployment, findInstance, room } from '../model/deployment.js';
 import { isStoreAway } from '../model/errors.js';
 import type { Instance } from '../model/instance.js';
 import { renewUser, restoreUse } from '../model/users.js';
+import type { LocalApps } from './local-apps.js';
 import type { Use } from './use.js';
 import type { UseWrites } from './use-writes.js';
-import type { UsesOptions } from './uses.js';
 
-export interface UseRenewalOptions extends UsesOptions {
+export interface UseRenewalOptions {
+  readonly apps: LocalApps;
+  readonly session: Pick<NodeSession, 'incarnation' | 'ensureRegistered' | 'isFormer'>;
+  readonly store: Pick<StoreHealth, 'isComplete'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
   readonly writes: UseWrites;
   /** What came of it. `renewed`: it stands in the store, and may be sent to again where its instance is ready. */
   readonly onOutcome: (use: Use, outcome: RenewalOutcome) => void;

@@ -20,7 +20,7 @@ function setUp(isProvedDead: (session: Session) => boolean = () => false) {
   const peers = new Peers({
     ...{ store, sight: { host: 'there' }, process: session('me', 0).process, timing: defaultSessionTiming },
     ...{ isProvedDead, clock, logger: pino({ level: 'silent' }) },
-    onHostsSilent: (hosts) => void silent.push(...hosts),
+    listeners: [{ hostsSilent: async (hosts) => void silent.push(...hosts) }],
   });
   /** A beat that was asked for `tookMs` before it is answered now. */
   const observe = (sessions: readonly Session[], tookMs = 0) => peers.observe(sessions, clock.monotonic() - tookMs);

@@ -5,6 +5,7 @@ import { Peers } from '../../src/membership/peers.js';
 import { NodeSession } from '../../src/membership/session.js';
 import { defaultSessionTiming as timing } from '../../src/membership/session-timing.js';
 import { StoreHealth } from '../../src/membership/store-health.js';
+import type { StoreListener } from '../../src/membership/store-listener.js';
 import type { Beat, Cmdb, Session } from '../../src/cmdb/cmdb.js';
 import { settle, VirtualClock } from '../fixtures/clock.js';
 
@@ -34,12 +35,13 @@ function setUp() {
     process: { pid: 1, startTime: '1', bootId: 'b' },
     isProvedDead: ({ process: { bootId } }: Session) => bootId !== 'b',
   };
-  const peers = new Peers({ ...node, sight: { host: 'here' }, onHostsSilent: () => {} });
-  const session = new NodeSession({
-    ...{ ...node, peers, host: 'here', randomBytes, cmdb: { beat } as Cmdb },
-    onRenewed: async () => void renewed.push(session.incarnation),
-    onStoreReplaced: () => void (replaced += 1),
-  });
+  const listener: StoreListener = {
+    sessionRenewed: async () => void renewed.push(session.incarnation),
+    storeReplaced: () => void (replaced += 1),
+  };
+  const heard = { ...node, listeners: [listener] };
+  const peers = new Peers({ ...heard, sight: { host: 'here' } });
+  const session = new NodeSession({ ...heard, peers, host: 'here', randomBytes, cmdb: { beat } as Cmdb });
   return { clock, remote, store, peers, session, renewed, errors, replaced: () => replaced };
 }
 

@@ -3,7 +3,7 @@ import type { Session } from '../../src/cmdb/cmdb.js';
 import { AppSync } from '../../src/config/app-sync.js';
 import { FileApps } from '../../src/membership/file-apps.js';
 import type { Config } from '../../src/config/config.js';
-import { type ForwardRoom, House } from '../../src/daemon/house.js';
+import { createHouse, type ForwardRoom, type House } from '../../src/daemon/house.js';
 import type { Machine } from '../../src/daemon/machine.js';
 import type { App } from '../../src/model/app.js';
 import { Link, type LinkOptions } from './link.js';
@@ -52,7 +52,7 @@ export class SimNode {
     this.#cmdb = cmdb;
     const ids = random.fork('ids');
     const fileApps = new FileApps(files().put);
-    this.house = new House({
+    this.house = createHouse({
       cmdb,
       runtimes: new Map([['process', runtime]]),
       config: {

@@ -12,7 +12,9 @@ export function scheduleConformance(test: StoreTest): void {
     );
     await cmdb.apply({ put: apps, remove: [] });
     for (const { name } of apps) {
-      await cmdb.update(name, (current) => addInstance(current, testInstance({ id: `${name}-1`, lastActiveAt: 5_000 })));
+      await cmdb.update(name, (current) =>
+        addInstance(current, testInstance({ id: `${name}-1`, lastActiveAt: 5_000 })),
+      );
     }
     t.same(await cmdb.due(5_999, 100), []);
     const other = store.open();

@@ -143,11 +143,7 @@ t.test('nothing is believed of a store that came back before a beat has told whi
   const before = await cmdb.beat(session('a'));
   const { position } = await cmdb.changes(undefined, AbortSignal.timeout(5_000));
   await redis.restart();
-  t.match(
-    await eventually(() => cmdb.changes(position, AbortSignal.timeout(5_000))),
-    { gap: true },
-    'is told at once',
-  );
+  t.match(await eventually(() => cmdb.changes(position, AbortSignal.timeout(5_000))), { gap: true }, 'is told at once');
   const happened: string[] = [];
   const found = cmdb.find({ app: 'shop' }).then((record) => {
     happened.push('found');
