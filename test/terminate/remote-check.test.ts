@@ -165,7 +165,7 @@ t.test(
   },
 );
 
-t.test('an attempt that hangs is given up after a second, one that fails counts as no answer', async (t) => {
+t.test('an attempt that hangs is given up after some seconds, one that fails counts as no answer', async (t) => {
   const { look, world, clock, probed } = setUp();
   const aborted: boolean[] = [];
   world.answers = (signal) =>
@@ -176,10 +176,10 @@ t.test('an attempt that hangs is given up after a second, one that fails counts 
       });
     });
   const outcome = look();
-  await clock.advance(2 * 1_100);
+  await clock.advance(2 * 3_600);
   t.same([outcome, aborted.length, probed.length], [{}, 2, 3]);
   world.answers = () => Promise.resolve(true);
-  await clock.advance(1_100);
+  await clock.advance(3_600);
   t.same(outcome, { alive: true });
 });
 
