@@ -3,7 +3,7 @@ import type { Shape } from '../../src/model/schema/shape.js';
 
 /** docs/configuration.md: every key with its meaning, default and an example. */
 export function configurationPage(main: TSchema, app: TSchema): string {
-  return `${introduction}
+  return `${introduction(app as Shape)}
 ## The main file
 
 ${tables(main as Shape)}
@@ -11,12 +11,12 @@ ${tables(main as Shape)}
 
 One app per YAML document; a file may hold several, separated by \`---\`. Those keys that \`plans\` and \`defaults\` know
 as well are looked up in the app, then in its plan, then in \`defaults\`; the first that says something wins, else the
-default below. ${mergedKeys(app as Shape)} are merged key by key.
+default below. ${keysWith(app as Shape, ({ properties, merged }) => properties ?? merged)} are merged key by key.
 
 ${tables(app as Shape)}`;
 }
 
-const introduction = `# Configuration
+const introduction = (app: Shape) => `# Configuration
 
 <!-- Generated from src/model/app-keys.ts and src/config/schema/ by \`npm run docs\`; do not edit. -->
 
@@ -39,16 +39,15 @@ const introduction = `# Configuration
   Anchors and aliases are not supported.
 - **Who may write app files** decides what runs as whom on the host, and reads the daemon's environment. Files that customers
   write belong into an entry of \`apps\` with \`trust: customer\`: at most 64 KiB and 20 documents, no \`\${VAR}\`, only the keys
-  \`name\`, \`domains\`, \`command\`, \`image\`, \`port\`, \`env\`, \`readiness\`, \`overlap\`, \`scale\`, \`concurrency\`, \`queue\` and the
-  durations and sizes of requests and lives, each figure at most what plan and defaults say. A process starts in the directory of its file.
+  ${keysWith(app, ({ customer }) => customer)},
+  each figure at most what plan and defaults say. A process starts in the directory of its file.
   The file must be a file of its own (no link), owned as its directory is or by the operator, and not writable for
   everybody. Names and domains that an operator's file or another customer has are not given twice.
 `;
 
-function mergedKeys(app: Shape): string {
-  const keys = Object.entries(app.properties ?? {}).filter(([, { properties, merged }]) => properties ?? merged);
-  const names = keys.map(([key]) => code(key));
-  return `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
+function keysWith({ properties = {} }: Shape, isWanted: (shape: Shape) => unknown): string {
+  const keys = Object.entries(properties).flatMap(([key, shape]) => (isWanted(shape) ? [code(key)] : []));
+  return `${keys.slice(0, -1).join(', ')} and ${keys.at(-1)}`;
 }
 
 interface Row {

@@ -1,9 +1,12 @@
 import { resolve } from 'node:path';
 import type { App, RuntimeName } from '../model/app.js';
-import { type AppFile, appSchema, type SharedKeys, sharedSchema } from '../model/app-keys.js';
-import { merge, parse, type Parsed } from '../model/schema/parsed.js';
+import { appCodec, type AppFile, appSchema, type SharedKeys, sharedSchema } from '../model/app-keys.js';
+import { codec, merge, type Parsed } from '../model/schema/parsed.js';
 import { boundedBy, type CustomerTerms, refuseForeign } from './customer-terms.js';
 import type { Report } from './explain.js';
+
+const sharedCodec = codec(sharedSchema);
+const domainsCodec = codec(appSchema.properties.domains);
 
 /** Where an app gets what it does not say itself. */
 export interface AppSources {
@@ -27,7 +30,7 @@ export function resolveApp(written: AppFile, sources: AppSources, report: Report
   const plan = planName !== undefined && Object.hasOwn(plans, planName) ? plans[planName] : undefined;
   if (planName !== undefined && !plan) fail(['plan'], unknownPlan(planName, Object.keys(plans)));
   const said = placed(merge(appSchema, [written, plan ?? {}, defaults]), customer?.directory);
-  const own = withoutSurprise(parse(appSchema, said), said);
+  const own = withoutSurprise(appCodec.read(said), said);
   const app = customer ? { ...own, ...boundedBy(own, ofOperator(plan ?? {}, defaults)) } : own;
   checkRuntime(written, said.runtime, fail);
   checkFigures(app, said, fail);
@@ -38,7 +41,7 @@ export function resolveApp(written: AppFile, sources: AppSources, report: Report
 
 /** The domains of an app that passed the schema, as the router looks them up. */
 export function normalisedDomains({ domains }: AppFile): readonly string[] {
-  return parse(appSchema.properties.domains, domains);
+  return domainsCodec.read(domains);
 }
 
 /** Paths as they are from anywhere. A customer's process starts where its file is, not where the daemon runs. */
@@ -77,7 +80,7 @@ type Shared = Parsed<typeof sharedSchema>;
 
 function ofOperator(plan: SharedKeys, defaults: SharedKeys): Shared {
   const said = merge(sharedSchema, [plan, defaults]);
-  return withoutSurprise(parse(sharedSchema, said), said);
+  return withoutSurprise(sharedCodec.read(said), said);
 }
 
 /** A default must not contradict what is written beside it. */

@@ -12,7 +12,7 @@ import {
   type ListenSocket,
   parseListenAddress,
 } from './listen-address.js';
-import { parse } from '../model/schema/parsed.js';
+import { codec } from '../model/schema/parsed.js';
 import { cmdbSchema, type MainFile, mainSchema } from './schema/main-file.js';
 
 /** The kernel's, without the byte that ends it. */
@@ -20,7 +20,7 @@ const longestSocketPath = 107;
 
 /** The settings of the main file; what does not fit together is reported. `written` passed the schema. */
 export function resolveSettings(written: MainFile, env: Environment, report: Report): Settings {
-  const main = parse(mainSchema, written);
+  const main = codec(mainSchema).read(written);
   const stateDir = resolve(main.stateDir);
   const processDir = resolve(main.runtimes.process.stateDir ?? join(stateDir, 'process'));
   return {
@@ -84,7 +84,7 @@ function resolveAdmin({ listen: written, token }: Main['admin'], stateDir: strin
 }
 
 function resolveCmdb({ cmdb: written, node }: Main, report: Report): Settings['cmdb'] {
-  const cmdb = parse(cmdbSchema, typeof written === 'string' ? { url: written } : written);
+  const cmdb = codec(cmdbSchema).read(typeof written === 'string' ? { url: written } : written);
   const path = lmdbPath(cmdb.url);
   if (path !== undefined && cmdb.caFile !== undefined) report(['cmdb', 'caFile'], 'has no use with an lmdb store');
   if (path === undefined && node.advertise !== undefined && cmdb.signingKey === undefined) {

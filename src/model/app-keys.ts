@@ -17,6 +17,7 @@ import {
   text,
   wholeNumber,
 } from './schema/fields.js';
+import { codec } from './schema/parsed.js';
 import type { Shape } from './schema/shape.js';
 
 export const namePattern = '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$';
@@ -466,6 +467,8 @@ function keysWith(isWanted: (shape: Shape) => boolean): Record<string, TSchema> 
 
 /** An app as the program has it: with what plan and defaults say. */
 export const appSchema = section(identity, keys);
+
+export const appCodec = codec(appSchema);
 
 /** What of an app its containers are made of. */
 export const containerSchema = section(

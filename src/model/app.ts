@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { appSchema, containerSchema } from './app-keys.js';
-import { complete, nameOf, type Parsed, recorded } from './schema/parsed.js';
+import { appCodec, type appSchema, containerSchema } from './app-keys.js';
+import { codec, nameOf, type Parsed } from './schema/parsed.js';
 import type { Shape } from './schema/shape.js';
 
 /**
@@ -26,23 +26,25 @@ export interface Container extends Parsed<typeof containerSchema> {}
 
 /** A whole app: the built-in values, and what is said of it. */
 export function appWith(said: Pick<App, 'name' | 'domains' | 'runtime'> & Partial<App>): App {
-  return complete(appSchema, said);
+  return appCodec.complete(said);
 }
 
 /** What a record says of an app; `appWith` makes the app of it again. */
 export function recordOf(app: App): unknown {
-  return recorded(appSchema, app);
+  return appCodec.recorded(app);
 }
 
 export function containerOf(app: App): Container {
-  return complete(containerSchema, app);
+  return containerCodec.complete(app);
 }
 
 /** The app with containers made of something else. */
 export function withContainer(app: App, container: Container): App {
   const rest = Object.entries(app).filter(([key]) => !containerKeys.some(({ name }) => name === key));
-  return complete(appSchema, { ...Object.fromEntries(rest), ...container });
+  return appCodec.complete({ ...Object.fromEntries(rest), ...container });
 }
+
+const containerCodec = codec(containerSchema);
 
 const containerKeys = Object.entries(containerSchema.properties as Record<string, Shape>).map(([key, shape]) => ({
   name: nameOf(key, shape) as keyof Container,
@@ -51,7 +53,7 @@ const containerKeys = Object.entries(containerSchema.properties as Record<string
 
 /** A short hash of everything that needs a new container when it changes; not of TTLs, queue and scale. */
 export function revisionOf(app: Container): string {
-  const said = recorded(containerSchema, app) as Partial<Container>;
+  const said = containerCodec.recorded(app) as Partial<Container>;
   const spec = containerKeys.flatMap(({ name, isLater }): unknown[] => {
     const value = stable(name, said);
     // One that is newer than a running container changes nothing while it has its default.

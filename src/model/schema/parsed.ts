@@ -58,61 +58,110 @@ export function nameOf(key: string, shape: Shape): string {
   return `${key}${(shape.bounded ?? shape).unit?.suffix ?? ''}`;
 }
 
-/** What the program has of a value that fits its schema. */
-export function parse<Schema extends TSchema>(schema: Schema, written: unknown): Parsed<Schema> {
-  return read(schema as Shape, written) as Parsed<Schema>;
+/** Between what files say, what the program has, and what is recorded of it. Made once: apps come by the thousands. */
+interface Codec<Value> {
+  /** What the program has of a value that fits the schema. */
+  read(written: unknown): Value;
+  /** What a record says, with the defaults of what was not there when it was written or is left out. */
+  complete(recorded: unknown): Value;
+  /** What of it is recorded: without keys that are `later` than the first records and have their default. */
+  recorded(value: Value): unknown;
 }
 
-function read(shape: Shape, written: unknown = shape.default): unknown {
-  if (shape.properties) {
-    const given = (written ?? {}) as Record<string, unknown>;
-    return mapSection(shape, (key, _name, child) => read(child, given[key]));
+export function codec<Schema extends TSchema>(schema: Schema): Codec<Parsed<Schema>> {
+  return codecOf(schema as Shape) as Codec<Parsed<Schema>>;
+}
+
+function codecOf(shape: Shape): Codec<unknown> {
+  if (shape.properties) return sectionCodec(shape);
+  const { bounded, unit } = shape;
+  if (bounded) {
+    const { read } = codecOf(bounded);
+    return { ...asItIs, read: (written) => (written === unlimited ? undefined : read(written)) };
   }
-  if (written === undefined) return undefined;
-  if (shape.bounded) return written === unlimited ? undefined : read(shape.bounded, written);
-  if (shape.unit) return shape.unit.parse(written as string);
+  if (unit) return { ...asItIs, read: (written) => unit.parse(written as string) };
   const item = shape.each ?? shape.items;
-  return item ? [written].flat().map((each) => read(item, each)) : written;
+  return item ? listCodec(codecOf(item)) : asItIs;
 }
 
-/** What a record says, with the defaults of what was not there when it was written or is left out. */
-export function complete<Schema extends TSchema>(schema: Schema, recorded: unknown): Parsed<Schema> {
-  return completed(schema as Shape, recorded) as Parsed<Schema>;
+const same = (value: unknown): unknown => value;
+const asItIs: Codec<unknown> = { read: same, complete: same, recorded: same };
+
+function listCodec(item: Codec<unknown>): Codec<unknown> {
+  if (item === asItIs) return { ...asItIs, read: (written) => [written].flat() };
+  const each = (change: (value: unknown) => unknown) => (values: unknown) => {
+    const changed = [values].flat().map(change);
+    return Array.isArray(values) && changed.every((value, index) => value === values[index]) ? values : changed;
+  };
+  const recorded = item.recorded === same ? same : each(item.recorded);
+  return { read: each(item.read), complete: each(item.complete), recorded };
 }
 
-function completed(shape: Shape, recorded: unknown): unknown {
-  if (recorded === undefined) return shape.bounded ? undefined : read(shape, undefined);
-  if (shape.items?.properties) return (recorded as readonly unknown[]).map((each) => completed(shape.items!, each));
-  if (!shape.properties) return recorded;
-  const given = recorded as Record<string, unknown>;
-  return mapSection(shape, (_key, name, child) => completed(child, given[name]));
+/** A key of a section. */
+interface Field {
+  readonly key: string;
+  readonly name: string;
+  readonly isLater: boolean;
+  readonly codec: Codec<unknown>;
+  /** What the program has if nothing is written, and if nothing is recorded. */
+  readonly unwritten: unknown;
+  readonly unrecorded: unknown;
 }
 
-/** What of it is recorded: without keys that are `later` than the first records and have their default. */
-export function recorded<Schema extends TSchema>(schema: Schema, value: Parsed<Schema>): unknown {
-  return withoutDefaults(schema as Shape, value);
-}
+type Values = Record<string, unknown>;
 
-function withoutDefaults(shape: Shape, value: unknown): unknown {
-  if (shape.items?.properties) return (value as readonly unknown[]).map((each) => withoutDefaults(shape.items!, each));
-  if (!shape.properties || value === undefined) return value;
-  const given = value as Record<string, unknown>;
-  return mapSection(shape, (_key, name, child) =>
-    isLeftOut(child, given[name]) ? undefined : withoutDefaults(child, given[name]),
-  );
-}
-
-function isLeftOut(shape: Shape, value: unknown): boolean {
-  return shape.later === true && JSON.stringify(value) === JSON.stringify(read(shape, undefined));
-}
-
-/** A mapping by the names of the program, in the order of the schema. */
-function mapSection(shape: Shape, valueOf: (key: string, name: string, child: Shape) => unknown): unknown {
-  const entries = Object.entries(shape.properties ?? {}).map(([key, child]) => {
-    const name = nameOf(key, child);
-    return [name, valueOf(key, name, child)] as const;
+function sectionCodec({ properties = {} }: Shape): Codec<unknown> {
+  const fields = Object.entries(properties).map(([key, child]): Field => {
+    const codec = codecOf(child);
+    const byDefault = child.properties ? {} : child.default;
+    const unwritten = byDefault === undefined ? undefined : codec.read(byDefault);
+    const unrecorded = child.bounded ? undefined : unwritten;
+    return { key, name: nameOf(key, child), isLater: child.later === true, codec, unwritten, unrecorded };
   });
-  return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
+  /** A mapping by the names of the program, in the order of the schema; `before` itself if that is the same. */
+  const build = (valueOf: (field: Field) => unknown, before: Values = {}): Values => {
+    const built: Values = {};
+    const names = Object.keys(before);
+    let count = 0;
+    let isSame = true;
+    for (const field of fields) {
+      const value = valueOf(field);
+      if (value === undefined) continue;
+      built[field.name] = value;
+      isSame &&= names[count] === field.name && before[field.name] === value;
+      count += 1;
+    }
+    return isSame && count === names.length ? before : built;
+  };
+  const isWhole = fields.every(({ isLater, codec }) => !isLater && codec.recorded === same);
+  return {
+    read: (written) => {
+      const given = written as Values;
+      return build(({ key, codec, unwritten }) => (given[key] === undefined ? unwritten : codec.read(given[key])));
+    },
+    complete: (recorded) => {
+      const given = recorded as Values;
+      return build(
+        ({ name, codec, unrecorded }) => (given[name] === undefined ? unrecorded : codec.complete(given[name])),
+        given,
+      );
+    },
+    recorded: isWhole
+      ? same
+      : (value) => {
+          const given = value as Values;
+          return build((field) => {
+            const { name, codec } = field;
+            return isLeftOut(field, given[name]) ? undefined : codec.recorded(given[name]);
+          }, given);
+        },
+  };
+}
+
+function isLeftOut({ isLater, unrecorded }: Field, value: unknown): boolean {
+  return (
+    value === undefined || (isLater && (value === unrecorded || JSON.stringify(value) === JSON.stringify(unrecorded)))
+  );
 }
 
 /**
@@ -120,18 +169,15 @@ function mapSection(shape: Shape, valueOf: (key: string, name: string, child: Sh
  * `merged`, key by key.
  */
 export function merge<Written extends object>(schema: TSchema, layers: readonly [Written, ...object[]]): Written {
-  return layers.reduceRight((below, above) => merged(schema as Shape, above, below)) as Written;
+  return layers.reduceRight((below, above) => merged(schema as Shape, above as Values, below as Values)) as Written;
 }
 
-function merged(shape: Shape, above: object, below: object): object {
-  const [first, second] = [above, below] as Record<string, object | undefined>[] as [
-    Record<string, object | undefined>,
-    Record<string, object | undefined>,
-  ];
-  const inner = Object.entries(shape.properties ?? {}).flatMap(([key, child]) =>
-    (child.properties || child.merged) && first[key] && second[key]
-      ? [[key, merged(child, first[key], second[key])] as const]
-      : [],
-  );
+function merged(shape: Shape, above: Values, below: Values): Values {
+  const inner = Object.entries(shape.properties ?? {}).flatMap(([key, child]) => {
+    const [first, second] = [above[key], below[key]];
+    return (child.properties ?? child.merged) && first && second
+      ? [[key, merged(child, first as Values, second as Values)] as const]
+      : [];
+  });
   return { ...below, ...above, ...Object.fromEntries(inner) };
 }
