@@ -7,7 +7,10 @@ import { installWorkers, many, spawnWorkers, terminate } from './spawn-workers.j
 const host = 'hello.localhost';
 
 async function herd(t: Test, main: Record<string, unknown>): Promise<void> {
-  const daemon = await spawnWorkers(t, await installWorkers(t, main), '--stop-apps');
+  // One worker may get more than its half of the connections, and a busy machine takes its time.
+  const patient = { http: { maxConnectionsPerClient: 4_000 }, ...main };
+  const apps = { hello: { queue: { max: 4_000, timeout: '10m' } } };
+  const daemon = await spawnWorkers(t, await installWorkers(t, patient, apps), '--stop-apps');
   const agent = new Agent({ maxSockets: Infinity });
   const answers = await many(1_000, () => ask(daemon.port, host, '/', { agent }));
   agent.destroy();
