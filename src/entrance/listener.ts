@@ -118,7 +118,7 @@ function onUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer, options: 
  */
 function onClientError(error: NodeJS.ErrnoException, socket: Duplex, options: ListenerOptions): void {
   const connection = ClientConnection.of(socket);
-  if (connection?.isOpen === false && isOfParser(error)) return;
+  if ((connection?.isOpen === false || connection?.isOver) && isOfParser(error)) return;
   // A browser connects ahead and may never ask: an answer would be taken for the one to its first request.
   const isUnused = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && (socket as Socket).bytesRead === 0;
   if (isUnused || !isOfParser(error) || !socket.writable) {

@@ -83,6 +83,21 @@ export class ClientConnection {
     this.#isClosed = true;
   }
 
+  /** Nor even parsed, beyond the packet in hand: what still comes is read, so that its end is seen, and thrown away. */
+  stopParsing(): void {
+    this.close();
+    // With a listener to bytes, node hands them to all listeners, of which its parser is one.
+    this.socket.on('data', ignore);
+    for (const listener of this.socket.listeners('data')) {
+      if (listener !== ignore) this.socket.off('data', listener as () => void);
+    }
+  }
+
+  /** Whether the answer that was the last one of the connection has been written. */
+  get isOver(): boolean {
+    return this.#last?.shouldKeepAlive === false && this.#last.writableFinished;
+  }
+
   /** False from when the connection is closed to what comes. */
   get isOpen(): boolean {
     return !this.#isClosed && !isEnding(this.socket);
@@ -155,6 +170,8 @@ export class ClientConnection {
     );
   }
 }
+
+function ignore(): void {}
 
 /** What llhttp takes in RTSP or ICE as well as in HTTP; others are told apart by their method alone. */
 const inOtherProtocols = new Set(['GET', 'POST', 'OPTIONS', 'SOURCE']);

@@ -68,14 +68,20 @@ function isLength(name: string): boolean {
   return name.length === 14 && name.toLowerCase() === 'content-length';
 }
 
-/** The header lines of a 103, as sent, without what frames a body: an answer without one frames nothing. */
+/** The header lines of a 103, as sent, without what is not for the client and what frames a body: it has none. Never throws. */
 export function hintLines(raw: readonly Buffer[]): string {
-  let lines = '';
+  let named: Set<string> | undefined;
+  let headers: string[] = [];
   for (let index = 0; index < raw.length; index += 2) {
     const name = (raw[index] as Buffer).toString('latin1');
-    if (hopByHop.has(name.toLowerCase()) || isLength(name)) continue;
-    lines += `${name}: ${(raw[index + 1] as Buffer).toString('latin1')}\r\n`;
+    const value = (raw[index + 1] as Buffer).toString('latin1');
+    const lower = name.toLowerCase();
+    if (lower === 'connection') named = tokens(named, value);
+    if (!hopByHop.has(lower) && !isLength(name) && !isOurs(lower)) headers.push(name, value);
   }
+  if (named) headers = without(headers, named, 103);
+  let lines = '';
+  for (let index = 0; index < headers.length; index += 2) lines += `${headers[index]}: ${headers[index + 1]}\r\n`;
   return lines;
 }
 

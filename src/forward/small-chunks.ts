@@ -1,3 +1,5 @@
+import type { Readable, Writable } from 'node:stream';
+
 /** Chunks up to this long, in bytes, are copied together: one write costs less than two. */
 export const smallBytes = 8 * 1024;
 /** So much is gathered of them at most, about; in bytes. */
@@ -32,4 +34,21 @@ export class SmallChunks {
     this.#bytes = 0;
     return whole;
   }
+}
+
+/** Like `pipe` without its end: passes a body on as fast as it is taken, small chunks that came in one piece as one. */
+export function passGathered(body: Readable, to: Writable): void {
+  const waiting = new SmallChunks();
+  const write = (chunk: Buffer) => void (to.write(chunk) || body.pause());
+  const flush = () => {
+    const chunk = waiting.take();
+    if (chunk !== undefined && !to.destroyed) write(chunk);
+  };
+  body.on('data', (chunk: Buffer) => {
+    if (waiting.bytes === 0) setImmediate(flush);
+    waiting.add(chunk);
+    if (waiting.bytes >= gatheredBytes) flush();
+  });
+  body.on('end', flush);
+  to.on('drain', () => body.resume());
 }

@@ -10,6 +10,7 @@ import type { RequestBody } from './request-body.js';
 import { hintLines, responseHeaders, responseTrailers } from './response-headers.js';
 import { watchStall } from './stall-watch.js';
 import { gatheredBytes, smallBytes, SmallChunks } from './small-chunks.js';
+import { endlessInterim, mostInterim } from './upstream-connector.js';
 import { upstreamError } from './upstream-error.js';
 import type { Upstream, UpstreamPool } from './upstreams.js';
 
@@ -25,9 +26,8 @@ const printable = /^[\t\x20-\x7e\x80-\xff]*$/;
 const lengthMismatch = 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH';
 const hasNoBody = (statusCode: number) => statusCode === 204 || statusCode === 304;
 
-/** Interim answers: as many hints are passed on, and so many taken in all, before an app is taken for mad. */
+/** As many hints are passed on of an app's interim answers. */
 const mostHints = 16;
-const mostInterim = 1_000;
 
 /**
  * One response on its way from an instance to the client, with backpressure and nothing buffered beyond the tick. undici calls
@@ -269,8 +269,7 @@ export class Transfer implements Occupant, Breakable {
   #inform(statusCode: number, raw: Buffer[]): boolean {
     const { requestTimeoutMs } = this.#exchange.seat.app;
     this.#interim += 1;
-    if (this.#interim > mostInterim)
-      throw new RequestError('upstream_reset', 'The app sent interim answers without end.');
+    if (this.#interim > mostInterim) throw endlessInterim();
     if (performance.now() - this.#startedAt > requestTimeoutMs) throw new RequestError('upstream_timeout');
     const { req, res } = this.#exchange;
     // What waits behind another answer goes without: hints are for those who wait.

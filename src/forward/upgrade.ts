@@ -13,6 +13,8 @@ import { endConnection } from './end-connection.js';
 import { unwatchEnd } from './end-watch.js';
 import { ConnectorAgent, type ListenerOf, provenConnector } from './proven-connector.js';
 import { responseHeaders } from './response-headers.js';
+import { passGathered } from './small-chunks.js';
+import { endlessInterim, mostInterim } from './upstream-connector.js';
 import { unsendable, upstreamError } from './upstream-error.js';
 import { connectTimeoutMs, type UpstreamCount } from './upstreams.js';
 
@@ -141,6 +143,10 @@ class Attempt implements Breakable {
       'error',
       contained(this, (error: Error) => this.#onError(error)),
     );
+    let interim = 0;
+    proxyReq.on('information', () => {
+      if ((interim += 1) === mostInterim) proxyReq.destroy(endlessInterim());
+    });
     proxyReq.on(
       'response',
       contained(this, (response: IncomingMessage) => this.#onRefusal(response)),
@@ -230,7 +236,7 @@ class Attempt implements Breakable {
     // A 426 that keeps its Upgrade has to name it: RFC 9110 §7.8.
     const connection = statusCode === 426 && response.headers.upgrade !== undefined ? 'Upgrade, close' : 'close';
     socket.write(`${lines.join('\r\n')}\r\nConnection: ${connection}\r\n\r\n`, 'latin1');
-    response.pipe(socket, { end: false });
+    passGathered(response, socket);
     response.on(
       'end',
       contained(this, () => {

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { buildConnector } from 'undici';
+import { RequestError } from '../model/errors.js';
 import { readFirst } from './read-first.js';
 
 /**
@@ -29,6 +30,9 @@ export function awaitsAnswer(socket: Awaiting): void {
   socket[kAwaits] = true;
 }
 
+/** Interim answers that are taken of one request, before an app is taken for mad. */
+export const mostInterim = 1_000;
+
 const longestHead = 64 * 1024;
 const interim = /^HTTP\/1\.[01] 1(?!01)\d\d$/;
 /** What differs from both here is no interim answer. */
@@ -43,23 +47,31 @@ export function withoutContinue(bytes: Buffer): {
   passes: Buffer | undefined;
   held: Buffer | undefined;
   isOver: boolean;
+  /** How many were left out. */
+  dropped: number;
 } {
   const kept: Buffer[] = [];
+  let dropped = 0;
   let rest = bytes;
   while (rest.length > 0) {
     const isShort = rest.length < 12;
     const start = rest.toString('latin1', 0, isShort ? 10 : 12);
     const isInterim = isShort ? starts.some((text) => text.startsWith(start)) : interim.test(start);
-    if (!isInterim) return { passes: Buffer.concat([...kept, rest]), held: undefined, isOver: true };
     const end = rest.indexOf(headEnd);
-    if (end < 0 && rest.length > longestHead)
-      return { passes: Buffer.concat([...kept, rest]), held: undefined, isOver: true };
+    if (!isInterim || (end < 0 && rest.length > longestHead)) {
+      return { passes: Buffer.concat([...kept, rest]), held: undefined, isOver: true, dropped };
+    }
     if (isShort || end < 0) break;
-    if (rest.toString('latin1', 9, 12) !== '100') kept.push(rest.subarray(0, end + headEnd.length));
+    if (rest.toString('latin1', 9, 12) === '100') dropped += 1;
+    else kept.push(rest.subarray(0, end + headEnd.length));
     rest = rest.subarray(end + headEnd.length);
   }
   const passes = kept.length > 0 ? Buffer.concat(kept) : undefined;
-  return { passes, held: rest.length > 0 ? rest : undefined, isOver: false };
+  return { passes, held: rest.length > 0 ? rest : undefined, isOver: false, dropped };
+}
+
+export function endlessInterim(): RequestError {
+  return new RequestError('upstream_reset', 'The app sent interim answers without end.');
 }
 
 /** undici gives back what it has not parsed when it pauses, and reads without a size when it goes on. */
@@ -67,6 +79,7 @@ function shield(socket: Awaiting & { _readableState?: { readonly ended: boolean 
   const { read, unshift } = socket;
   let isHeld = false;
   let begun: Buffer | undefined;
+  let dropped = 0;
   socket.unshift = (chunk, encoding) => {
     isHeld = true;
     if (chunk.length > 0) unshift.call(socket, chunk, encoding);
@@ -87,8 +100,14 @@ function shield(socket: Awaiting & { _readableState?: { readonly ended: boolean 
       socket[kAwaits] = false;
       return chunk;
     }
-    const { passes, held, isOver } = withoutContinue(begun === undefined ? chunk : Buffer.concat([begun, chunk]));
+    const found = withoutContinue(begun === undefined ? chunk : Buffer.concat([begun, chunk]));
+    const { passes, held, isOver } = found;
     begun = held;
+    dropped = isOver ? 0 : dropped + found.dropped;
+    if (dropped > mostInterim) {
+      socket.destroy(endlessInterim());
+      return null;
+    }
     if (isOver) socket[kAwaits] = false;
     return passes ?? null;
   };

@@ -54,6 +54,8 @@ for (const [name, [bytes, answers]] of Object.entries(lasts)) {
       t.match(answer, answers);
       t.equal(answer.split('HTTP/1.1 ').length, 2, 'one answer');
     }
+    const before = await sendRaw(relay.port, `${bytes}G@\r\n\r\n`, 2_000);
+    t.equal(before.split('HTTP/1.1 ').length, 2, 'nor is what cannot be parsed answered behind it');
     t.notMatch(upstream.received.join(''), /behind/);
     await eventually(() => relay.seats.open.size === 0);
   });

@@ -28,7 +28,7 @@ function endlessly(socket: Socket, bytes: string, everyMs = 0): void {
 const hint = 'HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n';
 
 t.test('an app that sends interim answers without end is given up', async (t) => {
-  for (const interim of ['HTTP/1.1 102 Processing\r\n\r\n', hint]) {
+  for (const interim of ['HTTP/1.1 102 Processing\r\n\r\n', 'HTTP/1.1 100 Continue\r\n\r\n', hint]) {
     const upstream = await rawUpstream(t, (socket) => endlessly(socket, interim.repeat(50)));
     const { port, seats } = await startRelay(t, { upstreamPort: upstream.port });
     t.match(await ask(port, 'a'), { status: 502, headers: { 'x-fastcontainer-error': 'upstream_reset' } });

@@ -30,6 +30,13 @@ const cases: Case[] = [
   ['a reset', (socket) => void socket.resetAndDestroy(), reset],
   ['silence', () => {}, /^HTTP\/1\.1 504 .*upstream_timeout/is],
   ['interim answers without end', drips('HTTP/1.1 102 Processing\r\n\r\n', 20), /^HTTP\/1\.1 504 .*upstream_timeout/is],
+  ['a flood of 102', says('HTTP/1.1 102 Processing\r\n\r\n'.repeat(2_000)), reset],
+  ['a flood of 100', says('HTTP/1.1 100 Continue\r\n\r\n'.repeat(2_000)), reset],
+  [
+    'a refusal byte by byte',
+    says(`HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n${'1\r\nx\r\n'.repeat(50_000)}0\r\n\r\n`),
+    /^HTTP\/1\.1 403 No\r\nConnection: close\r\n\r\nx{50000}$/,
+  ],
   ['a switch without a protocol', says('HTTP/1.1 101 Switching Protocols\r\n\r\n'), reset],
   [
     'a switch to a protocol that was not offered',

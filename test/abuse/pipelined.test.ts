@@ -5,6 +5,7 @@ import { install, startDaemon, until } from '../fixtures/daemon.js';
 import { eventually } from '../fixtures/eventually.js';
 import { ok, rawUpstream, sendRaw } from '../fixtures/raw.js';
 import { startRelay } from '../fixtures/relay.js';
+import { heldMiB } from '../fixtures/held-memory.js';
 import { ask, instances } from '../fixtures/request.js';
 import { metric } from '../fixtures/vital-signs.js';
 
@@ -108,3 +109,28 @@ t.test(
     t.same(relay.refused, ['queue_full']);
   },
 );
+
+for (const [name, first, again] of [
+  ['behind a slow one', 'GET /slow HTTP/1.1\r\nHost: a\r\n\r\n', 'GET / HTTP/1.1\r\n\r\n'],
+  ['whose answers are not read', '', 'OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n'],
+] as const) {
+  t.test(`200,000 requests sent ahead on one connection (${name}) are not even made requests of`, async (t) => {
+    const upstream = await rawUpstream(t, (socket, received) => {
+      if (!received.includes('/slow')) socket.write(ok);
+    });
+    const relay = await startRelay(t, { upstreamPort: upstream.port });
+    await ask(relay.port, 'a');
+    const before = await heldMiB();
+    const client = connect(relay.port, '127.0.0.1');
+    t.teardown(() => client.destroy());
+    client.on('error', () => {});
+    client.pause();
+    await new Promise<void>((sent) => client.write(first + again.repeat(200_000), () => sent()));
+    t.equal((await ask(relay.port, 'a')).status, 200);
+    // Each would take more than a kilobyte for as long as the connection lives.
+    await eventually(async () => (await heldMiB()) - before < 40);
+    client.destroy();
+    await eventually(() => relay.seats.open.size === 0);
+    t.equal((await ask(relay.port, 'a')).status, 200);
+  });
+}

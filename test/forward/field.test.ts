@@ -59,6 +59,12 @@ t.test('hints are passed on as they were sent, and no hint costs the answer', as
     const { answer } = await answerTo(t, get(), `HTTP/1.1 103 Early Hints\r\n${odd}\r\n\r\n`, ok);
     t.match(answer, /HTTP\/1\.1 200 OK\r\n.*\r\n\r\nok$/s, odd);
   }
+  const ours = 'x-fastcontainer-error: z\r\nConnection: X-B\r\nX-B: 1\r\nLink: </a>';
+  t.match(
+    (await answerTo(t, get(), `HTTP/1.1 103 Early Hints\r\n${ours}\r\n\r\n`, ok)).answer,
+    /^HTTP\/1\.1 103 Early Hints\r\nLink: <\/a>\r\n\r\nHTTP\/1\.1 200 OK/,
+    'without what is not for clients',
+  );
   for (const interim of [hint, 'HTTP/1.1 102 Processing\r\n\r\n']) {
     t.match((await answerTo(t, get('1.0'), interim, ok)).answer, /^HTTP\/1\.1 200 OK/, 'none to HTTP/1.0');
   }

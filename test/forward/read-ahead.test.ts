@@ -2,12 +2,11 @@ import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import t, { type Test } from 'tap';
 import { aheadBytes, aheadBytesInAll, ReadAhead } from '../../src/forward/read-ahead.js';
 import { RequestBody } from '../../src/forward/request-body.js';
 import { eventually } from '../fixtures/eventually.js';
+import { heldMiB } from '../fixtures/held-memory.js';
 import { listen } from '../fixtures/raw.js';
 
 interface Waiting {
@@ -102,14 +101,3 @@ t.test('bytes that come one by one cost no more than others', async (t) => {
   // Each byte as a chunk of its own would take more than a hundred. What was garbage is given back a while after it was collected.
   await eventually(async () => (await heldMiB()) - before < 20);
 });
-
-/** What is left when the garbage is gone. */
-async function heldMiB(): Promise<number> {
-  setFlagsFromString('--expose-gc');
-  const collect = runInNewContext('gc') as () => void;
-  collect();
-  await setImmediate();
-  collect();
-  const { heapUsed, external } = process.memoryUsage();
-  return (heapUsed + external) / 1024 ** 2;
-}
