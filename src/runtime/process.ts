@@ -320,7 +320,7 @@ class ProcessRuntime implements Runtime {
   async #remove(record: ProcessRecord, graceMs: number): Promise<void> {
     const { id, port, uid } = record;
     await end(record, { graceMs, clock: this.#options.clock });
-    removeGroup(record.groups ?? []);
+    this.#confinements.remove(record.groups ?? []);
     await this.#scratch.remove(id, uid);
     await this.#keepers.with(record.keeper, (found) => (typeof found === 'string' ? undefined : found.release(id)));
     await this.#output.remove(id);

@@ -67,6 +67,11 @@ export class Confinements {
     if (groups.length > 0) this.#groups?.create(id, limits);
   }
 
+  /** Removes the control group of an instance that has ended. */
+  remove(groups: readonly string[]): void {
+    this.#groups?.remove(groups);
+  }
+
   close(): void {
     this.#groups?.close();
   }

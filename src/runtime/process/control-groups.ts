@@ -44,6 +44,8 @@ const periodUs = 100_000;
  */
 export class ControlGroups {
   readonly #places: readonly Place[];
+  /** Could not be removed yet. */
+  #left: readonly string[] = [];
 
   private constructor(places: readonly Place[]) {
     this.#places = places;
@@ -97,7 +99,15 @@ export class ControlGroups {
     this.close();
   }
 
+  /** Removes groups whose processes have ended. The kernel may count one for a moment longer: such a group goes with the next ones. */
+  remove(paths: readonly string[]): void {
+    const all = new Set([...this.#left, ...paths]);
+    removeGroup([...all]);
+    this.#left = [...all].filter((path) => existsSync(path));
+  }
+
   close(): void {
+    this.remove([]);
     for (const { directory } of this.#places) remove(directory);
   }
 }

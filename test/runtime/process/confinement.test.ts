@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -9,6 +9,7 @@ import { statOf } from '../../../src/machine/proc-fs.js';
 import { ControlGroups, hierarchiesOf } from '../../../src/runtime/process/control-groups.js';
 import type { App } from '../../../src/model/app.js';
 import type { Runtime } from '../../../src/runtime/runtime.js';
+import { testApp } from '../../fixtures/app.js';
 import { eventually } from '../../fixtures/eventually.js';
 import { boot, shell, useProcesses } from './open-processes.js';
 import { readRecord } from './record-file.js';
@@ -211,4 +212,20 @@ t.test('the group of this process is found in each hierarchy, also within a cont
   );
   t.same(hierarchiesOf('1 1 0:1 / /c rw - cgroup2 c rw', '0::/../outside\n'), [], 'one that lies outside is of no use');
   t.same(hierarchiesOf('', ''), []);
+});
+
+t.test('a control group that a process is still counted in goes with the next one', needsGroups, async (t) => {
+  const groups = ControlGroups.open(`test-left-${process.pid}`, false);
+  t.teardown(() => groups.close());
+  for (const id of ['a', 'b']) groups.create(id, testApp().limits);
+  const held = spawn('sleep', ['1000'], { stdio: 'ignore' });
+  t.teardown(() => held.kill('SIGKILL'));
+  for (const path of groups.pathsOf('a')) await writeFile(join(path, 'cgroup.procs'), String(held.pid));
+  groups.remove(groups.pathsOf('a'));
+  t.ok(groups.pathsOf('a').every((path) => existsSync(path)));
+  const ended = once(held, 'exit');
+  held.kill('SIGKILL');
+  await ended;
+  groups.remove(groups.pathsOf('b'));
+  t.notOk([...groups.pathsOf('a'), ...groups.pathsOf('b')].some((path) => existsSync(path)));
 });
