@@ -1,7 +1,7 @@
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { stringify } from 'yaml';
+import { parse, stringify } from 'yaml';
 import type { DaemonTiming } from '../src/daemon/daemon.js';
 import type { Processes } from './processes.js';
 
@@ -28,6 +28,8 @@ export interface BenchDaemon {
   readonly admin: string;
   /** From its start to its line `listening`, in milliseconds. */
   readonly startMs: number;
+  /** Resolves when its log has a line, from now on, that holds this text. */
+  says(text: string): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -60,6 +62,17 @@ export async function startDaemon(options: DaemonOptions): Promise<BenchDaemon> 
     port: Number(http[0]?.split(':').at(-1)),
     admin: `http://${admin}`,
     startMs: performance.now() - from,
+    says: (text) => {
+      const found = new Promise<void>((resolve) => {
+        const look = (line: string) => {
+          if (!line.includes(text)) return;
+          started.lines.off('line', look);
+          resolve();
+        };
+        started.lines.on('line', look);
+      });
+      return Promise.race([found, started.ended]);
+    },
     stop: () => started.stop(),
   };
 }
@@ -76,8 +89,18 @@ function besides(path: string): string {
 
 /** Writes an app's file anew, whole at every moment: the dispatcher takes it over by itself. */
 export function writeApp(dir: string, app: Readonly<Record<string, unknown>>): void {
-  const file = join(dir, 'apps', `${String(app['name'])}.yaml`);
-  writeFileSync(`${file}.new`, stringify(app));
+  replace(join(dir, 'apps', `${String(app['name'])}.yaml`), app);
+}
+
+/** Writes further defaults of apps into the main file; the dispatcher takes them over by itself. */
+export function writeDefaults(dir: string, defaults: Readonly<Record<string, unknown>>): void {
+  const file = join(dir, 'fastcontainer.yaml');
+  const main = parse(readFileSync(file, 'utf8')) as { defaults?: object };
+  replace(file, { ...main, defaults: { ...main.defaults, ...defaults } });
+}
+
+function replace(file: string, content: object): void {
+  writeFileSync(`${file}.new`, stringify(content));
   renameSync(`${file}.new`, file);
 }
 

@@ -4,6 +4,7 @@ import { active } from './active.js';
 import { capacity } from './capacity.js';
 import { cold } from './cold.js';
 import { domains } from './domains.js';
+import { files } from './files.js';
 import { herd } from './herd.js';
 import { idle } from './idle.js';
 import { rollout } from './rollout.js';
@@ -14,5 +15,5 @@ import { workers } from './workers.js';
 /** Every part, in the order in which they run. */
 export const parts: readonly Part[] = [
   ...[warm, workers, cold, scaleOut, rollout],
-  ...[herd, aborts, domains, idle, active, capacity],
+  ...[herd, aborts, domains, files, idle, active, capacity],
 ];

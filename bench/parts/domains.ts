@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { metric } from '../admin.js';
 import { ask } from '../ask.js';
 import { type BenchDaemon, startDaemon } from '../daemon.js';
+import { fileApp } from '../file-app.js';
 import { count, mib, ms, percent, times } from '../figures.js';
 import { nodeApp } from '../light-app.js';
 import type { Bench, Part, PartResult } from '../part.js';
@@ -174,18 +175,5 @@ async function loadFiles({ processes, dir, smoke }: Bench): Promise<{ table: Tab
       rows: [row('1', one), row(count(files), thousand)],
     },
     verdict: atMost(`start with ${count(files)} app files, beyond that with one`, budget.filesMs, more, ms),
-  };
-}
-
-function fileApp(index: number): Record<string, unknown> {
-  const name = `file-${index}`;
-  return {
-    ...{
-      name,
-      domains: [`${name}.example`, `www.${name}.example`],
-      runtime: 'process',
-      command: ['node', 'server.js'],
-    },
-    ...{ env: { NODE_ENV: 'production' }, idleTtl: '5m', scale: { min: 0, max: 2 } },
   };
 }
