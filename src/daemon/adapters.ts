@@ -5,6 +5,7 @@ import { RecordSigner } from '../cmdb/record-signer.js';
 import { openRedisCmdb } from '../cmdb/redis.js';
 import { lmdbPath } from '../config/cmdb-url.js';
 import type { Config } from '../config/config.js';
+import type { App } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
 import { makePrivateDirectory } from '../machine/private-directory.js';
 import { openDockerRuntime } from '../runtime/docker.js';
@@ -26,7 +27,7 @@ function signerOf({ cmdb, stateDir }: Pick<Config, 'cmdb' | 'stateDir'>): Record
 }
 
 /** Which directories of the host apps may mount. */
-export function mountOptions({ mounts, stateDir, runtimes, cmdb, file, appFiles }: Config) {
+export function mountOptions({ mounts, stateDir, runtimes, cmdb, file, appFiles }: Omit<Config, 'apps'>) {
   const store = lmdbPath(cmdb.url);
   const { socketPath } = runtimes.docker;
   const files = [file, ...new Set(Object.values(appFiles))];
@@ -38,7 +39,7 @@ export function mountOptions({ mounts, stateDir, runtimes, cmdb, file, appFiles 
 /** Throws an Error that says what to do where the runtime cannot be used on this machine. */
 export async function openRuntime(
   name: 'process' | 'docker',
-  config: Config,
+  config: Omit<Config, 'apps'> & { readonly apps: readonly Pick<App, 'runtime'>[] },
   logger: Logger,
   clock: Clock,
 ): Promise<Runtime> {

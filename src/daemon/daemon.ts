@@ -18,7 +18,7 @@ import { type ReadMemory, readHostMemory } from '../machine/host-memory.js';
 import { createHouse, type House } from './house.js';
 import { keepAlive } from './keep-alive.js';
 import { thisMachine } from './machine.js';
-import type { RuntimeName } from '../model/app.js';
+import type { App, RuntimeName } from '../model/app.js';
 import { sees } from '../model/instance.js';
 import type { Clock } from '../model/clock.js';
 import type { Runtime } from '../runtime/runtime.js';
@@ -71,6 +71,9 @@ export interface Daemon {
 export function createDaemon(options: DaemonOptions): Daemon {
   return new SingleProcess(options);
 }
+
+/** What a dispatcher process knows of the apps of the files; what it serves it reads from the store. */
+export type FileApp = Pick<App, 'name' | 'domains' | 'runtime' | 'drainTimeoutMs'>;
 
 /** One of several dispatcher processes of a daemon; the control side is its supervisor's. */
 export type WorkerNode = Omit<Composition, 'cmdb' | 'unreadable' | 'storeIdentity'>;
@@ -127,7 +130,7 @@ class SingleProcess implements Daemon {
 
   async reload(next: Config): Promise<void> {
     this.#config = next;
-    await this.#node.reload(next);
+    await this.#node.reload(next.apps);
     await this.#control.apply(next);
   }
 
@@ -168,7 +171,7 @@ class Composition {
   readonly #clients: Clients;
   readonly #bounds: ConnectionBounds;
   #listeners: Listener[] = [];
-  #config: Config;
+  #apps: readonly FileApp[];
   #closing: Promise<void> | undefined;
   #destroying: Promise<void> | undefined;
   #ending: Promise<void> | undefined;
@@ -182,7 +185,7 @@ class Composition {
     this.#options = options;
     this.#limit = new LogLimit({ clock: this.#clock, logger });
     this.#surroundings = surroundings;
-    this.#config = config;
+    this.#apps = config.apps;
     this.#fileApps = new FileApps(config.apps);
     this.#clients = new Clients(config.trustedProxies);
     this.#bounds = this.#boundConnections(config.http);
@@ -223,7 +226,7 @@ class Composition {
 
   /** Becomes a node of the protocol that does not serve yet. */
   async open(): Promise<void> {
-    await this.#openRuntimes(this.#options.config);
+    await this.#openRuntimes();
     await this.#house.session.start();
   }
 
@@ -255,11 +258,10 @@ class Composition {
     return this.serve();
   }
 
-  async reload(next: Config): Promise<void> {
-    this.#config = next;
-    this.#fileApps.read(next.apps);
-    // A runtime that no app needed until now is opened as the daemon was started: what needs a restart holds until then.
-    await this.#openRuntimes({ ...this.#options.config, apps: next.apps });
+  async reload(apps: readonly FileApp[]): Promise<void> {
+    this.#apps = apps;
+    this.#fileApps.read(apps);
+    await this.#openRuntimes();
   }
 
   /** The store of this identity has taken what the files say; undefined: none has, yet. */
@@ -296,7 +298,7 @@ class Composition {
   async #close(): Promise<void> {
     const { logger } = this.#options;
     const { dispatcher, uses } = this.#house;
-    const drainMs = longestDrainMs(this.#config);
+    const drainMs = longestDrainMs(this.#apps);
     logger.info({ drainMs }, 'draining');
     const until = this.#clock.monotonic() + drainMs;
     const deadline = this.#clock.after(drainMs, () => {
@@ -356,10 +358,14 @@ class Composition {
   }
 
   /** The process runtime, and what the apps run on; one that was opened stays until the end. */
-  async #openRuntimes(config: Config): Promise<void> {
-    for (const name of new Set<RuntimeName>(['process', ...config.apps.map(({ runtime }) => runtime)])) {
+  async #openRuntimes(): Promise<void> {
+    const { config, logger } = this.#options;
+    const wanted = new Set<RuntimeName>(['process']);
+    for (const { runtime } of this.#apps) wanted.add(runtime);
+    for (const name of wanted) {
       if (this.#runtimes.has(name)) continue;
-      const opened = await openRuntime(name, config, this.#options.logger, this.#clock);
+      // One that no app needed until now is opened as the daemon was started: what needs a restart holds until then.
+      const opened = await openRuntime(name, { ...config, apps: this.#apps }, logger, this.#clock);
       // A daemon beside this one that has another engine is found at the start. One whose engine is away learns it later.
       await opened.learnIdentity?.().catch(() => undefined);
       const runtime = measuredRuntime(opened, this.metrics, this.#clock);
@@ -394,7 +400,7 @@ class Composition {
   async #listen(address: Config['listen']['http'][number]): Promise<string> {
     const { dispatcher } = this.#house;
     const listener = createListener({
-      ...this.#config.http,
+      ...this.#options.config.http,
       bounds: this.#bounds,
       onRequest: dispatcher.handle,
       onUpgrade: dispatcher.upgrade,

@@ -1,7 +1,7 @@
-import type { Config } from '../config/config.js';
+import type { App } from '../model/app.js';
 
 /** How long requests under way may take to finish when a process ends. */
-export function longestDrainMs({ apps }: Config): number {
+export function longestDrainMs(apps: readonly Pick<App, 'drainTimeoutMs'>[]): number {
   return apps.reduce((longest, { drainTimeoutMs }) => Math.max(longest, drainTimeoutMs), defaultDrainMs);
 }
 

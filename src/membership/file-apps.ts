@@ -1,21 +1,23 @@
 import type { App } from '../model/app.js';
 import type { StoreHealth } from './store-health.js';
 
+type Named = Pick<App, 'name' | 'domains'>;
+
 export type AppQuery = { readonly domain: string } | { readonly app: string };
 
 /** The apps of this daemon's files, and which store has taken them: of another one nothing unknown may be called unknown. */
 export class FileApps {
-  #apps: readonly App[];
+  #apps: readonly Named[];
   #appliedTo: string | undefined;
   /** Built when it is asked for, which is rare, and let go when all is applied. */
   #names: { readonly apps: ReadonlySet<string>; readonly domains: ReadonlySet<string> } | undefined;
 
-  constructor(apps: readonly App[]) {
+  constructor(apps: readonly Named[]) {
     this.#apps = apps;
   }
 
   /** The files say something else from now on. */
-  read(apps: readonly App[]): void {
+  read(apps: readonly Named[]): void {
     this.#apps = apps;
     this.#names = undefined;
   }

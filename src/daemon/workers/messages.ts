@@ -1,6 +1,6 @@
 import type { Readiness } from '../../admin/admin.js';
-import type { Config } from '../../config/config.js';
-import type { DaemonTiming } from '../daemon.js';
+import type { Config, LogLevel } from '../../config/config.js';
+import type { DaemonTiming, FileApp } from '../daemon.js';
 import type { MetricsSnapshot } from '../../telemetry/merged-metrics.js';
 
 /** From the supervisor to a worker. */
@@ -16,11 +16,18 @@ export type Order =
     }
   /** Which store has taken the apps of the files; absent: none has, yet. */
   | { readonly kind: 'applied'; readonly identity?: string }
-  | { readonly kind: 'reload'; readonly id: number; readonly config: Config }
+  | ({ readonly kind: 'reload'; readonly id: number } & Reload)
   | { readonly kind: 'close' }
   | { readonly kind: 'destroy' }
   | { readonly kind: 'peer-died' }
   | { readonly kind: 'ask'; readonly id: number; readonly what: keyof Answers };
+
+/** What of a new configuration concerns a worker that runs. */
+export interface Reload {
+  readonly level: LogLevel;
+  /** Absent: the same as before. */
+  readonly apps?: readonly FileApp[];
+}
 
 /** What a worker can be asked. */
 export interface Answers {

@@ -26,7 +26,7 @@ import { type LeftRunning, leftRunning } from '../../terminate/left-running.js';
 import { mergeChecks } from './merged-checks.js';
 import type { Order } from './messages.js';
 import { defaultSupervisionTiming, type SupervisionTiming } from './supervision-timing.js';
-import { afterReload, workerConfig } from './worker-config.js';
+import { afterReload, reloadOf, workerConfig } from './worker-config.js';
 import { WorkerPool } from './worker-pool.js';
 
 export interface SupervisorOptions extends DaemonOptions {
@@ -121,8 +121,13 @@ class Supervisor implements Daemon {
 
   async reload(next: Config): Promise<void> {
     const config = afterReload(this.#options.config, next);
-    await this.#pool.reload(workerConfig(config, config.workers));
+    const before = this.#config;
+    // A worker that starts meanwhile starts with these.
     this.#config = config;
+    await this.#pool.reload(reloadOf(before, config)).catch((error: unknown) => {
+      this.#config = before;
+      throw error;
+    });
     await this.#control.apply(config);
   }
 
@@ -138,7 +143,7 @@ class Supervisor implements Daemon {
   }
 
   async #close(): Promise<void> {
-    const drainMs = longestDrainMs(this.#config);
+    const drainMs = longestDrainMs(this.#config.apps);
     this.#logger.info({ drainMs, workers: this.#pool.workers.length }, 'draining');
     const stopMs = Math.max(0, ...this.#config.apps.map(({ stopTimeoutMs }) => stopTimeoutMs));
     await this.#pool.close(drainMs + stopMs + endMs);

@@ -1,4 +1,7 @@
 import type { Config } from '../../config/config.js';
+import type { App } from '../../model/app.js';
+import type { FileApp } from '../daemon.js';
+import type { Reload } from './messages.js';
 
 /** What one of `workers` processes is told: what the files bound for the whole machine is divided, at least 1 each. */
 export function workerConfig(config: Config, workers: number): Config {
@@ -23,4 +26,18 @@ export function afterReload(initial: Config, next: Config): Config {
   const { maxRemovals: _before, ...kept } = initial;
   const removals = maxRemovals === undefined ? {} : { maxRemovals };
   return { ...kept, ...removals, apps, appFiles, customerApps, heldApps, problems, places, log };
+}
+
+/** What workers that took over `before` are told. Thousands of apps are not sent again because one got another idleTtl. */
+export function reloadOf(before: Config, { apps, log: { level } }: Config): Reload {
+  const isSame = apps.length === before.apps.length && apps.every((app, index) => isAlike(app, before.apps[index]!));
+  return { level, ...(!isSame && { apps: apps.map(fileAppOf) }) };
+}
+
+function isAlike(app: App, before: App): boolean {
+  return app === before || JSON.stringify(fileAppOf(app)) === JSON.stringify(fileAppOf(before));
+}
+
+function fileAppOf({ name, domains, runtime, drainTimeoutMs }: App): FileApp {
+  return { name, domains, runtime, drainTimeoutMs };
 }

@@ -1,9 +1,8 @@
 import type { Logger } from 'pino';
-import type { Config } from '../../config/config.js';
 import type { Clock, Timer } from '../../model/clock.js';
 import type { ReplacementReason } from '../../telemetry/worker-metrics.js';
 import { KeptPorts } from './kept-ports.js';
-import type { Order } from './messages.js';
+import type { Order, Reload } from './messages.js';
 import { countDeath, type EarlyDeaths, isHopeless, pauseMs } from './replacement-policy.js';
 import type { SupervisionTiming } from './supervision-timing.js';
 import { type Ending, WorkerProcess } from './worker-process.js';
@@ -62,13 +61,13 @@ export class WorkerPool {
   }
 
   /** Each worker takes the configuration over; one that does not answer is replaced. Throws what one refuses it for. */
-  async reload(config: Config): Promise<void> {
+  async reload(reload: Reload): Promise<void> {
     const { timing, logger } = this.#options;
     const outcomes = await Promise.all(
       this.workers.map(async (worker) => {
         try {
           await worker.listening;
-          await worker.reload(config, timing.unresponsiveMs);
+          await worker.reload(reload, timing.unresponsiveMs);
           return undefined;
         } catch (error) {
           if (!worker.hasEnded) logger.error({ worker: worker.slot, err: error }, 'a worker refused the configuration');

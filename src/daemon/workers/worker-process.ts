@@ -4,7 +4,7 @@ import { inheritable } from '../../machine/descriptors.js';
 import type { Clock } from '../../model/clock.js';
 import { handOnWhatItLeaves } from './handed-over.js';
 import type { KeptPorts } from './kept-ports.js';
-import type { Answers, Order, Report } from './messages.js';
+import type { Answers, Order, Reload, Report } from './messages.js';
 
 export interface Ending {
   /** 'exit code 1', 'signal SIGKILL'. */
@@ -100,8 +100,8 @@ export class WorkerProcess {
   }
 
   /** Resolves when it has taken the configuration over. Rejects where it refuses, ends, or says nothing. */
-  async reload(config: Extract<Order, { kind: 'reload' }>['config'], limitMs: number): Promise<void> {
-    await this.#question((id) => ({ kind: 'reload', id, config }), limitMs);
+  async reload(reload: Reload, limitMs: number): Promise<void> {
+    await this.#question((id) => ({ kind: 'reload', id, ...reload }), limitMs);
   }
 
   kill(): void {

@@ -66,7 +66,7 @@ class Worker {
 
   async #start(order: StartOrder): Promise<void> {
     const { slot, config, version, pretty, heartbeatMs, timing } = order;
-    this.#drainMs = longestDrainMs(config);
+    this.#drainMs = longestDrainMs(config.apps);
     const heartbeat = setInterval(() => this.#beat(), heartbeatMs);
     try {
       const logger = (await this.#createLogger(config.log.level, pretty)).child({ worker: slot });
@@ -86,12 +86,14 @@ class Worker {
     }
   }
 
-  async #reload({ id, config }: Extract<Order, { kind: 'reload' }>): Promise<void> {
+  async #reload({ id, level, apps }: Extract<Order, { kind: 'reload' }>): Promise<void> {
     try {
       await this.#started;
-      await this.#node?.reload(config);
-      this.#drainMs = longestDrainMs(config);
-      if (this.#logger) this.#logger.level = config.log.level;
+      if (apps) {
+        await this.#node?.reload(apps);
+        this.#drainMs = longestDrainMs(apps);
+      }
+      if (this.#logger) this.#logger.level = level;
       this.#report({ kind: 'answer', id, value: null });
     } catch (error) {
       this.#report({ kind: 'refused', id, message: error instanceof Error ? error.message : String(error) });
