@@ -56,7 +56,9 @@ export async function applyApps(
   const atOnce = gone.slice(0, store.batch.write);
   for (const names of batches(gone.slice(atOnce.length), store.batch.write)) await write([], names);
   if (exchanging.length + atOnce.length > 0) conflicts.push(...(await write(exchanging, atOnce)));
-  for (const apps of batches(independent, store.batch.write)) conflicts.push(...(await write(apps, [])));
+  // Requests go on between two of these.
+  const few = Math.min(store.batch.write, store.batch.read);
+  for (const apps of batches(independent, few)) conflicts.push(...(await write(apps, [])));
   return conflicts;
 }
 
@@ -126,6 +128,7 @@ async function split(
     for (const [name, owner] of owners) {
       if (owner !== undefined && owner !== name && names.has(owner)) exchanging.add(name).add(owner);
     }
+    await turn();
   }
   const isExchanging = ({ name }: App) => exchanging.has(name);
   return { exchanging: changed.filter(isExchanging), independent: changed.filter((app) => !isExchanging(app)) };
