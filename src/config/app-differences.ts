@@ -61,11 +61,17 @@ export class AppDifferences {
    */
   expect(apps: readonly App[], refused: ReadonlySet<string>, store: string | undefined): void {
     const before = this.#applied.store === store ? this.#applied.apps : new Map<string, App>();
-    const wanted = new Map(apps.filter(({ name }) => !refused.has(name)).map((app) => [app.name, app]));
+    const wanted = new Map<string, App>();
+    const news: string[] = [];
+    for (const app of apps) {
+      if (refused.has(app.name)) continue;
+      wanted.set(app.name, app);
+      if (before.get(app.name) !== app) news.push(app.name);
+    }
     this.#applied = { apps: wanted, store };
     this.#isSuspended = false;
     for (const name of this.#logged.keys()) if (!wanted.has(name)) this.#logged.delete(name);
-    this.look([...wanted.values()].filter((app) => before.get(app.name) !== app).map(({ name }) => name));
+    this.look(news);
   }
 
   /** Records of these apps changed. In the background; what fails is tried again. */

@@ -8,6 +8,7 @@ import type { Clock } from '../model/clock.js';
 import {
   contentHash,
   emptyManifest,
+  type EntryTexts,
   type Manifest,
   type ManifestEntry,
   readManifest,
@@ -82,7 +83,15 @@ const workOfNew = 20;
 export function createAppApplier(options: AppApplierOptions): AppApplier {
   const { cmdb, host, manifestFile, sourceOf, clock, logger } = options;
   const hashes = new WeakMap<App, string>();
+  const texts: EntryTexts = new WeakMap();
   let manifest: Manifest | undefined;
+  const remember = (next: Manifest): Promise<void> => {
+    manifest = next;
+    return writeManifest(manifestFile, next, texts).catch((err: unknown) => {
+      const consequence = 'check stateDir; the next start applies all apps again';
+      logger.error({ err, file: manifestFile }, `the record of applied apps cannot be written: ${consequence}`);
+    });
+  };
   let withheld: string | undefined;
   let queue: Promise<unknown> = Promise.resolve();
 
@@ -93,6 +102,7 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
     const known = (manifest ??= recall(manifestFile, logger));
     const identity = told ?? known.identity;
     const all = force === true || identity !== known.identity;
+    // Of thousands of apps mostly one: the others are not copied about.
     const wanted: Wanted[] = [];
     let work = 0;
     for (const app of apps) {
@@ -105,17 +115,20 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
         work = 0;
       }
       const seen = compare(app, hashes.get(app) as string, known, options);
-      wanted.push(seen instanceof Promise ? await seen : seen);
+      const each = seen instanceof Promise ? await seen : seen;
+      const isNews = !each.isApplied || each.entry !== known.apps.get(app.name);
+      if (all || isNews || again?.has(app.name) === true) wanted.push(each);
     }
     await turn();
     const put = wanted.filter(({ app, isApplied }) => all || !isApplied || again?.has(app.name) === true);
     const names = new Set(apps.map(({ name }) => name));
-    const missing = [...known.apps].filter(([name]) => !names.has(name));
+    const missing: [string, ManifestEntry][] = [];
+    for (const it of known.apps) if (!names.has(it[0])) missing.push(it);
     const stays = missing.filter(([name, { file }]) => held?.(name, file) === true);
     const goes = missing.filter(([name, { file }]) => held?.(name, file) !== true);
     const now = clock.now();
     const past = recentRemovals(known.removals ?? [], now);
-    const present = () => placed([...stays, ...wanted.map(entryOf)]);
+    const present = () => [...placed(stays), ...apps.map(({ name }) => ({ name, file: sourceOf(name).file }))];
     const fault =
       removals && goes.length > 0
         ? removalFault({ ...removals, missing: placed(goes), present: present(), past, now })
@@ -125,37 +138,46 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
     withheld = fault;
     const kept = fault === undefined ? stays : missing;
     const remove = fault === undefined ? goes.map(([name]) => name) : [];
-    const isMoved = wanted.some(({ app: { name }, entry }) => isFromElsewhere(entry, known.apps.get(name)));
     const isKnown = !all && known.isNoted === true;
-    if (put.length === 0 && remove.length === 0 && !isMoved && isKnown) return [];
+    if (wanted.length === 0 && remove.length === 0 && isKnown) return [];
 
+    const pending = put.filter(({ isApplied }) => !isApplied);
+    const areFamiliar = pending.every(({ app }) => known.apps.has(app.name));
+    const areNoted = pending.every(({ app, entry }) => known.apps.get(app.name) === entry);
+    const entries = new Map(known.apps);
+    for (const { app, entry } of pending) entries.set(app.name, entry);
+    const noted = (manifest = { ...known, apps: entries });
     // First what is about to be put: one that is not remembered could never be removed with its file.
-    const pending = put.filter(({ isApplied }) => !isApplied).map(({ app, entry }) => [app.name, entry] as const);
-    manifest = { ...known, apps: new Map([...known.apps, ...pending]) };
-    if (pending.length > 0) await remember(manifestFile, manifest, logger);
+    if (!areFamiliar) await remember(noted);
     const origins = new Map(put.map((each) => [each.app.name, originOf(each, host)]));
     for (const [name, entry] of goes) origins.set(name, { ...placeOf(entry, host), changed: false });
-    const isSame = isKnown && remove.length === 0 && pending.every(([name]) => known.apps.has(name));
+    const isSame = isKnown && remove.length === 0 && areFamiliar;
     const others = remove.length === 0 ? [] : await options.otherHosts();
     // What a customer wants to be and is not keeps nobody's app from its removal.
     const wasApplied = (name: string) => known.apps.has(name) && !known.apps.get(name)?.pending;
-    const holds = wanted.filter(({ app, entry }) => !entry.byCustomer || wasApplied(app.name));
-    const holding = [...kept.map(([name]) => name), ...holds.map(({ app }) => app.name)];
-    const files = { host, others, ...(!isSame && { apps: holding }) };
-    const conflicts = await cmdb.apply({ put: put.map(({ app }) => app), remove, origins, files });
+    const isHeld = ({ name }: App) => !sourceOf(name).byCustomer || wasApplied(name);
+    const holding = () => [...kept.map(([name]) => name), ...apps.filter(isHeld).map(({ name }) => name)];
+    const files = { host, others, ...(!isSame && { apps: holding() }) };
+    const change = { put: put.map(({ app }) => app), remove, origins, files };
+    const conflicts = await cmdb.apply(change).catch(async (error: unknown) => {
+      // Whenever a store takes it, it counts from now.
+      if (areFamiliar && !areNoted) await remember(noted);
+      throw error;
+    });
     if (others.length > 0) await tellOfKept(remove, cmdb, logger);
 
     const refused = new Set(conflicts.map(({ wantedBy }) => wantedBy));
     await turn();
-    const entries = wanted.map(({ app: { name }, entry: { pending: _pending, ...entry } }) => {
-      return [name, { ...entry, ...(refused.has(name) && { pending: true as const }) }] as const;
-    });
+    for (const name of remove) entries.delete(name);
+    for (const { app, entry } of wanted) {
+      const { pending: _, ...rest } = entry;
+      entries.set(app.name, refused.has(app.name) ? { ...rest, pending: true } : rest);
+    }
     const removed: PastRemoval[] =
       remove.length === 0
         ? []
         : [{ at: now, count: remove.length, ...(removals?.max !== undefined && { wasAllowed: true as const }) }];
-    manifest = { identity, apps: new Map([...kept, ...entries]), isNoted: true, removals: [...past, ...removed] };
-    await remember(manifestFile, manifest, logger);
+    await remember({ identity, apps: entries, isNoted: true, removals: [...past, ...removed] });
     for (const conflict of conflicts) report(conflict, sourceOf(conflict.wantedBy).file, logger);
     return conflicts;
   };
@@ -177,10 +199,6 @@ async function tellOfKept(names: readonly string[], cmdb: Pick<Cmdb, 'find'>, lo
   const records = await Promise.all(names.slice(0, mostNamed).map((app) => cmdb.find({ app })));
   const apps = records.flatMap((record) => (record && !record.removed ? [record.app.name] : []));
   if (apps.length > 0) logger.info({ apps }, 'apps without a file here stay: files of other machines have them');
-}
-
-function entryOf({ app, entry }: Wanted): readonly [string, ManifestEntry] {
-  return [app.name, entry];
 }
 
 function placed(apps: readonly (readonly [string, ManifestEntry])[]): Placed[] {
@@ -239,17 +257,6 @@ function recall(file: string, logger: Logger): Manifest {
     const consequence = 'an app whose file was deleted meanwhile stays until it is removed by hand';
     logger.warn({ err, file }, `the record of applied apps cannot be read and is rebuilt; ${consequence}`);
     return emptyManifest;
-  }
-}
-
-async function remember(file: string, manifest: Manifest, logger: Logger): Promise<void> {
-  try {
-    await writeManifest(file, manifest);
-  } catch (err) {
-    logger.error(
-      { err, file },
-      'the record of applied apps cannot be written: check stateDir; the next start applies all apps again',
-    );
   }
 }
 

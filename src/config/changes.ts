@@ -25,16 +25,17 @@ export async function describeChanges(before: Config, after: Config): Promise<st
 const appsInTurn = 50;
 
 async function appChanges(before: readonly App[], after: readonly App[]): Promise<string[]> {
-  const old = new Map(before.map((app) => [app.name, app]));
+  const [known, kept] = [new Set(before), new Set(after)];
+  const old = new Map(before.filter((app) => !kept.has(app)).map((app) => [app.name, app]));
   const changes: string[] = [];
-  const fresh = after.filter((app) => old.get(app.name) !== app);
+  const fresh = after.filter((app) => !known.has(app));
   for await (const some of inTurns(fresh, appsInTurn)) {
     for (const app of some) {
       const was = old.get(app.name);
       changes.push(...(was ? changesOfApp(was, app) : [`app ${app.name} added`]));
     }
   }
-  for (const { name } of after) old.delete(name);
+  for (const { name } of fresh) old.delete(name);
   return [...changes, ...[...old.keys()].map((name) => `app ${name} removed`)];
 }
 

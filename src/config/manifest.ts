@@ -84,22 +84,29 @@ export function readManifest(file: string): Manifest {
   return { ...(rest as Omit<Manifest, 'apps'>), apps: new Map(Object.entries(apps) as [string, ManifestEntry][]) };
 }
 
+/** Of entries as they were written before, by name and all. */
+export type EntryTexts = WeakMap<ManifestEntry, string>;
+
 /** Replaces the file as a whole: a crash leaves the old one or the new one. */
-export async function writeManifest(file: string, { apps, ...rest }: Manifest): Promise<void> {
+export async function writeManifest(file: string, { apps, ...rest }: Manifest, texts: EntryTexts): Promise<void> {
   makePrivateDirectory(dirname(file));
   const temporary = `${file}.${process.pid}.tmp`;
-  await writeFile(temporary, await textOf({ apps, ...rest }), { flush: true, mode: 0o600 });
+  const others = JSON.stringify(rest).slice(0, -1);
+  const text = `${others}${others === '{' ? '' : ','}"apps":{${await textOf(apps, texts)}}}\n`;
+  await writeFile(temporary, text, { flush: true, mode: 0o600 });
   await rename(temporary, file);
 }
 
-/** As JSON. */
-async function textOf({ apps, ...rest }: Manifest): Promise<string> {
+async function textOf(apps: Manifest['apps'], texts: EntryTexts): Promise<string> {
   const pieces: string[] = [];
   for await (const some of inTurns([...apps], entriesInTurn)) {
-    pieces.push(JSON.stringify(Object.fromEntries(some)).slice(1, -1));
+    for (const [name, entry] of some) {
+      const text = texts.get(entry) ?? `${JSON.stringify(name)}:${JSON.stringify(entry)}`;
+      texts.set(entry, text);
+      pieces.push(text);
+    }
   }
-  const others = JSON.stringify(rest).slice(1, -1);
-  return `{${others}${others === '' ? '' : ','}"apps":{${pieces.join(',')}}}\n`;
+  return pieces.join(',');
 }
 
 /** Changes when anything of the app changes. */
