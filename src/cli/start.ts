@@ -56,7 +56,7 @@ export async function start(options: StartOptions, create?: typeof createDaemon)
   const started = daemon.start().then(
     (addresses) => {
       announce(logger, config, addresses, terminal || isExample(config.file));
-      watching = follow(daemon, { logger, config, health, load: () => files.load() });
+      watching = follow(daemon, { logger, config, health, load: (changed) => files.load(changed) });
       return ended;
     },
     (err: unknown) => giveUp(daemon, logger, config, err),
@@ -100,7 +100,7 @@ interface Followed {
   readonly logger: Logger;
   readonly config: Config;
   readonly health: ConfigHealth;
-  readonly load: () => Promise<Config>;
+  readonly load: (changed?: readonly string[]) => Promise<Config>;
 }
 
 function follow(daemon: Daemon, { logger, config, health, load }: Followed): ConfigWatch {
@@ -108,8 +108,8 @@ function follow(daemon: Daemon, { logger, config, health, load }: Followed): Con
   let told = logNotices(logger, config.notices, []);
   return watchConfig({
     config,
-    load: async () => {
-      const next = await load();
+    load: async (changed) => {
+      const next = await load(changed);
       health.read(next);
       told = logNotices(logger, next.notices, told);
       return next;

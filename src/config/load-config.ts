@@ -13,8 +13,8 @@ export async function loadConfig(file: string, env: Environment): Promise<Config
 }
 
 /** As a `configThread` does it, here and now: where nothing else waits. */
-export function configLoader(file: string, env: Environment): () => Promise<Config> {
+export function configLoader(file: string, env: Environment): (changed?: readonly string[]) => Promise<Config> {
   const reader = new ConfigReader({ file, env });
   let before: Config | undefined;
-  return async () => (before = assemble(reader.read(), resolve(file), before));
+  return async (changed) => (before = assemble(reader.read(changed), resolve(file), before));
 }

@@ -7,12 +7,17 @@ export interface Reading {
   readonly settings: Settings;
   /** In the order of their files. An app that says the same as before is the same object. */
   readonly apps: readonly FileApp[];
+  /** Those of them that are new since the reading before, or another object. */
+  readonly changed: readonly FileApp[];
+  /** Names of apps that were there at the reading before. */
+  readonly removed: readonly string[];
   /** Apps that their files held before and do not say soundly now. */
   readonly held: readonly HeldApp[];
   /** Of app files. At most `mostProblems`; the last one counts the others. */
   readonly problems: readonly Problem[];
   /** Settings that are allowed and probably a mistake, in words. At most `mostNotices`; the last one counts the others. */
   readonly notices: readonly string[];
+  /** The same object while they are the same. */
   readonly places: Places;
 }
 

@@ -6,8 +6,8 @@ import { watchFiles } from './watch-files.js';
 export interface WatchOptions {
   /** What is in force now. */
   readonly config: Config;
-  /** Reads the files again; throws a ConfigError where the main file is wrong. See `ConfigThread`. */
-  readonly load: () => Promise<Config>;
+  /** Reads the files again; throws a ConfigError where the main file is wrong. See `ConfigThread.load`. */
+  readonly load: (changed?: readonly string[]) => Promise<Config>;
   /**
    * Takes over a configuration that says something else. Where it throws, the old one stays and `onError` is
    * told.
@@ -65,8 +65,9 @@ export function watchConfig(options: WatchOptions): ConfigWatch {
     if (closed) return 'unchanged';
     const since = performance.now();
     changedAt = undefined;
+    const changed = files.changed();
     try {
-      return await take(await load(), asked);
+      return await take(await load(asked ? undefined : changed), asked);
     } catch (error) {
       if (closed) return 'unchanged';
       const { message } = error as Error;

@@ -7,9 +7,14 @@ import { glob } from './glob.js';
 export interface FileWatch {
   /** Watches what this configuration was read from. Changes from now on are seen. */
   follow(config: Pick<Config, 'file' | 'places'>): void;
+  /** Files that changed since the last call; undefined: any may have. */
+  changed(): readonly string[] | undefined;
   /** Re-entrant. */
   close(): void;
 }
+
+/** If more happens between two readings, the kernel may have dropped some of it: its queue takes 16,384 events. */
+const mostEvents = 1_000;
 
 /**
  * Watches directories, never single files: a file that is replaced by renaming would be lost from sight. Directories
@@ -23,6 +28,15 @@ export function watchFiles(onChange: () => void, onError: (error: Error) => void
   let known: ReadonlySet<string> = new Set();
   let closed = false;
   let isReported = false;
+  const changed = new Set<string>();
+  let events = 0;
+
+  /** `file` undefined: what changed is not known. */
+  const note = (file?: string): void => {
+    if (file === undefined) events = Infinity;
+    else changed.add(file);
+    onChange();
+  };
 
   // Of thousands of directories that cannot be watched one is named.
   const report = (directory: string, error: unknown): void => {
@@ -35,8 +49,10 @@ export function watchFiles(onChange: () => void, onError: (error: Error) => void
       const watcher = watch(directory, (_event, name) => {
         // What happens to the directory itself comes with its own name.
         const path = name === null || name === basename(directory) ? directory : join(directory, name);
-        if (path === directory || isOurs(path) || known.has(path)) onChange();
-        else void leadsElsewhere(path).then((leads) => leads && onChange());
+        events += 1;
+        if (path === directory || known.has(path)) note();
+        else if (isOurs(path)) note(path);
+        else void leadsElsewhere(path).then((leads) => leads && note());
       });
       watcher.on('error', (error) => report(directory, error));
       watchers.set(key, watcher);
@@ -67,7 +83,13 @@ export function watchFiles(onChange: () => void, onError: (error: Error) => void
         isNews = true;
       }
       // What changed between the reading and the first sight is read now.
-      if (isNews) onChange();
+      if (isNews) note();
+    },
+    changed: () => {
+      const files = events > mostEvents ? undefined : [...changed];
+      changed.clear();
+      events = 0;
+      return files;
     },
     close: () => {
       closed = true;

@@ -1,3 +1,4 @@
+import { lstatSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { Compile } from 'typebox/compile';
 import type { App } from '../../model/app.js';
@@ -5,7 +6,6 @@ import { type AppFile, appFileSchema, customerFileSchema } from '../../model/app
 import type { Settings } from '../config.js';
 import { customerKeyFault, type CustomerTerms } from '../customer-terms.js';
 import { readDomain } from '../../model/domain.js';
-import type { Report } from '../explain.js';
 import { type Glob, glob, type Unlisted } from '../glob.js';
 import { type Environment, interpolate, refuseVariables } from '../interpolate.js';
 import { formatListenAddress, isLoopback } from '../listen-address.js';
@@ -13,7 +13,7 @@ import { manifestFile, readManifest } from '../manifest.js';
 import { formatPath, type Path, showFile } from '../path.js';
 import { ConfigError, type Problem, problemAt } from '../problem.js';
 import { figureNotices } from '../figure-notices.js';
-import { type FileApp, mostNotices, mostProblems, type Reading } from '../reading.js';
+import { type FileApp, mostNotices, mostProblems, type Places, type Reading } from '../reading.js';
 import { normalisedDomains, resolveApp } from '../resolve-app.js';
 import { resolveSettings } from '../resolve-settings.js';
 import { type MainFile, mainSchema } from '../schema/main-file.js';
@@ -49,7 +49,10 @@ export class ConfigReader {
   /** What is in force: the file of each app, and the app of each domain of operators. */
   #fileOf: ReadonlyMap<string, string> | undefined;
   #ownerOf: ReadonlyMap<string, string> = new Map();
-  #apps: ReadonlyMap<string, App> = new Map();
+  readonly #apps = new Map<string, FileApp>();
+  #places: Places | undefined;
+  /** The last reading, if it succeeded. */
+  #last: Last | undefined;
   /** Apps as they were resolved, and what plans and defaults said then. */
   #resolved = new Map<SourceDocument, Resolution>();
   readonly #domains = new WeakMap<SourceDocument, readonly string[]>();
@@ -82,10 +85,21 @@ export class ConfigReader {
     };
   }
 
-  /** Throws a ConfigError where the main file is wrong; it names the problems of app files as well. */
-  read(): Reading {
-    const problems: Problem[] = [];
+  /**
+   * `changed` names all files that may have changed since the last reading; absent: any may have. Throws a ConfigError if the main
+   * file is wrong; it names the problems of app files as well.
+   */
+  read(changed?: readonly string[]): Reading {
+    const last = this.#last;
+    this.#last = undefined;
     const source = this.#readers.main.read(this.#main);
+    const files = changed && last && last.main === source ? this.#rereadAlike(last, changed) : undefined;
+    this.#last = (last && files && this.#resolveAlike(last, files)) ?? this.#readAll(source);
+    return this.#last.reading;
+  }
+
+  #readAll(source: Source | undefined): Last {
+    const problems: Problem[] = [];
     const written = mainDocument(this.#main, source, problems);
     const report = written ? reporter(written.document, problems) : () => {};
     const entries = entriesOf(written ? written.value : source?.unsound[0], this.#main);
@@ -99,10 +113,56 @@ export class ConfigReader {
       throw new ConfigError(
         bounded([...problems, ...listing.files.flatMap(({ source: { problems: found } }) => found)]),
       );
-    const reading = this.#resolve(settings, written.value, listing);
-    refuseSharedAdmin(settings, reading.apps, report);
-    if (problems.length > 0) throw new ConfigError(bounded([...problems, ...reading.problems]));
-    return reading;
+    const resolved = this.#resolve(settings, written, listing);
+    const files = new Map(listing.files.map((it) => [it.file, it]));
+    return { ...resolved, main: source, written: written.value, files };
+  }
+
+  /** These files as they are now, if nothing of them concerns another file, or what holds for all; else undefined. */
+  #rereadAlike({ files, isDisputed }: Last, changed: readonly string[]): ReadFile[] | undefined {
+    if (isDisputed) return undefined;
+    const reread: ReadFile[] = [];
+    for (const file of changed) {
+      const before = files.get(file);
+      const source = before && !isLink(file) ? this.#readFile(file, before.entry) : undefined;
+      if (!before || !source || !this.#isAlike(before.source, source)) return undefined;
+      if (source !== before.source) reread.push({ ...before, source });
+    }
+    return reread;
+  }
+
+  /** Whether both are sound and make the same claims. */
+  #isAlike(before: Source, now: Source): boolean {
+    if (before === now) return true;
+    const claims = ({ documents }: Source) =>
+      JSON.stringify(documents.map((it) => [(it.value as AppFile).name, this.#domainsOf(it)]));
+    return before.problems.length + now.problems.length === 0 && claims(before) === claims(now);
+  }
+
+  /** The last reading with these files in it, if there is nothing to say of them; else undefined. */
+  #resolveAlike(last: Last, files: readonly ReadFile[]): Last | undefined {
+    const { settings } = last.reading;
+    const changed: FileApp[] = [];
+    for (const { file, entry, source } of files) {
+      const before = last.files.get(file)!.source.documents;
+      for (const [index, document] of source.documents.entries()) {
+        const earlier = this.#resolved.get(before[index]!);
+        const resolution = this.#resolution({ document, file, entry }, last.written);
+        const { app } = resolution;
+        if (!app || !earlier || [earlier, resolution].some(isRemarkable)) return undefined;
+        this.#resolved.set(document, resolution);
+        changed.push({ app, file, byCustomer: entry.customer !== undefined });
+      }
+    }
+    if (sharedAdminFault(settings, changed) !== undefined) return undefined;
+    for (const it of files) {
+      for (const document of last.files.get(it.file)!.source.documents) this.#resolved.delete(document);
+      last.files.set(it.file, it);
+    }
+    const news = changed.filter(({ app }) => app !== this.#apps.get(app.name)?.app);
+    for (const it of news) this.#apps.set(it.app.name, it);
+    const reading = { ...last.reading, apps: [...this.#apps.values()], changed: news, removed: [] };
+    return { ...last, reading };
   }
 
   #list(entries: readonly Entry[]): Listing {
@@ -130,7 +190,9 @@ export class ConfigReader {
     const places = { links: [this.#main, ...links], directories: [dirname(this.#main), ...directories], patterns };
     const unread = [...misspelt].filter((file) => !files.has(file) && file !== this.#main);
     const notices = [...looked.map(unmatchedNotice), unreadNotice(unread)].filter((notice) => notice !== undefined);
-    return { files: sorted, unlisted, notices, places: placesOf(places) };
+    const found = placesOf(places);
+    if (JSON.stringify(found) !== JSON.stringify(this.#places)) this.#places = found;
+    return { files: sorted, unlisted, notices, places: this.#places ?? found };
   }
 
   #readFile(file: string, { customer, glob: { roots } }: Entry): Source | undefined {
@@ -139,7 +201,11 @@ export class ConfigReader {
     return this.#readers.customer.read(file, root ?? dirname(file));
   }
 
-  #resolve(settings: Settings, main: MainFile, { files, unlisted, notices, places }: Listing): Reading {
+  #resolve(
+    settings: Settings,
+    main: MainDocument,
+    { files, unlisted, notices, places }: Listing,
+  ): Pick<Last, 'reading' | 'isDisputed'> {
     const fileOf = (this.#fileOf ??= filesOfManifest(settings));
     const problems = unlisted.map(({ directory, fault }) =>
       problemAt(showFile(this.#main), 1, 'apps', `${showFile(directory)} cannot be listed: ${fault}`),
@@ -164,13 +230,32 @@ export class ConfigReader {
     );
     const twins = findTwins(claimants, { fileOf, ownerOf: this.#ownerOf, isBroken });
     const apps: FileApp[] = [];
+    const changed: FileApp[] = [];
+    const said: string[] = [];
     const emptied = new Set<string>();
-    for (const { claimant, app, found } of this.#resolveAll(claimants, main, twins)) {
-      complain(claimant.file, found);
+    const gone = new Set(this.#apps.keys());
+    for (const { claimant, app, found, notices: own } of this.#resolveAll(claimants, main.value, twins)) {
+      const { file, byCustomer } = claimant;
+      complain(file, found);
       if (app === 'emptied') emptied.add((claimant.document.value as AppFile).name);
-      else if (app) apps.push({ app, file: claimant.file, byCustomer: claimant.byCustomer });
+      else if (app) {
+        const before = this.#apps.get(app.name);
+        const isSame = before?.app === app && before.file === file && before.byCustomer === byCustomer;
+        const it = isSame ? before : { app, file, byCustomer };
+        apps.push(it);
+        if (!isSame) changed.push(it);
+        gone.delete(app.name);
+        said.push(...own);
+      }
     }
-    this.#apps = new Map(apps.map(({ app }) => [app.name, app]));
+    const fault = sharedAdminFault(settings, apps);
+    if (fault !== undefined) {
+      const refused: Problem[] = [];
+      reporter(main.document, refused)(['admin', 'token'], fault);
+      throw new ConfigError(bounded([...refused, ...problems]));
+    }
+    this.#apps.clear();
+    for (const it of apps) this.#apps.set(it.app.name, it);
     this.#ownerOf = twins.ownerOf;
     const held = [...fileOf]
       .filter(([name, file]) => !this.#apps.has(name) && !emptied.has(name) && isBroken(file))
@@ -178,8 +263,12 @@ export class ConfigReader {
     this.#fileOf = new Map(
       [...held, ...apps.map(({ app: { name }, file }) => ({ name, file }))].map(({ name, file }) => [name, file]),
     );
-    const all = boundedNotices([...notices, ...apps.flatMap(({ app }) => figureNotices(app))]);
-    return { settings, apps, held, problems: bounded(problems), notices: all, places };
+    const reading = {
+      ...{ settings, apps, changed, removed: [...gone], held, places },
+      problems: bounded(problems),
+      notices: boundedNotices([...notices, ...said]),
+    };
+    return { reading, isDisputed: twins.refused.size + twins.taken.size > 0 };
   }
 
   *#resolveAll(claimants: readonly (Claimant & { entry: Entry })[], main: MainFile, twins: Twins): Generator<Outcome> {
@@ -189,7 +278,7 @@ export class ConfigReader {
     this.#context = context;
     this.#resolved = new Map();
     for (const claimant of claimants) {
-      const { document, file, entry } = claimant;
+      const { document } = claimant;
       const found: Problem[] = [];
       const report = reporter(document, found);
       const refusals = twins.refused.get(claimant) ?? [];
@@ -198,21 +287,34 @@ export class ConfigReader {
       const lost = new Set(taken.map(({ domain }) => domain));
       const written = document.value as AppFile;
       const left = lost.size === 0 ? undefined : [written.domains].flat().filter((text) => !lost.has(normalised(text)));
-      const key = left?.join(' ');
-      let resolution = known.get(document);
-      if (!resolution || resolution.key !== key) {
-        const own: Problem[] = [];
-        const customer = entry.customer && { terms: entry.customer, directory: dirname(file) };
-        const value = left ? { ...written, domains: left } : written;
-        const app =
-          left?.length === 0 ? undefined : resolveApp(value, { plans, defaults, customer }, reporter(document, own));
-        resolution = { key, app: app && this.#sameAsBefore(app), problems: own };
-      }
+      const before = known.get(document);
+      const resolution = before && before.key === left?.join(' ') ? before : this.#resolution(claimant, main, left);
       this.#resolved.set(document, resolution);
       const all = [...found, ...resolution.problems];
       const app = refusals.length > 0 ? undefined : left?.length === 0 ? 'emptied' : resolution.app;
-      yield { claimant, found: all, app };
+      yield { claimant, found: all, app, notices: resolution.notices };
     }
+  }
+
+  /** `left`: see Resolution. */
+  #resolution(
+    { document, file, entry }: Pick<Claimant, 'document' | 'file'> & { entry: Entry },
+    main: MainFile,
+    left?: readonly string[],
+  ): Resolution {
+    const { plans = {}, defaults = {} } = main;
+    const problems: Problem[] = [];
+    const customer = entry.customer && { terms: entry.customer, directory: dirname(file) };
+    const written = document.value as AppFile;
+    const value = left ? { ...written, domains: [...left] } : written;
+    const report = reporter(document, problems);
+    const app = left?.length === 0 ? undefined : resolveApp(value, { plans, defaults, customer }, report);
+    return {
+      key: left?.join(' '),
+      app: app && this.#sameAsBefore(app),
+      problems,
+      notices: app ? figureNotices(app) : [],
+    };
   }
 
   #domainsOf(document: SourceDocument): readonly string[] {
@@ -224,7 +326,7 @@ export class ConfigReader {
   }
 
   #sameAsBefore(app: App): App {
-    const before = this.#apps.get(app.name);
+    const before = this.#apps.get(app.name)?.app;
     return before && JSON.stringify(before) === JSON.stringify(app) ? before : app;
   }
 }
@@ -234,6 +336,11 @@ interface Entry {
   readonly pattern: string;
   readonly glob: Glob;
   readonly customer?: CustomerTerms;
+}
+
+interface MainDocument {
+  readonly value: MainFile;
+  readonly document: SourceDocument;
 }
 
 interface ReadFile {
@@ -254,20 +361,28 @@ interface Resolution {
   readonly key: string | undefined;
   readonly app: App | undefined;
   readonly problems: readonly Problem[];
+  /** See figureNotices. */
+  readonly notices: readonly string[];
 }
 
-interface Outcome {
+/** What a reading was made of. */
+interface Last {
+  readonly main: Source | undefined;
+  readonly written: MainFile;
+  readonly reading: Reading;
+  readonly files: Map<string, ReadFile>;
+  /** Files want the same name or domain. */
+  readonly isDisputed: boolean;
+}
+
+interface Outcome extends Pick<Resolution, 'notices'> {
   readonly claimant: Claimant;
   readonly found: readonly Problem[];
   /** Emptied: an operator's file has all its domains. */
   readonly app: App | 'emptied' | undefined;
 }
 
-function mainDocument(
-  file: string,
-  source: Source | undefined,
-  problems: Problem[],
-): { value: MainFile; document: SourceDocument } | undefined {
+function mainDocument(file: string, source: Source | undefined, problems: Problem[]): MainDocument | undefined {
   const fail = (message: string) => void problems.push(problemAt(showFile(file), 1, '', message));
   if (!source) return fail('does not exist; name the main file with --config FILE');
   problems.push(...source.problems);
@@ -296,16 +411,21 @@ function entriesOf(main: unknown, file: string): Entry[] {
 }
 
 /** Whoever can connect may ask: an app that shares the loopback must not. */
-function refuseSharedAdmin({ admin, runtimes }: Settings, apps: readonly FileApp[], report: Report): void {
-  if ('path' in admin.listen || admin.token !== undefined || !isLoopback(admin.listen)) return;
+function sharedAdminFault({ admin, runtimes }: Settings, apps: readonly FileApp[]): string | undefined {
+  if ('path' in admin.listen || admin.token !== undefined || !isLoopback(admin.listen)) return undefined;
   const onHostNetwork = runtimes.docker.network === 'host' ? ['docker'] : [];
   const sharing = apps.find(({ app: { runtime } }) => ['process', ...onHostNetwork].includes(runtime));
-  if (!sharing) return;
+  if (!sharing) return undefined;
   const at = formatListenAddress(admin.listen);
-  report(
-    ['admin', 'token'],
-    `is required: app ${sharing.app.name} can connect to ${at}, like every app of this machine that has its network; set it, or leave admin.listen to its socket`,
-  );
+  return `is required: app ${sharing.app.name} can connect to ${at}, like every app of this machine that has its network; set it, or leave admin.listen to its socket`;
+}
+
+function isRemarkable({ key, problems, notices }: Resolution): boolean {
+  return key !== undefined || problems.length + notices.length > 0;
+}
+
+function isLink(file: string): boolean {
+  return lstatSync(file, { throwIfNoEntry: false })?.isSymbolicLink() === true;
 }
 
 function texts(value: unknown): string[] {

@@ -44,9 +44,12 @@ export class ConfigThread {
     this.#options = options;
   }
 
-  /** What the files say now; an app that says the same as last time is the same object. Throws a ConfigError where the main file is wrong. */
-  load(): Promise<Config> {
-    const loading = this.#queue.then(() => this.#load());
+  /**
+   * What the files say now; an app that says the same as last time is the same object. `changed`: see ConfigReader. Throws a
+   * ConfigError if the main file is wrong.
+   */
+  load(changed?: readonly string[]): Promise<Config> {
+    const loading = this.#queue.then(() => this.#load(changed));
     this.#queue = loading.catch(() => {});
     return loading;
   }
@@ -58,11 +61,11 @@ export class ConfigThread {
     this.#thread = undefined;
   }
 
-  async #load(): Promise<Config> {
+  async #load(changed: readonly string[] | undefined): Promise<Config> {
     for (;;) {
       const before = this.#deaths;
       try {
-        return await this.#read();
+        return await this.#read(changed);
       } catch (error) {
         // Each round leaves out one more file.
         if (this.#closed || this.#deaths === before) throw error;
@@ -70,16 +73,16 @@ export class ConfigThread {
     }
   }
 
-  async #read(): Promise<Config> {
-    const answer = await this.#ask('read', 'reading');
+  async #read(changed: readonly string[] | undefined): Promise<Config> {
+    const answer = await this.#ask({ kind: 'read', changed }, 'reading');
     const fresh = new Map<string, FileApp>();
     while (fresh.size < answer.changed) {
-      const { apps } = await this.#ask('more', 'apps');
+      const { apps } = await this.#ask({ kind: 'more' }, 'apps');
       for (const it of apps) fresh.set(it.app.name, it);
       // Requests go on between two of these.
       await turn();
     }
-    for (const name of answer.removed) this.#apps.delete(name);
+    for (const name of answer.reading.removed) this.#apps.delete(name);
     for (const [name, it] of fresh) this.#apps.set(name, it);
     this.#places = answer.reading.places ?? this.#places;
     const reading = { ...answer.reading, apps: [...this.#apps.values()], places: this.#places };
@@ -91,7 +94,7 @@ export class ConfigThread {
     const answer = await this.#exchange(order);
     if (answer.kind === 'refused') throw new ConfigError(answer.problems);
     if (answer.kind === 'failed') throw new Error(answer.message);
-    if (answer.kind !== kind) throw new Error(`the thread that reads files answered ${answer.kind} to ${order}`);
+    if (answer.kind !== kind) throw new Error(`the thread that reads files answered ${answer.kind} to ${order.kind}`);
     return answer as Answer<Kind>;
   }
 

@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { ConfigError } from '../problem.js';
-import type { FileApp } from '../reading.js';
+import type { FileApp, Places } from '../reading.js';
 import { ConfigReader } from './config-reader.js';
 import { appsAtOnce, ParseWatch, type ThreadAnswer, type ThreadData, type ThreadOrder } from './thread-messages.js';
 
@@ -8,24 +8,20 @@ import { appsAtOnce, ParseWatch, type ThreadAnswer, type ThreadData, type Thread
 const { watch: memory, ...options } = workerData as ThreadData;
 const watch = new ParseWatch(memory);
 const reader = new ConfigReader({ ...options, onDocument: (file) => watch.begin(file) });
-let sent: ReadonlyMap<string, FileApp> = new Map();
-let places = '';
-let changed: FileApp[] = [];
+let places: Places | undefined;
+let left: FileApp[] = [];
 
-parentPort?.on('message', (order: ThreadOrder) => parentPort?.postMessage(order === 'read' ? read() : more()));
+parentPort?.on('message', (order: ThreadOrder) =>
+  parentPort?.postMessage(order.kind === 'read' ? read(order.changed) : more()),
+);
 
-function read(): ThreadAnswer {
+function read(files: readonly string[] | undefined): ThreadAnswer {
   try {
-    const { apps, ...reading } = reader.read();
-    const now = new Map(apps.map((it) => [it.app.name, it]));
-    changed = apps.filter((it) => isNews(it, sent.get(it.app.name)));
-    const removed = [...sent.keys()].filter((name) => !now.has(name));
-    sent = now;
-    const { places: found, ...rest } = reading;
-    const text = JSON.stringify(found);
-    const isMoved = text !== places;
-    places = text;
-    return { kind: 'reading', reading: isMoved ? reading : rest, removed, changed: changed.length };
+    const { apps: _, changed, places: found, ...reading } = reader.read(files);
+    left = [...changed];
+    const isMoved = found !== places;
+    places = found;
+    return { kind: 'reading', reading: { ...reading, ...(isMoved && { places: found }) }, changed: changed.length };
   } catch (error) {
     if (error instanceof ConfigError) return { kind: 'refused', problems: error.problems };
     return { kind: 'failed', message: (error as Error).message };
@@ -33,9 +29,5 @@ function read(): ThreadAnswer {
 }
 
 function more(): ThreadAnswer {
-  return { kind: 'apps', apps: changed.splice(0, appsAtOnce) };
-}
-
-function isNews(now: FileApp, before: FileApp | undefined): boolean {
-  return before?.app !== now.app || before.file !== now.file || before.byCustomer !== now.byCustomer;
+  return { kind: 'apps', apps: left.splice(0, appsAtOnce) };
 }

@@ -12,15 +12,16 @@ export interface ThreadData {
   readonly watch: SharedArrayBuffer;
 }
 
-/** To the thread: read the files; send the next apps that changed. */
-export type ThreadOrder = 'read' | 'more';
+/** To the thread: read the files, see ConfigReader; send the next apps that changed. */
+export type ThreadOrder =
+  | { readonly kind: 'read'; readonly changed?: readonly string[] | undefined }
+  | { readonly kind: 'more' };
 
 export type ThreadAnswer =
   /** Apps follow if there are any; `places` is absent where they are the same as before. */
   | {
       readonly kind: 'reading';
-      readonly reading: Omit<Reading, 'apps' | 'places'> & { readonly places?: Reading['places'] };
-      readonly removed: readonly string[];
+      readonly reading: Omit<Reading, 'apps' | 'changed' | 'places'> & { readonly places?: Reading['places'] };
       readonly changed: number;
     }
   | { readonly kind: 'apps'; readonly apps: readonly FileApp[] }
