@@ -119,7 +119,7 @@ async function split(
   if (changed.length <= store.batch.write) return { exchanging: changed, independent: [] };
   const names = new Set(changed.map(({ name }) => name));
   const exchanging = new Set<string>();
-  for (const apps of batches(changed, store.batch.read)) {
+  for await (const apps of inTurns(changed, store.batch.read)) {
     const owners = await store.view(wantedToCompare(apps), (documents) =>
       apps.flatMap(({ name, domains }) =>
         domains.map((domain) => [name, records(documents).claimant(domain)] as const),
@@ -128,7 +128,6 @@ async function split(
     for (const [name, owner] of owners) {
       if (owner !== undefined && owner !== name && names.has(owner)) exchanging.add(name).add(owner);
     }
-    await turn();
   }
   const isExchanging = ({ name }: App) => exchanging.has(name);
   return { exchanging: changed.filter(isExchanging), independent: changed.filter((app) => !isExchanging(app)) };
