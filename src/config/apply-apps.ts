@@ -31,7 +31,7 @@ export interface AppApplierOptions {
 
 export interface AppSource {
   /** Absolute path of its file. */
-  readonly file: string | undefined;
+  readonly file: string;
   /** Files that say what it is: they tell since when, where the manifest does not. */
   readonly files: readonly string[];
   /** Its file is one that a customer writes. */
@@ -42,7 +42,7 @@ export interface ApplyOptions {
   /** What may be removed at once; absent: everything. */
   readonly removals?: Pick<Removals, 'patterns' | 'max'> | undefined;
   /** Apps that earlier files held, and of which is not known what these say: they stay as the store has them. */
-  readonly held?: ((app: string, file: string | undefined) => boolean) | undefined;
+  readonly held?: ReadonlySet<string> | undefined;
   /** Identity of the store (Cmdb.beat). Another one than last time: everything is put again. */
   readonly identity?: string;
   /** Puts everything again, whatever the manifest says; what is newer in the store stays. */
@@ -124,8 +124,8 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
     const names = new Set(apps.map(({ name }) => name));
     const missing: [string, ManifestEntry][] = [];
     for (const it of known.apps) if (!names.has(it[0])) missing.push(it);
-    const stays = missing.filter(([name, { file }]) => held?.(name, file) === true);
-    const goes = missing.filter(([name, { file }]) => held?.(name, file) !== true);
+    const stays = missing.filter(([name]) => held?.has(name));
+    const goes = missing.filter(([name]) => !held?.has(name));
     const now = clock.now();
     const past = recentRemovals(known.removals ?? [], now);
     const present = () => [...placed(stays), ...apps.map(({ name }) => ({ name, file: sourceOf(name).file }))];
@@ -146,7 +146,7 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
     const areNoted = pending.every(({ app, entry }) => known.apps.get(app.name) === entry);
     const entries = new Map(known.apps);
     for (const { app, entry } of pending) entries.set(app.name, entry);
-    const noted = (manifest = { ...known, apps: entries });
+    const noted = (manifest = { ...known, apps: entries, isNoted: areFamiliar ? known.isNoted : undefined });
     // First what is about to be put: one that is not remembered could never be removed with its file.
     if (!areFamiliar) await remember(noted);
     const origins = new Map(put.map((each) => [each.app.name, originOf(each, host)]));
@@ -210,7 +210,7 @@ function compare(app: App, hash: string, known: Manifest, options: AppApplierOpt
   const { clock, sourceOf } = options;
   const { file, files, byCustomer } = sourceOf(app.name);
   const before = known.apps.get(app.name);
-  const place = { ...(file !== undefined && { file }), ...(byCustomer && { byCustomer }) };
+  const place = { file, ...(byCustomer && { byCustomer }) };
   if (before?.hash === hash) {
     const { byCustomer: _before, ...rest } = before;
     const entry = isFromElsewhere(place, before) ? { ...rest, ...place } : before;
@@ -230,7 +230,7 @@ function originOf({ entry, changed }: Wanted, host: string): PutOrigin {
 }
 
 function placeOf({ since, file, byCustomer }: ManifestEntry, host: string): AppOrigin {
-  return { host, since, ...(byCustomer && file !== undefined && { customer: file }) };
+  return { host, since, ...(byCustomer && { customer: file }) };
 }
 
 function isFromElsewhere(now: Pick<ManifestEntry, 'file' | 'byCustomer'>, before: ManifestEntry | undefined): boolean {

@@ -5,8 +5,8 @@ import { join, resolve, sep } from 'node:path';
  * File patterns made absolute: `*`, `?`, `[abc]`, `{a,b}` and `**` for any number of directories. `*` skips dot files.
  */
 export interface Glob {
-  /** Directories that hold every match, and how many levels below them matches lie (Infinity with `**`). */
-  readonly roots: readonly { readonly directory: string; readonly depth: number }[];
+  /** Directories that hold every match. */
+  readonly roots: readonly string[];
   /** What matches now. Blocks while it looks: for a thread of its own, or a start. */
   find(manner?: WalkManner): Found;
   /** Whether this absolute path matches. */
@@ -43,10 +43,7 @@ const freely: WalkManner = { followLinks: true, mostEntries: Infinity };
 export function glob(patterns: readonly string[], baseDirectory: string): Glob {
   const parsed = patterns.flatMap(expandBraces).map((pattern) => parse(resolve(baseDirectory, pattern)));
   return {
-    roots: parsed.map(({ directory, rest }) => ({
-      directory,
-      depth: rest.includes(anyDepth) ? Infinity : rest.length - 1,
-    })),
+    roots: parsed.map(({ directory }) => directory),
     find: (manner = freely) => {
       const walk = new Walk(manner);
       for (const { directory, rest } of parsed) walk.visit(directory, rest, true);

@@ -15,8 +15,8 @@ export interface ManifestEntry {
   readonly hash: string;
   /** Since when this machine has had this content, in epoch milliseconds. */
   readonly since: number;
-  /** Absolute path of that file; absent in records of earlier versions. */
-  readonly file?: string;
+  /** Absolute path of that file. */
+  readonly file: string;
   /** That file is one that a customer writes. */
   readonly byCustomer?: true;
   /** The store has not confirmed it, or has refused it. */
@@ -28,8 +28,8 @@ export interface Manifest {
   /** Identity of the store it was put into. */
   readonly identity?: string | undefined;
   readonly apps: ReadonlyMap<string, ManifestEntry>;
-  /** The store was told which apps these are (MachineFiles); absent in records of earlier versions. */
-  readonly isNoted?: true;
+  /** The store was told which apps these are (MachineFiles). */
+  readonly isNoted?: true | undefined;
   /** Apps that went with their files lately. */
   readonly removals?: readonly PastRemoval[];
 }
@@ -46,7 +46,7 @@ const manifestShape = Compile(
       Type.Object({
         hash: Type.String(),
         since: Type.Number(),
-        file: Type.Optional(Type.String()),
+        file: Type.String(),
         byCustomer: Type.Optional(Type.Literal(true)),
         pending: Type.Optional(Type.Literal(true)),
       }),

@@ -4,8 +4,7 @@ import { glob } from './glob.js';
 /** An app that earlier files held, or these do. */
 export interface Placed {
   readonly name: string;
-  /** Absent in records of earlier versions. */
-  readonly file?: string | undefined;
+  readonly file: string;
 }
 
 export interface Removals {
@@ -57,13 +56,13 @@ export function removalFault({ missing, present, patterns, max, past = [], now =
     return before + missing.length > max ? `${says}, maxRemovals allows ${max}; ${remedy}` : undefined;
   const emptied = patterns
     .flatMap((pattern) => glob([pattern], '/').roots)
-    .find(({ directory }) => has(missing, directory) && !has(present, directory));
-  if (emptied) return `${says}, none is left in ${emptied.directory}: is it mounted? ${remedy}`;
+    .find((directory) => has(missing, directory) && !has(present, directory));
+  if (emptied !== undefined) return `${says}, none is left in ${emptied}: is it mounted? ${remedy}`;
   if (present.length === 0) return `${says}: do the patterns of apps match the right directory? ${remedy}`;
   return before + missing.length > Math.max(few, all * share) ? `${says}; ${remedy}` : undefined;
 }
 
 function has(apps: readonly Placed[], directory: string): boolean {
   const below = join(directory, '/');
-  return apps.some(({ file }) => file?.startsWith(below) === true);
+  return apps.some(({ file }) => file.startsWith(below));
 }

@@ -81,9 +81,8 @@ export class Control {
       otherHosts: async () => [...(await serving.hosts())].filter((host) => host !== config.node.host),
       manifestFile: manifestFile(config.stateDir),
       sourceOf: (app) => {
-        const file = fileOf(app);
-        const files = [this.#files.file, file ?? this.#files.file];
-        return { file, files, byCustomer: this.#customers.has(app) };
+        const file = fileOf(app) ?? this.#files.file;
+        return { file, files: [this.#files.file, file], byCustomer: this.#customers.has(app) };
       },
     });
     const onMissing = (apps: readonly string[]) => this.#appsMissing(apps);
@@ -130,10 +129,7 @@ export class Control {
     this.#files = config;
     this.#warnOfTrust();
     this.#customers = new Set(config.customerApps);
-    const heldApps = new Set(config.heldApps);
-    // Of an app that an earlier version recorded without its file any broken file may be the one.
-    const held = (app: string, file: string | undefined) =>
-      heldApps.has(app) || (file === undefined && config.problems.length > 0);
+    const held = new Set(config.heldApps);
     const removals = { patterns: config.places.patterns, max: config.maxRemovals };
     return this.#appSync.apply(config.apps, { ...more, held, removals });
   }

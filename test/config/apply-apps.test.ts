@@ -51,11 +51,10 @@ async function setUp(t: Test) {
   const cmdb = store();
   const clock = { time: 1_000, now: () => clock.time };
   const files: Record<string, string> = {};
-  const sourceOf = (app: string) => ({
-    file: files[app],
-    files: [files[app] ?? join(directory, 'none')],
-    byCustomer: false,
-  });
+  const sourceOf = (app: string) => {
+    const file = files[app] ?? join(directory, 'none');
+    return { file, files: [file], byCustomer: false };
+  };
   const otherHosts = async () => [];
   const applier = () => createAppApplier({ cmdb, host: 'here', otherHosts, manifestFile, sourceOf, clock, logger });
   return { directory, manifestFile, lines, cmdb, applier, clock, files };
@@ -315,6 +314,20 @@ t.test('the store is told which apps the files hold, once and as they come and g
   await applier().apply(one, { identity: 'two' });
   t.strictSame(cmdb.holdings, [['a'], undefined, ['a', 'b'], ['a'], ['a']]);
 });
+
+t.test(
+  'an app that appeared while the store was away is told as held by its files when the store is back',
+  async (t) => {
+    const { cmdb, applier } = await setUp(t);
+    const two = await apps({ a: ['a.localhost'], b: ['b.localhost'] });
+    await applier().apply(await apps({ a: ['a.localhost'] }), { identity: 'one' });
+    cmdb.failWith(new Error('away'));
+    await t.rejects(applier().apply(two, { identity: 'one' }), { message: 'away' });
+    cmdb.failWith(undefined);
+    await applier().apply(two, { identity: 'one' });
+    t.strictSame(cmdb.holdings.at(-1), ['a', 'b']);
+  },
+);
 
 t.test('what the store has lost is put again though the files are the same', async (t) => {
   const { cmdb, applier } = await setUp(t);

@@ -61,8 +61,5 @@ t.test('several patterns find each file once', async (t) => {
 });
 
 t.test('absolute patterns ignore the base, and the roots say where to look', async (t) => {
-  t.strictSame(glob(['/srv/*/app.yaml', './apps/**/*.yaml'], '/etc/fc').roots, [
-    { directory: '/srv', depth: 1 },
-    { directory: '/etc/fc/apps', depth: Infinity },
-  ]);
+  t.strictSame(glob(['/srv/*/app.yaml', './apps/**/*.yaml'], '/etc/fc').roots, ['/srv', '/etc/fc/apps']);
 });

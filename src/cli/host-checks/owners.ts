@@ -10,9 +10,7 @@ export function checkOwners(config: Config): Findings {
   const { file, appFiles, customerApps, places, stateDir, runtimes, cmdb } = config;
   const customers = new Set(customerApps);
   const operators = Object.entries(appFiles).flatMap(([app, path]) => (customers.has(app) ? [] : [path]));
-  const directories = places.patterns.flatMap((pattern) =>
-    glob([pattern], '/').roots.map(({ directory }) => directory),
-  );
+  const directories = places.patterns.flatMap((pattern) => glob([pattern], '/').roots);
   // Of these themselves the checks of the store say more.
   const own = [stateDir, runtimes.process.stateDir, lmdbPath(cmdb.url)].flatMap((path) =>
     path ? [dirname(path)] : [],

@@ -174,7 +174,7 @@ export class ConfigReader {
       const found = entry.glob.find(entry.customer && { followLinks: false, mostEntries: 1_000 });
       unlisted.push(...found.unlisted);
       if (!entry.customer) links.push(...found.links);
-      const roots = entry.glob.roots.map(({ directory }) => directory);
+      const { roots } = entry.glob;
       directories.push(...roots, ...found.directories);
       for (const file of found.misspelt) misspelt.add(file);
       looked.push({ pattern: entry.pattern, directories: roots, count: found.files.length });
@@ -197,7 +197,7 @@ export class ConfigReader {
 
   #readFile(file: string, { customer, glob: { roots } }: Entry): Source | undefined {
     if (!customer) return this.#readers.operator.read(file);
-    const root = roots.find(({ directory }) => file.startsWith(join(directory, '/')))?.directory;
+    const root = roots.find((directory) => file.startsWith(join(directory, '/')));
     return this.#readers.customer.read(file, root ?? dirname(file));
   }
 
@@ -439,7 +439,7 @@ function normalised(domain: string): string {
 function filesOfManifest({ stateDir }: Settings): Map<string, string> {
   try {
     const { apps } = readManifest(manifestFile(stateDir));
-    return new Map([...apps].flatMap(([name, { file }]) => (file === undefined ? [] : [[name, file]])));
+    return new Map([...apps].map(([name, { file }]) => [name, file]));
   } catch {
     // The one who writes it reports it.
     return new Map();
