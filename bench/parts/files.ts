@@ -66,6 +66,8 @@ async function measure({ processes, dir, smoke, rounds = smoke ? 1 : 5, say }: B
   try {
     await ask(daemon.port, domain);
     say(`${count(size)} app files: started in ${ms(daemon.startMs)}`);
+    // After its start it reads all files once more.
+    await untilCalm(daemon, 0, smoke);
     const load = await loadOfRequests(daemon, smoke);
     const changes = async (change: (round: number) => void): Promise<Seen> => {
       const seen: Seen[] = [];
