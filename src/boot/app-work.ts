@@ -24,7 +24,7 @@ export class AppWork {
     this.local = local;
     this.#clock = clock;
     this.room = new WaitingRoom(local, clock);
-    local.pins += 1;
+    local.holds += 1;
   }
 
   get isDone(): boolean {
@@ -47,6 +47,6 @@ export class AppWork {
 
   end(): void {
     this.#recheck?.cancel();
-    this.local.pins -= 1;
+    this.local.holds -= 1;
   }
 }

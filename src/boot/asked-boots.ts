@@ -59,16 +59,12 @@ export class AskedBoots {
     const { apps, host } = this.#options;
     const local = await apps.load(name);
     if (!local) return;
-    local.pins += 1;
-    try {
+    await apps.during(local, async () => {
       const asked = local.removed
         ? []
         : local.deployment.instances.filter((each) => isUntaken(each) && each.host === host);
       await Promise.all(asked.map((instance) => this.#boot(local, instance)));
-    } finally {
-      local.pins -= 1;
-      apps.letGo(local);
-    }
+    });
   }
 
   #boot(local: LocalApp, instance: Instance): Promise<void> {

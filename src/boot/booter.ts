@@ -90,11 +90,6 @@ export class Booter {
     room.serve();
   }
 
-  /** Requests that wait, over all apps. */
-  get waiting(): number {
-    return this.#waiting;
-  }
-
   /** Sends everyone away and gives up the boots under way; resolves when they have been cleaned up. */
   async stop(): Promise<void> {
     const reason = new RequestError('shutting_down');

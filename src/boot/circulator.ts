@@ -55,18 +55,11 @@ export class Circulator {
   async #boot(name: string, upkeep: Upkeep): Promise<void> {
     const { apps } = this.#options;
     this.#claiming.add(name);
-    let local: LocalApp | undefined;
     try {
-      local = await apps.load(name);
-      if (!local) return;
-      local.pins += 1;
-      await this.#bootAt(local, upkeep);
+      const local = await apps.load(name);
+      if (local) await apps.during(local, () => this.#bootAt(local, upkeep));
     } finally {
       this.#claiming.delete(name);
-      if (local) {
-        local.pins -= 1;
-        apps.letGo(local);
-      }
     }
   }
 

@@ -78,8 +78,8 @@ export class WaitingRoom {
     for (const [key, line] of this.#lines) {
       const first = line.values().next().value as Waiter;
       const seat = this.local.seatForNext(first.holder);
-      if (!seat && this.local.heldBack) continue;
-      if (!seat) return;
+      if (seat === 'held_back') continue;
+      if (seat === 'full') return;
       first.resolve(seat);
       // Its next turn comes when all others have had theirs, also in this round.
       if (this.#lines.delete(key)) this.#lines.set(key, line);

@@ -58,7 +58,7 @@ export function adoptable(
   record: AppRecord | undefined,
   sight: Sight,
   now: number,
-  anyRevision = false,
+  anyRevision: boolean,
 ): Instance | undefined {
   if (!record || record.removed || !found.running || !found.address) return undefined;
   const { app, deployment } = record;

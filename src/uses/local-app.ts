@@ -5,6 +5,9 @@ import { mostOf } from './client-share.js';
 import type { Holder, Seat } from './seat.js';
 import type { Use } from './use.js';
 
+/** Why there is no seat: all are taken, or what is free is for other clients than the one that asks. */
+export type Refusal = 'full' | 'held_back';
+
 /** What this node knows of an app it is concerned with: the record as last seen, its own uses, who waits. */
 export class LocalApp {
   readonly name: string;
@@ -17,10 +20,10 @@ export class LocalApp {
   askedFor: string | undefined;
   /** Requests in the waiting room; newcomers queue behind them. */
   waiting = 0;
-  /** When a place was last refused, one was free, and the client that asked has its share. */
-  heldBack = false;
-  /** Rooms that work on it; it is not forgotten while there are any. */
-  pins = 0;
+  /** Pieces of work under way on it: it is not forgotten before they have ended. */
+  holds = 0;
+  /** Why a seat was last refused. */
+  #refusal: Refusal = 'full';
   readonly #onOverTarget: (local: LocalApp) => void;
   /** How many instances there may be for this node to use; as of the last record. */
   #reachable: number;
@@ -66,24 +69,31 @@ export class LocalApp {
     for (const [id, other] of sorted) this.uses.set(id, other);
   }
 
-  /** Nothing is under way to its instance that counts here any longer. */
+  /** Its seats no longer count as their clients'. */
   removeUse(use: Use): void {
     this.uses.delete(use.instanceId);
     this.#held = undefined;
   }
 
-  /** A place for a request that just came; undefined if others wait for it already, all are full, or its client has its share. */
+  /** Whether a seat is free that those who wait may not have: their clients have their share. */
+  get heldBack(): boolean {
+    return this.#refusal === 'held_back';
+  }
+
+  /** A seat for a request that just came; undefined if there is none, or others wait for it that may have it. */
   takeSeat(holder?: Holder): Seat | undefined {
     if (this.waiting > 0 && !this.heldBack) return undefined;
     const use = this.#choose(holder);
-    const seat = use?.take(holder);
-    if (use && use.inflight > use.target && this.uses.size < this.#reachable) this.#onOverTarget(this);
+    if (typeof use === 'string') return undefined;
+    const seat = use.take(holder);
+    if (use.inflight > use.target && this.uses.size < this.#reachable) this.#onOverTarget(this);
     return seat;
   }
 
-  /** A place for one of the requests that wait. If there is none, `heldBack` tells why. */
-  seatForNext(holder?: Holder): Seat | undefined {
-    return this.#choose(holder)?.take(holder);
+  /** A seat for one of the requests that wait. */
+  seatForNext(holder?: Holder): Seat | Refusal {
+    const use = this.#choose(holder);
+    return typeof use === 'string' ? use : use.take(holder);
   }
 
   /** A place was taken. */
@@ -127,12 +137,11 @@ export class LocalApp {
     return held;
   }
 
-  /** Undefined if all are full, or what is free is for other clients. */
-  #choose(holder: Holder | undefined): Use | undefined {
+  #choose(holder: Holder | undefined): Use | Refusal {
     const use = this.#leastSurplus();
     if (use !== undefined && this.#mayHave(holder)) return use;
-    this.heldBack = use !== undefined;
-    return undefined;
+    this.#refusal = use === undefined ? 'full' : 'held_back';
+    return this.#refusal;
   }
 
   /**
@@ -158,7 +167,7 @@ export class LocalApp {
 
   /** Whether nothing on this node needs it any more. */
   get isIdle(): boolean {
-    return this.uses.size === 0 && this.waiting === 0 && this.pins === 0;
+    return this.uses.size === 0 && this.waiting === 0 && this.holds === 0;
   }
 }
 

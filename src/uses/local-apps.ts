@@ -89,6 +89,17 @@ export class LocalApps {
     await Promise.all([...this.#apps.keys()].map((name) => this.refresh(name)));
   }
 
+  /** Keeps the app known while `work` goes on. */
+  async during<T>(local: LocalApp, work: () => Promise<T>): Promise<T> {
+    local.holds += 1;
+    try {
+      return await work();
+    } finally {
+      local.holds -= 1;
+      this.letGo(local);
+    }
+  }
+
   /** Forgets the app where nothing on this node needs it. */
   letGo(local: LocalApp): void {
     if (local.isIdle && this.#apps.get(local.name) === local) this.#apps.delete(local.name);

@@ -81,7 +81,7 @@ export class Use {
     return seat;
   }
 
-  /** What has its places; without those that nobody is told to have. */
+  /** What has its seats, as far as it was told. */
   *holders(): Generator<Holder> {
     for (const { holder } of this.#seats) if (holder) yield holder;
   }

@@ -160,18 +160,16 @@ export class Uses implements UseOwner {
 
   async #register(local: LocalApp, instanceId: string): Promise<Use | undefined> {
     const { apps, clock, session } = this.#options;
-    local.pins += 1;
+    const register = async () => {
+      const me = await session.ensureRegistered();
+      await apps.update(local.name, (deployment) => registerUser(deployment, instanceId, me, clock.now()));
+      return this.takeUp(local, instanceId) ?? this.disown(local.name, instanceId);
+    };
     try {
-      return await this.#writes.inOrder(instanceId, async () => {
-        const me = await session.ensureRegistered();
-        await apps.update(local.name, (deployment) => registerUser(deployment, instanceId, me, clock.now()));
-        return this.takeUp(local, instanceId) ?? this.disown(local.name, instanceId);
-      });
+      return await apps.during(local, () => this.#writes.inOrder(instanceId, register));
     } catch (error) {
       this.disown(local.name, instanceId);
       throw error;
-    } finally {
-      local.pins -= 1;
     }
   }
 

@@ -125,8 +125,8 @@ function tooFew({ store, apps }: World): string | undefined {
 function left({ store, containers, lives }: World): string | undefined {
   for (const { node, forwarder } of lives) {
     if (forwarder.underWay.size > 0) return `${forwarder.underWay.size} requests are still under way`;
-    if (node.house.booter.waiting > 0) return `${node.house.booter.waiting} requests still wait`;
     for (const local of node.house.apps.values()) {
+      if (local.waiting > 0) return `${local.waiting} requests of ${local.name} still wait`;
       for (const use of local.uses.values()) {
         if (use.inflight > 0) return `${use.inflight} requests are counted at ${use.instanceId}`;
       }

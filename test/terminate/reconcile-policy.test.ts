@@ -64,21 +64,21 @@ t.test('a container that no document knows is a stray', async (t) => {
 });
 
 t.test('a stray is adopted only where it fits the app as it is now', async (t) => {
-  t.match(adoptable(found('shop-9'), record(testDeployment()), { host: 'here' }, 5), {
+  t.match(adoptable(found('shop-9'), record(testDeployment()), { host: 'here' }, 5, false), {
     id: 'shop-9',
     state: 'ready',
     readyAt: 5,
   });
-  t.equal(adoptable(found('shop-9', false), record(testDeployment()), { host: 'here' }, 5), undefined, 'dead');
-  t.equal(adoptable(found('shop-9'), undefined, { host: 'here' }, 5), undefined, 'unknown app');
+  t.equal(adoptable(found('shop-9', false), record(testDeployment()), { host: 'here' }, 5, false), undefined, 'dead');
+  t.equal(adoptable(found('shop-9'), undefined, { host: 'here' }, 5, false), undefined, 'unknown app');
   t.equal(
-    adoptable(found('shop-9'), { ...record(testDeployment()), removed: true }, { host: 'here' }, 5),
+    adoptable(found('shop-9'), { ...record(testDeployment()), removed: true }, { host: 'here' }, 5, false),
     undefined,
     'removed app',
   );
-  t.equal(adoptable(found('shop-9'), record(testDeployment({})), { host: 'here' }, 5), undefined, 'no room');
+  t.equal(adoptable(found('shop-9'), record(testDeployment({})), { host: 'here' }, 5, false), undefined, 'no room');
   t.equal(
-    adoptable({ ...found('shop-9'), revision: 'old' }, record(testDeployment()), { host: 'here' }, 5),
+    adoptable({ ...found('shop-9'), revision: 'old' }, record(testDeployment()), { host: 'here' }, 5, false),
     undefined,
     'old revision',
   );
