@@ -9,7 +9,7 @@ import { levelOf } from '../model/errors.js';
 import type { Instance } from '../model/instance.js';
 import type { OutliveReason } from '../model/lifetime.js';
 import type { BootPlaces } from './boot-places.js';
-import type { BootPurpose } from './boot-slots.js';
+import type { BootPurpose } from './boot-permits.js';
 import { type BootResult, type ClaimedBoots, resultOf } from './claimed-boots.js';
 
 export interface AskedBootsOptions {

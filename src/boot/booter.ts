@@ -9,7 +9,7 @@ import type { Clock } from '../model/clock.js';
 import { asRequestError, levelOf, RequestError } from '../model/errors.js';
 import { AppWork } from './app-work.js';
 import type { BootPlaces } from './boot-places.js';
-import type { BootPurpose } from './boot-slots.js';
+import type { BootPurpose } from './boot-permits.js';
 import type { Claim } from './claim.js';
 import type { ClaimedBoots } from './claimed-boots.js';
 import type { Homes } from './homes.js';
@@ -206,7 +206,7 @@ export class Booter {
     }
   }
 
-  /** The machine that has its data boots it: slot and memory are taken there. */
+  /** The machine that has its data boots it: permit and memory are taken there. */
   async #ask(work: AppWork, host: string): Promise<void> {
     try {
       if (!(await this.#options.boots.ask(work.local, host))) this.#hold(work);
@@ -215,7 +215,7 @@ export class Booter {
     }
   }
 
-  /** A slot and memory are taken before the claim; there is none where nobody needs it any more, or another node was first. */
+  /** A permit and memory are taken before the claim; there is none where nobody needs it any more, or another node was first. */
   async #begin(work: AppWork, purpose: BootPurpose): Promise<{ claim: Claim | undefined; giveBack: () => void }> {
     let giveBack = () => {};
     try {

@@ -1,6 +1,6 @@
 import { confirmGone, type Deployment, findInstance } from '../model/deployment.js';
 import type { Owned } from '../uses/owned-instances.js';
-import type { BootPurpose } from './boot-slots.js';
+import type { BootPurpose } from './boot-permits.js';
 
 /** A boot whose claim stands in the CMDB. */
 export interface Claim extends Owned {

@@ -22,7 +22,7 @@ import { asRequestError, isDefect, RequestError } from '../model/errors.js';
 import { canFallBack, standIn } from '../model/last-good.js';
 import { homeOf, pinOf } from '../model/pin.js';
 import type { Runtime } from '../runtime/runtime.js';
-import type { BootPurpose } from './boot-slots.js';
+import type { BootPurpose } from './boot-permits.js';
 import { writeSuccess } from './boot-success.js';
 import { type Claim, withoutClaim } from './claim.js';
 import { unlessAborted } from '../model/unless-aborted.js';

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { AskedBoots } from '../boot/asked-boots.js';
 import { Booter } from '../boot/booter.js';
 import { BootPlaces } from '../boot/boot-places.js';
-import { BootSlots } from '../boot/boot-slots.js';
+import { BootPermits } from '../boot/boot-permits.js';
 import { Circulator } from '../boot/circulator.js';
 import { ClaimedBoots, type ClaimedBootsOptions } from '../boot/claimed-boots.js';
 import { Homes } from '../boot/homes.js';
@@ -158,7 +158,7 @@ function createBootRoom(
   });
   const pinned = new LogLimit({ clock, logger, lines: 1, intervalMs: 60_000 });
   const parts = {
-    ...{ ...node, uses, homes: new Homes(node), places: new BootPlaces(new BootSlots(config.boot.concurrency), gate) },
+    ...{ ...node, uses, homes: new Homes(node), places: new BootPlaces(new BootPermits(config.boot.concurrency), gate) },
     boots: new ClaimedBoots({ ...node, ...told, uses, onBoot: metrics.boot.bind(metrics) }),
     onReplacement: metrics.replacement.bind(metrics),
   };

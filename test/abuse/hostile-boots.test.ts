@@ -85,7 +85,7 @@ t.test(
 );
 
 t.test("a request that waits behind others' boots, and whose predecessor has gone, is served", async (t) => {
-  // One boot at a time: the second app's first request waits for the slot, goes, and leaves the work to the next one.
+  // One boot at a time: the second app's first request waits for the permit, goes, and leaves the work to the next one.
   const installation = await install(
     t,
     { boot: { concurrency: 1 } },

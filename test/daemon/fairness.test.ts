@@ -24,7 +24,7 @@ t.test('the herd, full queue and crash loop of some apps neither fail nor hold u
     {
       warm: {},
       cold: { idleTtl: '1h' },
-      // Its instances never become ready, and more are wanted than there are slots.
+      // Its instances never become ready, and more are wanted than there are permits.
       greedy: {
         command: ['/bin/sh', '-c', 'exec sleep 600'],
         bootTimeout: '10m',
@@ -51,7 +51,7 @@ t.test('the herd, full queue and crash loop of some apps neither fail nor hold u
   t.same([...new Set((await crashed).flat())], [503], 'a boot that fails is answered honestly');
   t.same([...new Set(await refused)], [503]);
   const started = boots(running);
-  t.equal(started.filter((app) => app === 'greedy').length, 1, 'one slot is not for further instances of an app');
+  t.equal(started.filter((app) => app === 'greedy').length, 1, 'one permit is not for further instances of an app');
   t.equal(started.filter((app) => app === 'cold').length, 1);
 });
 

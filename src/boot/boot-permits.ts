@@ -4,17 +4,17 @@
  */
 export type BootPurpose = 'first' | 'scale_out' | 'minimum' | 'replacement';
 
-/** In the order in which free slots are handed out. */
+/** In the order in which free permits are handed out. */
 const purposes: readonly BootPurpose[] = ['first', 'scale_out', 'minimum', 'replacement'];
 
 type Waiter = () => void;
 
 /**
  * Bounds how many boots run at once on this node. An app's first instance goes before any other boot, and where there is
- * more than one slot, others never take the last free one: however many instances one app wants, and however long they
- * take, another's first boot finds a slot. Among each kind, apps take turns.
+ * more than one permit, others never take the last free one: however many instances one app wants, and however long they
+ * take, another's first boot finds a permit. Among each kind, apps take turns.
  */
-export class BootSlots {
+export class BootPermits {
   readonly #max: number;
   #held = 0;
   /** Who waits, by app; the app that is next comes first. */
@@ -29,7 +29,7 @@ export class BootSlots {
     this.#max = Math.max(1, max);
   }
 
-  /** Resolves to the function that gives the slot back; harmless twice. */
+  /** Resolves to the function that gives the permit back; harmless twice. */
   async take(app: string, purpose: BootPurpose): Promise<() => void> {
     if (this.#isFree(purpose)) this.#held += 1;
     else await this.#wait(app, purpose);
@@ -55,7 +55,7 @@ export class BootSlots {
     });
   }
 
-  /** Hands free slots to the apps in turn; one that still waits goes to the end of the line. */
+  /** Hands free permits to the apps in turn; one that still waits goes to the end of the line. */
   #serve(purpose: BootPurpose): void {
     const waiting = this.#waiting[purpose];
     for (const [app, queue] of waiting) {
