@@ -1,12 +1,11 @@
 import type { Logger } from 'pino';
-import { AskedBoots } from '../boot/asked-boots.js';
 import { Booter } from '../boot/booter.js';
-import { BootPlaces } from '../boot/boot-places.js';
 import { BootPermits } from '../boot/boot-permits.js';
-import { Circulator } from '../boot/circulator.js';
+import { BootProcedure } from '../boot/boot-procedure.js';
 import { ClaimedBoots, type ClaimedBootsOptions } from '../boot/claimed-boots.js';
 import { Homes } from '../boot/homes.js';
 import { MemoryGate, type MemoryGateOptions } from '../boot/memory-gate.js';
+import { UnaskedBoots } from '../boot/unasked-boots.js';
 import { Router } from '../check/router.js';
 import type { ChangeBatch, Cmdb } from '../cmdb/cmdb.js';
 import type { Config } from '../config/config.js';
@@ -93,8 +92,8 @@ export function createHouse(options: HouseOptions) {
     relieve: (bytes) => terminate.memoryRelief.relieve(bytes),
   });
   const terminate: TerminateRoom = createTerminateRoom(options, node, uses, {
-    onUpkeep: (app, upkeep) => boot.circulator.boot(app, upkeep),
-    onAsked: (app) => boot.askedBoots.look(app),
+    onUpkeep: (app, upkeep) => boot.unaskedBoots.keepUp(app, upkeep),
+    onAsked: (app) => boot.unaskedBoots.takeUp(app),
   });
   node.listeners.push(
     // Its change log may go on where the other one's ended: then nothing tells what is different.
@@ -123,8 +122,7 @@ export function createHouse(options: HouseOptions) {
     },
     /** Sends away who waits, and begins nothing more; resolves when what was under way has ended. */
     async stopBoots(): Promise<void> {
-      const { booter, circulator, askedBoots } = boot;
-      await Promise.all([booter.stop(), circulator.stop(), askedBoots.stop(), terminate.memoryRelief.stop()]);
+      await Promise.all([boot.booter.stop(), boot.unaskedBoots.stop(), terminate.memoryRelief.stop()]);
     },
   };
 }
@@ -157,14 +155,14 @@ function createBootRoom(
     ...{ floorBytes: config.memory.floorBytes, read: machine.readMemory, onWait: metrics.memoryWait.bind(metrics) },
   });
   const pinned = new LogLimit({ clock, logger, lines: 1, intervalMs: 60_000 });
-  const parts = {
-    ...{ ...node, uses, homes: new Homes(node), places: new BootPlaces(new BootPermits(config.boot.concurrency), gate) },
-    boots: new ClaimedBoots({ ...node, ...told, uses, onBoot: metrics.boot.bind(metrics) }),
+  const boots = new ClaimedBoots({ ...node, ...told, uses, onBoot: metrics.boot.bind(metrics) });
+  const procedure = new BootProcedure({
+    ...{ permits: new BootPermits(config.boot.concurrency), memory: gate, boots, logger },
     onReplacement: metrics.replacement.bind(metrics),
-  };
+  });
+  const parts = { ...node, uses, homes: new Homes(node), boots, procedure };
   return {
-    circulator: new Circulator({ ...parts, warn: (app, message) => pinned.warn(app, { app }, message) }),
-    askedBoots: new AskedBoots(parts),
+    unaskedBoots: new UnaskedBoots({ ...parts, warn: (app, message) => pinned.warn(app, { app }, message) }),
     booter: new Booter({
       ...{ ...parts, isComplete: told.isComplete, maxWaiting: config.boot.maxWaiting },
       onQueue: metrics.queueChanged.bind(metrics),
@@ -235,7 +233,7 @@ async function follow(
     session,
     router,
     uses,
-    askedBoots,
+    unaskedBoots,
     reaper,
   }: Node & BootRoom & TerminateRoom & { router: Router; uses: Uses },
   onAppsChanged: HouseOptions['onAppsChanged'],
@@ -253,7 +251,7 @@ async function follow(
   await Promise.all(changes.map(({ app, version }) => apps.refresh(app, version)));
   // What only this machine can do is not left to whoever asks the schedule first; one of its nodes is enough, except to boot.
   const here = changes.filter(({ hosts }) => hosts?.includes(host));
-  for (const { app } of here) askedBoots.look(app);
+  for (const { app } of here) unaskedBoots.takeUp(app);
   const changed = new Set([...appChanges, ...(session.leadsHost ? here : [])].map(({ app }) => app));
   await Promise.all([...changed].map((app) => reaper.look(app)));
 }

@@ -1,0 +1,229 @@
+import type { Logger } from 'pino';
+import type { LocalApp } from '../uses/local-app.js';
+import type { LocalApps } from '../uses/local-apps.js';
+import type { NodeSession } from '../membership/session.js';
+import type { Uses } from '../uses/uses.js';
+import type { Clock, Timer } from '../model/clock.js';
+import { asRequestError, levelOf, RequestError } from '../model/errors.js';
+import type { BootProcedure } from './boot-procedure.js';
+import type { BootOutcome, ClaimedBoots } from './claimed-boots.js';
+import type { Homes } from './homes.js';
+import { nextStep, type NextStep } from './next-step.js';
+import { WaitingRoom } from './waiting-room.js';
+
+export interface HerdOptions {
+  readonly apps: LocalApps;
+  readonly uses: Uses;
+  readonly session: Pick<NodeSession, 'incarnation' | 'renewIfFrozen'>;
+  readonly procedure: BootProcedure;
+  readonly boots: ClaimedBoots;
+  readonly homes: Homes;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** False while the store may not have this app yet though there is one. */
+  readonly isComplete: (app: string) => boolean;
+}
+
+/** While requests wait and nothing happens, what is known is looked at again this often. */
+const recheckMs = 1_000;
+/** No boot of an app is tried again sooner where one could not even be claimed. */
+const holdMs = 1_000;
+
+interface Boot {
+  /** Its claim is not written yet, its outcome is open, or it is being cleaned up. */
+  stage: 'unclaimed' | 'open' | 'over';
+  ended: Promise<void>;
+}
+
+/**
+ * The requests of one app that wait on this node or exceed its target, and the boots made for all of them together: whatever
+ * changes asks nextStep what to do, and one loop does it.
+ */
+export class Herd {
+  readonly local: LocalApp;
+  readonly room: WaitingRoom;
+  readonly #options: HerdOptions;
+  readonly #onDone: () => void;
+  readonly #boots = new Set<Boot>();
+  #isLooping = false;
+  #loop: Promise<void> | undefined;
+  /** No boot is begun while it stands. */
+  #hold: Timer | undefined;
+  #recheck: Timer | undefined;
+  #stopped = false;
+
+  /** Keeps the app known until `onDone`, which is called when it has nothing to do; perhaps more than once. */
+  constructor(local: LocalApp, options: HerdOptions, onDone: () => void) {
+    this.local = local;
+    this.#options = options;
+    this.#onDone = onDone;
+    this.room = new WaitingRoom(local, options.clock);
+    local.holds += 1;
+  }
+
+  /** What it would do now. */
+  nextStep(): NextStep {
+    return stepFor(this.local, this.#count('unclaimed'), this.#options);
+  }
+
+  /** Whether it would begin a boot at once. */
+  get isReady(): boolean {
+    return !this.#isLooping && this.#hold === undefined && !this.#stopped;
+  }
+
+  /** Looks what is to be done. */
+  wake(): void {
+    if (this.#isLooping || this.#stopped) return;
+    this.#isLooping = true;
+    this.#loop = this.#work();
+  }
+
+  /** Hands free seats to those that wait. After a freeze nothing is sent before this node's uses stand again: checking closes them. */
+  serve(): void {
+    this.#options.session.renewIfFrozen();
+    this.room.serve();
+  }
+
+  /** Nothing came of it: whatever can be served by something else goes on waiting for that. */
+  giveUp(error: unknown): void {
+    const { name, uses } = this.local;
+    this.#options.logger[levelOf(error)]({ err: error, app: name }, 'could not use or boot an instance');
+    this.#holdOff();
+    const isInUse = [...uses.values()].some((use) => !use.closed);
+    if (!isInUse && !this.#isBooting) this.room.dismiss(asRequestError(error));
+  }
+
+  /** Says that it is done, if it is. */
+  settle(): void {
+    if (this.room.size > 0 || this.#boots.size > 0 || this.#isLooping || this.#hold) return;
+    this.#recheck?.cancel();
+    this.#onDone();
+  }
+
+  /** Sends everyone away; resolves when the boots under way, which are given up elsewhere, have been cleaned up. */
+  async stop(reason: RequestError): Promise<void> {
+    this.#stopped = true;
+    this.room.dismiss(reason);
+    await Promise.all([this.#loop, ...[...this.#boots].map(({ ended }) => ended)]);
+  }
+
+  #count(stage: Boot['stage']): number {
+    let count = 0;
+    for (const boot of this.#boots) if (boot.stage === stage) count += 1;
+    return count;
+  }
+
+  get #isBooting(): boolean {
+    return this.#count('unclaimed') + this.#count('open') > 0;
+  }
+
+  /** Works until nothing can be done but wait for a change. Boots go on beside it. */
+  async #work(): Promise<void> {
+    const { local, room } = this;
+    const { clock, isComplete } = this.#options;
+    try {
+      while (!this.#stopped) {
+        this.serve();
+        // A store that came back empty does not know it yet: the apps are about to be applied again.
+        if (local.removed && !isComplete(local.name)) return;
+        if (local.removed) return room.dismiss(new RequestError('unknown_domain'));
+        const step = this.nextStep();
+        if (step.kind === 'wait') return;
+        if (step.kind === 'refuse') return room.dismiss(step.error);
+        if (step.kind === 'use') await this.#use(step.instanceId);
+        else if (this.#hold) return;
+        else this.#begin(step);
+      }
+    } catch (error) {
+      this.giveUp(error);
+    } finally {
+      this.#isLooping = false;
+      if (room.size > 0) {
+        this.#recheck?.cancel();
+        this.#recheck = clock.after(recheckMs, () => this.wake());
+      }
+      this.settle();
+    }
+  }
+
+  async #use(instanceId: string): Promise<void> {
+    const { apps, uses } = this.#options;
+    if (!(await uses.open(this.local, instanceId))) await apps.refresh(this.local.name);
+  }
+
+  #begin({ scaleOut, at }: Extract<NextStep, { kind: 'boot' }>): void {
+    const boot: Boot = { stage: 'unclaimed', ended: Promise.resolve() };
+    this.#boots.add(boot);
+    const begun = at === undefined ? this.#boot(boot, scaleOut ? 'scale_out' : 'first') : this.#ask(at);
+    boot.ended = begun
+      .catch((error: unknown) => {
+        boot.stage = 'over';
+        this.giveUp(error);
+      })
+      .finally(() => {
+        this.#boots.delete(boot);
+        this.wake();
+        this.settle();
+      });
+  }
+
+  async #boot(boot: Boot, purpose: 'first' | 'scale_out'): Promise<void> {
+    const { local } = this;
+    const { procedure, boots } = this.#options;
+    await procedure.boot(local, {
+      purpose,
+      // Those that needed it may have gone, or been served, while there was no permit.
+      isWanted: () => !this.#stopped && stepFor(local, this.#count('unclaimed') - 1, this.#options).kind === 'boot',
+      claim: () => boots.claim(local, purpose),
+      onClaim: (claim) => {
+        boot.stage = claim ? 'open' : 'over';
+        if (!claim) this.#holdOff();
+      },
+      onOutcome: (outcome) => {
+        boot.stage = 'over';
+        this.#learn(outcome);
+      },
+    });
+  }
+
+  /** The machine that has its data boots it: permit and memory are taken there. */
+  async #ask(host: string): Promise<void> {
+    if (!(await this.#options.boots.ask(this.local, host))) this.#holdOff();
+  }
+
+  /** After a claim that is gone, those that wait are served by the next attempt. */
+  #learn(outcome: BootOutcome): void {
+    if (outcome.kind === 'ready') this.serve();
+    else if (outcome.kind === 'failed' && !outcome.fallsBack && !this.#mayBeServed) this.room.dismiss(outcome.error);
+  }
+
+  /** Whether something other than the boot that just failed serves, or is about to. */
+  get #mayBeServed(): boolean {
+    const me = this.#options.session.incarnation;
+    const { instances } = this.local.deployment;
+    return (
+      this.#isBooting ||
+      instances.some(({ state, owner }) => state === 'ready' || (state === 'booting' && owner !== me))
+    );
+  }
+
+  #holdOff(): void {
+    this.#hold?.cancel();
+    this.#hold = this.#options.clock.after(holdMs, () => {
+      this.#hold = undefined;
+      this.wake();
+      this.settle();
+    });
+  }
+}
+
+/** `unclaimed`: boots of this node for the app that have not written their claim yet. */
+export function stepFor(
+  local: LocalApp,
+  unclaimed: number,
+  { session, homes, clock }: Pick<HerdOptions, 'session' | 'homes' | 'clock'>,
+): NextStep {
+  const { deployment, app, uses, waiting, heldBack } = local;
+  const me = session.incarnation;
+  return nextStep({ deployment, app, uses, waiting, heldBack, unclaimed, me, home: homes.of(local) }, clock.now());
+}

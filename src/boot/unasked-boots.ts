@@ -1,0 +1,122 @@
+import type { Logger } from 'pino';
+import type { LocalApp } from '../uses/local-app.js';
+import type { LocalApps } from '../uses/local-apps.js';
+import type { Peers } from '../membership/peers.js';
+import type { Uses } from '../uses/uses.js';
+import { isUntaken } from '../model/asked-boot.js';
+import { findInstance } from '../model/deployment.js';
+import { levelOf } from '../model/errors.js';
+import type { Instance } from '../model/instance.js';
+import { claimUpkeep, type Upkeep } from '../model/upkeep.js';
+import type { BootPurpose } from './boot-permits.js';
+import type { BootProcedure } from './boot-procedure.js';
+import type { ClaimChange, ClaimedBoots } from './claimed-boots.js';
+import type { Homes } from './homes.js';
+
+export interface UnaskedBootsOptions {
+  readonly apps: LocalApps;
+  readonly uses: Uses;
+  readonly peers: Pick<Peers, 'rival'>;
+  readonly procedure: BootProcedure;
+  readonly boots: ClaimedBoots;
+  readonly homes: Homes;
+  /** Name of this machine. */
+  readonly host: string;
+  /** A warning that may be repeated with each look at the app. */
+  readonly warn: (app: string, message: string) => void;
+  readonly logger: Logger;
+}
+
+/**
+ * The boots that no request of this node waits for: what scale.min wants and replacements, and what nodes of other machines
+ * claim for this one, which holds the data of their apps.
+ */
+export class UnaskedBoots {
+  readonly #options: UnaskedBootsOptions;
+  /** Apps whose next claim is not written yet; what is wanted for them meanwhile is told again by the schedule. */
+  readonly #claiming = new Set<string>();
+  /** Claims of other machines that are being taken up, by instance id. */
+  readonly #takingUp = new Set<string>();
+  readonly #underWay = new Set<Promise<void>>();
+  #stopped = false;
+
+  constructor(options: UnaskedBootsOptions) {
+    this.#options = options;
+  }
+
+  /** Boots what upkeep wants, in the background. What fails is noted in the deployment, and due again after its back-off. */
+  keepUp(app: string, upkeep: Upkeep): void {
+    if (this.#stopped || this.#claiming.has(app)) return;
+    this.#claiming.add(app);
+    const onClaim = () => void this.#claiming.delete(app);
+    void this.#begin(app, (local) => this.#keepUp(local, upkeep, onClaim)).finally(onClaim);
+  }
+
+  /** A boot of this app waits for a node of this machine. In the background; what is not taken up is freed by its deadline. */
+  takeUp(app: string): void {
+    const { peers, host } = this.#options;
+    // Which of two machines of one name has the data nobody knows.
+    if (this.#stopped || peers.rival) return;
+    void this.#begin(app, async (local) => {
+      const { instances } = local.deployment;
+      const asked = local.removed ? [] : instances.filter((each) => isUntaken(each) && each.host === host);
+      await Promise.all(asked.map((instance) => this.#takeUp(local, instance)));
+    });
+  }
+
+  /** Begins nothing more; resolves when what was under way has ended. Abort the claimed boots before. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await Promise.all(this.#underWay);
+  }
+
+  /** Never rejects. */
+  #begin(app: string, work: (local: LocalApp) => Promise<void>): Promise<void> {
+    const { apps, logger } = this.#options;
+    const load = async () => {
+      const local = await apps.load(app);
+      if (local) await apps.during(local, () => work(local));
+    };
+    const begun = load()
+      .catch((error: unknown) =>
+        logger[levelOf(error)]({ err: error, app }, 'a boot that no request waits for was not begun; it is due again'),
+      )
+      .finally(() => this.#underWay.delete(begun));
+    this.#underWay.add(begun);
+    return begun;
+  }
+
+  async #keepUp(local: LocalApp, upkeep: Upkeep, onClaim: () => void): Promise<void> {
+    const { homes, boots, procedure, warn } = this.#options;
+    const change: ClaimChange = (current, app, claim, now) => claimUpkeep(current, app, upkeep, claim, now);
+    const home = homes.of(local);
+    if (home?.problem) return warn(local.name, home.problem.cause);
+    if (home) return void (await boots.ask(local, home.host, change));
+    const purpose = upkeep.kind === 'fill' ? 'minimum' : 'replacement';
+    const isWanted = () => !this.#stopped;
+    await procedure.boot(local, { purpose, isWanted, claim: () => boots.claim(local, purpose, change), onClaim });
+  }
+
+  async #takeUp(local: LocalApp, { id, replaces }: Instance): Promise<void> {
+    const { boots, procedure, uses } = this.#options;
+    if (this.#takingUp.has(id)) return;
+    this.#takingUp.add(id);
+    const isWanted = () => {
+      const instance = findInstance(local.deployment, id);
+      return !this.#stopped && instance !== undefined && isUntaken(instance);
+    };
+    const purpose = purposeOf(local, id, replaces);
+    try {
+      const outcome = await procedure.boot(local, { purpose, isWanted, claim: () => boots.take(local, id, purpose) });
+      // Requests for it arrive elsewhere: a node that is no user takes no share of it.
+      if (outcome?.kind === 'ready') await uses.releaseIdle(local.name, id);
+    } finally {
+      this.#takingUp.delete(id);
+    }
+  }
+}
+
+function purposeOf({ deployment }: LocalApp, id: string, replaces: Instance['replaces']): BootPurpose {
+  if (replaces) return 'replacement';
+  return deployment.instances.some((other) => other.id !== id && other.state === 'ready') ? 'scale_out' : 'first';
+}
