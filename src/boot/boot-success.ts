@@ -45,7 +45,7 @@ export async function writeSuccess(options: SuccessOptions, claim: Claim, booted
   }
 }
 
-function write(
+async function write(
   { apps, session, clock, pin }: SuccessOptions,
   { id, app, instance }: Claim,
   owner: string,
@@ -53,9 +53,10 @@ function write(
   isMissing: boolean,
 ): Promise<Deployment> {
   const report = { address, boot: phases, user: session.incarnation, claimedBy: owner, pin };
-  return apps.update(app.name, (current) => {
+  const { deployment } = await apps.update(app.name, (current) => {
     const now = clock.now();
     const claimed = isMissing ? restoreOwned(current, { app, instance, owner }, owner, now) : current;
     return bootSucceeded(claimed, id, report, now);
   });
+  return deployment;
 }

@@ -9,12 +9,12 @@ import { revisionOf, type App, type RuntimeName } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
 import type { RandomBytes } from '../model/random-bytes.js';
 import { takeBoot } from '../model/asked-boot.js';
+import type { Updated } from '../cmdb/cmdb.js';
 import {
   type BootClaim,
   bootFailed,
   bootRefused,
   claimBoot,
-  type Deployment,
   findInstance,
   startTerminate,
 } from '../model/deployment.js';
@@ -118,15 +118,12 @@ export class ClaimedBoots {
     const { apps, session, host, clock, settled } = this.#options;
     await unlessAborted(settled(local), this.#stop.signal);
     const owner = await session.ensureRegistered();
-    let app = local.app;
-    const deployment = await apps.update(local.name, (current, stored) => {
-      if (!stored) return current;
-      const taken = takeBoot(current, stored, id, { host, owner, runtimeIds: this.#runtimeIds }, clock.now());
-      app = ofInstance(taken, stored, id);
-      return taken;
-    });
-    const instance = findInstance(deployment, id);
-    return instance?.owner === owner ? this.#begin({ id, app, purpose, owner, instance }) : undefined;
+    const by = { host, owner, runtimeIds: this.#runtimeIds };
+    const updated = await apps.update(local.name, (current, stored) =>
+      stored ? takeBoot(current, stored, id, by, clock.now()) : current,
+    );
+    const taken = bootingIn(updated, id);
+    return taken?.instance.owner === owner ? this.#begin({ ...taken, purpose, owner }) : undefined;
   }
 
   /** A session that was renewed while its claim was written knows another store, or one that has gone on: it is to look again. */
@@ -159,19 +156,15 @@ export class ClaimedBoots {
   ): Promise<Pick<Claim, 'id' | 'app' | 'instance'> | undefined> {
     const { apps, session, pins, host, clock, randomBytes } = this.#options;
     const id = `${local.name}-${randomBytes(6).toString('hex')}`;
-    let app = local.app;
-    const deployment = await apps.update(local.name, (current, stored) => {
+    const updated = await apps.update(local.name, (current, stored) => {
       if (!stored || (who.owner !== undefined && who.owner !== session.incarnation)) return current;
       // Pinned, or moved, since it was decided where to boot.
       const home = (pins ? homeOf(current, stored) : undefined) ?? host;
       if (home !== who.host) return current;
       const runtimeIds = who.owner === undefined ? undefined : this.#runtimeIds;
-      const claimed = change(current, stored, { id, ...who, runtimeIds }, clock.now());
-      app = ofInstance(claimed, stored, id);
-      return claimed;
+      return change(current, stored, { id, ...who, runtimeIds }, clock.now());
     });
-    const instance = findInstance(deployment, id);
-    return instance && { id, app, instance };
+    return bootingIn(updated, id);
   }
 
   /** Boots what was claimed or taken. Never throws. */
@@ -307,10 +300,12 @@ export class ClaimedBoots {
   }
 }
 
-/** The app as the instance boots it, which may be of the last good revision. */
-function ofInstance(deployment: Deployment, app: App, id: string): App {
+/** An instance with its app as it boots it, which may be of the last good revision. */
+function bootingIn({ deployment, app }: Updated, id: string): Pick<Claim, 'id' | 'app' | 'instance'> | undefined {
   const instance = findInstance(deployment, id);
-  return instance && instance.revision !== revisionOf(app) ? (standIn(deployment, app) ?? app) : app;
+  if (!instance || !app) return undefined;
+  const isOther = instance.revision !== revisionOf(app);
+  return { id, instance, app: isOther ? (standIn(deployment, app) ?? app) : app };
 }
 
 function lastLine(text: string): string {

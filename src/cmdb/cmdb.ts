@@ -111,6 +111,15 @@ export interface ChangeBatch {
 /** Changes a deployment; returning the same object means no change. Must be pure: it runs again after a lost race. */
 export type DeploymentChange = (current: Deployment, app: App | undefined) => Deployment;
 
+/** What `Cmdb.update` read, and what stands since. */
+export interface Updated {
+  /** What the change that stands was given. */
+  readonly before: Deployment;
+  readonly app: App | undefined;
+  readonly deployment: Deployment;
+  readonly version: string;
+}
+
 /**
  * The kind and name of a record, and what is wrong with it; it was skipped. Without a
  * problem: it can be read again, or is gone. Forged: nobody with the key has signed it, as it stands there. */
@@ -147,12 +156,12 @@ export interface Cmdb {
   list(which: 'all' | 'active'): AsyncIterable<AppRecord>;
 
   /**
-   * Applies `change` to the app's deployment with compare-and-set and retries until it stands; resolves to the record
-   * as it stands then. Keeps the schedule at or before model/schedule.ts nextDueAt, and appends to the change log.
+   * Applies `change` to the app's deployment with compare-and-set and retries until it stands; resolves to what it
+   * read and what stands then. Keeps the schedule at or before model/schedule.ts nextDueAt, and appends to the change log.
    * A removed app whose deployment is empty goes with it; an app that cannot be read stays. Where there is no app, what
    * has instances gets a removed one of that name, so that it drains.
    */
-  update(app: string, change: DeploymentChange): Promise<{ deployment: Deployment; version: string }>;
+  update(app: string, change: DeploymentChange): Promise<Updated>;
 
   /**
    * Changes after `position` (undefined: from now on, at once with an empty batch). Waits until there is at least one,

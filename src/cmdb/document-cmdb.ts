@@ -1,11 +1,20 @@
 import { isActive } from './active.js';
 import { applyApps } from './apply.js';
 import { inTurns } from '../machine/turns.js';
-import type { AppChange, AppRecord, Beat, ChangeBatch, Cmdb, Conflict, DeploymentChange, Session } from './cmdb.js';
+import type {
+  AppChange,
+  AppRecord,
+  Beat,
+  ChangeBatch,
+  Cmdb,
+  Conflict,
+  DeploymentChange,
+  Session,
+  Updated,
+} from './cmdb.js';
 import type { DocumentStore, Documents, Wanted } from './documents.js';
 import { checkAppKeys, checkKey, isKey } from './key-limits.js';
 import { normalChange } from './normal-change.js';
-import type { StoredDeployment } from './record-format.js';
 import type { RecordReader } from './record-reader.js';
 import { Records, wildcardOf } from './records.js';
 import { updateDeployment } from './update.js';
@@ -56,7 +65,7 @@ class DocumentCmdb implements Cmdb {
     }
   }
 
-  async update(app: string, change: DeploymentChange): Promise<StoredDeployment> {
+  async update(app: string, change: DeploymentChange): Promise<Updated> {
     checkKey('app', app);
     return this.#store.write(recordOf(app), (documents) =>
       updateDeployment(app, change, documents, this.#records(documents)),

@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { nextDueAt } from '../model/schedule.js';
 import { changeTo } from './change-to.js';
-import type { DeploymentChange } from './cmdb.js';
+import type { DeploymentChange, Updated } from './cmdb.js';
 import type { Documents } from './documents.js';
-import type { StoredDeployment } from './record-format.js';
 import type { Records } from './records.js';
 import { tombstone } from './tombstone.js';
 
@@ -13,11 +12,13 @@ export function updateDeployment(
   change: DeploymentChange,
   documents: Documents,
   records: Records,
-): StoredDeployment {
+): Updated {
   const current = records.deployment(app);
   const stored = records.app(app);
-  const deployment = change(current.deployment, stored?.app);
-  if (deployment === current.deployment) return current;
+  const before = current.deployment;
+  const read = { before, app: stored?.app };
+  const deployment = change(before, read.app);
+  if (deployment === before) return { ...read, ...current };
   const next = { deployment, version: newVersion() };
   // A record that cannot be read, of a newer version perhaps, is not this program's to delete.
   const isGone = stored ? stored.removed : records.appText(app) === undefined;
@@ -25,13 +26,13 @@ export function updateDeployment(
   else {
     records.putDeployment(app, next);
     if (isGone && !stored) records.putApp(app, tombstone(app, deployment));
-    const at = nextDueAt(deployment, stored?.app);
+    const at = nextDueAt(deployment, read.app);
     // What is left of a removed app is looked at soon, whatever its own times are.
     if (isGone && at !== undefined) documents.scheduleBy(app, at);
     else documents.schedule(app, at);
   }
   documents.append(changeTo(deployment, next.version));
-  return next;
+  return { ...read, ...next };
 }
 
 /** Of a deployment that is written: none is used twice. */

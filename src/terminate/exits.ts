@@ -40,10 +40,10 @@ export class Exits {
     const { apps, uses, clock, logger } = this.#options;
     let died: Instance | undefined;
     try {
-      await apps.update(exit.app, (deployment) => {
-        died = findInstance(deployment, exit.id);
-        return instanceDied(deployment, exit.id, exit.cause, clock.now());
-      });
+      const { before } = await apps.update(exit.app, (current) =>
+        instanceDied(current, exit.id, exit.cause, clock.now()),
+      );
+      died = findInstance(before, exit.id);
     } catch (error) {
       logger.debug({ err: error, instance: exit.id }, 'could not write that an instance died; trying again');
       // While the store is away its address may be given to another app: nothing more is sent there.

@@ -118,7 +118,7 @@ export class MemoryRelief {
     const { apps, uses, session, terminator, clock, logger, read } = this.#options;
     const owner = session.incarnation;
     if (!(await uses.releaseIdle(app, id))) return false;
-    const deployment = await apps.update(app, (current, stored) => {
+    const { deployment } = await apps.update(app, (current, stored) => {
       const stopTimeoutMs = stored?.stopTimeoutMs ?? defaultStopTimeoutMs;
       return endForMemory(current, stored, id, { owner, stopTimeoutMs }, clock.now());
     });

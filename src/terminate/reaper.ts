@@ -85,7 +85,7 @@ export class Reaper {
 
   async #reap({ app: { name }, removed, deployment: before }: AppRecord): Promise<Deployment> {
     const { apps, session, peers, sight, clock, logger, terminator } = this.#options;
-    const deployment = await apps.update(name, (current, stored) =>
+    const { deployment } = await apps.update(name, (current, stored) =>
       reap(current, stored, {
         ...sight,
         now: clock.now(),

@@ -56,14 +56,10 @@ export class SilentHosts {
     const local = apps.get(app);
     // What this node has under way there waits for nobody.
     for (const id of ids) if (local) uses.end(local, id, 'instance_gone');
-    let before: Deployment | undefined;
-    const after = await apps.update(app, (current) => {
-      before = current;
-      return removeOutOfReach(current, ids, this.#view);
-    });
+    const { before, deployment } = await apps.update(app, (current) => removeOutOfReach(current, ids, this.#view));
     for (const id of ids) {
-      const removed = before && findInstance(before, id);
-      if (!removed || findInstance(after, id)) continue;
+      const removed = findInstance(before, id);
+      if (!removed || findInstance(deployment, id)) continue;
       logger.warn(
         { app, instance: id, host: removed.host, address: removed.address, state: removed.state },
         'the host of the instance has no live node and does not answer: the instance is given up, the next request boots elsewhere',

@@ -26,7 +26,7 @@ export async function stopAll({ cmdb, apps, terminator, sight, me, clock, which 
   for await (const { app, removed, deployment } of cmdb.list('active')) {
     if (which === 'removed' && !removed) continue;
     if (!deployment.instances.some((instance) => sees(sight, instance))) continue;
-    const doomed = await apps.update(app.name, (current) => doom(current, app, sight, me, clock.now()));
+    const { deployment: doomed } = await apps.update(app.name, (current) => doom(current, app, sight, me, clock.now()));
     const mine = doomed.instances.filter(({ state, owner }) => state === 'terminating' && owner === me);
     ending.push(...mine.map(({ id }) => terminator.terminate(app.name, id)));
   }

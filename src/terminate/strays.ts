@@ -47,7 +47,7 @@ export async function takeIn(
   // One that does not listen would be asked by every request and serve none. Undefined: the runtime cannot tell.
   const inspection = await runtime.inspect(id);
   if (inspection.state !== 'running' || inspection.listening === false) return 'deaf';
-  const deployment = await apps.update(app, (current, stored) => {
+  const { deployment } = await apps.update(app, (current, stored) => {
     const now = { ...record, app: stored ?? record.app, deployment: current };
     const instance = adoptable(found, now, sight, clock.now(), anyRevision);
     return instance ? addInstance(current, instance, pins ? pinOf(now.app, sight.host) : undefined) : current;

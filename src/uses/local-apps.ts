@@ -1,4 +1,4 @@
-import type { AppRecord, Cmdb, DeploymentChange } from '../cmdb/cmdb.js';
+import type { AppRecord, Cmdb, DeploymentChange, Updated } from '../cmdb/cmdb.js';
 import { LocalApp } from './local-app.js';
 
 /** Called after each new record of an app that this node is concerned with. */
@@ -64,12 +64,13 @@ export class LocalApps {
   }
 
   /** Changes the app's deployment; what is known of it here is the outcome before anyone else hears of it. */
-  async update(name: string, change: DeploymentChange): Promise<AppRecord['deployment']> {
-    const { deployment, version } = await this.#cmdb.update(name, change);
+  async update(name: string, change: DeploymentChange): Promise<Updated> {
+    const updated = await this.#cmdb.update(name, change);
+    const { deployment, version } = updated;
     const local = this.#apps.get(name);
     if (local && local.version !== version)
       this.#see(local, { app: local.app, removed: local.removed, deployment, version });
-    return deployment;
+    return updated;
   }
 
   /** The change log named this app: reads it again unless `version` is the one known. */

@@ -45,7 +45,7 @@ export class OwnedInstances {
   async #restore(owned: Owned, owner: string): Promise<void> {
     const { id } = owned.instance;
     let wasMissing = false;
-    const deployment = await this.#apps.update(owned.app.name, (current) => {
+    const { deployment } = await this.#apps.update(owned.app.name, (current) => {
       // Once is enough: an attempt whose outcome was unknown may have written it.
       wasMissing ||= findInstance(current, id) === undefined;
       return this.#owned.has(owned) ? restoreOwned(current, owned, owner, this.#clock.now()) : current;

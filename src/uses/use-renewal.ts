@@ -116,7 +116,7 @@ export class UseRenewal {
     const { apps, clock, session } = this.#options;
     const { local, instanceId } = use;
     const me = await session.ensureRegistered();
-    const deployment = await apps.update(local.name, (current) => {
+    const { deployment } = await apps.update(local.name, (current) => {
       if (!use.isCurrent) return current;
       const whole = this.#withLost(current, use, me);
       return renewUser(whole, instanceId, (user) => session.isFormer(user), me, clock.now());

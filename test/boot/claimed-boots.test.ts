@@ -25,10 +25,11 @@ async function setUp(t: Test) {
   let record: AppRecord = { app, removed: false, deployment: emptyDeployment('shop'), version: 'v0' };
   const store = { answers: true, onWrite: () => {} };
   const update: Cmdb['update'] = async (_app, change) => {
-    record = { ...record, deployment: change(record.deployment, app), version: `v${(writes += 1)}` };
+    const { deployment: before } = record;
+    record = { ...record, deployment: change(before, app), version: `v${(writes += 1)}` };
     store.onWrite();
     if (!store.answers) throw new RequestError('cmdb_unavailable');
-    return record;
+    return { ...record, before };
   };
   const apps = new LocalApps({ find: async () => record, update } as unknown as Cmdb);
   const session = {

@@ -6,11 +6,11 @@ import type {
   DeploymentChange,
   DomainConflict,
   Session,
+  Updated,
 } from '../../src/cmdb/cmdb.js';
 import type { Clock } from '../../src/model/clock.js';
 import type { Link } from './link.js';
 import type { Random } from './random.js';
-import type { StoredDeployment } from './store.js';
 
 export interface SimCmdbOptions {
   readonly link: Link;
@@ -49,21 +49,23 @@ export class SimCmdb implements Cmdb {
     }
   }
 
-  async update(app: string, change: DeploymentChange): Promise<StoredDeployment> {
+  async update(app: string, change: DeploymentChange): Promise<Updated> {
     const { link, clock, random } = this.#options;
-    const tokens = new Set<string>();
+    const sent = new Map<string, Updated>();
     let unknownSince: number | undefined;
     for (;;) {
       try {
         const { app: stored, deployment: current } = await link.call((store) => store.read(app));
-        if (tokens.has(current.version)) return current;
-        const deployment = change(current.deployment, stored?.app);
-        if (deployment === current.deployment) return current;
+        const landed = sent.get(current.version);
+        if (landed) return landed;
+        const read = { before: current.deployment, app: stored?.app };
+        const deployment = change(read.before, read.app);
+        if (deployment === read.before) return { ...read, ...current };
         const next = { deployment, version: random.bytes(6).toString('hex') };
-        tokens.add(next.version);
-        if (await link.call((store) => store.swap(app, current.version, next))) return next;
+        sent.set(next.version, { ...read, ...next });
+        if (await link.call((store) => store.swap(app, current.version, next))) return { ...read, ...next };
       } catch (error) {
-        if (tokens.size === 0 || link.isClosed) throw error;
+        if (sent.size === 0 || link.isClosed) throw error;
         unknownSince ??= clock.monotonic();
         if (clock.monotonic() - unknownSince > unknownLimitMs) throw error;
         await new Promise<void>((resolve) => clock.after(retryMs, resolve));

@@ -19,8 +19,9 @@ function setUp(ids: readonly string[], changes: { app?: Partial<App>; revision?:
   let deployment = emptyDeployment('shop');
   const record = (): AppRecord => ({ app, removed: false, deployment, version: 'v' });
   const update: Cmdb['update'] = async (_app, change) => {
-    deployment = change(deployment, app);
-    return record();
+    const before = deployment;
+    deployment = change(before, app);
+    return { ...record(), before };
   };
   const cmdb = {
     find: async () => record(),

@@ -15,8 +15,9 @@ t.test('a doom that a replaced store lost is written anew while it is carried ou
   let deployment = testDeployment({ state: 'terminating', owner: 'me', end: { reason: 'idle', since: 1 } });
   const record = (): AppRecord => ({ app, removed: false, deployment, version: 'v' });
   const update: Cmdb['update'] = async (_app, change) => {
-    deployment = change(deployment, app);
-    return record();
+    const before = deployment;
+    deployment = change(before, app);
+    return { ...record(), before };
   };
   const cmdb = { find: async () => record(), update } as unknown as Cmdb;
   let confirm = () => {};

@@ -24,8 +24,9 @@ async function setUp() {
   const update: Cmdb['update'] = async (_app, change) => {
     await Promise.resolve();
     if (store.isAway) throw new RequestError('cmdb_unavailable');
-    record = { ...record, deployment: change(record.deployment, app), version: `v${(writes += 1)}` };
-    return record;
+    const { deployment: before } = record;
+    record = { ...record, deployment: change(before, app), version: `v${(writes += 1)}` };
+    return { ...record, before };
   };
   const cmdb = { find: async () => record, update } as unknown as Cmdb;
   const apps = new LocalApps(cmdb);
