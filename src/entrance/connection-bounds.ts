@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Client, Clients } from '../forward/clients.js';
+import type { Clients, Peer } from '../forward/clients.js';
 
 /** Why a connection was closed: all that may be open are, the client has all that it may have, or another needed its room. */
 export type CloseCause = 'limit' | 'client_limit' | 'room';
@@ -9,7 +9,7 @@ export interface ConnectionBoundsOptions {
   readonly max: number;
   /** For one client; trusted proxies may have as many as there are. */
   readonly maxPerClient: number;
-  readonly clients: Clients;
+  readonly clients: Pick<Clients, 'peerOf'>;
   readonly onClosed: (cause: CloseCause, address: string) => void;
 }
 
@@ -27,8 +27,10 @@ export class ConnectionBounds {
   readonly #options: ConnectionBoundsOptions;
   readonly #max: number;
   readonly #maxPerClient: number;
-  /** With its client; a trusted proxy is none. */
-  readonly #open = new Map<Socket, Client | undefined>();
+  /** With those of the same client, itself among them; a trusted proxy is none. */
+  readonly #open = new Map<Socket, Set<Socket> | undefined>();
+  /** Of each client, in the order in which they are looked at when room is needed. */
+  readonly #byClient = new Map<string, Set<Socket>>();
   /** Have left HTTP, and are in use for as long as they are open. */
   readonly #leftHttp = new WeakSet<Socket>();
 
@@ -51,16 +53,15 @@ export class ConnectionBounds {
   take(socket: Socket): boolean {
     const { clients, onClosed } = this.#options;
     const peer = clients.peerOf(socket);
-    const client = peer.trusted ? undefined : clients.of(peer);
-    const cause = this.#refusal(client);
+    const cause = this.#refusal(peer);
     if (cause !== undefined) {
       socket.destroy();
-      if (client) clients.leave(client);
       onClosed(cause, peer.address);
       return false;
     }
-    this.#open.set(socket, client);
-    client?.sockets.add(socket);
+    const siblings = peer.trusted ? undefined : (this.#byClient.get(peer.client) ?? new Set());
+    this.#open.set(socket, siblings?.add(socket));
+    if (siblings) this.#byClient.set(peer.client, siblings);
     socket.once('close', () => this.#forget(socket));
     return true;
   }
@@ -70,8 +71,9 @@ export class ConnectionBounds {
     this.#leftHttp.add(socket);
   }
 
-  #refusal(client: Client | undefined): CloseCause | undefined {
-    if (client && client.sockets.size >= this.#maxPerClient && !this.#makeRoom(client.sockets)) return 'client_limit';
+  #refusal({ client, trusted }: Peer): CloseCause | undefined {
+    const siblings = trusted ? undefined : this.#byClient.get(client);
+    if (siblings && siblings.size >= this.#maxPerClient && !this.#makeRoom(siblings)) return 'client_limit';
     if (this.#open.size >= this.#max && !this.#makeRoom(this.#open.keys())) return 'limit';
     return undefined;
   }
@@ -82,12 +84,12 @@ export class ConnectionBounds {
     let idle: Socket | undefined;
     let most = 0;
     for (const socket of seen) {
-      const client = this.#open.get(socket);
-      if (client && client.sockets.size > most && this.#isIdle(socket)) {
+      const siblings = this.#open.get(socket);
+      if (siblings && siblings.size > most && this.#isIdle(socket)) {
         idle = socket;
-        most = client.sockets.size;
+        most = siblings.size;
       }
-      this.#lookAgainLater(socket, client);
+      this.#lookAgainLater(socket, siblings);
     }
     if (!idle) return false;
     const { address } = this.#options.clients.peerOf(idle);
@@ -97,10 +99,10 @@ export class ConnectionBounds {
     return true;
   }
 
-  #lookAgainLater(socket: Socket, client: Client | undefined): void {
+  #lookAgainLater(socket: Socket, siblings: Set<Socket> | undefined): void {
     this.#open.delete(socket);
-    this.#open.set(socket, client);
-    if (client?.sockets.delete(socket)) client.sockets.add(socket);
+    this.#open.set(socket, siblings);
+    if (siblings?.delete(socket)) siblings.add(socket);
   }
 
   /** An answer that was given whole is only being delivered. */
@@ -110,9 +112,9 @@ export class ConnectionBounds {
   }
 
   #forget(socket: Socket): void {
-    const client = this.#open.get(socket);
-    if (!this.#open.delete(socket) || !client) return;
-    client.sockets.delete(socket);
-    this.#options.clients.leave(client);
+    const siblings = this.#open.get(socket);
+    if (!this.#open.delete(socket) || !siblings) return;
+    siblings.delete(socket);
+    if (siblings.size === 0) this.#byClient.delete(this.#options.clients.peerOf(socket).client);
   }
 }

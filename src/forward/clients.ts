@@ -1,24 +1,13 @@
 import { BlockList, isIP, isIPv6, type Socket } from 'node:net';
 import { addressOf } from './forwarded-list.js';
 
-/**
- * One client, as far as an address tells: an IPv4 address, or the /64 that an IPv6 address is in, of which one customer of a
- * provider has the whole.
- */
-export class Client {
-  readonly address: string;
-  /** Its connections, in the order in which they are looked at when room is needed. */
-  readonly sockets = new Set<Socket>();
-
-  constructor(address: string) {
-    this.address = address;
-  }
-}
-
 /** The other end of a connection. */
 export interface Peer {
   readonly address: string;
-  /** The client that it is, unless it is a trusted proxy. */
+  /**
+   * The client that it is, unless it is a trusted proxy: an IPv4 address, or the /64 that an IPv6 address is in, of which one
+   * customer of a provider has the whole.
+   */
   readonly client: string;
   /** As RFC 7239 writes it. */
   readonly node: string;
@@ -37,10 +26,9 @@ const ipv4Mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
 
 type Known = Socket & { [kPeer]?: Peer };
 
-/** Who is at the other end of each connection, and the clients that have something under way here. */
+/** Who is at the other end of each connection, and whom its requests are from. */
 export class Clients {
   readonly #trusted = new BlockList();
-  readonly #clients = new Map<string, Client>();
 
   /** `trustedProxies`: IP addresses and CIDR ranges. */
   constructor(trustedProxies: readonly string[]) {
@@ -70,19 +58,6 @@ export class Clients {
 
   peerOf(socket: Known): Peer {
     return (socket[kPeer] ??= this.#inspect(socket.remoteAddress ?? ''));
-  }
-
-  /** The client that a peer is; to be let go by `leave` when it has no connection. */
-  of({ client: key }: Peer): Client {
-    const known = this.#clients.get(key);
-    if (known) return known;
-    const client = new Client(key);
-    this.#clients.set(key, client);
-    return client;
-  }
-
-  leave(client: Client): void {
-    if (client.sockets.size === 0) this.#clients.delete(client.address);
   }
 
   #inspect(remote: string): Peer {
