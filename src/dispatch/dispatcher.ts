@@ -8,7 +8,7 @@ import type { LocalApp } from '../uses/local-app.js';
 import type { Seat } from '../uses/seat.js';
 import type { NodeSession } from '../membership/session.js';
 import { type AnyExchange, ConnectionExchange, type ExchangeOwner, type Outcome, RequestExchange } from './exchange.js';
-import { admit } from '../forward/admission.js';
+import { admit } from '../forward/request-headers.js';
 import type { Clients } from '../forward/clients.js';
 import { answerError, answerErrorRaw } from '../forward/error-answer.js';
 import type { Forwarder } from '../forward/forwarder.js';
@@ -148,7 +148,9 @@ export class Dispatcher implements ExchangeOwner {
     const { clients } = this.#options;
     const peer = clients?.peerOf(req.socket);
     // What a trusted proxy passes on is its client's.
-    const address = peer?.trusted ? (clients?.addressOf(req.socket, admitted.claims) ?? peer.address) : peer?.address;
+    const address = peer?.trusted
+      ? (clients?.addressOf(req.socket, admitted.proxyHeaders) ?? peer.address)
+      : peer?.address;
     const detail = address === undefined ? undefined : ownRequest(local, address);
     return detail === undefined ? error : new RequestError('queue_timeout', detail);
   }
@@ -187,7 +189,7 @@ export class Dispatcher implements ExchangeOwner {
   }
 
   clientOf({ req, admitted }: Pick<AnyExchange, 'req' | 'admitted'>): string | undefined {
-    return this.#options.clients?.addressOf(req.socket, admitted.claims);
+    return this.#options.clients?.addressOf(req.socket, admitted.proxyHeaders);
   }
 
   finished(exchange: AnyExchange, statusCode: number, outcome: Outcome, cause: unknown): void {
@@ -305,7 +307,7 @@ function clientSignal(exchange: AnyExchange): AbortSignal {
 }
 
 function clientOf(clients: Pick<Clients, 'addressOf' | 'peerOf'>, { socket }: IncomingMessage, exchange?: AnyExchange) {
-  return clients.addressOf(socket, exchange?.admitted.claims) ?? clients.peerOf(socket).address;
+  return clients.addressOf(socket, exchange?.admitted.proxyHeaders) ?? clients.peerOf(socket).address;
 }
 
 function causeOf(error: RequestError): string | undefined {

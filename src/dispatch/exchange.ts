@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Holder, Seat } from '../uses/seat.js';
-import type { Admitted } from '../forward/admission.js';
+import type { Admitted } from '../forward/request-headers.js';
 import type { HttpExchange, UpgradeExchange } from '../forward/exchange.js';
 import type { RequestError } from '../model/errors.js';
 

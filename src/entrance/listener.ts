@@ -51,7 +51,7 @@ export function createListener(options: ListenerOptions): Listener {
     keepAliveInitialDelay: tcpKeepAliveMs,
     insecureHTTPParser: false,
   });
-  // Node would leave out what is beyond a number of lines in silence; admission refuses it.
+  // Node would leave out what is beyond a number of lines in silence; request-headers.ts refuses it.
   server.maxHeadersCount = 0;
   // A client that only ends its side still gets its answer.
   (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;

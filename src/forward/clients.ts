@@ -44,10 +44,10 @@ export class Clients {
    * The address of the client that sent a request: the peer's, or behind trusted proxies the last one that they name and that is
    * none of them. Undefined if trusted proxies name nobody.
    */
-  addressOf(socket: Socket, claims: readonly string[] | undefined): string | undefined {
+  addressOf(socket: Socket, proxyHeaders: readonly string[] | undefined): string | undefined {
     const peer = this.peerOf(socket);
     if (!peer.trusted) return peer.client;
-    for (const part of hopsOf(claims)) {
+    for (const part of hopsOf(proxyHeaders)) {
       const address = addressOf(part.trim());
       const family = isIP(address);
       if (family === 0) return undefined;
@@ -77,11 +77,11 @@ export class Clients {
 }
 
 /** What proxies named in X-Forwarded-For, the last one first. */
-function hopsOf(claims: readonly string[] = []): string[] {
+function hopsOf(headers: readonly string[] = []): string[] {
   let list: string | undefined;
-  for (let index = 0; index < claims.length; index += 2) {
-    if ((claims[index] as string).toLowerCase() !== 'x-forwarded-for') continue;
-    const value = claims[index + 1] as string;
+  for (let index = 0; index < headers.length; index += 2) {
+    if ((headers[index] as string).toLowerCase() !== 'x-forwarded-for') continue;
+    const value = headers[index + 1] as string;
     list = list === undefined ? value : `${list},${value}`;
   }
   return list === undefined ? [] : list.split(',').slice(-mostProxies).toReversed();

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Seat } from '../uses/seat.js';
 import type { RequestError } from '../model/errors.js';
-import type { Admitted } from './admission.js';
+import type { Admitted } from './request-headers.js';
 
 /** How an answered request ended. */
 export type ForwardOutcome = 'complete' | 'client_gone' | 'upstream_gone';

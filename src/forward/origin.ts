@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { Admitted } from './admission.js';
+import type { Admitted } from './request-headers.js';
 import type { Clients, Peer } from './clients.js';
 import { addressOf, type Hop, nodeOf, readForwarded, writeForwarded } from './forwarded-list.js';
 
@@ -7,7 +7,7 @@ const continued = new Set(['forwarded', 'x-forwarded-for', 'x-forwarded-proto', 
 
 /**
  * Tells the app where a request came from: X-Forwarded-For, -Proto, -Host and Forwarded, which agree with each other. What came in
- * counts only from a trusted proxy; from anyone else it is a claim and is dropped. Source: RFC 7239.
+ * counts only from a trusted proxy; from anyone else it is dropped. Source: RFC 7239.
  */
 export class Origin {
   readonly #clients: Clients;
@@ -17,10 +17,10 @@ export class Origin {
   }
 
   /** Appends the headers to `headers`, flat. */
-  append(headers: string[], { claims, host }: Admitted, socket: Socket): void {
+  append(headers: string[], { proxyHeaders, host }: Admitted, socket: Socket): void {
     const peer = this.#clients.peerOf(socket);
     const forwarded = forwardedBy(peer, host);
-    if (claims === undefined || !peer.trusted) {
+    if (proxyHeaders === undefined || !peer.trusted) {
       headers.push(
         'X-Forwarded-For',
         peer.address,
@@ -33,7 +33,7 @@ export class Origin {
       );
       return;
     }
-    appendClaimed(headers, claims, peer, host);
+    appendTold(headers, proxyHeaders, peer, host);
   }
 }
 
@@ -45,20 +45,20 @@ function forwardedBy(peer: Peer, host: string): string {
 }
 
 /**
- * What a trusted proxy claims, and its own address behind it. X-Forwarded-* and Forwarded tell the same: what came in one form only
- * is told in the other as well, or not at all, and the hop to this dispatcher has host and scheme of the claims. An app that
+ * What a trusted proxy tells, and its own address behind it. X-Forwarded-* and Forwarded tell the same: what came in one form only
+ * is told in the other as well, or not at all, and the hop to this dispatcher has host and scheme of what it told. An app that
  * reads the first element of a list agrees with one that reads the last.
  */
-function appendClaimed(headers: string[], claims: readonly string[], peer: Peer, host: string): void {
-  const claimed = collect(claims, headers);
+function appendTold(headers: string[], proxyHeaders: readonly string[], peer: Peer, host: string): void {
+  const told = collect(proxyHeaders, headers);
   const proxy = nodeOf(peer.address);
-  const written = claimed.get('forwarded');
+  const written = told.get('forwarded');
   const hops = written === undefined ? undefined : readForwarded(written);
   const firstOf = (key: 'host' | 'proto') => hops?.find((hop) => hop[key] !== undefined)?.[key];
-  const tells = ['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host'].some((name) => claimed.has(name));
-  const proto = claimed.get('x-forwarded-proto') ?? (tells ? undefined : firstOf('proto')) ?? 'http';
-  const forHost = claimed.get('x-forwarded-host') ?? (tells ? undefined : firstOf('host')) ?? host;
-  const before = claimed.get('x-forwarded-for') ?? (tells ? undefined : addressesOf(hops));
+  const tells = ['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host'].some((name) => told.has(name));
+  const proto = told.get('x-forwarded-proto') ?? (tells ? undefined : firstOf('proto')) ?? 'http';
+  const forHost = told.get('x-forwarded-host') ?? (tells ? undefined : firstOf('host')) ?? host;
+  const before = told.get('x-forwarded-for') ?? (tells ? undefined : addressesOf(hops));
   headers.push(
     ...['X-Forwarded-For', before === undefined ? peer.address : `${before}, ${peer.address}`],
     ...['X-Forwarded-Proto', proto],
@@ -87,12 +87,12 @@ function chainOf(before: string | undefined, proxy: string | undefined, told: Ho
   return [...nodes, proxy].map((node) => (node === undefined ? undefined : { for: node, ...told }));
 }
 
-/** The claims that are continued, repeats as one list (RFC 9110 §5.3); all others are passed on as they are. */
-function collect(claims: readonly string[], headers: string[]): Map<string, string> {
+/** Those that are continued, repeats as one list (RFC 9110 §5.3); all others are passed on as they are. */
+function collect(proxyHeaders: readonly string[], headers: string[]): Map<string, string> {
   const collected = new Map<string, string>();
-  for (let index = 0; index < claims.length; index += 2) {
-    const name = claims[index] as string;
-    const value = claims[index + 1] as string;
+  for (let index = 0; index < proxyHeaders.length; index += 2) {
+    const name = proxyHeaders[index] as string;
+    const value = proxyHeaders[index + 1] as string;
     const lower = name.toLowerCase();
     if (!continued.has(lower)) {
       headers.push(name, value);

@@ -1,5 +1,5 @@
 import { RequestError } from '../model/errors.js';
-import { isOurs } from './claims.js';
+import { isOurs } from './proxy-headers.js';
 
 /** Meant for one connection only: RFC 9110 §7.6.1. `Trailer` stays where trailers can: it announces what is passed on. */
 const hopByHop = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'te']);

@@ -48,7 +48,7 @@ export class Silenced {
 
   #keyOf({ name, websocket }: App, { req, admitted }: Asking): string | undefined {
     if (websocket.quietMs === 0) return undefined;
-    const client = this.#clients.addressOf(req.socket, admitted.claims);
+    const client = this.#clients.addressOf(req.socket, admitted.proxyHeaders);
     return client === undefined ? undefined : `${name} ${client}`;
   }
 }

@@ -5,7 +5,7 @@ import httpProxy from 'http-proxy';
 import { buildConnector } from 'undici';
 import { RequestError } from '../model/errors.js';
 import { noteBusy } from './busy.js';
-import { isOurs } from './claims.js';
+import { isOurs } from './proxy-headers.js';
 import { Connection } from './connection.js';
 import { type Breakable, contain, contained } from './contained.js';
 import type { UpgradeExchange } from './exchange.js';

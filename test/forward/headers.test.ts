@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { claimNames, claimPrefixes } from '../../src/forward/claims.js';
+import { proxyHeaderNames, proxyHeaderPrefixes } from '../../src/forward/proxy-headers.js';
 import { responseHeaders } from '../../src/forward/response-headers.js';
 import { ok, rawUpstream, sendRaw } from '../fixtures/raw.js';
 import { startRelay } from '../fixtures/relay.js';
@@ -62,7 +62,7 @@ function valuesOf(bytes: string, name: string): string[] {
 }
 
 t.test('a stranger cannot say under which URL, from where or as whom a request came', async (t) => {
-  const names = [...claimNames, ...claimPrefixes.map((prefix) => `${prefix}x`), 'x-fastcontainer-busy'];
+  const names = [...proxyHeaderNames, ...proxyHeaderPrefixes.map((prefix) => `${prefix}x`), 'x-fastcontainer-busy'];
   const spellings = [
     (name: string) => name,
     (name: string) => name.toUpperCase(),

@@ -3,7 +3,7 @@
  * so a client that sends them itself is not believed: they are dropped unless they come from a trusted proxy.
  * docs/clients.md lists them.
  */
-export const claimNames: readonly string[] = [
+export const proxyHeaderNames: readonly string[] = [
   // Where from.
   ...['forwarded', 'x-real-ip', 'client-ip', 'x-client-ip', 'x-cluster-client-ip', 'true-client-ip', 'x-remote-ip'],
   ...['x-remote-addr', 'remote-addr', 'x-originating-ip', 'x-proxyuser-ip', 'wl-proxy-client-ip', 'x-azure-clientip'],
@@ -25,20 +25,20 @@ export const claimNames: readonly string[] = [
   ...['x-client-dn', 'x-ssl-cert', 'ssl-client-cert', 'x-goog-iap-jwt-assertion', 'cf-access-authenticated-user-email'],
 ];
 
-export const claimPrefixes: readonly string[] = [
+export const proxyHeaderPrefixes: readonly string[] = [
   ...['x-forwarded-', 'x-original-', 'x-envoy-', 'x-auth-request-', 'x-ssl-client-', 'ssl-client-'],
   ...['x-goog-authenticated-user-', 'x-ms-client-principal', 'x-amzn-oidc-', 'tailscale-user-'],
 ];
 
-const names = new Set(claimNames);
-/** Most names are no claim, and told apart by their first letter. */
-const initials = new Set(claimPrefixes.map((prefix) => prefix.charCodeAt(0)));
+const names = new Set(proxyHeaderNames);
+/** Most names are none of these, and told apart by their first letter. */
+const initials = new Set(proxyHeaderPrefixes.map((prefix) => prefix.charCodeAt(0)));
 
 /** Whether a header of this name, in lower case, counts only from a trusted proxy. */
-export function isClaim(name: string): boolean {
+export function isProxyHeader(name: string): boolean {
   if (names.has(name)) return true;
   if (!initials.has(name.charCodeAt(0))) return false;
-  for (const prefix of claimPrefixes) if (name.startsWith(prefix)) return true;
+  for (const prefix of proxyHeaderPrefixes) if (name.startsWith(prefix)) return true;
   return false;
 }
 

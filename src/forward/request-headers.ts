@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { longestHost } from '../model/host-name.js';
 import { RequestError } from '../model/errors.js';
-import { isClaim, isOurs } from './claims.js';
+import { isProxyHeader, isOurs } from './proxy-headers.js';
 
 /** A request that may be forwarded, in the form in which it will be. */
 export interface Admitted {
@@ -15,8 +15,8 @@ export interface Admitted {
    * the request came from, which whoever forwards it appends.
    */
   readonly headers: string[];
-  /** What the client, or a proxy before it, says of where the request came from and who sent it; see claims.ts. */
-  readonly claims: readonly string[] | undefined;
+  /** What the client, or a proxy before it, says of where the request came from and who sent it; see proxy-headers.ts. */
+  readonly proxyHeaders: readonly string[] | undefined;
   readonly hasBody: boolean;
   readonly contentLength: number | undefined;
   /** Safe to send twice: RFC 9110 §9.2.2. */
@@ -31,7 +31,7 @@ export interface Admitted {
 const treat = {
   forward: 0,
   drop: 1,
-  claim: 2,
+  proxy: 2,
   host: 3,
   length: 4,
   encoding: 5,
@@ -42,7 +42,7 @@ const treat = {
 } as const;
 type Treatment = (typeof treat)[keyof typeof treat];
 
-/** What is not simply passed on, beside claims. Source: RFC 9110 §7.6.1; `Proxy` is httpoxy (CVE-2016-5385). */
+/** What is not simply passed on, beside what proxies tell. Source: RFC 9110 §7.6.1; `Proxy` is httpoxy (CVE-2016-5385). */
 const treatments = new Map<string, Treatment>([
   ['proxy-connection', treat.drop],
   ['keep-alive', treat.drop],
@@ -94,7 +94,7 @@ export function admit(req: IncomingMessage): Admitted {
     throw new RequestError('headers_too_large', `There are more than ${mostHeaderLines} header lines.`);
   }
   const headers: string[] = ['Host', ''];
-  let claims: string[] | undefined;
+  let proxyHeaders: string[] | undefined;
   let host: string | undefined;
   let length: string | undefined;
   let chunked = false;
@@ -139,8 +139,8 @@ export function admit(req: IncomingMessage): Admitted {
       case treat.upgrade:
         upgrade = upgrade === undefined ? value : `${upgrade}, ${value}`;
         break;
-      case treat.claim:
-        (claims ??= []).push(name, value);
+      case treat.proxy:
+        (proxyHeaders ??= []).push(name, value);
         break;
       case treat.drop:
         break;
@@ -161,7 +161,7 @@ export function admit(req: IncomingMessage): Admitted {
     target: line.target,
     host: line.host,
     headers,
-    claims,
+    proxyHeaders,
     hasBody,
     contentLength,
     idempotent: idempotent.has(method),
@@ -180,10 +180,10 @@ function treatmentOf(name: string): Treatment {
   const lower = name.toLowerCase();
   const special = treatments.get(lower);
   if (special !== undefined) return special;
-  if (!odd.test(lower)) return isClaim(lower) ? treat.claim : isOurs(lower) ? treat.drop : treat.forward;
+  if (!odd.test(lower)) return isProxyHeader(lower) ? treat.proxy : isOurs(lower) ? treat.drop : treat.forward;
   // Servers that map headers to variables read x_forwarded.for as x-forwarded-for: it must not slip past the trust check.
   const plain = lower.replaceAll(everyOdd, '-');
-  return isClaim(plain) || isOurs(plain) || (treatments.get(plain) ?? treat.forward) !== treat.forward
+  return isProxyHeader(plain) || isOurs(plain) || (treatments.get(plain) ?? treat.forward) !== treat.forward
     ? treat.drop
     : treat.forward;
 }
