@@ -6,7 +6,7 @@ import type { StoreHealth } from '../membership/store-health.js';
 import type { OwnedInstances } from '../uses/owned-instances.js';
 import type { Uses } from '../uses/uses.js';
 import { revisionOf, type App, type RuntimeName } from '../model/app.js';
-import type { Clock } from '../model/clock.js';
+import { type Clock, sleep } from '../model/clock.js';
 import type { RandomBytes } from '../model/random-bytes.js';
 import { takeBoot } from '../model/asked-boot.js';
 import type { Updated } from '../cmdb/cmdb.js';
@@ -229,7 +229,7 @@ export class ClaimedBoots {
           uses.disown(local.name, id);
           throw error;
         }
-        await new Promise<void>((resolve) => clock.after(rewriteMs, resolve));
+        await sleep(clock, rewriteMs);
       }
     }
     if (uses.takeUp(local, id)) return;

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { ReadMemory } from '../machine/host-memory.js';
 import type { App } from '../model/app.js';
-import type { Clock } from '../model/clock.js';
+import { type Clock, sleep } from '../model/clock.js';
 import { RequestError } from '../model/errors.js';
 
 export interface MemoryGateOptions {
@@ -55,7 +55,7 @@ export class MemoryGate {
       if (this.#fits(app)) return end(true, 'fits');
       if (this.#isTooLarge(app) || clock.monotonic() >= until) throw this.#refusal(app);
       await relieve(this.#needed(app));
-      if (!this.#fits(app)) await new Promise<void>((resolve) => clock.after(pollMs, resolve));
+      if (!this.#fits(app)) await sleep(clock, pollMs);
     }
 
     function end(fits: boolean, result: 'fits' | 'dropped'): boolean {

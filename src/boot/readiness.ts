@@ -1,4 +1,4 @@
-import type { Clock } from '../model/clock.js';
+import { type Clock, sleep } from '../model/clock.js';
 import { attemptLimitMs, type IsListening, type Probe, type ProbeTarget } from '../machine/probe.js';
 
 export interface ReadinessOptions extends ProbeTarget {
@@ -30,7 +30,7 @@ export async function awaitReady(options: ReadinessOptions): Promise<void> {
     if (await isReady({ ...options, limitMs })) return;
     if (clock.monotonic() - begun >= limitMs) limitMs = Math.min(2 * limitMs, longestAttemptMs);
     const passedMs = clock.monotonic() - from;
-    await pause(options, Math.min(longestPauseMs, Math.max(shortestPauseMs, passedMs * pausePart)));
+    await sleep(clock, Math.min(longestPauseMs, Math.max(shortestPauseMs, passedMs * pausePart)), signal);
   }
 }
 
@@ -39,18 +39,4 @@ async function isReady({ probe, isListening, ...target }: ReadinessOptions): Pro
   let looking: Promise<boolean | undefined> | undefined;
   const look = () => (looking ??= isListening());
   return (await probe(target, target.signal, look)) && (await look()) !== false;
-}
-
-function pause({ clock, signal }: ReadinessOptions, delayMs: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const abort = () => {
-      timer.cancel();
-      reject(signal.reason as Error);
-    };
-    const timer = clock.after(delayMs, () => {
-      signal.removeEventListener('abort', abort);
-      resolve();
-    });
-    signal.addEventListener('abort', abort, { once: true });
-  });
 }

@@ -14,7 +14,7 @@ import { answerError, answerErrorRaw } from '../forward/error-answer.js';
 import type { Forwarder } from '../forward/forwarder.js';
 import { ReadAhead } from '../forward/read-ahead.js';
 import type { Silenced } from '../forward/silenced.js';
-import type { Clock } from '../model/clock.js';
+import { type Clock, sleep } from '../model/clock.js';
 import { findInstance, standing } from '../model/deployment.js';
 import { asRequestError, type ErrorCode, isDefect, RequestError } from '../model/errors.js';
 import { coldTiming } from './cold-timing.js';
@@ -213,7 +213,7 @@ export class Dispatcher implements ExchangeOwner {
       if (!replayable || exchange.attempts >= maxAttempts) return this.#refuse(exchange, error);
       // It runs and refuses connections: its listener may be coming back.
       const pauseMs = alive && error.code === 'upstream_unreachable' ? firstPauseMs * 3 ** (exchange.attempts - 1) : 0;
-      if (pauseMs > 0) await new Promise<void>((resolve) => clock.after(pauseMs, resolve));
+      if (pauseMs > 0) await sleep(clock, pauseMs);
       await this.#wake(exchange);
     } catch (failure) {
       this.#broke(exchange, failure);

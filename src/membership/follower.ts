@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { ChangeBatch, Cmdb } from '../cmdb/cmdb.js';
-import type { Clock } from '../model/clock.js';
+import { type Clock, sleep } from '../model/clock.js';
 
 export interface FollowerOptions {
   readonly cmdb: Cmdb;
@@ -34,7 +34,7 @@ export class Follower {
   }
 
   async #follow(): Promise<void> {
-    const { cmdb, logger, onChanges, onInterrupted } = this.#options;
+    const { cmdb, clock, logger, onChanges, onInterrupted } = this.#options;
     const { signal } = this.#stop;
     let position: string | undefined;
     while (!signal.aborted) {
@@ -48,20 +48,8 @@ export class Follower {
         if (signal.aborted) return;
         logger.debug({ err: error }, 'following the change log failed; trying again');
         onInterrupted();
-        await this.#pause(signal);
+        await sleep(clock, retryMs, signal);
       }
     }
-  }
-
-  #pause(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = this.#options.clock.after(retryMs, done);
-      signal.addEventListener('abort', done, { once: true });
-      function done(): void {
-        timer.cancel();
-        signal.removeEventListener('abort', done);
-        resolve();
-      }
-    });
   }
 }

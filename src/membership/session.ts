@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Beat, Cmdb, Session } from '../cmdb/cmdb.js';
-import type { Clock, Timer } from '../model/clock.js';
+import { type Clock, sleep, type Timer } from '../model/clock.js';
 import type { RandomBytes } from '../model/random-bytes.js';
 import { RequestError } from '../model/errors.js';
 import type { Peers, Verdict } from './peers.js';
@@ -153,7 +153,7 @@ export class NodeSession {
     const before = find();
     const proved = before.find(({ process }) => isHere(process, this.#options.process));
     if (proved || before.length === 0) return proved;
-    await new Promise<void>((resolve) => clock.after(2 * timing.beatMs, resolve));
+    await sleep(clock, 2 * timing.beatMs);
     await this.beat();
     return find().find(({ incarnation, beats }) =>
       before.every((old) => old.incarnation !== incarnation || old.beats !== beats),

@@ -1,4 +1,4 @@
-import type { Clock } from '../model/clock.js';
+import { type Clock, sleep } from '../model/clock.js';
 
 const notYetReached = 'not yet reached';
 
@@ -53,7 +53,7 @@ export class StoreHealth {
   async complete(): Promise<void> {
     while (!this.isComplete) {
       const leftMs = this.#replacedAt + this.#ttlMs - this.#clock.monotonic();
-      await new Promise<void>((resolve) => this.#clock.after(leftMs, resolve));
+      await sleep(this.#clock, leftMs);
     }
   }
 

@@ -15,3 +15,17 @@ export interface Timer {
   /** Prevents a call that has not happened yet; harmless afterwards. */
   cancel(): void;
 }
+
+/** Resolves after so many milliseconds, or as soon as the signal aborts. */
+export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const wake = () => {
+      timer.cancel();
+      signal?.removeEventListener('abort', wake);
+      resolve();
+    };
+    const timer = clock.after(delayMs, wake);
+    signal?.addEventListener('abort', wake);
+    if (signal?.aborted) wake();
+  });
+}

@@ -2,7 +2,7 @@ import type { LocalApps } from '../uses/local-apps.js';
 import type { Seat } from '../uses/seat.js';
 import type { Peers } from '../membership/peers.js';
 import type { StoreHealth } from '../membership/store-health.js';
-import type { Clock } from '../model/clock.js';
+import { type Clock, sleep } from '../model/clock.js';
 import { type Deployment, findInstance } from '../model/deployment.js';
 import { type Probe, takesConnection } from '../machine/probe.js';
 
@@ -43,7 +43,7 @@ export class RemoteCheck {
       if (await takesConnection(address, probe, clock)) return true;
       if (peers.hasBeatenSince(instance, from)) return true;
       if (!peers.isSeen(instance)) await removeOutOfReach(deployment);
-      await new Promise<void>((resolve) => clock.after(pauseMs, resolve));
+      await sleep(clock, pauseMs);
     }
     return true;
   }

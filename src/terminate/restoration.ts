@@ -4,7 +4,7 @@ import type { SessionTiming } from '../membership/session-timing.js';
 import type { StoreHealth } from '../membership/store-health.js';
 import type { StoreListener } from '../membership/store-listener.js';
 import type { RuntimeName } from '../model/app.js';
-import type { Timer } from '../model/clock.js';
+import { sleep, type Timer } from '../model/clock.js';
 import { isStoreAway } from '../model/errors.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { LocalApp } from '../uses/local-app.js';
@@ -115,7 +115,7 @@ export class Restoration implements StoreListener {
           const what = 'could not write the claims of boots and terminations under way into the new store';
           return logger.warn({ err: error }, what);
         }
-        await new Promise<void>((resolve) => clock.after(restoreAgainMs, resolve));
+        await sleep(clock, restoreAgainMs);
       }
     }
   }

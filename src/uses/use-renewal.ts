@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { NodeSession } from '../membership/session.js';
 import type { StoreHealth } from '../membership/store-health.js';
-import type { Clock } from '../model/clock.js';
+import { type Clock, sleep } from '../model/clock.js';
 import { type Deployment, findInstance, room } from '../model/deployment.js';
 import { isStoreAway } from '../model/errors.js';
 import type { Instance } from '../model/instance.js';
@@ -88,7 +88,7 @@ export class UseRenewal {
         this.#lost.delete(use);
         return onOutcome(use, outcome);
       }
-      await new Promise<void>((resolve) => clock.after(retryMs, resolve));
+      await sleep(clock, retryMs);
       if (use.isCurrent && incarnation !== session.incarnation) return;
     }
   }

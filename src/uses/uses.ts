@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { Clock } from '../model/clock.js';
+import { type Clock, sleep } from '../model/clock.js';
 import { findInstance } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
 import { quietUser, registerUser, releaseUser } from '../model/users.js';
@@ -213,7 +213,7 @@ export class Uses implements UseOwner {
     for (;;) {
       const next = use.closed || this.#stopped ? undefined : use.local.unusedInstance;
       if (next === undefined || (await this.#takeUpOrOpen(use.local, next))) break;
-      await new Promise<void>((resolve) => this.#options.clock.after(retryHandOverMs, resolve));
+      await sleep(this.#options.clock, retryHandOverMs);
     }
     this.#handingOver.delete(use);
     await this.#drain(use, use.local.app.drainTimeoutMs);

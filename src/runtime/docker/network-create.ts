@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
-import type { Clock } from '../../model/clock.js';
+import { type Clock, sleep } from '../../model/clock.js';
 import { EngineError, isMissing } from './engine-error.js';
 import type { Engine } from './engine.js';
 import { labels } from './labels.js';
@@ -33,7 +33,7 @@ export async function findOrCreate(engine: Engine, options: NetworkOptions): Pro
     } catch (error) {
       if (attempt === attempts || !isRace(error, options)) throw error;
     }
-    await new Promise<void>((resolve) => void options.clock.after(retryMs * (0.5 + Math.random()), resolve));
+    await sleep(options.clock, retryMs * (0.5 + Math.random()));
   }
   throw new Error(`network ${options.name} cannot be made on Docker Engine at ${engine.where}`);
 }

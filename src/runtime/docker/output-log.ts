@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { Clock } from '../../model/clock.js';
+import { type Clock, sleep } from '../../model/clock.js';
 import { LineLog, logRateOfAll, logRateOfOne } from '../output/line-log.js';
 import { Rate } from '../output/rate.js';
 import { inspectContainer } from './container.js';
@@ -74,13 +74,13 @@ export class OutputLog {
       const outcome = await this.#read(containerId, sinceS, lines, signal).catch(() => 'lost' as const);
       sinceS = this.#nowS();
       if (outcome === 'tooMuch') {
-        await this.#pause(windowMs, signal);
+        await sleep(this.#options.clock, windowMs, signal);
         sinceS = this.#nowS();
         continue;
       }
       const reply = await inspectContainer(engine, containerId, instance).catch(() => 'unknown');
       if (reply !== 'unknown' && at(reply, 'State', 'Running') !== true) return;
-      await this.#pause(retryMs, signal);
+      await sleep(this.#options.clock, retryMs, signal);
     }
   }
 
@@ -116,19 +116,6 @@ export class OutputLog {
 
   #nowS(): number {
     return Math.floor(this.#options.clock.now() / 1000);
-  }
-
-  #pause(delayMs: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = this.#options.clock.after(delayMs, () => done());
-      const done = () => {
-        timer.cancel();
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      if (signal.aborted) done();
-      else signal.addEventListener('abort', done);
-    });
   }
 
   #sayFull(): void {

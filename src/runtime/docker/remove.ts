@@ -1,4 +1,4 @@
-import type { Clock } from '../../model/clock.js';
+import { type Clock, sleep } from '../../model/clock.js';
 import { inspectContainer } from './container.js';
 import { EngineError } from './engine-error.js';
 import type { Engine } from './engine.js';
@@ -19,7 +19,7 @@ export async function removeContainer(engine: Engine, containerId: string, name:
       throw problem ?? new Error(`container ${name} is still there though Docker Engine at ${engine.where} removed it`);
     }
     // Another removal is under way, or the kernel still holds a mount: both pass.
-    await new Promise<void>((resolve) => void clock.after(pollMs, resolve));
+    await sleep(clock, pollMs);
   }
 }
 

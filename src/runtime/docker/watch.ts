@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { Clock } from '../../model/clock.js';
+import { type Clock, sleep } from '../../model/clock.js';
 import type { Exit } from '../runtime.js';
 import type { Engine } from './engine.js';
 import type { Exits } from './exits.js';
@@ -49,7 +49,7 @@ export function watchEngine(engine: Engine, exits: Exits, { owner, logger, clock
         if (!lost) logger.error({ engine: engine.where }, `lost the engine's container events, trying again: ${cause}`);
         lost = true;
       }
-      await pause(clock, Math.min(maxBackoffMs, firstBackoffMs * 2 ** Math.min(failures, 10)), signal);
+      await sleep(clock, Math.min(maxBackoffMs, firstBackoffMs * 2 ** Math.min(failures, 10)), signal);
       failures += 1;
     }
   };
@@ -106,16 +106,4 @@ export function watchEngine(engine: Engine, exits: Exits, { owner, logger, clock
 /** A little early, for a double does not hold nanoseconds; what comes twice is skipped. */
 function seconds(nanos: number): number {
   return Math.floor(nanos / 1e3 - 1) / 1e6;
-}
-
-function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      timer.cancel();
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = clock.after(delayMs, done);
-    signal.addEventListener('abort', done);
-  });
 }

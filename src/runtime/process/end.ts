@@ -1,4 +1,4 @@
-import type { Clock } from '../../model/clock.js';
+import { type Clock, sleep } from '../../model/clock.js';
 import { isRunning, type ProcessIdentity, stillRuns } from '../../machine/proc-fs.js';
 import { killGroup, pidsOf } from './control-groups.js';
 import { groupLives, membersOf, ownGroup } from './members.js';
@@ -37,7 +37,7 @@ async function endGracefully(main: ProcessIdentity, graceMs: number, clock: Cloc
   if (!signalTo(-main.pid, 'SIGTERM')) signalTo(main.pid, 'SIGTERM');
   let pauseMs = firstPauseMs;
   while ((isRunning(main) || (await groupLives(main.pid))) && clock.monotonic() < deadline) {
-    await pause(clock, Math.min(pauseMs, deadline - clock.monotonic()));
+    await sleep(clock, Math.max(1, Math.min(pauseMs, deadline - clock.monotonic())));
     pauseMs = Math.min(longestPauseMs, pauseMs * 1.5);
   }
 }
@@ -66,7 +66,7 @@ async function killAll(
       const pids = [...new Set([...left.map(([pid]) => pid), ...grouped])].join(', ');
       throw new Error(`instance ${record.id} does not die after SIGKILL (processes ${pids}); see what blocks them`);
     }
-    await pause(clock, pauseMs);
+    await sleep(clock, pauseMs);
     pauseMs = Math.min(longestPauseMs, pauseMs * 1.5);
   }
 }
@@ -78,8 +78,4 @@ function signalTo(pid: number, signal: NodeJS.Signals): boolean {
   } catch {
     return false;
   }
-}
-
-function pause(clock: Clock, delayMs: number): Promise<void> {
-  return new Promise((resolve) => clock.after(Math.max(1, delayMs), resolve));
 }

@@ -4,7 +4,7 @@ import { chown, mkdir, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { removeTree } from '../../machine/remove-tree.js';
-import type { Clock } from '../../model/clock.js';
+import { type Clock, sleep } from '../../model/clock.js';
 import type { Account } from './account.js';
 
 export interface ScratchOptions {
@@ -95,7 +95,7 @@ export class Scratch {
       onPause();
       const now = clock.monotonic();
       if (this.#closing.signal.aborted || now - startedAt > limitMs) throw new Error('it takes too long');
-      await this.#rest((now - workedFrom) * restPerWork);
+      await sleep(this.#options.clock, (now - workedFrom) * restPerWork, this.#closing.signal);
       workedFrom = clock.monotonic();
     };
     const isGone = await removeTree(path, uid, pause).catch(() => false);
@@ -104,19 +104,6 @@ export class Scratch {
       { path },
       'the scratch directory of an instance that has ended cannot be removed whole; remove it by hand',
     );
-  }
-
-  #rest(delayMs: number): Promise<void> {
-    const { signal } = this.#closing;
-    return new Promise((resolve) => {
-      const done = () => {
-        timer.cancel();
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const timer = this.#options.clock.after(delayMs, done);
-      signal.addEventListener('abort', done);
-    });
   }
 
   #keep(removal: Promise<unknown>): void {

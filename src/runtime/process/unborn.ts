@@ -1,5 +1,5 @@
 import { allProcesses, forEachProcess, hasInEnvironment } from '../../machine/proc-fs.js';
-import type { Clock } from '../../model/clock.js';
+import { type Clock, sleep } from '../../model/clock.js';
 
 const pauseMs = 5;
 /** A process in an uninterruptible call dies when that returns, such as one of a file server that is away. */
@@ -23,7 +23,7 @@ export async function killUnborn(entry: string, clock: Clock): Promise<void> {
         `what was being started does not die after SIGKILL (processes ${left.join(', ')}); see what blocks them`,
       );
     }
-    await new Promise<void>((resolve) => clock.after(pauseMs, resolve));
+    await sleep(clock, pauseMs);
   }
 }
 
