@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Clock } from '../model/clock.js';
 import type { Address, RuntimeIdentity } from '../model/instance.js';
+import { shared } from '../model/shared-work.js';
 import { identify, isRunning, type ProcessIdentity } from '../machine/proc-fs.js';
 import type { Command } from './process/child.js';
 import { removeGroup } from './process/control-groups.js';
@@ -157,9 +158,7 @@ class ProcessRuntime implements Runtime {
   }
 
   stop(id: string, graceMs: number): Promise<void> {
-    const stopping = this.#stopping.get(id) ?? this.#stop(id, graceMs).finally(() => this.#stopping.delete(id));
-    this.#stopping.set(id, stopping);
-    return stopping;
+    return shared(this.#stopping, id, () => this.#stop(id, graceMs));
   }
 
   async inspect(id: string): Promise<Inspection> {

@@ -1,5 +1,6 @@
 import type { Seat } from '../uses/seat.js';
 import type { Exit, Runtime } from '../runtime/runtime.js';
+import { shared } from '../model/shared-work.js';
 
 export interface InstanceCheckOptions {
   /** The runtime that holds a seat's instance; undefined where it is on another machine. */
@@ -24,10 +25,7 @@ export class InstanceCheck {
    * machine takes until its fate is known; who cannot wait for it (`mayWait`) is told true.
    */
   isAlive(seat: Seat, mayWait = true): Promise<boolean> {
-    const { instanceId } = seat;
-    const checking =
-      this.#checking.get(instanceId) ?? this.#look(seat).finally(() => this.#checking.delete(instanceId));
-    this.#checking.set(instanceId, checking);
+    const checking = shared(this.#checking, seat.instanceId, () => this.#look(seat));
     return mayWait || this.#options.runtimeOf(seat) ? checking : Promise.resolve(true);
   }
 

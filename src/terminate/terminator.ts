@@ -5,6 +5,7 @@ import type { Cmdb } from '../cmdb/cmdb.js';
 import type { RuntimeName } from '../model/app.js';
 import { confirmGone, findInstance } from '../model/deployment.js';
 import type { EndReason } from '../model/instance.js';
+import { shared } from '../model/shared-work.js';
 import type { Runtime } from '../runtime/runtime.js';
 
 export interface TerminatorOptions {
@@ -27,9 +28,7 @@ export class Terminator {
 
   /** Ends an instance that is written as terminating. Concurrent calls share one; what fails is tried again by the reaper. */
   terminate(app: string, id: string): Promise<void> {
-    const running = this.#running.get(id) ?? this.#terminate(app, id).finally(() => this.#running.delete(id));
-    this.#running.set(id, running);
-    return running;
+    return shared(this.#running, id, () => this.#terminate(app, id));
   }
 
   /** Resolves when nothing is being terminated. */

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { type Clock, sleep } from '../model/clock.js';
 import { findInstance } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
+import { shared } from '../model/shared-work.js';
 import { quietUser, registerUser, releaseUser } from '../model/users.js';
 import { fairShare } from './fair-share.js';
 import { idleLimitMs, watchIdle } from './idle-watch.js';
@@ -52,11 +53,7 @@ export class Uses implements UseOwner {
 
   /** Registers this node as user of a ready instance. Undefined where the instance is not ready any more. */
   open(local: LocalApp, instanceId: string): Promise<Use | undefined> {
-    const known = this.#opening.get(instanceId);
-    if (known) return known;
-    const opening = this.#register(local, instanceId).finally(() => this.#opening.delete(instanceId));
-    this.#opening.set(instanceId, opening);
-    return opening;
+    return shared(this.#opening, instanceId, () => this.#register(local, instanceId));
   }
 
   /** Takes up a use that the write just made has registered already (a boot that succeeded here). */

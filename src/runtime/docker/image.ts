@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../../model/clock.js';
 import { unlessAborted } from '../../model/unless-aborted.js';
+import { shared } from '../../model/shared-work.js';
 import { EngineError, isMissing } from './engine-error.js';
 import type { Engine } from './engine.js';
 import { jsonLines } from './json-lines.js';
@@ -34,8 +35,7 @@ export class Pulls {
 
   /** Joins the pull of this image, or begins it with `pull`. */
   join(image: string, pull: (signal: AbortSignal) => Promise<void>): Promise<void> {
-    const running = this.#running.get(image) ?? pull(this.#stop.signal).finally(() => this.#running.delete(image));
-    this.#running.set(image, running);
+    const running = shared(this.#running, image, () => pull(this.#stop.signal));
     // Those who wait for it may have gone.
     running.catch(() => undefined);
     return running;

@@ -3,6 +3,7 @@ import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import type { Logger } from 'pino';
 import type { Clock } from '../../model/clock.js';
+import { shared } from '../../model/shared-work.js';
 import { forEachProcess, isRunning, mayRun, socketDescriptors, usersOf } from '../../machine/proc-fs.js';
 import { addressesOf, findHolders, type ListeningSocket, listeningSockets } from '../../machine/proc-net.js';
 import { membersOf, treeOf } from './members.js';
@@ -67,9 +68,7 @@ export class Listening {
   /** The name of the socket at which the instance accepts connections at the moment; undefined if it does not. */
   async nameOf(record: ProcessRecord): Promise<string | undefined> {
     const { id } = record;
-    const finding = this.#finding.get(id) ?? this.#find(record).finally(() => this.#finding.delete(id));
-    this.#finding.set(id, finding);
-    const found = await finding;
+    const found = await shared(this.#finding, id, () => this.#find(record));
     if (found === 'untold') return found;
     if (typeof found === 'string') return undefined;
     // A search that was under way may have seen it before it closed: it has to be open after this call began.
