@@ -58,14 +58,14 @@ export function renewUser(
 }
 
 /**
- * A store that was replaced may have lost an instance that a session uses: it is there again as it was, ready or draining, and
+ * A store that was replaced may lack an instance that a session uses: it is there again as it was, ready or draining, and
  * that session is its user; `pin` is where its app's data was known to be. One whose doom is written stays as it is.
  */
-export function restoreUse(deployment: Deployment, lost: Instance, user: string, now: number, pin?: Pin): Deployment {
-  const whole = addInstance(deployment, { ...lost, users: {} }, pin);
-  const instance = findInstance(whole, lost.id);
+export function restoreUse(deployment: Deployment, missing: Instance, user: string, now: number, pin?: Pin): Deployment {
+  const whole = addInstance(deployment, { ...missing, users: {} }, pin);
+  const instance = findInstance(whole, missing.id);
   if ((instance?.state !== 'ready' && instance?.state !== 'draining') || instance.users[user]) return whole;
-  return withInstance(whole, lost.id, (used) => ({ ...used, users: { ...used.users, [user]: { since: now } } }));
+  return withInstance(whole, missing.id, (used) => ({ ...used, users: { ...used.users, [user]: { since: now } } }));
 }
 
 /** Users whose sessions are gone are dropped; when they last sent something is unknown, so now counts as activity. */

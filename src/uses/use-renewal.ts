@@ -32,13 +32,13 @@ export type RenewalOutcome =
 const retryMs = 1_000;
 
 /**
- * Registers uses under the session's new name. A store that lost their instances gets them back: until then, that they are in
- * no record says nothing. While it is away what is under way goes on.
+ * Registers uses under the session's new name. A store that was replaced and lacks their instances gets them back: until then, that they
+ * are in no record says nothing. While it is away what is under way goes on.
  */
 export class UseRenewal {
   readonly #options: UseRenewalOptions;
-  /** What was known of instances that the store may have lost, and until when they are written back. */
-  readonly #lost = new Map<Use, { readonly deployment: Deployment; readonly until: number }>();
+  /** What was known of instances that the store may lack, and until when they are written back. */
+  readonly #inDoubt = new Map<Use, { readonly deployment: Deployment; readonly until: number }>();
   #firstAttempts: Promise<unknown> = Promise.resolve();
 
   constructor(options: UseRenewalOptions) {
@@ -61,18 +61,18 @@ export class UseRenewal {
 
   /** Whether the store may not have this use's instance back yet. */
   isRepublishing(use: Use): boolean {
-    return this.#lostOf(use) !== undefined;
+    return this.#doubted(use) !== undefined;
   }
 
-  #lostOf(use: Use): Deployment | undefined {
-    const lost = this.#lost.get(use);
-    return lost && this.#options.clock.monotonic() < lost.until ? lost.deployment : undefined;
+  #doubted(use: Use): Deployment | undefined {
+    const known = this.#inDoubt.get(use);
+    return known && this.#options.clock.monotonic() < known.until ? known.deployment : undefined;
   }
 
   #renewOne(use: Use, until: number): { readonly firstAttempt: Promise<unknown>; readonly end: Promise<void> } {
-    // Of several stores one after another only the first one may have lost what was known.
-    const isLost = !this.#lost.has(use) && isUsable(use) && this.#options.clock.monotonic() < until;
-    if (isLost) this.#lost.set(use, { deployment: use.local.deployment, until });
+    // Of several stores one after another only the first may be without what was known.
+    const isInDoubt = !this.#inDoubt.has(use) && isUsable(use) && this.#options.clock.monotonic() < until;
+    if (isInDoubt) this.#inDoubt.set(use, { deployment: use.local.deployment, until });
     const firstAttempt = this.#attempt(use);
     return { firstAttempt, end: this.#persist(use, firstAttempt) };
   }
@@ -85,7 +85,7 @@ export class UseRenewal {
       // Renewed once more meanwhile: that renewal goes on with it.
       if (use.isCurrent && incarnation !== session.incarnation) return;
       if (outcome !== 'store away') {
-        this.#lost.delete(use);
+        this.#inDoubt.delete(use);
         return onOutcome(use, outcome);
       }
       await sleep(clock, retryMs);
@@ -118,19 +118,19 @@ export class UseRenewal {
     const me = await session.ensureRegistered();
     const { deployment } = await apps.update(local.name, (current) => {
       if (!use.isCurrent) return current;
-      const whole = this.#withLost(current, use, me);
+      const whole = this.#withMissing(current, use, me);
       return renewUser(whole, instanceId, (user) => session.isFormer(user), me, clock.now());
     });
     const instance = findInstance(deployment, instanceId);
     return instance?.users[me] ? instance : undefined;
   }
 
-  #withLost(current: Deployment, use: Use, me: string): Deployment {
+  #withMissing(current: Deployment, use: Use, me: string): Deployment {
     const { store, clock } = this.#options;
-    const lost = this.#lostOf(use);
-    const missing = lost && findInstance(lost, use.instanceId);
+    const doubted = this.#doubted(use);
+    const missing = doubted && findInstance(doubted, use.instanceId);
     if (!missing) return current;
-    const whole = restoreUse(current, missing, me, clock.now(), lost.pinnedTo);
+    const whole = restoreUse(current, missing, me, clock.now(), doubted.pinnedTo);
     // So late that others have gone on without it, and have booted what the app may have.
     const isLate = store.isComplete && !findInstance(current, use.instanceId);
     return isLate && room(whole, use.local.app, clock.now()) < 0 ? current : whole;

@@ -93,7 +93,7 @@ export class Uses implements UseOwner {
 
   /**
    * Registers all uses under the session's new incarnation, those in flight first; until then nothing new is sent. A store
-   * that lost the instances gets them back `republishUntil`, in monotonic milliseconds; else a use whose instance is gone ends. While
+   * that lacks the instances gets them back until `republishUntil`, in monotonic milliseconds; else a use whose instance is gone ends. While
    * the store is away, it is tried again. Resolves when none stands under an old incarnation any more. Never throws.
    */
   async renew(republishUntil?: number): Promise<void> {
