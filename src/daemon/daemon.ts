@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { openCmdb, openRuntime } from './adapters.js';
 import type { Readiness } from '../admin/admin.js';
-import { FileApps } from '../membership/file-apps.js';
+import { FileApps } from './file-apps.js';
 import { defaultSessionTiming, type SessionTiming } from '../membership/session-timing.js';
 import type { Cmdb } from '../cmdb/cmdb.js';
 import type { Config } from '../config/config.js';

@@ -13,7 +13,7 @@ import { Dispatcher, type DispatcherOptions, type RequestReport } from '../dispa
 import type { Clients } from '../forward/clients.js';
 import type { Forwarder } from '../forward/forwarder.js';
 import type { Silenced } from '../forward/silenced.js';
-import { type AppQuery, type FileApps, isStoreComplete } from '../membership/file-apps.js';
+import { type AppQuery, type FileApps, isStoreComplete } from './file-apps.js';
 import { Follower } from '../membership/follower.js';
 import { Peers } from '../membership/peers.js';
 import { NodeSession } from '../membership/session.js';

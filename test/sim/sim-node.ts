@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Session } from '../../src/cmdb/cmdb.js';
 import { AppSync } from '../../src/config/app-sync.js';
-import { FileApps } from '../../src/membership/file-apps.js';
+import { FileApps } from '../../src/daemon/file-apps.js';
 import type { Config } from '../../src/config/config.js';
 import { createHouse, type ForwardRoom, type House } from '../../src/daemon/house.js';
 import type { Machine } from '../../src/daemon/machine.js';

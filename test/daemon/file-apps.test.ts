@@ -1,5 +1,5 @@
 import t from 'tap';
-import { FileApps, isStoreComplete } from '../../src/membership/file-apps.js';
+import { FileApps, isStoreComplete } from '../../src/daemon/file-apps.js';
 import { testApp } from '../fixtures/app.js';
 
 const apps = [testApp({ name: 'shop', domains: ['shop.example', '*.shops.example'] })];

@@ -1,5 +1,5 @@
 import type { App } from '../model/app.js';
-import type { StoreHealth } from './store-health.js';
+import type { StoreHealth } from '../membership/store-health.js';
 
 type Named = Pick<App, 'name' | 'domains'>;
 
