@@ -61,7 +61,13 @@ export function renewUser(
  * A store that was replaced may lack an instance that a session uses: it is there again as it was, ready or draining, and
  * that session is its user; `pin` is where its app's data was known to be. One whose doom is written stays as it is.
  */
-export function restoreUse(deployment: Deployment, missing: Instance, user: string, now: number, pin?: Pin): Deployment {
+export function restoreUse(
+  deployment: Deployment,
+  missing: Instance,
+  user: string,
+  now: number,
+  pin?: Pin,
+): Deployment {
   const whole = addInstance(deployment, { ...missing, users: {} }, pin);
   const instance = findInstance(whole, missing.id);
   if ((instance?.state !== 'ready' && instance?.state !== 'draining') || instance.users[user]) return whole;
