@@ -76,7 +76,7 @@ type TerminateRoom = ReturnType<typeof createTerminateRoom>;
 /** The rooms of one node with what connects them; nothing runs yet. */
 export function createHouse(options: HouseOptions) {
   const node = createNode(options);
-  const { cmdb, apps, store, session, sight, runtimes } = node;
+  const { cmdb, apps, store, session, sight } = node;
   const { forwarder } = options;
   const isComplete = (query: AppQuery) => isStoreComplete(query, store, options.fileApps);
   const router = new Router({ cmdb, apps, isComplete: (domain) => isComplete({ domain }) });
@@ -107,17 +107,15 @@ export function createHouse(options: HouseOptions) {
     onChanges: (batch) => follow(batch, { ...node, ...boot, ...terminate, router, uses }, options.onAppsChanged),
     onInterrupted: () => void session.beat(),
   });
-  /** The runtime that holds a seat's instance; undefined if this node does not see it. */
-  const runtimeOf = ({ location }: Seat) => (sees(sight, location) ? runtimes.get(location.runtime) : undefined);
   return {
     ...{ apps, store, peers: node.peers, session, sight, router, uses, forwarder, follower },
     ...boot,
     ...terminate,
     addressWatch: new AddressWatch({ ...node, uses }),
-    dispatcher: createDispatcher(options, { ...node, ...boot, router }, instanceCheckOf(node, terminate, runtimeOf)),
+    dispatcher: createDispatcher(options, { ...node, ...boot, ...terminate, router }),
     /** What tells on which socket a seat's instance accepts connections; undefined if no other program can have its address. */
     listenerOf(seat: Seat): (() => Promise<string | undefined>) | undefined {
-      const runtime = runtimeOf(seat);
+      const runtime = node.runtimeOf(seat);
       return runtime?.listener && (async () => runtime.listener?.(seat.instanceId));
     },
     /** Sends away who waits, and begins nothing more; resolves when what was under way has ended. */
@@ -137,9 +135,11 @@ function createNode({ cmdb, runtimes, config, machine, clock, logger, sessionTim
   const node = { cmdb, host, process, isProvedDead, randomBytes, sight, store, listeners, timing, clock, logger };
   const peers = new Peers(node);
   const session = new NodeSession({ ...node, peers, runtimes: () => identitiesOf(runtimes) });
+  /** The runtime that holds a seat's instance; undefined if this node does not see it. */
+  const runtimeOf = ({ location }: Seat) => (sees(sight, location) ? runtimes.get(location.runtime) : undefined);
   const apps = new LocalApps(cmdb);
   const owned = new OwnedInstances(apps, clock);
-  return { ...node, peers, session, apps, owned, runtimes, probe, pins: advertise !== undefined };
+  return { ...node, peers, session, apps, owned, runtimes, runtimeOf, probe, pins: advertise !== undefined };
 }
 
 function createBootRoom(
@@ -181,37 +181,30 @@ function createTerminateRoom(
   const silentHosts = new SilentHosts({ ...node, uses, onRemoved });
   const reaper = new Reaper({ ...node, ...told, terminator, silentHosts });
   const reconciler = new Reconciler({ ...node, reaper, periodMs: reconcilePeriodMs });
-  const memory = { floorBytes: config.memory.floorBytes, read: machine.readMemory };
-  return {
-    ...{ terminator, silentHosts, reaper, reconciler },
-    restoration: new Restoration({ ...node, uses, onRestored: () => reconciler.again() }),
-    memoryRelief: new MemoryRelief({ ...node, ...memory, uses, terminator }),
-    exits: new Exits({ ...node, uses }),
-  };
-}
-
-function instanceCheckOf(
-  node: Node,
-  { exits, silentHosts }: TerminateRoom,
-  runtimeOf: (seat: Seat) => Runtime | undefined,
-): InstanceCheck {
+  const exits = new Exits({ ...node, uses });
   const { timing } = node;
   const remote = new RemoteCheck({
     ...node,
     removeOutOfReach: (deployment) => silentHosts.remove(deployment),
     limitMs: silentAfterMs(timing) + 2 * timing.beatMs,
   });
-  return new InstanceCheck({ runtimeOf, onDead: (runtime, exit) => exits.report(runtime, exit), remote });
+  const memory = { floorBytes: config.memory.floorBytes, read: machine.readMemory };
+  return {
+    ...{ terminator, silentHosts, reaper, reconciler },
+    restoration: new Restoration({ ...node, uses, onRestored: () => reconciler.again() }),
+    memoryRelief: new MemoryRelief({ ...node, ...memory, uses, terminator }),
+    exits,
+    instanceCheck: new InstanceCheck({ ...node, remote, onDead: (runtime, exit) => exits.report(runtime, exit) }),
+  };
 }
 
 function createDispatcher(
   { config, metrics, clock, logger, clients, silenced, forwarder }: HouseOptions,
-  rooms: Pick<DispatcherOptions, 'session' | 'router' | 'booter'>,
-  instanceCheck: InstanceCheck,
+  rooms: Pick<DispatcherOptions, 'session' | 'router' | 'booter' | 'instanceCheck'>,
 ): Dispatcher {
   const limit = new LogLimit({ clock, logger });
   return new Dispatcher({
-    ...{ ...rooms, forwarder, instanceCheck, clock },
+    ...{ ...rooms, forwarder, clock },
     ...(clients && { clients }),
     ...(silenced && { silenced }),
     serverTiming: config.http.serverTiming,

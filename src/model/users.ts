@@ -61,17 +61,12 @@ export function renewUser(
  * A store that was replaced may lack an instance that a session uses: it is there again as it was, ready or draining, and
  * that session is its user; `pin` is where its app's data was known to be. One whose doom is written stays as it is.
  */
-export function restoreUse(
-  deployment: Deployment,
-  missing: Instance,
-  user: string,
-  now: number,
-  pin?: Pin,
-): Deployment {
-  const whole = addInstance(deployment, { ...missing, users: {} }, pin);
-  const instance = findInstance(whole, missing.id);
+export function restoreUse(deployment: Deployment, used: Instance, user: string, now: number, pin?: Pin): Deployment {
+  const { id } = used;
+  const whole = addInstance(deployment, { ...used, users: {} }, pin);
+  const instance = findInstance(whole, id);
   if ((instance?.state !== 'ready' && instance?.state !== 'draining') || instance.users[user]) return whole;
-  return withInstance(whole, missing.id, (used) => ({ ...used, users: { ...used.users, [user]: { since: now } } }));
+  return withInstance(whole, id, (known) => ({ ...known, users: { ...known.users, [user]: { since: now } } }));
 }
 
 /** Users whose sessions are gone are dropped; when they last sent something is unknown, so now counts as activity. */

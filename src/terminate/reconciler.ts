@@ -130,7 +130,9 @@ export class Reconciler implements StoreListener {
   /** Something is gone or was left: it shows in the next two comparisons, which come soon. */
   again(): void {
     this.#passes = 0;
-    this.#restart();
+    if (!this.#timer || this.#isPassing) return;
+    this.#timer.cancel();
+    this.start();
   }
 
   async #recover(failure: string): Promise<void> {
@@ -143,12 +145,6 @@ export class Reconciler implements StoreListener {
   #stepBack(): void {
     this.#seen = new Set();
     this.#passes = 0;
-  }
-
-  #restart(): void {
-    if (!this.#timer || this.#isPassing) return;
-    this.#timer.cancel();
-    this.start();
   }
 
   async #compare(runtime: Runtime, seen: Set<string>): Promise<void> {

@@ -46,7 +46,7 @@ export class Restoration implements StoreListener {
   #wake: (() => void)[] = [];
   #next: Timer | undefined;
   #limit: Timer | undefined;
-  #looking: Promise<void> | undefined;
+  #looking: Promise<unknown> | undefined;
   /** Counts the stores that were replaced. */
   #replaced = 0;
   #stopped = false;
@@ -129,15 +129,13 @@ export class Restoration implements StoreListener {
 
   async #look(): Promise<void> {
     this.#next?.cancel();
-    this.#looking ??= this.#lookOnce().finally(() => {
+    const { runtimes } = this.#options;
+    const looks = () => Promise.all([...runtimes.values()].map((runtime) => this.#lookAt(runtime)));
+    this.#looking ??= looks().finally(() => {
       this.#looking = undefined;
       this.#goOn();
     });
     await this.#looking;
-  }
-
-  async #lookOnce(): Promise<void> {
-    await Promise.all([...this.#options.runtimes.values()].map((runtime) => this.#lookAt(runtime)));
   }
 
   async #lookAt(runtime: Runtime): Promise<void> {
