@@ -56,9 +56,7 @@ export async function applyApps(
   const atOnce = gone.slice(0, store.batch.write);
   for (const names of batches(gone.slice(atOnce.length), store.batch.write)) await write([], names);
   if (exchanging.length + atOnce.length > 0) conflicts.push(...(await write(exchanging, atOnce)));
-  // Requests go on between two of these.
-  const few = Math.min(store.batch.write, store.batch.read);
-  for (const apps of batches(independent, few)) conflicts.push(...(await write(apps, [])));
+  for (const apps of batches(independent, store.batch.write)) conflicts.push(...(await write(apps, [])));
   return conflicts;
 }
 
