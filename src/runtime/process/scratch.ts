@@ -72,7 +72,7 @@ export class Scratch {
   async remove(id: string, uid: number | undefined): Promise<void> {
     if (uid === undefined || this.#prefix === '') return;
     await new Promise<void>((resolve) => {
-      this.#keep(this.#remove(this.#nameOf(id, uid), uid, resolve).finally(resolve));
+      this.#keep(this.#remove({ name: this.#nameOf(id, uid), uid, instance: id }, resolve).finally(resolve));
     });
   }
 
@@ -83,10 +83,10 @@ export class Scratch {
   }
 
   async #removeAll(left: readonly Found[]): Promise<void> {
-    for (const { name, uid } of left) await this.#remove(name, uid);
+    for (const { name, uid } of left) await this.#remove({ name, uid });
   }
 
-  async #remove(name: string, uid: number, onPause: () => void = () => {}): Promise<void> {
+  async #remove({ name, uid, instance }: Ended, onPause: () => void = () => {}): Promise<void> {
     const { directory, clock, logger } = this.#options;
     const path = join(directory, name);
     const startedAt = clock.monotonic();
@@ -98,10 +98,14 @@ export class Scratch {
       await sleep(this.#options.clock, (now - workedFrom) * restPerWork, this.#closing.signal);
       workedFrom = clock.monotonic();
     };
-    const isGone = await removeTree(path, uid, pause).catch(() => false);
+    let cause = 'what is left belongs to other users, or is in use';
+    const isGone = await removeTree(path, uid, pause).catch((error: Error) => {
+      cause = error.message;
+      return false;
+    });
     if (isGone || this.#closing.signal.aborted) return;
     logger.warn(
-      { path },
+      { instance, path, cause },
       'the scratch directory of an instance that has ended cannot be removed whole; remove it by hand',
     );
   }
@@ -129,6 +133,13 @@ export class Scratch {
   #nameOf(id: string, uid: number): string {
     return `${this.#prefix}-${uid.toString(36)}-${hashOf(id)}`;
   }
+}
+
+interface Ended {
+  readonly name: string;
+  readonly uid: number;
+  /** Undefined if a start found it, which knows no more than its name. */
+  readonly instance?: string;
 }
 
 interface Found {

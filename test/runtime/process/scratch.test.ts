@@ -76,6 +76,19 @@ t.test('whatever an app leaves goes, and nothing else with it', needsRoot, async
   t.same(await processes.traces(), []);
 });
 
+t.test('of what cannot be removed the log says whose it is and why', needsRoot, async (t) => {
+  const processes = await useProcesses(t);
+  const runtime = await processes.open();
+  const { id, path } = await bootIn(runtime, 'mkdir "$TMPDIR/mine"', { user });
+  await mkdir(join(path, 'of root'));
+  await writeFile(join(path, 'of root', 'file'), '');
+  await runtime.stop(id, 1_000);
+  await eventually(() => processes.log.some(({ msg }) => /cannot be removed whole/.test(String(msg))));
+  const [line] = processes.log.filter(({ msg }) => /cannot be removed whole/.test(String(msg)));
+  t.match(line, { instance: id, path, cause: /belongs to other users/ });
+  t.ok(existsSync(join(path, 'of root', 'file')));
+});
+
 t.test('what instances left that are gone is removed at the next start; that of others stays', async (t) => {
   const processes = await useProcesses(t);
   const runtime = await processes.open();
