@@ -37,7 +37,8 @@ async function loadBoth(t: Test, { a, b }: Two): Promise<{ instance: string; loa
 }
 
 t.test('a Redis that is killed and comes back with its data costs no request and ends nothing', async (t) => {
-  const redis = await startRedis(t, '--appendonly', 'yes');
+  // Otherwise it may answer before it has written, while it flushes what came before.
+  const redis = await startRedis(t, '--appendonly', 'yes', '--appendfsync', 'always');
   if (!redis) return;
   const two = await startTwo(t, redis.port, { hello: {}, sleeping: {} });
   const { instance, loads } = await loadBoth(t, two);
