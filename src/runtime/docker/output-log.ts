@@ -11,6 +11,8 @@ const linesPerSecond = 50;
 const bytesPerSecond = 256 * 1024;
 const windowMs = 1_000;
 const retryMs = 2_000;
+/** Reads without a byte of a container that has ended. */
+const mostFruitless = 3;
 /** Each takes a connection to the engine. */
 const mostFollowed = 2_000;
 
@@ -70,22 +72,33 @@ export class OutputLog {
   async #run({ containerId, instance }: Followed, fromS: number, lines: LineLog, signal: AbortSignal): Promise<void> {
     const { engine } = this.#options;
     let sinceS = fromS;
+    let fruitless = 0;
     while (!signal.aborted) {
-      const outcome = await this.#read(containerId, sinceS, lines, signal).catch(() => 'lost' as const);
-      sinceS = this.#nowS();
+      const seen = { bytes: 0 };
+      const outcome = await this.#read(containerId, sinceS, lines, signal, seen).catch(() => 'lost' as const);
+      // A busy engine may fail, or give nothing yet of a container that has just ended: that is asked for again.
+      if (seen.bytes > 0) sinceS = this.#nowS();
+      fruitless = seen.bytes > 0 ? 0 : fruitless + 1;
       if (outcome === 'tooMuch') {
         await sleep(this.#options.clock, windowMs, signal);
         sinceS = this.#nowS();
         continue;
       }
       const reply = await inspectContainer(engine, containerId, instance).catch(() => 'unknown');
-      if (reply !== 'unknown' && at(reply, 'State', 'Running') !== true) return;
+      const hasEnded = reply !== 'unknown' && at(reply, 'State', 'Running') !== true;
+      if (hasEnded && (seen.bytes > 0 || reply === undefined || fruitless === mostFruitless)) return;
       await sleep(this.#options.clock, retryMs, signal);
     }
   }
 
   /** Resolves when the stream has ended, or when more came in a second than is read of it. */
-  async #read(containerId: string, since: number, lines: LineLog, signal: AbortSignal): Promise<'ended' | 'tooMuch'> {
+  async #read(
+    containerId: string,
+    since: number,
+    lines: LineLog,
+    signal: AbortSignal,
+    seen: { bytes: number },
+  ): Promise<'ended' | 'tooMuch'> {
     const { engine, clock } = this.#options;
     const query = { follow: true, stdout: true, stderr: true, since };
     const path = ['containers', containerId, 'logs'];
@@ -102,6 +115,7 @@ export class OutputLog {
           bytes = 0;
         }
         bytes += chunk.length;
+        seen.bytes += chunk.length;
         for (const part of frames.take(chunk)) lines.write(part);
         if (bytes <= bytesPerSecond) continue;
         lines.skip(stream.readableLength);
