@@ -244,6 +244,7 @@ class ProcessRuntime implements Runtime {
     const from = clock.monotonic();
     signal.throwIfAborted();
     if (!isSafeId(id)) throw new Error(`'${id}' is no instance id: lower-case letters, digits and '-' make one`);
+    this.#confinements.makeReady();
     const [exists, port] = await Promise.all([this.#records.has(id), this.#ports.lease(id)]);
     if (exists) {
       await this.#ports.free(port, id);

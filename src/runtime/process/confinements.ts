@@ -62,6 +62,11 @@ export class Confinements {
     return { ...basis, groups, files: app.limits.files, pidNamespace };
   }
 
+  /** To be called as soon as a process is to be started: what takes time goes on meanwhile. */
+  makeReady(): void {
+    void this.#groups?.makeReady();
+  }
+
   /** Makes the control group of an instance whose record names it. Throws an Error that names what the kernel refuses. */
   create(id: string, { limits }: App, { groups }: Confinement): void {
     if (groups.length > 0) this.#groups?.create(id, limits);

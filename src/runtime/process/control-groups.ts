@@ -10,6 +10,7 @@ import {
   rmdirSync,
   writeFileSync,
 } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Limits } from '../../model/app.js';
 
@@ -47,8 +48,13 @@ export class ControlGroups {
   /** Could not be removed yet. */
   #left: readonly string[] = [];
 
+  /** The group of this process, in one hierarchy. */
+  readonly #own: string;
+
   private constructor(places: readonly Place[]) {
     this.#places = places;
+    // It may have moved to make places.
+    this.#own = ownHierarchies()[0]?.own ?? '';
   }
 
   /**
@@ -57,8 +63,7 @@ export class ControlGroups {
    */
   static open(name: string, mayMove: boolean): ControlGroups {
     const directory = `fastcontainer-${createHash('sha256').update(name).digest('hex').slice(0, 12)}`;
-    const hierarchies = hierarchiesOf(read('/proc/self/mountinfo'), read('/proc/self/cgroup'));
-    return new ControlGroups(placesIn(hierarchies, directory, mayMove));
+    return new ControlGroups(placesIn(ownHierarchies(), directory, mayMove));
   }
 
   /** Whether an instance's processes are known by a group. */
@@ -74,6 +79,14 @@ export class ControlGroups {
   /** Where the group of an instance is, in each hierarchy; the first tells its processes. Creates nothing. */
   pathsOf(id: string): string[] {
     return this.#places.map(({ directory }) => join(directory, id));
+  }
+
+  /**
+   * Lets the kernel make ready to move a process to another group. After a while without one, the first has to wait until all
+   * processors have taken notice, some 15 ms; to move this process to where it is gets that out of the way of the next. Never rejects.
+   */
+  async makeReady(): Promise<void> {
+    if (this.areAvailable) await writeFile(join(this.#own, 'cgroup.procs'), '0').catch(() => {});
   }
 
   /** Makes the group of an instance. Throws an Error that names the limit that the kernel refuses. */
@@ -150,6 +163,10 @@ export function removeGroup(paths: readonly string[]): void {
     for (const name of groupsIn(path)) removeGroup([join(path, name)]);
     remove(path);
   }
+}
+
+function ownHierarchies(): Hierarchy[] {
+  return hierarchiesOf(read('/proc/self/mountinfo'), read('/proc/self/cgroup'));
 }
 
 /** The hierarchies that are mounted and hold this process, by /proc/self/mountinfo and /proc/self/cgroup. */

@@ -229,3 +229,11 @@ t.test('a control group that a process is still counted in goes with the next on
   groups.remove(groups.pathsOf('b'));
   t.notOk([...groups.pathsOf('a'), ...groups.pathsOf('b')].some((path) => existsSync(path)));
 });
+
+t.test('what makes the kernel ready for a new group moves nobody', needsGroups, async (t) => {
+  const groups = ControlGroups.open(`test-ready-${process.pid}`, false);
+  t.teardown(() => groups.close());
+  const before = await readFile('/proc/self/cgroup', 'utf8');
+  await groups.makeReady();
+  t.equal(await readFile('/proc/self/cgroup', 'utf8'), before);
+});
