@@ -1,6 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { ClientConnection } from '../forward/client-connection.js';
 
 type Run = (req: IncomingMessage, res: ServerResponse) => void;
 
@@ -44,8 +43,6 @@ class Turns {
     if (this.#isFull) return void req.resume();
     if (this.#waiting.length >= mostPipelined) {
       this.#isFull = true;
-      // Node would make a request of everything that still comes, and keep them all.
-      ClientConnection.of(this.#socket)?.stopParsing();
       res.shouldKeepAlive = false;
       this.#waiting.push({ ...waiting, run: refuse });
       return;

@@ -65,7 +65,7 @@ export class ClientConnection {
   /** Whether the request is to be served. One that is not is never answered, and the connection ends before its turn. */
   takes(req: IncomingMessage, res: ServerResponse): boolean {
     if (this.#isClosed || this.#last?.shouldKeepAlive === false) {
-      this.#isClosed = true;
+      this.#stopParsing();
       req.resume();
       return false;
     }
@@ -81,16 +81,6 @@ export class ClientConnection {
   /** Nothing more that comes is served. */
   close(): void {
     this.#isClosed = true;
-  }
-
-  /** Nor even parsed, beyond the packet in hand: what still comes is read, so that its end is seen, and thrown away. */
-  stopParsing(): void {
-    this.close();
-    // With a listener to bytes, node hands them to all listeners, of which its parser is one.
-    this.socket.on('data', ignore);
-    for (const listener of this.socket.listeners('data')) {
-      if (listener !== ignore) this.socket.off('data', listener as () => void);
-    }
   }
 
   /** Whether the answer that was the last one of the connection has been written. */
@@ -133,6 +123,20 @@ export class ClientConnection {
     this.#missing = state === 'gone' ? this.#missing + 1 : 0;
     if (this.#missing > 1) this.socket.destroy();
     else if (state === 'ended') this.#learnHalfClosed();
+  }
+
+  /**
+   * What still comes is read, so that its end is seen, and thrown away, not even parsed beyond the packet in hand: node would make a
+   * request of all that looks like one, and keep them until the connection ends. Harmless twice.
+   */
+  #stopParsing(): void {
+    this.#isClosed = true;
+    if (this.socket.listeners('data').includes(ignore)) return;
+    // With a listener to bytes, node hands them to all listeners, of which its parser is one.
+    this.socket.on('data', ignore);
+    for (const listener of this.socket.listeners('data')) {
+      if (listener !== ignore) this.socket.off('data', listener as () => void);
+    }
   }
 
   /** A client that is gone resets the connection as soon as it is written to: one that lets bytes wait is there. */

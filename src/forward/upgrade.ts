@@ -145,7 +145,7 @@ class Attempt implements Breakable {
     );
     let interim = 0;
     proxyReq.on('information', () => {
-      if ((interim += 1) === mostInterim) proxyReq.destroy(endlessInterim());
+      if ((interim += 1) > mostInterim) proxyReq.destroy(endlessInterim());
     });
     proxyReq.on(
       'response',

@@ -48,13 +48,8 @@ export class ControlGroups {
   /** Could not be removed yet. */
   #left: readonly string[] = [];
 
-  /** The group of this process, in one hierarchy. */
-  readonly #own: string;
-
   private constructor(places: readonly Place[]) {
     this.#places = places;
-    // It may have moved to make places.
-    this.#own = ownHierarchies()[0]?.own ?? '';
   }
 
   /**
@@ -82,11 +77,14 @@ export class ControlGroups {
   }
 
   /**
-   * Lets the kernel make ready to move a process to another group. After a while without one, the first has to wait until all
-   * processors have taken notice, some 15 ms; to move this process to where it is gets that out of the way of the next. Never rejects.
+   * Lets the kernel make ready to move a process to a group. After a while without one, the first move waits until all processors have
+   * taken notice, some 15 ms; to move this process to where it is gets that out of the way of the next. Never rejects.
    */
   async makeReady(): Promise<void> {
-    if (this.areAvailable) await writeFile(join(this.#own, 'cgroup.procs'), '0').catch(() => {});
+    if (!this.areAvailable) return;
+    // Looked up anew: somebody may have moved it.
+    const [hierarchy] = ownHierarchies();
+    if (hierarchy) await writeFile(join(hierarchy.own, 'cgroup.procs'), '0').catch(() => {});
   }
 
   /** Makes the group of an instance. Throws an Error that names the limit that the kernel refuses. */
