@@ -39,7 +39,7 @@ const keyOfKey = 'signing-key';
 /**
  * Opens the embedded store for the processes of one machine. Every write is one LMDB transaction, so there is no
  * unknown outcome; a large `apply` is several of them. A change to an app is on disk when it is done; one to a deployment or a session
- * is when every process can read it, and flushed behind. Throws an Error that names the path where it cannot be opened.
+ * is when every process can read it, and flushed behind. Throws an Error that names the path if it cannot be opened.
  */
 export function openLmdbCmdb(options: LmdbCmdbOptions): Cmdb {
   try {
@@ -117,7 +117,8 @@ class LmdbStore implements DocumentStore {
         }
         return { draft, outcome };
       },
-      // What a power cut takes of deployments and sessions died with it. Apps and domains are what somebody was promised.
+      // A power cut also ends the instances and nodes that the other records describe. Apps and domains must survive it. What writes
+      // nothing becomes no transaction that could be seen.
       ({ draft }) => draft.isEmpty || [...draft.writes].some(({ table }) => table !== 'deployment'),
     );
     if ('error' in outcome) throw outcome.error;

@@ -199,6 +199,21 @@ t.test('what a process has written is there for all others though it dies at the
   t.equal((await again.find({ app: 'shop' }))?.deployment.breaker?.failures, 10);
 });
 
+t.test('what was begun before the store is closed is written, however often it is closed', async (t) => {
+  const path = await directory(t);
+  const cmdb = openLmdbCmdb({ path, signer: testSigner(), onUnreadable() {} });
+  const names = Array.from({ length: 50 }, (_, index) => `app-${index}`);
+  await cmdb.apply({ put: names.map((name) => testApp({ name, domains: [`${name}.example`] })), remove: [] });
+  const breaker = { failures: 7, retryAt: 1, code: 'boot_failed', message: '' } as const;
+  const writing = names.map((name) => cmdb.update(name, (deployment) => ({ ...deployment, breaker })));
+  await Promise.all([cmdb.close(), cmdb.close()]);
+  await Promise.all(writing);
+  await t.rejects(cmdb.update('app-0', (deployment) => ({ ...deployment })), { code: 'cmdb_unavailable' });
+  const again = openLmdbCmdb({ path, signer: testSigner(), onUnreadable() {} });
+  t.teardown(() => again.close());
+  for (const name of names) t.match(await again.find({ app: name }), { deployment: { breaker: { failures: 7 } } });
+});
+
 t.test('a process stopped within a transaction holds up writes, not reads, and its death frees them', async (t) => {
   const path = await directory(t);
   const cmdb = openLmdbCmdb({ path, signer: testSigner(), onUnreadable() {}, timeLimitMs: 60_000 });

@@ -2,16 +2,24 @@ import type { RootDatabase } from 'lmdb';
 import { RequestError } from '../../model/errors.js';
 import { type Outcome, outcomeOf } from './outcome.js';
 
-/** After that many looks at what is visible, a write is waited for until it is on disk. */
+/** Looks without a result before writes fall back to waiting for the disk. */
 const mostLooks = 100;
+
+/** A write that waits until all can read it. */
+interface Unseen {
+  readonly transaction: number;
+  readonly end: () => void;
+}
 
 /** Reads and writes of one store, with a time limit and one kind of error. */
 export class Transactions {
   readonly #root: RootDatabase<string, string>;
   readonly #timeLimitMs: number;
   #closed = false;
-  /** What was written last. */
+  /** Settles when the last write is on disk, and with it all before. */
   #onDisk = Promise.resolve();
+  #unseen: readonly Unseen[] = [];
+  #looks = 0;
 
   constructor(root: RootDatabase<string, string>, timeLimitMs: number) {
     this.#root = root;
@@ -38,7 +46,7 @@ export class Transactions {
    */
   async write<T>(run: () => T, isLasting: (value: T) => boolean = () => false): Promise<T> {
     this.#throwIfClosed();
-    let state: 'waiting' | 'given up' | 'begun' | 'done' = 'waiting';
+    let state: 'waiting' | 'given up' | 'begun' = 'waiting';
     let outcome: Outcome<T> | undefined;
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -47,7 +55,6 @@ export class Transactions {
         reject(unavailable(new Error(`another process has held the store for ${this.#timeLimitMs} ms`)));
       }, this.#timeLimitMs);
       const end = (error?: unknown) => {
-        if (state === 'begun') state = 'done';
         clearTimeout(timer);
         if (error === undefined) resolve();
         else reject(unavailable(error));
@@ -58,9 +65,10 @@ export class Transactions {
         // An error must not leave this function: lmdb would never end the transaction, and no other could begin.
         outcome = outcomeOf(run);
         if ('error' in outcome || isLasting(outcome.value)) return;
-        this.#whenVisible(this.#root.getWriteTxnId(), () => state === 'begun', end);
+        if (this.#unseen.length === 0) setImmediate(this.#lookForUnseen);
+        this.#unseen = [...this.#unseen, { transaction: this.#root.getWriteTxnId(), end }];
       });
-      // A disk that fails later is told by the next write: lmdb takes none after that.
+      // If the disk fails later, the next write reports it: lmdb takes none after that.
       this.#onDisk = committed.then(() => end(), end);
     });
     if (outcome === undefined) throw unavailable(new Error('the transaction did not run'));
@@ -68,22 +76,27 @@ export class Transactions {
     return outcome.value;
   }
 
-  /** lmdb tells only when a transaction is on disk, which takes many times as long as until it can be read. */
-  #whenVisible(id: number, isWaited: () => boolean, run: () => void): void {
-    let looks = 0;
-    const look = () => {
-      if (!isWaited()) return;
-      const { lastTxnId = 0 } = this.#root.getStats() as { readonly lastTxnId?: number };
-      if (lastTxnId >= id) run();
-      else if ((looks += 1) < mostLooks) setImmediate(look);
-    };
-    setImmediate(look);
-  }
+  /**
+   * lmdb 3.5 reports only the flush, long after the data is visible, whatever its README says of `separateFlushed`: the native code
+   * does not use it. So this looks at the last transaction that can be read, until all that wait are seen.
+   */
+  readonly #lookForUnseen = (): void => {
+    if (this.#closed) return;
+    const { lastTxnId = 0 } = this.#root.getStats() as { readonly lastTxnId?: number };
+    const before = this.#unseen;
+    this.#unseen = before.filter(({ transaction }) => transaction > lastTxnId);
+    for (const { transaction, end } of before) if (transaction <= lastTxnId) end();
+    this.#looks = this.#unseen.length < before.length ? 0 : this.#looks + 1;
+    if (this.#looks > mostLooks) {
+      this.#looks = 0;
+      this.#unseen = [];
+    } else if (this.#unseen.length > 0) setImmediate(this.#lookForUnseen);
+  };
 
   async close(): Promise<void> {
     if (this.#closed) return;
-    await this.#onDisk;
     this.#closed = true;
+    await this.#onDisk;
     await this.#root.close();
   }
 
