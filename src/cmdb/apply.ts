@@ -2,7 +2,7 @@ import type { App } from '../model/app.js';
 import { keepLastGood } from '../model/last-good.js';
 import { nextDueAt } from '../model/schedule.js';
 import { isForeign, recordToPut, staysAs } from './app-origin.js';
-import { batches, inTurns } from '../machine/turns.js';
+import { batches, inTurns } from '../machine/batches.js';
 import { resolveClaims } from './claims.js';
 import type { AppChange, Conflict } from './cmdb.js';
 import { encodeHoldings, isHolding } from './holdings.js';

@@ -1,6 +1,6 @@
 import { isActive } from './active.js';
 import { applyApps } from './apply.js';
-import { inTurns } from '../machine/turns.js';
+import { inTurns } from '../machine/batches.js';
 import type {
   AppChange,
   AppRecord,

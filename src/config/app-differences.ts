@@ -1,6 +1,6 @@
 import { relative } from 'node:path';
 import type { Logger } from 'pino';
-import { batches } from '../machine/turns.js';
+import { batches } from '../machine/batches.js';
 import type { AppRecord, Cmdb } from '../cmdb/cmdb.js';
 import type { App } from '../model/app.js';
 import type { Clock, Timer } from '../model/clock.js';

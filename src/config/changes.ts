@@ -1,4 +1,4 @@
-import { inTurns } from '../machine/turns.js';
+import { inTurns } from '../machine/batches.js';
 import type { App } from '../model/app.js';
 import { appSchema } from '../model/app-keys.js';
 import { unlimited } from '../model/schema/fields.js';

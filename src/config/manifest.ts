@@ -4,7 +4,7 @@ import { rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
-import { inTurns } from '../machine/turns.js';
+import { inTurns } from '../machine/batches.js';
 import { type App, recordOf } from '../model/app.js';
 import { makePrivateDirectory } from '../machine/private-directory.js';
 import type { PastRemoval } from './removal-guard.js';

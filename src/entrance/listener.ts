@@ -7,7 +7,7 @@ import { ClientWatch } from './client-watch.js';
 import type { ConnectionBounds } from './connection-bounds.js';
 import { watchEnd } from '../forward/end-watch.js';
 import { answerError, answerErrorRaw } from '../forward/error-answer.js';
-import { inTurn, mostPipelined } from './turns.js';
+import { inTurn, mostPipelined } from './pipelining.js';
 
 export interface ListenerOptions {
   readonly maxHeaderSizeBytes: number;

@@ -1,7 +1,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
-import { batches, inTurns } from './turns.js';
+import { batches, inTurns } from './batches.js';
 
 const filesAtOnce = 16;
 /** Of what the kernel answers at once: read in place it costs a tenth of what it takes through the thread pool. */

@@ -208,7 +208,10 @@ t.test('what was begun before the store is closed is written, however often it i
   const writing = names.map((name) => cmdb.update(name, (deployment) => ({ ...deployment, breaker })));
   await Promise.all([cmdb.close(), cmdb.close()]);
   await Promise.all(writing);
-  await t.rejects(cmdb.update('app-0', (deployment) => ({ ...deployment })), { code: 'cmdb_unavailable' });
+  await t.rejects(
+    cmdb.update('app-0', (deployment) => ({ ...deployment })),
+    { code: 'cmdb_unavailable' },
+  );
   const again = openLmdbCmdb({ path, signer: testSigner(), onUnreadable() {} });
   t.teardown(() => again.close());
   for (const name of names) t.match(await again.find({ app: name }), { deployment: { breaker: { failures: 7 } } });
