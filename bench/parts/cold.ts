@@ -96,6 +96,7 @@ function named(name: string, isOwn: boolean) {
 async function measureDocker(bench: Bench, { docker, socketPath }: TestDocker, rounds: number): Promise<Measured[]> {
   const image = await testImage(docker, 'busybox');
   const network = `bench-${randomBytes(4).toString('hex')}`;
+  const subjects: Subject[] = [];
   const subject = async (start: typeof startDaemon): Promise<Subject> => {
     const isOwn = start === startDaemon;
     const apps = names(isOwn ? 'docker' : 'docker-against', rounds);
@@ -112,9 +113,10 @@ async function measureDocker(bench: Bench, { docker, socketPath }: TestDocker, r
       const [instance] = await instancesOf(daemon, app);
       return containerByHand(docker, containerName(instance?.id ?? ''), network, port);
     };
-    return { ...named('docker, busybox httpd', isOwn), daemon, apps, byHand };
+    // Another checkout may name its containers otherwise: beside it too, one like our own is started by hand.
+    const likeOurs = (app: string) => subjects[0]?.byHand(app.replace('docker-against', 'docker')) ?? byHand(app);
+    return { ...named('docker, busybox httpd', isOwn), daemon, apps, byHand: isOwn ? byHand : likeOurs };
   };
-  const subjects: Subject[] = [];
   try {
     for (const start of [startDaemon, bench.against]) if (start) subjects.push(await subject(start));
     return await measure(subjects, bench);
@@ -129,12 +131,7 @@ function names(name: string, rounds: number): string[] {
 }
 
 async function measure(subjects: readonly Subject[], { say }: Bench): Promise<Measured[]> {
-  const measured = subjects.map((subject): Measured => ({
-    name: subject.name,
-    isOwn: subject.isOwn,
-    cold: [],
-    byHand: [],
-  }));
+  const measured = subjects.map(({ name, isOwn }): Measured => ({ name, isOwn, cold: [], byHand: [] }));
   for (const round of subjects[0]?.apps.keys() ?? []) {
     for (const [index, subject] of subjects.entries()) {
       const { answer, handMs } = await measureOnce(subject, round);
