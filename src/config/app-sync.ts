@@ -1,9 +1,8 @@
 import type { Logger } from 'pino';
-import type { App } from '../model/app.js';
 import type { Clock, Timer } from '../model/clock.js';
 import { isStoreAway } from '../model/errors.js';
 import type { Conflict } from '../cmdb/cmdb.js';
-import type { AppApplier, ApplyOptions } from './apply-apps.js';
+import type { AppApplier, AppFiles, ApplyOptions } from './apply-apps.js';
 
 export interface AppSyncOptions {
   readonly applier: AppApplier;
@@ -24,7 +23,7 @@ class StoreUnknown extends Error {}
 /** Keeps the CMDB's apps as the files say: applies the latest set, again and again until the store has taken it. */
 export class AppSync {
   readonly #options: AppSyncOptions;
-  #wanted: ({ apps: readonly App[]; force: boolean } & Pick<ApplyOptions, 'held' | 'removals' | 'again'>) | undefined;
+  #wanted: ({ readonly files: AppFiles } & Omit<ApplyOptions, 'identity'>) | undefined;
   #running: Promise<void> | undefined;
   #timer: Timer | undefined;
   #failures = 0;
@@ -39,23 +38,18 @@ export class AppSync {
     return this.#options.applier.withheld;
   }
 
-  /** Whether the store has taken the latest apps. */
+  /** Whether the store has taken the latest files. */
   get isApplied(): boolean {
     return this.#wanted === undefined;
   }
 
-  /**
-   * Applies these apps from now on; see ApplyOptions. Resolves after the first attempt, whatever came of it; later ones follow
-   * by themselves.
-   */
-  async apply(
-    apps: readonly App[],
-    { force = false, again, held, removals }: Omit<ApplyOptions, 'identity'> = {},
-  ): Promise<void> {
+  /** Applies these files from now on. Resolves after the first attempt, whatever came of it; later ones follow by themselves. */
+  async apply(files: AppFiles, { force = false, again }: Omit<ApplyOptions, 'identity'> = {}): Promise<void> {
+    const before = this.#wanted;
     this.#wanted = {
-      ...{ apps, held, removals },
-      force: force || (this.#wanted?.force ?? false),
-      again: new Set([...(again ?? []), ...(this.#wanted?.again ?? [])]),
+      files,
+      force: force || before?.force === true,
+      again: new Set([...(again ?? []), ...(before?.again ?? [])]),
     };
     this.#options.onApplied(undefined, []);
     this.#timer?.cancel();
@@ -79,7 +73,7 @@ export class AppSync {
       const identity = identityOf();
       // What a store took before it is known which one it is may have gone with it, and nobody would notice.
       if (identity === undefined) throw new StoreUnknown('the CMDB has not told which store it is');
-      const conflicts = await applier.apply(wanted.apps, { ...wanted, identity });
+      const conflicts = await applier.apply(wanted.files, { ...wanted, identity });
       this.#failures = 0;
       if (this.#wanted !== wanted) return;
       this.#wanted = undefined;
@@ -89,12 +83,12 @@ export class AppSync {
       // The watch of the store logs that it is away.
       if (isAway || this.#failures % logEvery === 0) {
         logger[isAway ? 'debug' : 'warn'](
-          { err: error, apps: wanted.apps.length },
+          { err: error, apps: wanted.files.apps.length },
           'the apps could not be written to the CMDB yet; trying again',
         );
       }
       this.#failures += 1;
-      this.#timer = clock.after(retryMs, () => void this.apply(wanted.apps, wanted));
+      this.#timer = clock.after(retryMs, () => void this.apply(wanted.files, wanted));
     }
   }
 }

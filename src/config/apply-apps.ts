@@ -3,47 +3,31 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { AppOrigin, Cmdb, Conflict, PutOrigin } from '../cmdb/cmdb.js';
 import type { App } from '../model/app.js';
-import { type PastRemoval, type Placed, recentRemovals, removalFault, type Removals } from './removal-guard.js';
 import type { Clock } from '../model/clock.js';
-import {
-  contentHash,
-  emptyManifest,
-  type EntryTexts,
-  type Manifest,
-  type ManifestEntry,
-  readManifest,
-  writeManifest,
-} from './manifest.js';
+import type { Config } from './config.js';
+import { contentHash, digestOf, type Manifest, type ManifestEntry, ManifestFile } from './manifest.js';
+import { type PastRemoval, type Placed, recentRemovals, removalFault } from './removal-guard.js';
 
 export interface AppApplierOptions {
   readonly cmdb: Pick<Cmdb, 'apply' | 'find'>;
   /** Name of this machine. */
   readonly host: string;
   /** Remembers what was put, across restarts. */
-  readonly manifestFile: string;
+  readonly manifestFile: ManifestFile;
   /** The other machines that live. Asked before anything is removed. */
   readonly otherHosts: () => Promise<readonly string[]>;
-  /** What the files of this machine say of an app. */
-  readonly sourceOf: (app: string) => AppSource;
   readonly clock: Pick<Clock, 'now'>;
   readonly logger: Logger;
 }
 
-export interface AppSource {
-  /** Absolute path of its file. */
-  readonly file: string;
-  /** Files that say what it is: they tell since when, where the manifest does not. */
-  readonly files: readonly string[];
-  /** Its file is one that a customer writes. */
-  readonly byCustomer: boolean;
-}
+/** What the files of this machine say of apps. */
+export type AppFiles = Pick<
+  Config,
+  'file' | 'apps' | 'appFiles' | 'customerApps' | 'heldApps' | 'places' | 'maxRemovals'
+>;
 
 export interface ApplyOptions {
-  /** What may be removed at once; absent: everything. */
-  readonly removals?: Pick<Removals, 'patterns' | 'max'> | undefined;
-  /** Apps that earlier files held, and of which is not known what these say: they stay as the store has them. */
-  readonly held?: ReadonlySet<string> | undefined;
-  /** Identity of the store (Cmdb.beat). Another one than last time: everything is put again. */
+  /** Identity of the store (Cmdb.beat). If it is another one than last time, everything is put again. */
   readonly identity?: string;
   /** Puts everything again, whatever the manifest says; what is newer in the store stays. */
   readonly force?: boolean;
@@ -52,133 +36,131 @@ export interface ApplyOptions {
 }
 
 export interface AppApplier {
-  /** Why apps that no file has are not removed; see removalFault. */
+  /** Why apps that are in no file are not removed; see removalFault. */
   readonly withheld: string | undefined;
   /**
-   * Brings the store to these apps from files: puts what changed here and removes what earlier files held and these do not.
-   * Where nothing changed, nothing is written. What is put though it did not change here, because the store is another one
-   * or this machine had forgotten, replaces nothing that another machine's file brought later. What another machine that
-   * lives has a file of stays, and is that machine's from then on. Resolves to the domains that
-   * other apps own and the apps that customers' files here may not be, each of them logged; such an app is tried again next time. Throws what the store throws; then the next
-   * call starts over. One call runs at a time.
+   * Brings the store to the apps of these files: puts what changed here and removes what earlier files held and these do not.
+   * Writes nothing if nothing changed. What is put although it did not change here, because the store is another one or this
+   * machine had forgotten it, replaces nothing that another machine's file brought later. An app that a file of another live
+   * machine holds stays. Resolves to what the store refused, each logged and tried again next time. Throws what the store throws;
+   * the next call then starts over. Calls run one after the other.
    */
-  apply(apps: readonly App[], options?: ApplyOptions): Promise<Conflict[]>;
+  apply(files: AppFiles, options?: ApplyOptions): Promise<Conflict[]>;
 }
 
-/** An app as the files have it, beside what the manifest says of it. */
+/** An app to put, or of which the manifest has to say something new. */
 interface Wanted {
   readonly app: App;
   readonly entry: ManifestEntry;
-  /** Another content than before; false also where it is seen for the first time. */
+  /** Its content is not what it was; false also for an app that is seen for the first time. */
   readonly changed: boolean;
-  readonly isApplied: boolean;
 }
+
+type Place = Pick<ManifestEntry, 'file' | 'byCustomer'>;
 
 /** Apps that one log line names. */
 const mostNamed = 20;
-/** Apps looked at before anything else has a turn; one that changed takes as long as many that did not. */
+/** Work between two turns of the event loop. An app counts once, one that has to be hashed `workOfNew` times. */
 const workInTurn = 2_000;
 const workOfNew = 20;
 
 export function createAppApplier(options: AppApplierOptions): AppApplier {
-  const { cmdb, host, manifestFile, sourceOf, clock, logger } = options;
+  const { cmdb, host, manifestFile, otherHosts, clock, logger } = options;
   const hashes = new WeakMap<App, string>();
-  const texts: EntryTexts = new WeakMap();
   let manifest: Manifest | undefined;
-  const remember = (next: Manifest): Promise<void> => {
-    manifest = next;
-    return writeManifest(manifestFile, next, texts).catch((err: unknown) => {
-      const consequence = 'check stateDir; the next start applies all apps again';
-      logger.error({ err, file: manifestFile }, `the record of applied apps cannot be written: ${consequence}`);
-    });
-  };
   let withheld: string | undefined;
   let queue: Promise<unknown> = Promise.resolve();
 
-  const apply = async (
-    apps: readonly App[],
-    { identity: told, force, again, held, removals }: ApplyOptions,
-  ): Promise<Conflict[]> => {
-    const known = (manifest ??= recall(manifestFile, logger));
-    const identity = told ?? known.identity;
-    const all = force === true || identity !== known.identity;
-    // Of thousands of apps mostly one: the others are not copied about.
+  const remember = (next: Manifest): Promise<void> => {
+    manifest = next;
+    return manifestFile.write(next).catch((err: unknown) => {
+      const consequence = 'check stateDir; the next start applies all apps again';
+      logger.error({ err, file: manifestFile.path }, `the record of applied apps cannot be written: ${consequence}`);
+    });
+  };
+
+  /** Of thousands of apps mostly one: the others are looked at and no more. */
+  const compare = async (files: AppFiles, known: Manifest, isAgain: (app: string) => boolean): Promise<Wanted[]> => {
+    const customers = new Set(files.customerApps);
     const wanted: Wanted[] = [];
     let work = 0;
-    for (const app of apps) {
-      const isNew = hashes.get(app) === undefined;
-      if (isNew) hashes.set(app, contentHash(app));
-      // Requests go on while thousands are looked at.
-      work += isNew ? workOfNew : 1;
+    for (const app of files.apps) {
+      const { name } = app;
+      work += hashes.has(app) ? 1 : workOfNew;
+      const hash = hashes.get(app) ?? contentHash(app);
+      hashes.set(app, hash);
       if (work >= workInTurn) {
         await turn();
         work = 0;
       }
-      const seen = compare(app, hashes.get(app) as string, known, options);
-      const each = seen instanceof Promise ? await seen : seen;
-      const isNews = !each.isApplied || each.entry !== known.apps.get(app.name);
-      if (all || isNews || again?.has(app.name) === true) wanted.push(each);
+      const file = files.appFiles[name] ?? files.file;
+      const place: Place = { file, ...(customers.has(name) && { byCustomer: true }) };
+      const before = known.apps.get(name);
+      const now = clock.now();
+      const entry = before
+        ? entryAfter(before, hash, place, now)
+        : { hash, since: await changedAt([files.file, file], now), ...place, pending: true as const };
+      if (entry !== before || entry.pending || isAgain(name))
+        wanted.push({ app, entry, changed: before !== undefined && before.hash !== hash });
     }
+    return wanted;
+  };
+
+  const apply = async (files: AppFiles, { identity: told, force, again }: ApplyOptions): Promise<Conflict[]> => {
+    const known = (manifest ??= recall(manifestFile, logger));
+    const identity = told ?? known.identity;
+    const all = force === true || identity !== known.identity;
+    const isAgain = (app: string) => all || again?.has(app) === true;
+    const wanted = await compare(files, known, isAgain);
     await turn();
-    const put = wanted.filter(({ app, isApplied }) => all || !isApplied || again?.has(app.name) === true);
-    const names = new Set(apps.map(({ name }) => name));
-    const missing: [string, ManifestEntry][] = [];
-    for (const it of known.apps) if (!names.has(it[0])) missing.push(it);
-    const stays = missing.filter(([name]) => held?.has(name));
-    const goes = missing.filter(([name]) => !held?.has(name));
+    const entries = new Map(known.apps);
+    for (const { app, entry } of wanted) entries.set(app.name, entry);
     const now = clock.now();
     const past = recentRemovals(known.removals ?? [], now);
-    const present = () => [...placed(stays), ...apps.map(({ name }) => ({ name, file: sourceOf(name).file }))];
-    const fault =
-      removals && goes.length > 0
-        ? removalFault({ ...removals, missing: placed(goes), present: present(), past, now })
-        : undefined;
+    const goes = unfiled(files, known);
+    const fault = goes.length === 0 ? undefined : faultOf(goes, files, entries, past, now);
     if (fault !== undefined && fault !== withheld)
-      logger.error({ apps: goes.slice(0, mostNamed).map(([name]) => name) }, fault);
+      logger.error({ apps: goes.slice(0, mostNamed).map(({ name }) => name) }, fault);
     withheld = fault;
-    const kept = fault === undefined ? stays : missing;
-    const remove = fault === undefined ? goes.map(([name]) => name) : [];
-    const isKnown = !all && known.isNoted === true;
-    if (wanted.length === 0 && remove.length === 0 && isKnown) return [];
+    const remove = fault === undefined ? goes.map(({ name }) => name) : [];
+    const removed = new Set(remove);
+    const holdings = holdingsOf(entries, removed);
+    const isTold = !all && holdings.digest === known.told;
+    if (wanted.length === 0 && remove.length === 0 && isTold) return [];
 
-    const pending = put.filter(({ isApplied }) => !isApplied);
-    const areFamiliar = pending.every(({ app }) => known.apps.has(app.name));
-    const areNoted = pending.every(({ app, entry }) => known.apps.get(app.name) === entry);
-    const entries = new Map(known.apps);
-    for (const { app, entry } of pending) entries.set(app.name, entry);
-    const noted = (manifest = { ...known, apps: entries, isNoted: areFamiliar ? known.isNoted : undefined });
-    // First what is about to be put: one that is not remembered could never be removed with its file.
+    const areFamiliar = wanted.every(({ app }) => known.apps.has(app.name));
+    const areNoted = wanted.every(({ app, entry }) => known.apps.get(app.name) === entry);
+    const noted = (manifest = { ...known, apps: entries });
+    // Before the store is asked: an app that is not remembered could never be removed with its file.
     if (!areFamiliar) await remember(noted);
+    const put = wanted.filter(({ app, entry }) => entry.pending || isAgain(app.name));
     const origins = new Map(put.map((each) => [each.app.name, originOf(each, host)]));
-    for (const [name, entry] of goes) origins.set(name, { ...placeOf(entry, host), changed: false });
-    const isSame = isKnown && remove.length === 0 && areFamiliar;
-    const others = remove.length === 0 ? [] : await options.otherHosts();
-    // What a customer wants to be and is not keeps nobody's app from its removal.
-    const wasApplied = (name: string) => known.apps.has(name) && !known.apps.get(name)?.pending;
-    const isHeld = ({ name }: App) => !sourceOf(name).byCustomer || wasApplied(name);
-    const holding = () => [...kept.map(([name]) => name), ...apps.filter(isHeld).map(({ name }) => name)];
-    const files = { host, others, ...(!isSame && { apps: holding() }) };
-    const change = { put: put.map(({ app }) => app), remove, origins, files };
-    const conflicts = await cmdb.apply(change).catch(async (error: unknown) => {
-      // Whenever a store takes it, it counts from now.
-      if (areFamiliar && !areNoted) await remember(noted);
-      throw error;
-    });
+    for (const name of remove) origins.set(name, { ...placeOf(entries.get(name)!, host), changed: false });
+    const others = remove.length === 0 ? [] : await otherHosts();
+    const machine = { host, others, ...(!isTold && { apps: holdings.apps }) };
+    const conflicts = await cmdb
+      .apply({ put: put.map(({ app }) => app), remove, origins, files: machine })
+      .catch(async (error: unknown) => {
+        // Whenever a store takes it, it counts from now.
+        if (areFamiliar && !areNoted) await remember(noted);
+        throw error;
+      });
     if (others.length > 0) await tellOfKept(remove, cmdb, logger);
 
-    const refused = new Set(conflicts.map(({ wantedBy }) => wantedBy));
+    const refusals = new Map(conflicts.map((conflict) => [conflict.wantedBy, conflict]));
     await turn();
     for (const name of remove) entries.delete(name);
-    for (const { app, entry } of wanted) {
-      const { pending: _, ...rest } = entry;
-      entries.set(app.name, refused.has(app.name) ? { ...rest, pending: true } : rest);
-    }
-    const removed: PastRemoval[] =
-      remove.length === 0
-        ? []
-        : [{ at: now, count: remove.length, ...(removals?.max !== undefined && { wasAllowed: true as const }) }];
-    await remember({ identity, apps: entries, isNoted: true, removals: [...past, ...removed] });
-    for (const conflict of conflicts) report(conflict, sourceOf(conflict.wantedBy).file, logger);
+    for (const { app, entry } of put) entries.set(app.name, entryAnswered(entry, refusals.get(app.name)));
+    // A customer's app counts from when the store has taken it.
+    const { apps, digest } = holdingsOf(entries, removed);
+    if (digest !== holdings.digest) await cmdb.apply({ put: [], remove: [], files: { host, others: [], apps } });
+    const { maxRemovals } = files;
+    const removal = { at: now, count: remove.length, ...(maxRemovals !== undefined && { wasAllowed: true as const }) };
+    await remember({
+      ...{ identity, apps: entries, told: digest },
+      removals: remove.length === 0 ? past : [...past, removal],
+    });
+    for (const conflict of conflicts) report(conflict, entries.get(conflict.wantedBy)?.file, logger);
     return conflicts;
   };
 
@@ -186,12 +168,39 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
     get withheld() {
       return withheld;
     },
-    apply: (apps, applyOptions = {}) => {
-      const result = queue.then(() => apply(apps, applyOptions));
+    apply: (files, applyOptions = {}) => {
+      const result = queue.then(() => apply(files, applyOptions));
       queue = result.catch(() => undefined);
       return result;
     },
   };
+}
+
+/** Apps that earlier files held, and of which these say nothing; not those of which is not known what these say. */
+function unfiled({ apps, heldApps }: AppFiles, known: Manifest): Placed[] {
+  const filed = new Set([...heldApps, ...apps.map(({ name }) => name)]);
+  const gone: Placed[] = [];
+  for (const [name, { file }] of known.apps) if (!filed.has(name)) gone.push({ name, file });
+  return gone;
+}
+
+function faultOf(
+  missing: readonly Placed[],
+  { places, maxRemovals }: AppFiles,
+  entries: Manifest['apps'],
+  past: readonly PastRemoval[],
+  now: number,
+): string | undefined {
+  const names = new Set(missing.map(({ name }) => name));
+  const present = [...entries].flatMap(([name, { file }]) => (names.has(name) ? [] : [{ name, file }]));
+  return removalFault({ missing, present, patterns: places.patterns, max: maxRemovals, past, now });
+}
+
+/** The apps that the files of this machine hold, and a digest that tells whether they are the same as before. */
+function holdingsOf(entries: Manifest['apps'], removed: ReadonlySet<string>) {
+  const apps: string[] = [];
+  for (const [name, entry] of entries) if (isHeld(entry) && !removed.has(name)) apps.push(name);
+  return { apps, digest: digestOf(apps.join('\n')) };
 }
 
 /** Names the apps that have no file here and stay because another machine has one. */
@@ -201,28 +210,30 @@ async function tellOfKept(names: readonly string[], cmdb: Pick<Cmdb, 'find'>, lo
   if (apps.length > 0) logger.info({ apps }, 'apps without a file here stay: files of other machines have them');
 }
 
-function placed(apps: readonly (readonly [string, ManifestEntry])[]): Placed[] {
-  return apps.map(([name, { file }]) => ({ name, file }));
+/** Of an app that the manifest has already; the same object if there is nothing new to say. */
+function entryAfter(before: ManifestEntry, hash: string, place: Place, now: number): ManifestEntry {
+  if (before.hash === hash) {
+    if (before.file === place.file && before.byCustomer === place.byCustomer) return before;
+    const { byCustomer: _, ...rest } = before;
+    return { ...rest, ...place };
+  }
+  const isTaken = before.byCustomer === true && isHeld(before);
+  // A clock that was set back does not make the new content the older one.
+  const since = Math.max(now, before.since + 1);
+  return { hash, since, ...place, pending: true, ...(isTaken && { isTaken }) };
 }
 
-/** A promise only where the age of a file has to be looked up. */
-function compare(app: App, hash: string, known: Manifest, options: AppApplierOptions): Wanted | Promise<Wanted> {
-  const { clock, sourceOf } = options;
-  const { file, files, byCustomer } = sourceOf(app.name);
-  const before = known.apps.get(app.name);
-  const place = { file, ...(byCustomer && { byCustomer }) };
-  if (before?.hash === hash) {
-    const { byCustomer: _before, ...rest } = before;
-    const entry = isFromElsewhere(place, before) ? { ...rest, ...place } : before;
-    return { app, entry, changed: false, isApplied: !before.pending };
-  }
-  const now = clock.now();
-  const wanted = (since: number): Wanted => {
-    const entry = { hash, since, ...place, pending: true as const };
-    return { app, entry, changed: before !== undefined, isApplied: false };
-  };
-  // A clock that was set back does not make the new content the older one.
-  return before ? wanted(Math.max(now, before.since + 1)) : changedAt(files, now).then(wanted);
+/** After the store was asked to take it; `refusal` says what it answered. */
+function entryAnswered(entry: ManifestEntry, refusal: Conflict | undefined): ManifestEntry {
+  const { pending: _, isTaken: _before, ...rest } = entry;
+  if (!refusal) return rest;
+  const isTaken = entry.byCustomer === true && isHeld(entry) && 'domain' in refusal;
+  return { ...rest, pending: true, ...(isTaken && { isTaken }) };
+}
+
+/** Whether the app counts as one that the files of this machine hold: a name that a customer only wants keeps no app from its removal. */
+function isHeld({ byCustomer, pending, isTaken }: ManifestEntry): boolean {
+  return !byCustomer || !pending || isTaken === true;
 }
 
 function originOf({ entry, changed }: Wanted, host: string): PutOrigin {
@@ -231,10 +242,6 @@ function originOf({ entry, changed }: Wanted, host: string): PutOrigin {
 
 function placeOf({ since, file, byCustomer }: ManifestEntry, host: string): AppOrigin {
   return { host, since, ...(byCustomer && { customer: file }) };
-}
-
-function isFromElsewhere(now: Pick<ManifestEntry, 'file' | 'byCustomer'>, before: ManifestEntry | undefined): boolean {
-  return now.file !== before?.file || now.byCustomer !== before?.byCustomer;
 }
 
 /** When the last of these files got its content on this machine, which a copy that keeps times does not hide; else now. */
@@ -250,13 +257,13 @@ async function changedAt(files: readonly string[], now: number): Promise<number>
   return Math.min(now, Math.round(Math.max(0, ...times)) || now);
 }
 
-function recall(file: string, logger: Logger): Manifest {
+function recall(file: ManifestFile, logger: Logger): Manifest {
   try {
-    return readManifest(file);
+    return file.read();
   } catch (err) {
     const consequence = 'an app whose file was deleted meanwhile stays until it is removed by hand';
-    logger.warn({ err, file }, `the record of applied apps cannot be read and is rebuilt; ${consequence}`);
-    return emptyManifest;
+    logger.warn({ err, file: file.path }, `the record of applied apps cannot be read and is rebuilt; ${consequence}`);
+    return { apps: new Map() };
   }
 }
 

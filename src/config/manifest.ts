@@ -19,8 +19,10 @@ export interface ManifestEntry {
   readonly file: string;
   /** That file is one that a customer writes. */
   readonly byCustomer?: true;
-  /** The store has not confirmed it, or has refused it. */
+  /** The store has not taken it yet, or has refused it. */
   readonly pending?: true;
+  /** It is pending, but the store took an earlier content of it from a customer's file here. */
+  readonly isTaken?: true;
 }
 
 /** What this node put into the store from its files, so that it knows what is new and what is gone. */
@@ -28,15 +30,13 @@ export interface Manifest {
   /** Identity of the store it was put into. */
   readonly identity?: string | undefined;
   readonly apps: ReadonlyMap<string, ManifestEntry>;
-  /** The store was told which apps these are (MachineFiles). */
-  readonly isNoted?: true | undefined;
+  /** Digest of the names of which the store was told that files here hold them (MachineFiles). */
+  readonly told?: string;
   /** Apps that went with their files lately. */
   readonly removals?: readonly PastRemoval[];
 }
 
 const entriesInTurn = 500;
-
-export const emptyManifest: Manifest = { apps: new Map() };
 
 const manifestShape = Compile(
   Type.Object({
@@ -49,9 +49,10 @@ const manifestShape = Compile(
         file: Type.String(),
         byCustomer: Type.Optional(Type.Literal(true)),
         pending: Type.Optional(Type.Literal(true)),
+        isTaken: Type.Optional(Type.Literal(true)),
       }),
     ),
-    isNoted: Type.Optional(Type.Literal(true)),
+    told: Type.Optional(Type.String()),
     removals: Type.Optional(
       Type.Array(
         Type.Object({
@@ -64,55 +65,58 @@ const manifestShape = Compile(
   }),
 );
 
-/** Where a daemon with this `stateDir` keeps it. */
-export function manifestFile(stateDir: string): string {
-  return join(stateDir, 'applied-apps.json');
-}
+/** The manifest on disk. */
+export class ManifestFile {
+  readonly path: string;
+  /** Entries with their names as they were written before: of thousands mostly one is another. */
+  readonly #texts = new WeakMap<ManifestEntry, string>();
 
-/** The empty one where there is no file. Throws where the file cannot be read or is no manifest. Blocks. */
-export function readManifest(file: string): Manifest {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return emptyManifest;
-    throw error;
+  constructor(stateDir: string) {
+    this.path = join(stateDir, 'applied-apps.json');
   }
-  const value: unknown = JSON.parse(text);
-  if (!manifestShape.Check(value)) throw new Error('it is not a manifest');
-  const { apps, ...rest } = value;
-  return { ...(rest as Omit<Manifest, 'apps'>), apps: new Map(Object.entries(apps) as [string, ManifestEntry][]) };
-}
 
-/** Of entries as they were written before, by name and all. */
-export type EntryTexts = WeakMap<ManifestEntry, string>;
-
-/** Replaces the file as a whole: a crash leaves the old one or the new one. */
-export async function writeManifest(file: string, { apps, ...rest }: Manifest, texts: EntryTexts): Promise<void> {
-  makePrivateDirectory(dirname(file));
-  const temporary = `${file}.${process.pid}.tmp`;
-  const others = JSON.stringify(rest).slice(0, -1);
-  const text = `${others}${others === '{' ? '' : ','}"apps":{${await textOf(apps, texts)}}}\n`;
-  await writeFile(temporary, text, { flush: true, mode: 0o600 });
-  await rename(temporary, file);
-}
-
-async function textOf(apps: Manifest['apps'], texts: EntryTexts): Promise<string> {
-  const pieces: string[] = [];
-  for await (const some of inTurns([...apps], entriesInTurn)) {
-    for (const [name, entry] of some) {
-      const text = texts.get(entry) ?? `${JSON.stringify(name)}:${JSON.stringify(entry)}`;
-      texts.set(entry, text);
-      pieces.push(text);
+  /** Empty if there is no file. Throws if the file cannot be read or is no manifest. Blocks. */
+  read(): Manifest {
+    let text: string;
+    try {
+      text = readFileSync(this.path, 'utf8');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { apps: new Map() };
+      throw error;
     }
+    const value: unknown = JSON.parse(text);
+    if (!manifestShape.Check(value)) throw new Error('it is not a manifest');
+    return { ...value, apps: new Map(Object.entries(value.apps)) };
   }
-  return pieces.join(',');
+
+  /** Replaces the file as a whole: a crash leaves the old one or the new one. */
+  async write({ apps, ...rest }: Manifest): Promise<void> {
+    makePrivateDirectory(dirname(this.path));
+    const temporary = `${this.path}.${process.pid}.tmp`;
+    const others = JSON.stringify(rest).slice(0, -1);
+    const text = `${others}${others === '{' ? '' : ','}"apps":{${await this.#textOf(apps)}}}\n`;
+    await writeFile(temporary, text, { flush: true, mode: 0o600 });
+    await rename(temporary, this.path);
+  }
+
+  async #textOf(apps: Manifest['apps']): Promise<string> {
+    const pieces: string[] = [];
+    for await (const some of inTurns([...apps], entriesInTurn)) {
+      for (const [name, entry] of some) {
+        const text = this.#texts.get(entry) ?? `${JSON.stringify(name)}:${JSON.stringify(entry)}`;
+        this.#texts.set(entry, text);
+        pieces.push(text);
+      }
+    }
+    return pieces.join(',');
+  }
 }
 
 /** Changes when anything of the app changes. */
 export function contentHash(app: App): string {
-  return createHash('sha256')
-    .update(JSON.stringify(recordOf(app)))
-    .digest('base64url')
-    .slice(0, 22);
+  return digestOf(JSON.stringify(recordOf(app)));
+}
+
+export function digestOf(text: string): string {
+  return createHash('sha256').update(text).digest('base64url').slice(0, 22);
 }

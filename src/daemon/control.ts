@@ -3,12 +3,12 @@ import { type Admin, type AdminOptions, createAdmin, type Readiness } from '../a
 import type { Cmdb, Conflict } from '../cmdb/cmdb.js';
 import { AppDifferences } from '../config/app-differences.js';
 import { AppSync } from '../config/app-sync.js';
-import { type ApplyOptions, createAppApplier, describeConflict } from '../config/apply-apps.js';
+import { type AppFiles, type ApplyOptions, createAppApplier, describeConflict } from '../config/apply-apps.js';
 import { storeWarnings } from '../config/cmdb-url.js';
 import type { Config } from '../config/config.js';
 import { trustWarning } from '../config/trust.js';
 import type { ConfigHealth } from '../config/config-health.js';
-import { manifestFile } from '../config/manifest.js';
+import { ManifestFile } from '../config/manifest.js';
 import type { ReadMemory } from '../machine/host-memory.js';
 import type { Clock, Timer } from '../model/clock.js';
 import type { Metrics } from '../telemetry/metrics.js';
@@ -45,11 +45,6 @@ const mendAfterMs = 1_000;
 /** What was forged or has gone is put again no more often than this. */
 const mendEveryMs = 60_000;
 
-type ControlFiles = Pick<
-  Config,
-  'apps' | 'appFiles' | 'customerApps' | 'heldApps' | 'problems' | 'file' | 'places' | 'maxRemovals'
->;
-
 /** What a daemon has once, however many processes serve: the apps of its files in the CMDB, and the admin side. */
 export class Control {
   readonly #appSync: AppSync;
@@ -62,9 +57,8 @@ export class Control {
   readonly #missing = new Set<string>();
   #mending: Timer | undefined;
   #mendedAt = -Infinity;
-  /** Where the apps come from, as of the latest files. */
-  #files: ControlFiles;
-  #customers: ReadonlySet<string>;
+  /** The latest. */
+  #files: AppFiles;
   /** Apps that the store refused, and why. */
   #conflicts: readonly Conflict[] = [];
   #warned = false;
@@ -73,17 +67,12 @@ export class Control {
     const { config, cmdb, serving, metrics, clock, logger, version, exposition, readMemory, onApplied } = options;
     this.#options = options;
     this.#files = config;
-    this.#customers = new Set(config.customerApps);
     const fileOf = (app: string) => this.#files.appFiles[app];
     const applier = createAppApplier({
       ...{ cmdb, clock, logger },
       host: config.node.host,
       otherHosts: async () => [...(await serving.hosts())].filter((host) => host !== config.node.host),
-      manifestFile: manifestFile(config.stateDir),
-      sourceOf: (app) => {
-        const file = fileOf(app) ?? this.#files.file;
-        return { file, files: [this.#files.file, file], byCustomer: this.#customers.has(app) };
-      },
+      manifestFile: new ManifestFile(config.stateDir),
     });
     const onMissing = (apps: readonly string[]) => this.#appsMissing(apps);
     this.#differences = new AppDifferences({ cmdb, fileOf, onMissing, clock, logger });
@@ -125,13 +114,10 @@ export class Control {
   }
 
   /** Brings the CMDB to the apps of these files from now on; see AppSync. */
-  apply(config: ControlFiles, more: Pick<ApplyOptions, 'force' | 'again'> = {}): Promise<void> {
-    this.#files = config;
+  apply(files: AppFiles, more: Omit<ApplyOptions, 'identity'> = {}): Promise<void> {
+    this.#files = files;
     this.#warnOfTrust();
-    this.#customers = new Set(config.customerApps);
-    const held = new Set(config.heldApps);
-    const removals = { patterns: config.places.patterns, max: config.maxRemovals };
-    return this.#appSync.apply(config.apps, { ...more, held, removals });
+    return this.#appSync.apply(files, more);
   }
 
   /** Records of these apps changed in the CMDB: whether this machine's files still say the same is looked at. */

@@ -5,7 +5,8 @@ import { pino } from 'pino';
 import t, { type Test } from 'tap';
 import { resolveClaims } from '../../src/cmdb/claims.js';
 import type { AppChange, DomainConflict, PutOrigin } from '../../src/cmdb/cmdb.js';
-import { createAppApplier } from '../../src/config/apply-apps.js';
+import { type ApplyOptions, createAppApplier } from '../../src/config/apply-apps.js';
+import { ManifestFile } from '../../src/config/manifest.js';
 import type { App } from '../../src/model/app.js';
 import { appYaml, loadFiles } from './files.js';
 
@@ -42,7 +43,7 @@ function store() {
 async function setUp(t: Test) {
   const directory = await mkdtemp(join(tmpdir(), 'fastcontainer-apply-'));
   t.teardown(() => rm(directory, { recursive: true, force: true }));
-  const manifestFile = join(directory, 'state', 'applied.json');
+  const manifestFile = new ManifestFile(join(directory, 'state'));
   const lines: string[] = [];
   const logger = pino(
     { level: 'trace' },
@@ -51,13 +52,29 @@ async function setUp(t: Test) {
   const cmdb = store();
   const clock = { time: 1_000, now: () => clock.time };
   const files: Record<string, string> = {};
-  const sourceOf = (app: string) => {
-    const file = files[app] ?? join(directory, 'none');
-    return { file, files: [file], byCustomer: false };
-  };
+  const customers = new Set<string>();
   const otherHosts = async () => [];
-  const applier = () => createAppApplier({ cmdb, host: 'here', otherHosts, manifestFile, sourceOf, clock, logger });
-  return { directory, manifestFile, lines, cmdb, applier, clock, files };
+  const applier = () => {
+    const it = createAppApplier({ cmdb, host: 'here', otherHosts, manifestFile, clock, logger });
+    return {
+      apply: (apps: readonly App[], { patterns = [], max, ...more }: TestOptions = { max: 1_000 }) => {
+        const appFiles = Object.fromEntries(apps.map(({ name }) => [name, files[name] ?? join(directory, 'none')]));
+        const places = { patterns, targets: [], directories: [] };
+        const said = { file: join(directory, 'main.yaml'), apps, appFiles, customerApps: [...customers], heldApps: [] };
+        return it.apply({ ...said, places, ...(max !== undefined && { maxRemovals: max }) }, more);
+      },
+      get withheld() {
+        return it.withheld;
+      },
+    };
+  };
+  return { directory, manifestFile, lines, cmdb, applier, clock, files, customers };
+}
+
+interface TestOptions extends ApplyOptions {
+  readonly patterns?: readonly string[];
+  /** See maxRemovals. */
+  readonly max?: number;
 }
 
 /** Apps by name, each with its domains; `marker` changes something of them. */
@@ -74,7 +91,7 @@ t.test('apps are put once; a start with the same files writes nothing', async (t
   t.strictSame(await applier().apply(list, { identity: 'one' }), []);
   t.strictSame(await applier().apply(list, { identity: 'one' }), []);
   t.strictSame(cmdb.calls, [{ put: ['a', 'b'], remove: [] }]);
-  t.strictSame(await readdir(join(directory, 'state')), ['applied.json'], 'no temporary file is left');
+  t.strictSame(await readdir(join(directory, 'state')), ['applied-apps.json'], 'no temporary file is left');
 });
 
 t.test('only what changed is put, and what is gone is removed, also after a restart', async (t) => {
@@ -181,10 +198,10 @@ t.test('a manifest that cannot be read is reported and rebuilt', async (t) => {
   const list = await apps({ a: ['a.localhost'] });
   await mkdir(join(directory, 'state'), { mode: 0o700 });
   for (const content of ['', '{"apps":', 'null', '{"apps":{"a":1}}', '{"identity":1,"apps":{}}', '[]']) {
-    await writeFile(manifestFile, content);
+    await writeFile(manifestFile.path, content);
     await applier().apply(list);
     t.match(lines.pop(), /cannot be read and is rebuilt/, content);
-    t.match(JSON.parse(await readFile(manifestFile, 'utf8')), { apps: { a: { hash: String, since: Number } } });
+    t.match(JSON.parse(await readFile(manifestFile.path, 'utf8')), { apps: { a: { hash: String, since: Number } } });
   }
   t.equal(cmdb.calls.length, 6);
 });
@@ -241,6 +258,7 @@ t.test('a clock that was set back does not make a changed file the older one', a
 t.test('a machine that has forgotten what it applied goes by when its file got its content', async (t) => {
   const { cmdb, applier, clock, files, directory } = await setUp(t);
   const file = join(directory, 'a.yaml');
+  await writeFile(join(directory, 'main.yaml'), '');
   await writeFile(file, '');
   files['a'] = file;
   const { ctimeMs } = await stat(file);
@@ -257,25 +275,25 @@ t.test(
     const list = await apps(Object.fromEntries(names.map((name) => [name, [`${name}.localhost`]])));
     for (const name of names) files[name] = `/etc/fc/apps/${name}.yaml`;
     const patterns = ['/etc/fc/apps/*.yaml'];
-    await applier().apply(list, { removals: { patterns } });
+    await applier().apply(list, { patterns });
     // After a restart, as where a file system was not mounted.
     for (const [left, fault] of [
       [[], /20 of 20 apps are in no file any more, none is left in \/etc\/fc\/apps: is it mounted/],
       [list.slice(6), /6 of 20 apps are in no file any more; nothing was removed; .* write maxRemovals: 6 /],
     ] as const) {
       const again = applier();
-      await again.apply(left, { removals: { patterns } });
+      await again.apply(left, { patterns });
       t.match(again.withheld, fault);
       t.match(lines.at(-1), fault);
     }
     t.equal(cmdb.apps.size, 20, 'nothing was removed');
     const asked = applier();
-    await asked.apply(list.slice(6), { removals: { patterns, max: 5 } });
+    await asked.apply(list.slice(6), { patterns, max: 5 });
     t.match(asked.withheld, /maxRemovals allows 5/);
-    await asked.apply(list.slice(6), { removals: { patterns, max: 6 } });
+    await asked.apply(list.slice(6), { patterns, max: 6 });
     t.equal(asked.withheld, undefined);
     t.equal(cmdb.apps.size, 14);
-    await asked.apply(list.slice(8), { removals: { patterns } });
+    await asked.apply(list.slice(8), { patterns });
     t.equal(cmdb.apps.size, 12, 'a few may always go');
   },
 );
@@ -286,21 +304,21 @@ t.test('several small removals within an hour count as one large one, but not wh
   const list = await apps(Object.fromEntries(names.map((name) => [name, [`${name}.localhost`]])));
   for (const name of names) files[name] = `/etc/fc/apps/${name}.yaml`;
   const patterns = ['/etc/fc/apps/*.yaml'];
-  await applier().apply(list, { removals: { patterns } });
+  await applier().apply(list, { patterns });
   for (const left of [1, 2, 3, 4, 5]) {
     clock.time += 60_000;
     const one = applier();
-    await one.apply(list.slice(left), { removals: { patterns } });
+    await one.apply(list.slice(left), { patterns });
     t.equal(one.withheld, undefined, `${left} are gone`);
   }
   const sixth = applier();
-  await sixth.apply(list.slice(6), { removals: { patterns } });
+  await sixth.apply(list.slice(6), { patterns });
   t.match(sixth.withheld, /1 of 20 apps are in no file any more, 5 more were removed .*write maxRemovals: 6 /);
   t.equal(cmdb.apps.size, 15);
-  await sixth.apply(list.slice(6), { removals: { patterns, max: 6 } });
+  await sixth.apply(list.slice(6), { patterns, max: 6 });
   t.equal(cmdb.apps.size, 14, 'the operator said so');
   clock.time += 3_600_000 - 60_000;
-  await applier().apply(list.slice(8), { removals: { patterns } });
+  await applier().apply(list.slice(8), { patterns });
   t.equal(cmdb.apps.size, 12, 'an hour later only what was removed since counts');
 });
 
@@ -328,6 +346,59 @@ t.test(
     t.strictSame(cmdb.holdings.at(-1), ['a', 'b']);
   },
 );
+
+t.test("a customer's app is told as held from when the store has taken it, also if it refused it before", async (t) => {
+  const { cmdb, applier, customers } = await setUp(t);
+  customers.add('b');
+  cmdb.apps.set('foreign', ['x.localhost']);
+  const list = await apps({ a: ['a.localhost'], b: ['x.localhost'] });
+  await applier().apply(list, { identity: 'one' });
+  t.strictSame(cmdb.holdings.filter(Boolean), [['a']], 'what is refused is not held');
+  cmdb.apps.delete('foreign');
+  await applier().apply(list, { identity: 'one' });
+  t.strictSame(cmdb.holdings.at(-1), ['a', 'b']);
+  customers.add('c');
+  await applier().apply(await apps({ a: ['a.localhost'], b: ['x.localhost'], c: ['c.localhost'] }), {
+    identity: 'one',
+  });
+  t.strictSame(cmdb.holdings.at(-1), ['a', 'b', 'c']);
+});
+
+t.test("a refused app that becomes the operator's is told as held", async (t) => {
+  const { cmdb, applier, customers } = await setUp(t);
+  customers.add('a');
+  cmdb.apps.set('foreign', ['x.localhost']);
+  const list = await apps({ a: ['x.localhost'] });
+  await applier().apply(list, { identity: 'one' });
+  customers.delete('a');
+  await applier().apply(list, { identity: 'one' });
+  t.strictSame(cmdb.holdings.at(-1), ['a']);
+});
+
+t.test("a customer's app of which a change is refused for its domain is held as before", async (t) => {
+  const { cmdb, applier, customers } = await setUp(t);
+  customers.add('a');
+  await applier().apply(await apps({ a: ['a.localhost'] }), { identity: 'one' });
+  cmdb.apps.set('foreign', ['x.localhost']);
+  await applier().apply(await apps({ a: ['x.localhost'] }), { identity: 'one' });
+  await applier().apply(await apps({ a: ['x.localhost'], b: ['b.localhost'] }), { identity: 'one' });
+  t.strictSame(
+    cmdb.holdings.filter((apps) => apps?.length),
+    [['a'], ['a', 'b']],
+  );
+});
+
+t.test('what is applied is what the files said when it was asked for, whatever they say by then', async (t) => {
+  const { cmdb, applier, customers, files } = await setUp(t);
+  const one = applier();
+  files['a'] = '/srv/apps/a.yaml';
+  const applied = one.apply(await apps({ a: ['a.localhost'] }), { identity: 'one' });
+  customers.add('a');
+  files['a'] = '/srv/customers/a.yaml';
+  await applied;
+  t.match(cmdb.origins, [{ a: { host: 'here', customer: undefined } }]);
+  t.strictSame(cmdb.holdings, [['a']]);
+});
 
 t.test('what the store has lost is put again though the files are the same', async (t) => {
   const { cmdb, applier } = await setUp(t);

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
@@ -18,23 +19,29 @@ async function start(
   t: Test,
   host: 'a' | 'b',
   url: string,
-  files: { operator?: Record<string, Record<string, unknown>>; customers?: Record<string, Record<string, unknown>> },
+  files: {
+    operator?: Record<string, Record<string, unknown>>;
+    customers?: Record<string, Record<string, unknown>>;
+    /** Directory of its customers, if it is not `srv` beside its main file. */
+    srv?: string;
+    inside?: readonly string[];
+  },
 ): Promise<Machine> {
   const address = { a: '127.0.0.2', b: '127.0.0.3' }[host];
-  const { operator = {}, customers = {} } = files;
+  const { operator = {}, customers = {}, srv = './srv', inside = [] } = files;
   return startMachine(t, {
-    ...{ host, address, cmdb: { url, name: 'names' }, apps: operator },
+    ...{ host, address, cmdb: { url, name: 'names' }, apps: operator, inside },
     afterInstall: async ({ dir, file }) => {
       const main = parse(await readFile(file, 'utf8')) as object;
-      const entry = { path: './srv/*/app.yaml', trust: 'customer', domains: '*.customers.localhost', plan: 'small' };
+      const entry = { path: `${srv}/*/app.yaml`, trust: 'customer', domains: '*.customers.localhost', plan: 'small' };
       await writeFile(file, stringify({ ...main, apps: ['./apps/*.yaml', entry], plans: { small: plan } }));
-      for (const [name, spec] of Object.entries(customers)) await writeCustomer(dir, name, spec);
+      for (const [name, spec] of Object.entries(customers)) await writeCustomer(join(dir, 'srv'), name, spec);
     },
   });
 }
 
-async function writeCustomer(dir: string, customer: string, spec: Record<string, unknown>): Promise<void> {
-  const file = join(dir, 'srv', customer, 'app.yaml');
+async function writeCustomer(srv: string, customer: string, spec: Record<string, unknown>): Promise<void> {
+  const file = join(srv, customer, 'app.yaml');
   await mkdir(dirname(file), { recursive: true });
   await writeFile(file, stringify({ command, ...spec }));
 }
@@ -46,6 +53,7 @@ async function reload({ child, log }: Machine): Promise<void> {
   await until(() => reloads() > before || undefined);
 }
 
+const srvOf = ({ installation }: Machine) => join(installation.dir, 'srv');
 const refusals = ({ log }: Machine) =>
   log.filter(({ msg }) => /belongs to somebody else; the customer's file was not applied/.test(String(msg)));
 const greeting = async (machine: Machine, domain: string) => (await machine.identity(domain)).greeting;
@@ -74,7 +82,7 @@ t.test("a customer's file takes no app of another machine's operator, whatever i
     stderr: /srv\/c1\/app.yaml: app hello came/,
   });
 
-  await writeCustomer(b.installation.dir, 'c1', { ...stolen, idleTtl: '5m' });
+  await writeCustomer(srvOf(b), 'c1', { ...stolen, idleTtl: '5m' });
   await reload(b);
   await until(() => refusals(b).length > 1 || undefined);
   t.equal(await greeting(a, 'hello.localhost'), 'operator', 'nor by a change');
@@ -96,7 +104,7 @@ t.test("a customer's file takes no app of a customer of another machine, and giv
   t.equal(await greeting(b, 'shop.customers.localhost'), 'first');
   const a = await start(t, 'a', redis.url, { customers: { c2: app('second') } });
   await until(() => refusals(a)[0]);
-  await writeCustomer(a.installation.dir, 'c2', { ...app('third'), idleTtl: '5m' });
+  await writeCustomer(srvOf(a), 'c2', { ...app('third'), idleTtl: '5m' });
   await reload(a);
   await until(() => refusals(a).length > 1 || undefined);
   t.equal(await greeting(a, 'shop.customers.localhost'), 'first');
@@ -106,8 +114,47 @@ t.test("a customer's file takes no app of a customer of another machine, and giv
   t.equal(await greeting(a, 'shop.customers.localhost'), 'first', 'nor does it go with the file');
   await a.changeApp('shop', { domains: ['shop.customers.localhost'], env: { GREETING: 'operator' } });
   await until(async () => (await greeting(b, 'shop.customers.localhost')) === 'operator' || undefined);
-  await writeCustomer(b.installation.dir, 'c1', app('again'));
+  await writeCustomer(srvOf(b), 'c1', app('again'));
   await reload(b);
   await until(() => refusals(b)[0]);
   t.equal(await greeting(b, 'shop.customers.localhost'), 'operator');
+});
+
+t.test("a customer's app stays while one of two machines has its file, whichever loses it", async (t) => {
+  if (process.getuid?.() !== 0) return t.comment('skipped: only root can give each machine a file system of its own');
+  const redis = await startRedis(t);
+  if (!redis) return;
+  const names = ['one', 'two', 'three'];
+  const directory = async () => {
+    const path = await mkdtemp(join(tmpdir(), 'fastcontainer-srv-'));
+    t.teardown(() => rm(path, { recursive: true, force: true }));
+    await chmod(path, 0o755);
+    return path;
+  };
+  /** The path of the customers' files on both machines, which each has files of its own at. */
+  const shared = await directory();
+  const machine = async (host: 'a' | 'b') => {
+    const own = await directory();
+    for (const name of names) {
+      await writeCustomer(own, name, { name, domains: [`${name}.customers.localhost`], env: { GREETING: name } });
+    }
+    const inside = ['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" "$1" && shift && exec "$@"', own, shared];
+    return { own, ...(await start(t, host, redis.url, { srv: shared, inside })) };
+  };
+  const [a, b] = [await machine('a'), await machine('b')];
+  t.same([...refusals(a), ...refusals(b)], []);
+  for (const [name, loser, keeper] of [
+    ['one', a, b],
+    ['two', b, a],
+  ] as const) {
+    const domain = `${name}.customers.localhost`;
+    await rm(join(loser.own, name), { recursive: true });
+    await reload(loser);
+    await until(() => loser.log.some(({ msg }) => /files of other machines have them/.test(String(msg))) || undefined);
+    t.equal(await greeting(keeper, domain), name);
+    t.equal(await greeting(loser, domain), name);
+    await rm(join(keeper.own, name), { recursive: true });
+    await reload(keeper);
+    await until(async () => (await keeper.ask(domain)).status === 404 || undefined);
+  }
 });

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Session } from '../../src/cmdb/cmdb.js';
 import { AppSync } from '../../src/config/app-sync.js';
+import type { AppFiles } from '../../src/config/apply-apps.js';
 import { FileApps } from '../../src/daemon/file-apps.js';
 import type { Config } from '../../src/config/config.js';
 import { createHouse, type ForwardRoom, type House } from '../../src/daemon/house.js';
@@ -107,7 +108,7 @@ export class SimNode {
   }
 
   applyFiles(): Promise<void> {
-    return this.#appSync.apply([], { force: true });
+    return this.#appSync.apply({ apps: [] as readonly App[] } as AppFiles, { force: true });
   }
 
   /** Ends when the listeners have drained, as the daemon does it on SIGTERM. */

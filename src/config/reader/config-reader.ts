@@ -9,7 +9,7 @@ import { readDomain } from '../../model/domain.js';
 import { type Glob, glob, type Unlisted } from '../glob.js';
 import { type Environment, interpolate, refuseVariables } from '../interpolate.js';
 import { formatListenAddress, isLoopback } from '../listen-address.js';
-import { manifestFile, readManifest } from '../manifest.js';
+import { ManifestFile } from '../manifest.js';
 import { formatPath, type Path, showFile } from '../path.js';
 import { ConfigError, type Problem, problemAt } from '../problem.js';
 import { figureNotices } from '../figure-notices.js';
@@ -438,7 +438,7 @@ function normalised(domain: string): string {
 
 function filesOfManifest({ stateDir }: Settings): Map<string, string> {
   try {
-    const { apps } = readManifest(manifestFile(stateDir));
+    const { apps } = new ManifestFile(stateDir).read();
     return new Map([...apps].map(([name, { file }]) => [name, file]));
   } catch {
     // The one who writes it reports it.
