@@ -5,10 +5,13 @@ import { unlimited } from '../model/schema/fields.js';
 import { nameOf } from '../model/schema/parsed.js';
 import type { Shape } from '../model/schema/shape.js';
 import type { Config } from './config.js';
+import { cmdbSchema, mainSchema } from './schema/main-file.js';
+
+type Values = Readonly<Record<string, unknown>>;
 
 /**
  * What an operator should know of a reload, a line each: `app hello: idleTtl 20m -> 5m`, `app shop added`,
- * `listen.http changed: needs a restart`. Empty where the files say the same. Values that may be secret are not shown.
+ * `listen.http changed: needs a restart`. Empty if the files say the same. Values that may be secret are not shown.
  */
 export async function describeChanges(before: Config, after: Config): Promise<string[]> {
   const held = without(after.heldApps, before.heldApps);
@@ -58,20 +61,18 @@ function domainChanges(before: App, after: App): string[] {
   return [...added.map((domain) => `domain ${domain} added`), ...removed.map((domain) => `domain ${domain} removed`)];
 }
 
-/** A line for each key below `path` that differs. Lists are long and may hold secrets: only that they changed is said. */
+/** A line for each key below `path` that differs. Lists are long and may hold secrets: of them only that they changed. */
 function differences(shape: Shape, path: string, before: unknown, after: unknown): string[] {
   if (isSame(before, after)) return [];
-  const [old, now] = [before ?? {}, after ?? {}] as Readonly<Record<string, unknown>>[];
-  if (shape.properties)
-    return Object.entries(shape.properties).flatMap(([key, child]) => {
+  const [old, now] = [(before ?? {}) as Values, (after ?? {}) as Values];
+  const [entry] = Object.values(shape.patternProperties ?? {});
+  const keys = entry ? Object.keys({ ...old, ...now }).map((key) => [key, entry] as const) : undefined;
+  const children = keys ?? (shape.properties && Object.entries(shape.properties));
+  if (children)
+    return children.flatMap(([key, child]) => {
       const name = nameOf(key, child);
-      return differences(child, `${path}.${key}`, old?.[name], now?.[name]);
+      return differences(child, `${path}.${key}`, old[name], now[name]);
     });
-  const [value] = Object.values(shape.patternProperties ?? {});
-  if (value)
-    return [...new Set([...Object.keys(old ?? {}), ...Object.keys(now ?? {})])].flatMap((key) =>
-      differences(value, `${path}.${key}`, old?.[key], now?.[key]),
-    );
   if (shape.secret || shape.items) return [`${path} changed`];
   return [`${path} ${show(shape, before)} -> ${show(shape, after)}`];
 }
@@ -89,36 +90,25 @@ function isSame(before: unknown, after: unknown): boolean {
   return JSON.stringify(before) === JSON.stringify(after);
 }
 
-function settingChanges(before: Config, after: Config): string[] {
-  const [old, now] = [settingsOf(before), settingsOf(after)];
-  const changed = [...new Set([...old.keys(), ...now.keys()])].filter((key) => old.get(key) !== now.get(key));
-  const most = [before, after].map(({ maxRemovals }) => maxRemovals ?? 'unset');
-  const level = before.log.level === after.log.level ? [] : [`log.level ${before.log.level} -> ${after.log.level}`];
-  const removals = most[0] === most[1] ? [] : [`maxRemovals ${most.join(' -> ')}`];
-  return [...changed.map((key) => `${key} changed: needs a restart`), ...removals, ...level];
-}
+/** Sections of the main file that are taken over without a restart, or that apps are made of. */
+const takenOver = ['apps', 'defaults', 'plans', 'maxRemovals', 'log'];
 
-/** What needs a restart: all settings but those that are taken over, by the names they have in the file. */
-function settingsOf(config: Config): Map<string, string> {
-  const {
-    file: _f,
-    apps: _a,
-    appFiles: _n,
-    customerApps: _c,
-    heldApps: _h,
-    problems: _p,
-    notices: _o,
-    places: _l,
-    ...settings
-  } = config;
-  const { log: _log, maxRemovals: _max, ...all } = settings;
-  const isSection = (value: unknown) => typeof value === 'object' && !Array.isArray(value);
-  const sections = Object.entries(all).filter(([, value]) => isSection(value));
-  const single = Object.entries(all).filter(([, value]) => !isSection(value));
-  const keys = sections.flatMap(([section, inner]) =>
-    Object.entries(inner).map(([key, value]) => [`${section}.${key.replace(/(Ms|Bytes)$/, '')}`, value] as const),
-  );
-  return new Map([...keys, ...single].map(([key, value]) => [key, JSON.stringify(value)]));
+function settingChanges(before: Config, after: Config): string[] {
+  const [old, now] = [before, after] as unknown as readonly [Values, Values];
+  const { maxRemovals, log } = mainSchema.properties;
+  const sections = Object.entries({ ...mainSchema.properties, cmdb: cmdbSchema } as Readonly<Record<string, Shape>>);
+  const changed = sections.flatMap(([section, { properties }]): string[] => {
+    if (takenOver.includes(section) || isSame(old[section], now[section])) return [];
+    if (!properties) return [section];
+    const [oldKeys, nowKeys] = [old[section], now[section]] as readonly [Values, Values];
+    const names = Object.entries(properties).map(([key, child]) => ({ key, name: nameOf(key, child) }));
+    return names.filter(({ name }) => !isSame(oldKeys[name], nowKeys[name])).map(({ key }) => `${section}.${key}`);
+  });
+  return [
+    ...changed.map((key) => `${key} changed: needs a restart`),
+    ...differences(maxRemovals as Shape, 'maxRemovals', before.maxRemovals, after.maxRemovals),
+    ...differences(log as Shape, 'log', before.log, after.log),
+  ];
 }
 
 function without(list: readonly string[], others: readonly string[]): string[] {

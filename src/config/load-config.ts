@@ -5,16 +5,9 @@ import type { Environment } from './interpolate.js';
 import { ConfigError } from './problem.js';
 import { ConfigReader } from './reader/config-reader.js';
 
-/** Reads the files once, and throws a ConfigError that names every problem. Blocks meanwhile; a daemon uses `configThread`. */
+/** Reads the files once, and throws a ConfigError that names every problem. Blocks meanwhile; a daemon uses a ConfigThread. */
 export async function loadConfig(file: string, env: Environment): Promise<Config> {
   const reading = new ConfigReader({ file, env }).read();
   if (reading.problems.length > 0) throw new ConfigError(reading.problems);
   return assemble(reading, resolve(file));
-}
-
-/** As a `configThread` does it, here and now: where nothing else waits. */
-export function configLoader(file: string, env: Environment): (changed?: readonly string[]) => Promise<Config> {
-  const reader = new ConfigReader({ file, env });
-  let before: Config | undefined;
-  return async (changed) => (before = assemble(reader.read(changed), resolve(file), before));
 }

@@ -1,4 +1,4 @@
-import type { Reading } from '../model/schema/fields.js';
+import type { Parsing } from '../model/schema/fields.js';
 
 /** Numbers from `from` to `to`, both included. */
 export interface Range {
@@ -7,7 +7,7 @@ export interface Range {
 }
 
 /** Reads `20000-29999`. */
-export function readPortRange(text: string): Reading<Range> {
+export function readPortRange(text: string): Parsing<Range> {
   return readRange(text, { what: 'ports', example: '20000-29999', least: 1, most: 65_535, one: 'port' });
 }
 
@@ -15,7 +15,7 @@ export function readPortRange(text: string): Reading<Range> {
  * Reads `1900000000-1900065535`. Below are the accounts of the system itself; beyond what it may hold the kernel and node read ids
  * as negative.
  */
-export function readIdRange(text: string): Reading<Range> {
+export function readIdRange(text: string): Parsing<Range> {
   const example = '1900000000-1900065535';
   return readRange(text, { what: 'user numbers', example, least: 1_000, most: 2_147_483_647, one: 'number' });
 }
@@ -28,7 +28,7 @@ interface Terms {
   readonly most: number;
 }
 
-function readRange(text: string, { what, one, example, least, most }: Terms): Reading<Range> {
+function readRange(text: string, { what, one, example, least, most }: Terms): Parsing<Range> {
   const match = /^(\d{1,10})-(\d{1,10})$/.exec(text.trim());
   if (!match) return { fault: `must be a range of ${what} such as ${example}` };
   const range = { from: Number(match[1]), to: Number(match[2]) };

@@ -15,12 +15,15 @@ import {
 import { codec } from '../model/schema/parsed.js';
 import { cmdbSchema, type MainFile, mainSchema } from './schema/main-file.js';
 
-/** The kernel's, without the byte that ends it. */
+const mainCodec = codec(mainSchema);
+const cmdbCodec = codec(cmdbSchema);
+
+/** The kernel's limit in bytes, without the final NUL. */
 const longestSocketPath = 107;
 
 /** The settings of the main file; what does not fit together is reported. `written` passed the schema. */
 export function resolveSettings(written: MainFile, env: Environment, report: Report): Settings {
-  const main = codec(mainSchema).read(written);
+  const main = mainCodec.read(written);
   const stateDir = resolve(main.stateDir);
   const processDir = resolve(main.runtimes.process.stateDir ?? join(stateDir, 'process'));
   return {
@@ -84,7 +87,7 @@ function resolveAdmin({ listen: written, token }: Main['admin'], stateDir: strin
 }
 
 function resolveCmdb({ cmdb: written, node }: Main, report: Report): Settings['cmdb'] {
-  const cmdb = codec(cmdbSchema).read(typeof written === 'string' ? { url: written } : written);
+  const cmdb = cmdbCodec.read(typeof written === 'string' ? { url: written } : written);
   const path = lmdbPath(cmdb.url);
   if (path !== undefined && cmdb.caFile !== undefined) report(['cmdb', 'caFile'], 'has no use with an lmdb store');
   if (path === undefined && node.advertise !== undefined && cmdb.signingKey === undefined) {

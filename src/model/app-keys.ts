@@ -11,7 +11,7 @@ import {
   number,
   oneOrMore,
   orUnlimited,
-  readText,
+  parsedText,
   section,
   size,
   text,
@@ -147,7 +147,7 @@ const identity = {
     customer: true,
   }),
   domains: oneOrMore(
-    readText(readDomain, {
+    parsedText(readDomain, {
       expects: 'a host name',
       description: 'A host name, or a wildcard of one label.',
       examples: ['hello.localhost'],

@@ -1,12 +1,12 @@
 import { isIP } from 'node:net';
 import { domainToASCII } from 'node:url';
-import type { Reading } from './schema/fields.js';
+import type { Parsing } from './schema/fields.js';
 
 /**
  * Brings a domain into the form in which the router looks it up: lower case, punycode (UTS 46), no trailing dot; an
  * IPv6 address in its shortest form, without brackets. A wildcard is one whole first label: `*.example.org`.
  */
-export function readDomain(text: string): Reading<string> {
+export function readDomain(text: string): Parsing<string> {
   if (text.includes('://') || text.includes('/')) return { fault: 'must be a host name without scheme and path' };
   const bare = text.replace(/^\[(.*)\]$/, '$1');
   if (isIP(bare) === 6) return { value: new URL(`http://[${bare}]/`).hostname.slice(1, -1) };

@@ -57,14 +57,14 @@ trustedProxies: ["::1"]
   t.strictSame(await changes({ 'main.yaml': 'workers: 1' }, { 'main.yaml': after }), [
     'listen.http changed: needs a restart',
     'admin.listen changed: needs a restart',
+    'admin.token changed: needs a restart',
     'cmdb.url changed: needs a restart',
+    'stateDir changed: needs a restart',
     'runtimes.process changed: needs a restart',
     'runtimes.docker changed: needs a restart',
     'http.maxHeaderSize changed: needs a restart',
     'http.headersTimeout changed: needs a restart',
-    'stateDir changed: needs a restart',
     'trustedProxies changed: needs a restart',
-    'admin.token changed: needs a restart',
     'log.level info -> debug',
   ]);
 });

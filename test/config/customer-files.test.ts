@@ -1,9 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { chmod, chown, link, mkdir, rename, symlink } from 'node:fs/promises';
 import t from 'tap';
-import { configLoader } from '../../src/config/load-config.js';
 import { formatProblem } from '../../src/config/problem.js';
-import { type Files, makeFiles } from './files.js';
+import { configLoader, makeFiles, type Files } from './files.js';
 
 const isRoot = process.getuid?.() === 0;
 const mainFile = `

@@ -1,9 +1,11 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
+import { assemble } from '../../src/config/assemble.js';
 import type { Config } from '../../src/config/config.js';
 import { loadConfig } from '../../src/config/load-config.js';
 import { ConfigError, formatProblem } from '../../src/config/problem.js';
+import { ConfigReader } from '../../src/config/reader/config-reader.js';
 
 export interface Files {
   readonly directory: string;
@@ -37,6 +39,14 @@ export async function loadFiles(
   } finally {
     await files.remove();
   }
+}
+
+/** As a ConfigThread reads files, again and again, in this thread. */
+export function configLoader(file: string, env: Record<string, string>) {
+  const reader = new ConfigReader({ file, env });
+  let before: Config | undefined;
+  return async (changed?: readonly string[]): Promise<Config> =>
+    (before = assemble(reader.read(changed), resolve(file), before));
 }
 
 /** The problems of files, a line each, with file names relative to their directory. */

@@ -1,8 +1,8 @@
 import { availableParallelism, hostname } from 'node:os';
 import { resolve } from 'node:path';
 import t from 'tap';
-import { configLoader, loadConfig } from '../../src/config/load-config.js';
-import { appYaml, loadFiles, mainYaml, makeFiles, problemsOf } from './files.js';
+import { loadConfig } from '../../src/config/load-config.js';
+import { appYaml, configLoader, loadFiles, mainYaml, makeFiles, problemsOf } from './files.js';
 
 const isRoot = process.getuid?.() === 0;
 

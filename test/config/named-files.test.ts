@@ -1,13 +1,12 @@
-import { writeFileSync } from 'node:fs';
-import { rm, symlink } from 'node:fs/promises';
+import { chownSync, writeFileSync } from 'node:fs';
+import { chmod, rm, symlink } from 'node:fs/promises';
 import t, { type Test } from 'tap';
 import type { Config } from '../../src/config/config.js';
-import { configLoader } from '../../src/config/load-config.js';
 import { ConfigError, formatProblem } from '../../src/config/problem.js';
 import { ConfigThread } from '../../src/config/reader/config-thread.js';
 import { watchConfig } from '../../src/config/watch-config.js';
 import { eventually } from '../fixtures/eventually.js';
-import { appYaml, mainYaml, makeFiles } from './files.js';
+import { appYaml, configLoader, mainYaml, makeFiles } from './files.js';
 
 async function filesOf(t: Test, contents: Record<string, string>) {
   const files = await makeFiles(contents);
@@ -158,3 +157,46 @@ function pictureOf({ apps, appFiles, heldApps, problems, notices, customerApps, 
   const byName = Object.fromEntries(apps.map((app) => [app.name, app]));
   return { byName, appFiles, heldApps, customerApps, places, notices, problems: problems.map(formatProblem) };
 }
+
+t.test('a file that has become unreachable is its own problem, and the others are read', async (t) => {
+  const files = await filesOf(t, {
+    ...three,
+    'main.yaml': `${mainYaml}apps: ./apps/{*,*/*}.yaml\n`,
+    'apps/d/d.yaml': appYaml('d'),
+  });
+  const thread = new ConfigThread({ file: files.main, env: {} });
+  t.teardown(() => thread.close());
+  await thread.load();
+  await rm(files.path('apps/d'), { recursive: true });
+  await files.write('apps/d', 'a file where the directory was');
+  await files.write('apps/a.yaml', appYaml('a', 'idleTtl: 1m\n'));
+  const config = await thread.load([files.path('apps/d/d.yaml')]);
+  t.strictSame(ttls(config), { a: 1, b: 20, c: 20 });
+});
+
+t.test('a file that may not be looked at is its own problem, and the others are read', async (t) => {
+  const user = process.geteuid?.();
+  const files = await filesOf(t, {
+    ...three,
+    'main.yaml': `${mainYaml}apps: ./apps/{*,*/*}.yaml\n`,
+    'apps/d/d.yaml': appYaml('d'),
+  });
+  // The rules are for users other than root.
+  if (user === 0) {
+    chownSync(files.directory, 65_534, 65_534);
+    process.seteuid?.(65_534);
+    t.teardown(() => process.seteuid?.(0));
+  }
+  const load = configLoader(files.main, {});
+  await load();
+  if (user === 0) process.seteuid?.(0);
+  // Its names can be listed, and nothing more.
+  await chmod(files.path('apps/d'), 0o744);
+  await files.write('apps/a.yaml', appYaml('a', 'idleTtl: 1m\n'));
+  if (user === 0) process.seteuid?.(65_534);
+  const config = await load();
+  t.strictSame(ttls(config), { a: 1, b: 20, c: 20, d: 20 });
+  t.match(config.problems.map(formatProblem), [/d\.yaml:1: cannot be read: permission denied for user \S+$/]);
+  if (user === 0) process.seteuid?.(0);
+  await chmod(files.path('apps/d'), 0o755);
+});

@@ -1,10 +1,9 @@
 import { rename, rm, symlink } from 'node:fs/promises';
 import t, { type Test } from 'tap';
 import type { Config } from '../../src/config/config.js';
-import { configLoader } from '../../src/config/load-config.js';
 import { ConfigError, formatProblem } from '../../src/config/problem.js';
 import { watchConfig } from '../../src/config/watch-config.js';
-import { appYaml, type Files, mainYaml, makeFiles } from './files.js';
+import { appYaml, configLoader, mainYaml, makeFiles, type Files } from './files.js';
 
 type Event = { changes: string[]; next: Config } | { error: Error } | { problems: string[] } | 'restored';
 

@@ -1,6 +1,8 @@
 import t from 'tap';
 import { appFileSchema, appSchema } from '../../src/model/app-keys.js';
 import { appWith, recordOf } from '../../src/model/app.js';
+import { orUnlimited, section, size } from '../../src/model/schema/fields.js';
+import { codec } from '../../src/model/schema/parsed.js';
 import type { Shape } from '../../src/model/schema/shape.js';
 
 const marks = ['own', 'customer', 'container', 'merged', 'needed', 'later'];
@@ -45,5 +47,15 @@ t.test(
       t.ok(shape.properties ?? shape.default !== undefined, `${key} has a default`);
       t.notOk(key in record, key);
     }
+  },
+);
+
+t.test(
+  'a key that may be unlimited cannot be a later one: a record could not say which of both it means',
+  async (t) => {
+    const docs = { from: '1m', to: '1g', description: 'A size.', default: '2m', examples: ['2m'] } as const;
+    for (const key of [{ ...orUnlimited(size(docs)), later: true }, orUnlimited(size({ ...docs, later: true }))])
+      t.throws(() => codec(section({}, { disk: key })), { message: 'disk cannot be both later and orUnlimited' });
+    t.doesNotThrow(() => codec(section({}, { disk: orUnlimited(size(docs)), other: size({ ...docs, later: true }) })));
   },
 );

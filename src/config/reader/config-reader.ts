@@ -1,4 +1,3 @@
-import { lstatSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { Compile } from 'typebox/compile';
 import type { App } from '../../model/app.js';
@@ -20,6 +19,7 @@ import { type MainFile, mainSchema } from '../schema/main-file.js';
 import { type Looked, unmatchedNotice, unreadNotice } from '../unread-files.js';
 import { operatorBounds } from '../yaml-file.js';
 import { placesOf } from './places.js';
+import { isLink } from './read-text.js';
 import { type Source, type SourceDocument, SourceReader } from './source.js';
 import { type Claimant, findTwins, type Twins } from './twins.js';
 
@@ -93,7 +93,7 @@ export class ConfigReader {
     const last = this.#last;
     this.#last = undefined;
     const source = this.#readers.main.read(this.#main);
-    const files = changed && last && last.main === source ? this.#rereadAlike(last, changed) : undefined;
+    const files = changed && last && last.main.source === source ? this.#rereadAlike(last, changed) : undefined;
     this.#last = (last && files && this.#resolveAlike(last, files)) ?? this.#readAll(source);
     return this.#last.reading;
   }
@@ -115,7 +115,7 @@ export class ConfigReader {
       );
     const resolved = this.#resolve(settings, written, listing);
     const files = new Map(listing.files.map((it) => [it.file, it]));
-    return { ...resolved, main: source, written: written.value, files };
+    return { ...resolved, main: { ...written, source }, files };
   }
 
   /** These files as they are now, if nothing of them concerns another file, or what holds for all; else undefined. */
@@ -147,9 +147,9 @@ export class ConfigReader {
       const before = last.files.get(file)!.source.documents;
       for (const [index, document] of source.documents.entries()) {
         const earlier = this.#resolved.get(before[index]!);
-        const resolution = this.#resolution({ document, file, entry }, last.written);
-        const { app } = resolution;
-        if (!app || !earlier || [earlier, resolution].some(isRemarkable)) return undefined;
+        const resolution = this.#resolution({ document, file, entry }, last.main.value);
+        const { app, notices } = resolution;
+        if (!app || !earlier?.app || earlier.notices.length + notices.length > 0) return undefined;
         this.#resolved.set(document, resolution);
         changed.push({ app, file, byCustomer: entry.customer !== undefined });
       }
@@ -191,8 +191,8 @@ export class ConfigReader {
     const unread = [...misspelt].filter((file) => !files.has(file) && file !== this.#main);
     const notices = [...looked.map(unmatchedNotice), unreadNotice(unread)].filter((notice) => notice !== undefined);
     const found = placesOf(places);
-    if (JSON.stringify(found) !== JSON.stringify(this.#places)) this.#places = found;
-    return { files: sorted, unlisted, notices, places: this.#places ?? found };
+    if (!this.#places || JSON.stringify(found) !== JSON.stringify(this.#places)) this.#places = found;
+    return { files: sorted, unlisted, notices, places: this.#places };
   }
 
   #readFile(file: string, { customer, glob: { roots } }: Entry): Source | undefined {
@@ -257,14 +257,13 @@ export class ConfigReader {
     this.#apps.clear();
     for (const it of apps) this.#apps.set(it.app.name, it);
     this.#ownerOf = twins.ownerOf;
-    const held = [...fileOf]
-      .filter(([name, file]) => !this.#apps.has(name) && !emptied.has(name) && isBroken(file))
-      .map(([name, file]) => ({ name, file }));
-    this.#fileOf = new Map(
-      [...held, ...apps.map(({ app: { name }, file }) => ({ name, file }))].map(({ name, file }) => [name, file]),
-    );
+    const stays = ([name, file]: readonly [string, string]) =>
+      !this.#apps.has(name) && !emptied.has(name) && isBroken(file);
+    const held = [...fileOf].filter(stays);
+    this.#fileOf = new Map([...held, ...apps.map(({ app, file }) => [app.name, file] as const)]);
     const reading = {
-      ...{ settings, apps, changed, removed: [...gone], held, places },
+      ...{ settings, apps, changed, removed: [...gone], places },
+      held: held.map(([name, file]) => ({ name, file })),
       problems: bounded(problems),
       notices: boundedNotices([...notices, ...said]),
     };
@@ -367,8 +366,7 @@ interface Resolution {
 
 /** What a reading was made of. */
 interface Last {
-  readonly main: Source | undefined;
-  readonly written: MainFile;
+  readonly main: MainDocument & { readonly source: Source | undefined };
   readonly reading: Reading;
   readonly files: Map<string, ReadFile>;
   /** Files want the same name or domain. */
@@ -418,14 +416,6 @@ function sharedAdminFault({ admin, runtimes }: Settings, apps: readonly FileApp[
   if (!sharing) return undefined;
   const at = formatListenAddress(admin.listen);
   return `is required: app ${sharing.app.name} can connect to ${at}, like every app of this machine that has its network; set it, or leave admin.listen to its socket`;
-}
-
-function isRemarkable({ key, problems, notices }: Resolution): boolean {
-  return key !== undefined || problems.length + notices.length > 0;
-}
-
-function isLink(file: string): boolean {
-  return lstatSync(file, { throwIfNoEntry: false })?.isSymbolicLink() === true;
 }
 
 function texts(value: unknown): string[] {

@@ -13,7 +13,7 @@ import {
 import { userInfo } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 
-/** A file's text, or why it is not read; undefined where there is no such file. */
+/** A file's text, or why it is not read; undefined if there is no such file. */
 export type TextReading =
   | { readonly text: string; readonly signature: string; readonly isSettled: boolean }
   | { readonly fault: string }
@@ -23,16 +23,28 @@ export type TextReading =
 export interface TextTerms {
   readonly mostBytes: number;
   /**
-   * Somebody who is not trusted may write there: the file must be a file of its own below this directory, reached without a
-   * link, and belong to whom its directory belongs, or to the operator.
+   * Customers may write below this directory: the file must lie there itself, be reached without a link, and belong to the owner
+   * of its directory or to the operator.
    */
   readonly strangersBelow?: string;
 }
 
-/** Changes with the file's content; undefined where there is no such file. Blocks, as everything here does. */
+/** Changes with the file's content; undefined if there is no such file, or none that may be looked at. Blocks, as everything here does. */
 export function signatureAt(file: string, { strangersBelow }: TextTerms): string | undefined {
-  const stats = (strangersBelow === undefined ? statSync : lstatSync)(file, { throwIfNoEntry: false });
-  return stats && signatureOf(stats);
+  try {
+    return signatureOf((strangersBelow === undefined ? statSync : lstatSync)(file));
+  } catch {
+    return undefined;
+  }
+}
+
+/** False also for what cannot be looked at. */
+export function isLink(path: string): boolean {
+  try {
+    return lstatSync(path).isSymbolicLink();
+  } catch {
+    return false;
+  }
 }
 
 export function readText(file: string, terms: TextTerms): TextReading {
@@ -99,14 +111,6 @@ function pathOf(descriptor: number, file: string): string {
     return readlinkSync(`/proc/self/fd/${descriptor}`);
   } catch {
     return realpathSync(file);
-  }
-}
-
-function isLink(file: string): boolean {
-  try {
-    return lstatSync(file).isSymbolicLink();
-  } catch {
-    return false;
   }
 }
 

@@ -14,7 +14,7 @@ import {
   flag,
   list,
   oneOrMore,
-  readText,
+  parsedText,
   section,
   size,
   text,
@@ -92,13 +92,13 @@ const processRuntime = section(
       defaultText: '/var/lib/fastcontainer-scratch; `scratch` in `runtimes.process.stateDir` if the daemon is not root',
       examples: ['/srv/scratch'],
     }),
-    ports: readText(readPortRange, {
+    ports: parsedText(readPortRange, {
       expects: 'a range of ports such as 20000-29999',
       description: 'Ports that are given to processes, the one unused for longest first.',
       default: '20000-29999',
       examples: ['20000-20999'],
     }),
-    users: readText(readIdRange, {
+    users: parsedText(readIdRange, {
       expects: 'a range of user numbers such as 1900000000-1900065535',
       description:
         'Users of apps with `user: auto` under a root daemon: each app gets a number of its own (and the group of that number), ' +
@@ -132,7 +132,7 @@ const dockerRuntime = section(
       defaultText: '/var/run/docker.sock',
       examples: ['/var/run/docker.sock'],
     }),
-    host: readText(readDockerHost, {
+    host: parsedText(readDockerHost, {
       expects: 'an address such as tcp://10.0.0.5:2376',
       description: 'Address of a remote engine. Needs `caFile`, `certFile` and `keyFile` off loopback.',
       examples: ['tcp://10.0.0.5:2376'],
@@ -222,7 +222,7 @@ const customerFiles = section(
       examples: ['customer'],
     }),
     domains: oneOrMore(
-      readText(readDomain, {
+      parsedText(readDomain, {
         expects: 'a host name such as *.example.org',
         description: 'A host name, or a wildcard of one label.',
         examples: ['*.example.org'],

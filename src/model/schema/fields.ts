@@ -67,13 +67,13 @@ export function text<const D extends Docs>(
 }
 
 /** What a reader finds in a text, or what is wrong with it, as in "must be …". */
-export type Reading<Value> =
+export type Parsing<Value> =
   | { readonly value: Value; readonly fault?: undefined }
   | { readonly value?: undefined; readonly fault: string };
 
 /** Text that stands for something else. */
-export function readText<Value, const D extends Docs>(
-  read: (written: string) => Reading<Value>,
+export function parsedText<Value, const D extends Docs>(
+  read: (written: string) => Parsing<Value>,
   docs: D & Partial<Wording>,
 ) {
   const unit: Unit<Value, ''> = { suffix: '', parse: (written) => read(written).value as Value };

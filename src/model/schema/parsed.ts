@@ -77,18 +77,18 @@ function codecOf(shape: Shape): Codec<unknown> {
   const { bounded, unit } = shape;
   if (bounded) {
     const { read } = codecOf(bounded);
-    return { ...asItIs, read: (written) => (written === unlimited ? undefined : read(written)) };
+    return { ...identity, read: (written) => (written === unlimited ? undefined : read(written)) };
   }
-  if (unit) return { ...asItIs, read: (written) => unit.parse(written as string) };
+  if (unit) return { ...identity, read: (written) => unit.parse(written as string) };
   const item = shape.each ?? shape.items;
-  return item ? listCodec(codecOf(item)) : asItIs;
+  return item ? listCodec(codecOf(item)) : identity;
 }
 
 const same = (value: unknown): unknown => value;
-const asItIs: Codec<unknown> = { read: same, complete: same, recorded: same };
+const identity: Codec<unknown> = { read: same, complete: same, recorded: same };
 
 function listCodec(item: Codec<unknown>): Codec<unknown> {
-  if (item === asItIs) return { ...asItIs, read: (written) => [written].flat() };
+  if (item === identity) return { ...identity, read: (written) => [written].flat() };
   const each = (change: (value: unknown) => unknown) => (values: unknown) => {
     const changed = [values].flat().map(change);
     return Array.isArray(values) && changed.every((value, index) => value === values[index]) ? values : changed;
@@ -112,6 +112,9 @@ type Values = Record<string, unknown>;
 
 function sectionCodec({ properties = {} }: Shape): Codec<unknown> {
   const fields = Object.entries(properties).map(([key, child]): Field => {
+    // An absent amount is an unlimited one, so a record could not say that it is older than the key.
+    if (child.bounded && (child.later || child.bounded.later))
+      throw new TypeError(`${key} cannot be both later and orUnlimited`);
     const codec = codecOf(child);
     const byDefault = child.properties ? {} : child.default;
     const unwritten = byDefault === undefined ? undefined : codec.read(byDefault);
