@@ -129,8 +129,8 @@ class SingleProcess implements Daemon {
   }
 
   async reload(next: Config): Promise<void> {
-    this.#config = next;
     await this.#node.reload(next.apps);
+    this.#config = next;
     await this.#control.apply(next);
   }
 
@@ -226,7 +226,7 @@ class Composition {
 
   /** Becomes a node of the protocol that does not serve yet. */
   async open(): Promise<void> {
-    await this.#openRuntimes();
+    await this.#openRuntimes(this.#apps);
     await this.#house.session.start();
   }
 
@@ -259,9 +259,10 @@ class Composition {
   }
 
   async reload(apps: readonly FileApp[]): Promise<void> {
+    // First: if a runtime cannot be opened, this node keeps the apps that it has.
+    await this.#openRuntimes(apps);
     this.#apps = apps;
     this.#fileApps.read(apps);
-    await this.#openRuntimes();
   }
 
   /** The store of this identity has taken what the files say; undefined: none has, yet. */
@@ -358,14 +359,14 @@ class Composition {
   }
 
   /** The process runtime, and what the apps run on; one that was opened stays until the end. */
-  async #openRuntimes(): Promise<void> {
+  async #openRuntimes(apps: readonly FileApp[]): Promise<void> {
     const { config, logger } = this.#options;
     const wanted = new Set<RuntimeName>(['process']);
-    for (const { runtime } of this.#apps) wanted.add(runtime);
+    for (const { runtime } of apps) wanted.add(runtime);
     for (const name of wanted) {
       if (this.#runtimes.has(name)) continue;
       // One that no app needed until now is opened as the daemon was started: what needs a restart holds until then.
-      const opened = await openRuntime(name, { ...config, apps: this.#apps }, logger, this.#clock);
+      const opened = await openRuntime(name, { ...config, apps }, logger, this.#clock);
       // A daemon beside this one that has another engine is found at the start. One whose engine is away learns it later.
       await opened.learnIdentity?.().catch(() => undefined);
       const runtime = measuredRuntime(opened, this.metrics, this.#clock);

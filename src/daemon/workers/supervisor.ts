@@ -60,6 +60,8 @@ class Supervisor implements Daemon {
   readonly #pool: WorkerPool;
   /** Settings as they were at the start, apps as they are. */
   #config: Config;
+  /** The configuration that every worker has; undefined if they may differ. */
+  #taken: Config | undefined;
   #applied: Order = { kind: 'applied' };
   #closing: Promise<void> | undefined;
   #destroying: Promise<void> | undefined;
@@ -69,6 +71,7 @@ class Supervisor implements Daemon {
     const { config, version, logger } = options;
     this.#options = options;
     this.#config = config;
+    this.#taken = config;
     this.#logger = logger;
     this.#timing = { ...defaultSupervisionTiming, ...options.supervision };
     const unreadable = new UnreadableRecords({ logger, onForgedApp: (app) => this.#control.appForged(app) });
@@ -124,10 +127,14 @@ class Supervisor implements Daemon {
     const before = this.#config;
     // A worker that starts meanwhile starts with these.
     this.#config = config;
-    await this.#pool.reload(reloadOf(before, config)).catch((error: unknown) => {
+    try {
+      await this.#takeOver(config);
+    } catch (error) {
       this.#config = before;
+      // Nothing else would: files that say again what they said before are no change, and no reload follows.
+      await this.#takeOver(before).catch(() => {});
       throw error;
-    });
+    }
     await this.#control.apply(config);
   }
 
@@ -140,6 +147,14 @@ class Supervisor implements Daemon {
   destroy(): Promise<void> {
     this.#destroying ??= keepAlive(this.#pool.destroy().then(() => this.#end()));
     return this.#destroying;
+  }
+
+  /** Gives a configuration to all workers. Throws why one of them refuses it. */
+  async #takeOver(config: Config): Promise<void> {
+    const taken = this.#taken;
+    this.#taken = undefined;
+    await this.#pool.reload(reloadOf(taken, config));
+    this.#taken = config;
   }
 
   async #close(): Promise<void> {

@@ -28,9 +28,13 @@ export function afterReload(initial: Config, next: Config): Config {
   return { ...kept, ...removals, apps, appFiles, customerApps, heldApps, problems, places, log };
 }
 
-/** What workers that took over `before` are told. Thousands of apps are not sent again because one got another idleTtl. */
-export function reloadOf(before: Config, { apps, log: { level } }: Config): Reload {
-  const isSame = apps.length === before.apps.length && apps.every((app, index) => isAlike(app, before.apps[index]!));
+/**
+ * What workers are told that all have `taken`; undefined if they may differ. Apps are sent only if one changed in what workers
+ * know of it: there may be thousands.
+ */
+export function reloadOf(taken: Config | undefined, { apps, log: { level } }: Config): Reload {
+  const isSame =
+    apps.length === taken?.apps.length && apps.every((app, index) => isAlike(app, taken.apps[index] as App));
   return { level, ...(!isSame && { apps: apps.map(fileAppOf) }) };
 }
 

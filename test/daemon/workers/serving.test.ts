@@ -1,6 +1,7 @@
 import { fetchAdmin } from '../../fixtures/admin.js';
 import t from 'tap';
 import { isAlive, until } from '../../fixtures/daemon.js';
+import { portRange } from '../../fixtures/port-range.js';
 import { ask, askIdentity, instances } from '../../fixtures/request.js';
 import { completed, installWorkers, many, metric, spawnWorkers, terminate, workersOf } from './spawn-workers.js';
 
@@ -54,6 +55,26 @@ t.test('a reload is decided once and holds in every worker, also in one that sta
   t.match(reloads, [/domain other\.localhost added/, /^app hello held/]);
   t.equal(reloads.length, 2);
   t.equal(await terminate(daemon), 0);
+});
+
+t.test('a reload that workers refuse leaves them on the apps that they had', async (t) => {
+  const { from, to } = portRange(t);
+  const processes = { ports: `${from}-${to}`, scratchDir: './scratch', pidNamespace: false };
+  const docker = { host: 'tcp://127.0.0.1:1', caFile: './missing.pem' };
+  const installation = await installWorkers(t, { runtimes: { process: processes, docker } });
+  const daemon = await spawnWorkers(t, installation);
+  const boxed = { runtime: 'docker', image: 'web:1', command: undefined, user: undefined };
+  await installation.writeApp('hello', { ...boxed, drainTimeout: '2m' });
+  await until(() => daemon.log.find(({ msg }) => /^configuration not reloaded: .*caFile/.test(String(msg))));
+  await installation.writeApp('hello', { idleTtl: '2m' });
+  await until(() => daemon.log.find(({ msg }) => /^configuration reloaded: .*idleTtl/.test(String(msg))));
+  t.equal(await terminate(daemon), 0);
+  const draining = daemon.log.filter(({ msg }) => msg === 'draining');
+  t.same(
+    draining.map(({ drainMs }) => drainMs),
+    [30_000, 30_000, 30_000],
+    'the supervisor and both workers',
+  );
 });
 
 t.test('SIGTERM lets the requests of all workers finish, leaves the containers and exits 0', async (t) => {

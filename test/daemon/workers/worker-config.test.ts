@@ -1,5 +1,5 @@
 import t from 'tap';
-import { afterReload, workerConfig } from '../../../src/daemon/workers/worker-config.js';
+import { afterReload, reloadOf, workerConfig } from '../../../src/daemon/workers/worker-config.js';
 import { loadFiles } from '../../config/files.js';
 import { appYaml } from '../../config/files.js';
 
@@ -32,4 +32,12 @@ t.test('a configuration crosses to a worker as it is', async (t) => {
   const config = await loadFiles({ 'main.yaml': 'workers: auto\n', 'apps/a.yaml': appYaml('a') });
   t.ok(config.workers >= 1);
   t.same(JSON.parse(JSON.stringify(config)), config);
+});
+
+t.test('apps are sent again if they changed, or if not every worker is known to have them', async (t) => {
+  const config = await loadFiles({ 'main.yaml': 'workers: 2', 'apps/a.yaml': appYaml('a') });
+  const more = await loadFiles({ 'main.yaml': 'workers: 2', 'apps/a.yaml': appYaml('a'), 'apps/b.yaml': appYaml('b') });
+  t.equal(reloadOf(config, config).apps, undefined);
+  t.match(reloadOf(config, more).apps, [{ name: 'a' }, { name: 'b' }]);
+  t.match(reloadOf(undefined, config).apps, [{ name: 'a' }]);
 });
