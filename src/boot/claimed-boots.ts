@@ -126,12 +126,11 @@ export class ClaimedBoots {
     return taken?.instance.owner === owner ? this.#begin({ ...taken, purpose, owner }) : undefined;
   }
 
-  /** A session that was renewed while its claim was written knows another store, or one that has gone on: it is to look again. */
+  /** Withdraws a claim during whose write this node stopped, or its session was renewed: the app has to be looked at again. */
   async #begin(claim: Claim): Promise<Claim | undefined> {
     const { session } = this.#options;
-    // Also where this process was frozen meanwhile.
     session.renewIfFrozen();
-    if (claim.owner !== session.incarnation) {
+    if (this.#stop.signal.aborted || claim.owner !== session.incarnation) {
       await this.#withdraw(claim);
       return undefined;
     }

@@ -46,6 +46,7 @@ export interface BootedInstance {
 export async function bootInstance(options: InstanceBootOptions): Promise<BootedInstance> {
   const { spec, runtime, probe, clock } = options;
   const { app, id } = spec;
+  options.signal.throwIfAborted();
   const phases: Record<string, number> = {};
   const stop = new AbortController();
   const onAbort = () => stop.abort(options.signal.reason);

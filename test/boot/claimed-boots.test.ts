@@ -46,10 +46,12 @@ async function setUp(t: Test) {
   const uses = new Uses({ ...node, onSeatFreed: () => {}, onEnded: () => {} });
   const container = { endsOnceReady: false, seen: 0 };
   let start = (): void => {};
+  let begun = 0;
   const runtime = {
     name: 'process',
     boot: (_spec: unknown, { onPhase }: BootOptions) =>
       new Promise<Address>((resolve) => {
+        begun += 1;
         start = () => {
           onPhase('start', 1);
           resolve(address);
@@ -81,6 +83,7 @@ async function setUp(t: Test) {
     replaceStore: () => health.answered('two', clock.monotonic()),
     users: () => record.deployment.instances.flatMap(({ users }) => Object.keys(users)),
     start: () => start(),
+    begun: () => begun,
     states: () => record.deployment.instances.map(({ state }) => state),
     loseInstances: () => void (record = { ...record, deployment: emptyDeployment('shop'), version: 'lost' }),
   };
@@ -123,6 +126,27 @@ t.test(
     t.same(states(), []);
   },
 );
+
+t.test('a claim that was being written when the node stopped is taken back', async (t) => {
+  const { boots, local, store, states } = await setUp(t);
+  store.onWrite = () => boots.abort(new RequestError('shutting_down'));
+  t.equal(await boots.claim(local, 'first'), undefined);
+  t.same(states(), []);
+});
+
+t.test('nothing is started on a claim of a node that has stopped', async (t) => {
+  const { boots, local, begun, states, terminated } = await setUp(t);
+  const claim = await claimed(boots, local);
+  boots.abort(new RequestError('shutting_down'));
+  const booting = boots.carryOut(local, claim);
+  await settle();
+  t.equal(begun(), 0);
+  const outcome = await booting;
+  if (outcome.kind !== 'failed') return t.fail(outcome.kind);
+  t.match(outcome, { result: 'aborted', error: { code: 'shutting_down' } });
+  await outcome.cleanedUp;
+  t.same([states(), terminated], [['terminating'], [claim.id]]);
+});
 
 t.test('a boot that succeeds right after a replaced store lost its claim stands all the same', async (t) => {
   const { replaceStore, start, states, outcome } = await bootingOnLostClaim(t);
