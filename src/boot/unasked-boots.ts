@@ -7,6 +7,7 @@ import { isUntaken } from '../model/asked-boot.js';
 import { findInstance } from '../model/deployment.js';
 import { levelOf } from '../model/errors.js';
 import type { Instance } from '../model/instance.js';
+import { shared } from '../model/shared-work.js';
 import { claimUpkeep, type Upkeep } from '../model/upkeep.js';
 import type { BootPurpose } from './boot-permits.js';
 import type { BootProcedure } from './boot-procedure.js';
@@ -36,7 +37,7 @@ export class UnaskedBoots {
   /** Apps whose next claim is not written yet; what is wanted for them meanwhile is told again by the schedule. */
   readonly #claiming = new Set<string>();
   /** Claims of other machines that are being taken up, by instance id. */
-  readonly #takingUp = new Set<string>();
+  readonly #takingUp = new Map<string, Promise<void>>();
   readonly #underWay = new Set<Promise<void>>();
   #stopped = false;
 
@@ -48,7 +49,12 @@ export class UnaskedBoots {
   keepUp(app: string, upkeep: Upkeep): void {
     if (this.#stopped || this.#claiming.has(app)) return;
     this.#claiming.add(app);
-    const onClaim = () => void this.#claiming.delete(app);
+    let isClaiming = true;
+    // Once: when this boot ends, the claim of the next one may be under way.
+    const onClaim = () => {
+      if (isClaiming) this.#claiming.delete(app);
+      isClaiming = false;
+    };
     void this.#begin(app, (local) => this.#keepUp(local, upkeep, onClaim)).finally(onClaim);
   }
 
@@ -60,11 +66,13 @@ export class UnaskedBoots {
     void this.#begin(app, async (local) => {
       const { instances } = local.deployment;
       const asked = local.removed ? [] : instances.filter((each) => isUntaken(each) && each.host === host);
-      await Promise.all(asked.map((instance) => this.#takeUp(local, instance)));
+      for (const instance of asked) {
+        void shared(this.#takingUp, instance.id, () => this.#begin(app, (again) => this.#takeUp(again, instance)));
+      }
     });
   }
 
-  /** Begins nothing more; resolves when what was under way has ended. Abort the claimed boots before. */
+  /** Begins nothing more; resolves when the boots, which are aborted before, have been cleaned up. */
   async stop(): Promise<void> {
     this.#stopped = true;
     await Promise.all(this.#underWay);
@@ -75,7 +83,7 @@ export class UnaskedBoots {
     const { apps, logger } = this.#options;
     const load = async () => {
       const local = await apps.load(app);
-      if (local) await apps.during(local, () => work(local));
+      if (local && !this.#stopped) await apps.during(local, () => work(local));
     };
     const begun = load()
       .catch((error: unknown) =>
@@ -99,20 +107,14 @@ export class UnaskedBoots {
 
   async #takeUp(local: LocalApp, { id, replaces }: Instance): Promise<void> {
     const { boots, procedure, uses } = this.#options;
-    if (this.#takingUp.has(id)) return;
-    this.#takingUp.add(id);
     const isWanted = () => {
       const instance = findInstance(local.deployment, id);
       return !this.#stopped && instance !== undefined && isUntaken(instance);
     };
     const purpose = purposeOf(local, id, replaces);
-    try {
-      const outcome = await procedure.boot(local, { purpose, isWanted, claim: () => boots.take(local, id, purpose) });
-      // Requests for it arrive elsewhere: a node that is no user takes no share of it.
-      if (outcome?.kind === 'ready') await uses.releaseIdle(local.name, id);
-    } finally {
-      this.#takingUp.delete(id);
-    }
+    const outcome = await procedure.boot(local, { purpose, isWanted, claim: () => boots.take(local, id, purpose) });
+    // Requests for it arrive elsewhere: a node that is no user takes no share of it.
+    if (outcome?.kind === 'ready') await uses.releaseIdle(local.name, id);
   }
 }
 
