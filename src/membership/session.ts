@@ -78,7 +78,7 @@ export class NodeSession {
     // What is still in use here is registered under the present name, once a renewal is through.
     if (this.isFormer(incarnation)) return this.#renewing > 0 ? 'alive' : 'gone';
     const verdict = this.#options.peers.verdict(incarnation);
-    if (verdict === 'unknown' && !this.#stopped) void this.beat();
+    if (verdict === 'unknown') void this.beat();
     return verdict;
   }
 
@@ -121,12 +121,12 @@ export class NodeSession {
     return this.#incarnation;
   }
 
-  /** One beat; concurrent callers share it. Never throws. */
-  beat(): Promise<void> {
-    this.#beating ??= this.#beatOnce().finally(() => {
+  /** One beat; concurrent callers share it. None after the node has left. Never throws. */
+  async beat(): Promise<void> {
+    if (!this.#stopped) this.#beating ??= this.#beatOnce().finally(() => {
       this.#beating = undefined;
     });
-    return this.#beating;
+    await this.#beating;
   }
 
   /** Stops beating and leaves the CMDB, so that nobody has to judge. */

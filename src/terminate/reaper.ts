@@ -44,6 +44,7 @@ export class Reaper {
   readonly #options: ReaperOptions;
   #timer: Timer | undefined;
   #ticking: Promise<void> | undefined;
+  readonly #looks = new Set<Promise<void>>();
   #stopped = false;
 
   constructor(options: ReaperOptions) {
@@ -61,14 +62,20 @@ export class Reaper {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#timer?.cancel();
-    await this.#ticking;
+    await Promise.all([this.#ticking, ...this.#looks]);
   }
 
   /** Looks at one app now. Never throws: what fails is due again. */
   async look(app: string): Promise<void> {
-    const { cmdb, peers, logger } = this.#options;
     // The instances of this host may be another machine's of the same name.
-    if (peers.rival) return;
+    if (this.#stopped || this.#options.peers.rival) return;
+    const look = this.#look(app).finally(() => this.#looks.delete(look));
+    this.#looks.add(look);
+    await look;
+  }
+
+  async #look(app: string): Promise<void> {
+    const { cmdb, logger } = this.#options;
     try {
       const record = await cmdb.find({ app });
       if (!record) return;

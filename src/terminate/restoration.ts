@@ -47,9 +47,10 @@ export class Restoration implements StoreListener {
   #next: Timer | undefined;
   #limit: Timer | undefined;
   #looking: Promise<unknown> | undefined;
+  #restoring: Promise<unknown> | undefined;
   /** Counts the stores that were replaced. */
   #replaced = 0;
-  #stopped = false;
+  readonly #stop = new AbortController();
 
   constructor(options: RestorationOptions) {
     this.#options = options;
@@ -58,7 +59,7 @@ export class Restoration implements StoreListener {
   /** `start`: this node has just begun. `replaced`: its store is another one than before, and not complete for a while. */
   begin(why: 'start' | 'replaced'): void {
     const { clock, timing } = this.#options;
-    if (this.#stopped) return;
+    if (this.#stop.signal.aborted) return;
     this.#begunAt = clock.monotonic();
     this.#lastsMs = why === 'replaced' ? timing.ttlMs : 0;
     this.#seen = new Map();
@@ -77,6 +78,7 @@ export class Restoration implements StoreListener {
   async sessionRenewed(republishUntil?: number): Promise<void> {
     const { apps, uses } = this.#options;
     const restoring = republishUntil === undefined ? undefined : this.#restoreOwned(republishUntil);
+    this.#restoring = Promise.all([this.#restoring, restoring]);
     await Promise.all([uses.renew(republishUntil), restoring]);
     if (restoring) void apps.refreshAll().catch(() => {});
   }
@@ -92,12 +94,12 @@ export class Restoration implements StoreListener {
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true;
+    this.#stop.abort();
     this.#isWhole = true;
     this.#next?.cancel();
     this.#limit?.cancel();
     this.#wakeAll();
-    await this.#looking;
+    await Promise.all([this.#looking, this.#restoring]);
   }
 
   /** Without it what boots or ends here would seem a stray; that heals with the next comparisons. */
@@ -105,7 +107,8 @@ export class Restoration implements StoreListener {
     const { session, owned, clock, logger } = this.#options;
     const mine = (this.#replaced += 1);
     owned.doubt();
-    for (;;) {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
       try {
         return await owned.restore(await session.ensureRegistered());
       } catch (error) {
@@ -115,7 +118,7 @@ export class Restoration implements StoreListener {
           const what = 'could not write the claims of boots and terminations under way into the new store';
           return logger.warn({ err: error }, what);
         }
-        await sleep(clock, restoreAgainMs);
+        await sleep(clock, restoreAgainMs, signal);
       }
     }
   }

@@ -135,6 +135,17 @@ t.test('a node that leaves takes itself out', async (t) => {
   t.same(remote.beats.at(-1)?.revoked, [session.incarnation]);
 });
 
+t.test('nothing of a node that has left is written again, whatever still asks for a beat', async (t) => {
+  const { clock, remote, session } = setUp();
+  await session.start();
+  await session.leave();
+  const { length } = remote.beats;
+  await session.beat();
+  t.equal(session.verdict('stranger'), 'unknown');
+  await clock.advance(60_000);
+  t.equal(remote.beats.length, length);
+});
+
 t.test(
   'another machine of the same name is complained of, revoked no more, and nothing is judged while it lives',
   async (t) => {

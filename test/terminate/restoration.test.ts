@@ -8,6 +8,7 @@ import type { App } from '../../src/model/app.js';
 import { type Deployment, emptyDeployment, findInstance } from '../../src/model/deployment.js';
 import type { FoundInstance, Runtime } from '../../src/runtime/runtime.js';
 import { Restoration } from '../../src/terminate/restoration.js';
+import { RequestError } from '../../src/model/errors.js';
 import { testApp } from '../fixtures/app.js';
 import { settle, VirtualClock } from '../fixtures/clock.js';
 import { testInstance, testRevision } from '../fixtures/deployment.js';
@@ -47,8 +48,14 @@ function setUp(ids: readonly string[], changes: { app?: Partial<App>; revision?:
   let restored = 0;
   const apps = new LocalApps(cmdb);
   const store = new StoreHealth(10_000, clock);
+  const away = { attempts: 0, is: false };
+  const ensureRegistered = async () => {
+    away.attempts += 1;
+    if (away.is) throw new RequestError('cmdb_unavailable');
+    return 'me';
+  };
   const restoration = new Restoration({
-    ...{ store, session: { ensureRegistered: async () => 'me' }, uses: { renew: async () => {} } },
+    ...{ store, session: { ensureRegistered }, uses: { renew: async () => {} } },
     owned: new OwnedInstances(apps, clock),
     ...{ cmdb, apps, sight: { host: 'here' }, pins: true, clock, timing: { ttlMs: 10_000 } },
     runtimes: new Map([['process', runtime]]),
@@ -63,7 +70,7 @@ function setUp(ids: readonly string[], changes: { app?: Partial<App>; revision?:
     return is;
   };
   return {
-    ...{ restoration, clock, machine, isSettled },
+    ...{ restoration, away, clock, machine, isSettled },
     stored: (id: string) => findInstance(deployment, id),
     change: (next: (current: Deployment) => Deployment) => void (deployment = next(deployment)),
     restored: () => restored,
@@ -184,5 +191,18 @@ t.test('what stops while it looks lets those go who wait', async (t) => {
   t.notOk(await isSettled());
   await restoration.stop();
   t.ok(await isSettled());
+  t.equal(clock.pending, 0);
+});
+
+t.test('what this node boots or ends is written until it stops, and not after', async (t) => {
+  const { restoration, away, clock } = setUp([]);
+  away.is = true;
+  const renewed = restoration.sessionRenewed(60_000);
+  await clock.advance(1_000);
+  t.equal(away.attempts, 2);
+  await restoration.stop();
+  await renewed;
+  await clock.advance(10_000);
+  t.equal(away.attempts, 2);
   t.equal(clock.pending, 0);
 });
