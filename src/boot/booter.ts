@@ -56,11 +56,9 @@ export class Booter {
     }
   }
 
-  /** Sends everyone away and gives up the boots under way; resolves when they have been cleaned up. */
-  async stop(): Promise<void> {
-    const reason = new RequestError('shutting_down');
+  /** Answers all requests that wait with this error; resolves when the boots, which are aborted before, have been cleaned up. */
+  async stop(reason: RequestError): Promise<void> {
     this.#stopped = true;
-    this.#options.boots.abort(reason);
     await Promise.all([...this.#herds.values()].map((herd) => herd.stop(reason)));
   }
 

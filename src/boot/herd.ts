@@ -100,9 +100,11 @@ export class Herd {
     this.#onDone();
   }
 
-  /** Sends everyone away; resolves when the boots under way, which are given up elsewhere, have been cleaned up. */
+  /** Answers all requests that wait with this error; resolves when the boots, which are aborted before, have been cleaned up. */
   async stop(reason: RequestError): Promise<void> {
     this.#stopped = true;
+    this.#hold?.cancel();
+    this.#recheck?.cancel();
     this.room.dismiss(reason);
     await Promise.all([this.#loop, ...[...this.#boots].map(({ ended }) => ended)]);
   }
@@ -138,7 +140,7 @@ export class Herd {
       this.giveUp(error);
     } finally {
       this.#isLooping = false;
-      if (room.size > 0) {
+      if (room.size > 0 && !this.#stopped) {
         this.#recheck?.cancel();
         this.#recheck = clock.after(recheckMs, () => this.wake());
       }
@@ -208,6 +210,7 @@ export class Herd {
   }
 
   #holdOff(): void {
+    if (this.#stopped) return;
     this.#hold?.cancel();
     this.#hold = this.#options.clock.after(holdMs, () => {
       this.#hold = undefined;

@@ -327,17 +327,12 @@ class Composition {
 
   async #endOnce(): Promise<void> {
     const { stopApps } = this.#options;
-    const { session, store, reaper, reconciler, restoration, exits, terminator, follower, forwarder } = this.#house;
-    exits.stop();
-    this.#house.addressWatch.stop();
-    await this.#house.stopBoots();
-    await Promise.all([reaper.stop(), reconciler.stop(), restoration.stop(), this.#surroundings.onEnd?.()]);
-    await terminator.settled();
+    const { session, store, forwarder } = this.#house;
+    await Promise.all([this.#house.stop(), this.#surroundings.onEnd?.()]);
     if (store.outage === undefined) {
       await this.#stopApps(stopApps ? 'all' : 'removed');
       this.left = await this.#leftRunning();
     }
-    await follower.stop();
     await session.leave();
     await forwarder.close();
     await Promise.all([...this.#runtimes.values()].map((runtime) => runtime.close()));

@@ -22,6 +22,7 @@ import { StoreHealth } from '../membership/store-health.js';
 import type { StoreListener } from '../membership/store-listener.js';
 import type { RuntimeName } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
+import { RequestError } from '../model/errors.js';
 import { type RuntimeIdentity, sees, type Sight } from '../model/instance.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { LogLimit } from '../telemetry/log-limit.js';
@@ -107,20 +108,29 @@ export function createHouse(options: HouseOptions) {
     onChanges: (batch) => follow(batch, { ...node, ...boot, ...terminate, router, uses }, options.onAppsChanged),
     onInterrupted: () => void session.beat(),
   });
+  const addressWatch = new AddressWatch({ ...node, uses });
   return {
     ...{ apps, store, peers: node.peers, session, sight, router, uses, forwarder, follower },
     ...boot,
     ...terminate,
-    addressWatch: new AddressWatch({ ...node, uses }),
+    addressWatch,
     dispatcher: createDispatcher(options, { ...node, ...boot, ...terminate, router }),
     /** What tells on which socket a seat's instance accepts connections; undefined if no other program can have its address. */
     listenerOf(seat: Seat): (() => Promise<string | undefined>) | undefined {
       const runtime = node.runtimeOf(seat);
       return runtime?.listener && (async () => runtime.listener?.(seat.instanceId));
     },
-    /** Sends away who waits, and begins nothing more; resolves when what was under way has ended. */
-    async stopBoots(): Promise<void> {
-      await Promise.all([boot.booter.stop(), boot.unaskedBoots.stop(), terminate.memoryRelief.stop()]);
+    /** Begins nothing more, and refuses the requests that wait; resolves when what was under way has ended. */
+    async stop(): Promise<void> {
+      const { booter, boots, unaskedBoots } = boot;
+      const { exits, memoryRelief, reaper, reconciler, restoration, terminator } = terminate;
+      const reason = new RequestError('shutting_down');
+      exits.stop();
+      addressWatch.stop();
+      boots.abort(reason);
+      await Promise.all([booter.stop(reason), unaskedBoots.stop(), memoryRelief.stop()]);
+      await Promise.all([follower.stop(), reaper.stop(), reconciler.stop(), restoration.stop()]);
+      await terminator.settled();
     },
   };
 }
@@ -162,6 +172,7 @@ function createBootRoom(
   });
   const parts = { ...node, uses, homes: new Homes(node), boots, procedure };
   return {
+    boots,
     unaskedBoots: new UnaskedBoots({ ...parts, warn: (app, message) => pinned.warn(app, { app }, message) }),
     booter: new Booter({
       ...{ ...parts, isComplete: told.isComplete, maxWaiting: config.boot.maxWaiting },

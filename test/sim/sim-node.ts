@@ -113,16 +113,11 @@ export class SimNode {
 
   /** Ends when the listeners have drained, as the daemon does it on SIGTERM. */
   async close(): Promise<void> {
-    const { dispatcher, uses, apps, session, reaper, reconciler, exits, terminator, follower } = this.house;
-    const { restoration } = this.house;
+    const { dispatcher, uses, apps, session } = this.house;
     dispatcher.close();
     await uses.releaseAll(0);
     this.#appSync.stop();
-    this.house.addressWatch.stop();
-    exits.stop();
-    await Promise.all([this.house.stopBoots(), reaper.stop(), reconciler.stop(), restoration.stop()]);
-    await terminator.settled();
-    await follower.stop();
+    await this.house.stop();
     await session.leave();
     await this.#runtime.close();
     await this.#cmdb.close();
