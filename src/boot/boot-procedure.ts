@@ -1,17 +1,13 @@
-import type { Logger } from 'pino';
-import type { OutliveReason } from '../model/lifetime.js';
 import type { LocalApp } from '../uses/local-app.js';
 import type { BootPermits, BootPurpose } from './boot-permits.js';
 import type { Claim } from './claim.js';
-import { type BootOutcome, type BootResult, type ClaimedBoots, resultOf } from './claimed-boots.js';
+import type { BootOutcome, ClaimedBoots } from './claimed-boots.js';
 import type { MemoryGate } from './memory-gate.js';
 
 export interface BootProcedureOptions {
   readonly permits: BootPermits;
   readonly memory: MemoryGate;
   readonly boots: ClaimedBoots;
-  readonly logger: Logger;
-  readonly onReplacement: (reason: OutliveReason, result: BootResult) => void;
 }
 
 /** What sets a boot off: requests that wait, upkeep, or a node of another machine. */
@@ -24,7 +20,7 @@ export interface BootTrigger {
   /** What came of `claim`. */
   readonly onClaim?: (claim: Claim | undefined) => void;
   /** What came of the boot, before what it left is cleaned up. */
-  readonly onOutcome?: (outcome: BootOutcome) => void;
+  readonly onOutcome?: (outcome: BootOutcome, claim: Claim) => void;
 }
 
 /** The one way to boot, whatever asks for it: take a permit, claim, carry out, give back. */
@@ -36,8 +32,8 @@ export class BootProcedure {
   }
 
   /**
-   * Resolves when nothing is left to do, to what came of it; undefined if nothing was booted here. Rejects with the
-   * RequestError to answer if it could not be begun or cleaned up.
+   * Resolves to the outcome once what a failed boot left has been cleaned up; undefined if nothing was booted here. Rejects with a
+   * RequestError if the boot could not be claimed or cleaned up.
    */
   async boot(local: LocalApp, trigger: BootTrigger): Promise<BootOutcome | undefined> {
     const giveBack = await this.#takePermit(local, trigger);
@@ -69,24 +65,9 @@ export class BootProcedure {
   }
 
   async #carryOut(local: LocalApp, claim: Claim, { onOutcome }: BootTrigger): Promise<BootOutcome> {
-    const { boots, logger, onReplacement } = this.#options;
-    const { replaces } = claim.instance;
-    const fields = { app: local.name, instance: claim.id, replaces: replaces?.id, reason: replaces?.reason };
-    if (replaces) logger.info(fields, 'replacing an instance');
-    const outcome = await boots.carryOut(local, claim);
-    onOutcome?.(outcome);
-    if (replaces) onReplacement(replaces.reason, resultOf(outcome));
-    if (replaces && outcome.kind === 'ready') logger.info(fields, 'replaced; the old instance drains');
-    if (outcome.kind !== 'failed') return outcome;
-    await outcome.cleanedUp;
-    const failed = local.deployment.failedRevision;
-    if (replaces && failed && outcome.result !== 'aborted') {
-      const retryAt = new Date(failed.retryAt).toISOString();
-      logger.error(
-        { ...fields, cause: failed.message, failures: failed.failures, retryAt },
-        'the replacement did not become ready; the old instance stays and it is tried again',
-      );
-    }
+    const outcome = await this.#options.boots.carryOut(local, claim);
+    onOutcome?.(outcome, claim);
+    if (outcome.kind === 'failed') await outcome.cleanedUp;
     return outcome;
   }
 }

@@ -10,10 +10,10 @@ export interface BooterOptions extends HerdOptions {
   readonly onQueue: (app: string, length: number) => void;
 }
 
-/** Of the places that are left to wait, an app alone gets so many. */
+/** Share of the free waiting places that one app alone may take. */
 const queueShare = 0.5;
 
-/** Start on demand: requests without a seat join the herd of their app. Those that have one never wait for what they set off. */
+/** Boots on demand: a request without a seat joins the herd of its app; one with a seat never waits for the boot that it causes. */
 export class Booter {
   readonly #options: BooterOptions;
   readonly #herds = new Map<string, Herd>();
@@ -30,7 +30,7 @@ export class Booter {
   async seat(found: LocalApp, signal: AbortSignal, holder?: Holder): Promise<Seat> {
     const { apps, session, maxWaiting } = this.#options;
     const local = apps.keep(found);
-    // Since the request came, the store was perhaps asked, and this process frozen.
+    // Since the request came, this process may have been frozen.
     session.renewIfFrozen();
     const free = local.takeSeat(holder);
     if (free) return free;
@@ -46,7 +46,7 @@ export class Booter {
     }
   }
 
-  /** A seat came free at an instance of this app. Never throws: what had the seat goes its own way. */
+  /** A seat came free at an instance of this app. Never throws: it is called by the request that had the seat. */
   seatFreed(local: LocalApp): void {
     const herd = this.#herds.get(local.name);
     try {
@@ -77,7 +77,7 @@ export class Booter {
     }
   }
 
-  /** In the tick of a request that has its seat already. Never throws. */
+  /** Called in the tick of a request that has its seat. Never throws. */
   #scaleOut(local: LocalApp): void {
     const known = this.#herds.get(local.name);
     if (this.#stopped || known?.isReady === false) return;
@@ -94,6 +94,7 @@ export class Booter {
     if (known) return known;
     const herd = new Herd(local, this.#options, () => this.#forget(herd));
     this.#herds.set(local.name, herd);
+    local.holds += 1;
     return herd;
   }
 

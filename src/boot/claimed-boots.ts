@@ -20,7 +20,8 @@ import {
 } from '../model/deployment.js';
 import { asRequestError, isDefect, RequestError } from '../model/errors.js';
 import { canFallBack, standIn } from '../model/last-good.js';
-import { homeOf, pinOf } from '../model/pin.js';
+import { bootHostOf, pinOf } from '../model/pin.js';
+import type { Sight } from '../model/instance.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { BootPurpose } from './boot-permits.js';
 import { writeSuccess } from './boot-success.js';
@@ -38,8 +39,8 @@ export interface ClaimedBootsOptions {
   readonly session: Pick<NodeSession, 'incarnation' | 'ensureRegistered' | 'isOwn' | 'renewIfFrozen'>;
   readonly store: Pick<StoreHealth, 'isComplete' | 'complete'>;
   readonly runtimes: ReadonlyMap<RuntimeName, Runtime>;
-  /** Name of this machine in instances. */
-  readonly host: string;
+  /** What this node sees. */
+  readonly sight: Sight;
   /** Whether an app with local mounts stays on the machine of its first boot. */
   readonly pins: boolean;
   readonly clock: Clock;
@@ -96,10 +97,10 @@ export class ClaimedBoots {
 
   /** Writes the claim before the runtime is called. Undefined where the app may have no more, or not here: another node was first. */
   async claim(local: LocalApp, purpose: BootPurpose, change: ClaimChange = claimBoot): Promise<Claim | undefined> {
-    const { session, host, settled } = this.#options;
+    const { session, sight, settled } = this.#options;
     await unlessAborted(settled(local), this.#stop.signal);
     const owner = await session.ensureRegistered();
-    const claimed = await this.#write(local, change, { host, owner });
+    const claimed = await this.#write(local, change, { ...sight, owner });
     return claimed && this.#begin({ ...claimed, purpose, owner });
   }
 
@@ -115,12 +116,11 @@ export class ClaimedBoots {
 
   /** Takes up a claim that another machine made for this one. Undefined where another node did, or it is gone. */
   async take(local: LocalApp, id: string, purpose: BootPurpose): Promise<Claim | undefined> {
-    const { apps, session, host, clock, settled } = this.#options;
+    const { apps, session, sight, clock, settled } = this.#options;
     await unlessAborted(settled(local), this.#stop.signal);
     const owner = await session.ensureRegistered();
-    const by = { host, owner, runtimeIds: this.#runtimeIds };
     const updated = await apps.update(local.name, (current, stored) =>
-      stored ? takeBoot(current, stored, id, by, clock.now()) : current,
+      stored ? takeBoot(current, stored, id, { ...sight, owner }, clock.now()) : current,
     );
     const taken = bootingIn(updated, id);
     return taken?.instance.owner === owner ? this.#begin({ ...taken, purpose, owner }) : undefined;
@@ -151,17 +151,15 @@ export class ClaimedBoots {
   async #write(
     local: LocalApp,
     change: ClaimChange,
-    who: Pick<BootClaim, 'host' | 'owner' | 'askedBy'>,
+    by: Omit<BootClaim, 'id'>,
   ): Promise<Pick<Claim, 'id' | 'app' | 'instance'> | undefined> {
-    const { apps, session, pins, host, clock, randomBytes } = this.#options;
+    const { apps, session, pins, sight, clock, randomBytes } = this.#options;
     const id = `${local.name}-${randomBytes(6).toString('hex')}`;
     const updated = await apps.update(local.name, (current, stored) => {
-      if (!stored || (who.owner !== undefined && who.owner !== session.incarnation)) return current;
-      // Pinned, or moved, since it was decided where to boot.
-      const home = (pins ? homeOf(current, stored) : undefined) ?? host;
-      if (home !== who.host) return current;
-      const runtimeIds = who.owner === undefined ? undefined : this.#runtimeIds;
-      return change(current, stored, { id, ...who, runtimeIds }, clock.now());
+      if (!stored || (by.owner !== undefined && by.owner !== session.incarnation)) return current;
+      // It may have been pinned or moved since it was decided where to boot.
+      const host = (pins ? bootHostOf(current, stored) : undefined) ?? sight.host;
+      return host === by.host ? change(current, stored, { id, ...by }, clock.now()) : current;
     });
     return bootingIn(updated, id);
   }
@@ -209,15 +207,11 @@ export class ClaimedBoots {
     });
   }
 
-  get #runtimeIds(): BootClaim['runtimeIds'] {
-    return { get: (name) => this.#options.runtimes.get(name)?.identity?.id };
-  }
-
   /** The container runs: whatever the store says at the moment, this is written until it stands or the claim runs out. */
   async #succeed(local: LocalApp, claim: Claim, booted: BootedInstance, deadlineAt: number): Promise<void> {
-    const { apps, uses, session, store, host, pins, clock } = this.#options;
+    const { apps, uses, session, store, sight, pins, clock } = this.#options;
     const { id } = claim;
-    const pin = pins ? pinOf(claim.app, host) : undefined;
+    const pin = pins ? pinOf(claim.app, sight.host) : undefined;
     for (;;) {
       try {
         await writeSuccess({ apps, session, store, runtime: this.#runtimeOf(claim.app), clock, pin }, claim, booted);

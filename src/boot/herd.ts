@@ -7,7 +7,7 @@ import type { Clock, Timer } from '../model/clock.js';
 import { asRequestError, levelOf, RequestError } from '../model/errors.js';
 import type { BootProcedure } from './boot-procedure.js';
 import type { BootOutcome, ClaimedBoots } from './claimed-boots.js';
-import type { Homes } from './homes.js';
+import type { BootHosts } from './boot-hosts.js';
 import { nextStep, type NextStep } from './next-step.js';
 import { WaitingRoom } from './waiting-room.js';
 
@@ -17,16 +17,16 @@ export interface HerdOptions {
   readonly session: Pick<NodeSession, 'incarnation' | 'renewIfFrozen'>;
   readonly procedure: BootProcedure;
   readonly boots: ClaimedBoots;
-  readonly homes: Homes;
+  readonly hosts: BootHosts;
   readonly clock: Clock;
   readonly logger: Logger;
   /** False while the store may not have this app yet though there is one. */
   readonly isComplete: (app: string) => boolean;
 }
 
-/** While requests wait and nothing happens, what is known is looked at again this often. */
+/** Interval between looks while requests wait and nothing happens. */
 const recheckMs = 1_000;
-/** No boot of an app is tried again sooner where one could not even be claimed. */
+/** Pause before the next boot of an app after one that could not be claimed. */
 const holdMs = 1_000;
 
 interface Boot {
@@ -47,18 +47,17 @@ export class Herd {
   readonly #boots = new Set<Boot>();
   #isLooping = false;
   #loop: Promise<void> | undefined;
-  /** No boot is begun while it stands. */
+  /** While it is set, no boot begins. */
   #hold: Timer | undefined;
   #recheck: Timer | undefined;
   #stopped = false;
 
-  /** Keeps the app known until `onDone`, which is called when it has nothing to do; perhaps more than once. */
+  /** `onDone` is called when it has nothing to do; perhaps more than once. */
   constructor(local: LocalApp, options: HerdOptions, onDone: () => void) {
     this.local = local;
     this.#options = options;
     this.#onDone = onDone;
     this.room = new WaitingRoom(local, options.clock);
-    local.holds += 1;
   }
 
   /** What it would do now. */
@@ -71,20 +70,20 @@ export class Herd {
     return !this.#isLooping && this.#hold === undefined && !this.#stopped;
   }
 
-  /** Looks what is to be done. */
+  /** Takes the next steps, unless it is at it already. */
   wake(): void {
     if (this.#isLooping || this.#stopped) return;
     this.#isLooping = true;
     this.#loop = this.#work();
   }
 
-  /** Hands free seats to those that wait. After a freeze nothing is sent before this node's uses stand again: checking closes them. */
+  /** Gives free seats to requests that wait. After a freeze there are none: this node's uses are closed until they are renewed. */
   serve(): void {
     this.#options.session.renewIfFrozen();
     this.room.serve();
   }
 
-  /** Nothing came of it: whatever can be served by something else goes on waiting for that. */
+  /** After a step that failed: pauses, and answers the requests that wait with the error unless something else may serve them. */
   giveUp(error: unknown): void {
     const { name, uses } = this.local;
     this.#options.logger[levelOf(error)]({ err: error, app: name }, 'could not use or boot an instance');
@@ -93,7 +92,7 @@ export class Herd {
     if (!isInUse && !this.#isBooting) this.room.dismiss(asRequestError(error));
   }
 
-  /** Says that it is done, if it is. */
+  /** Calls `onDone` if it has nothing to do. */
   settle(): void {
     if (this.room.size > 0 || this.#boots.size > 0 || this.#isLooping || this.#hold) return;
     this.#recheck?.cancel();
@@ -119,14 +118,14 @@ export class Herd {
     return this.#count('unclaimed') + this.#count('open') > 0;
   }
 
-  /** Works until nothing can be done but wait for a change. Boots go on beside it. */
+  /** Takes steps until there is nothing to do but wait for a change. Boots go on beside it. */
   async #work(): Promise<void> {
     const { local, room } = this;
     const { clock, isComplete } = this.#options;
     try {
       while (!this.#stopped) {
         this.serve();
-        // A store that came back empty does not know it yet: the apps are about to be applied again.
+        // A replaced store may lack the app until the files are applied to it.
         if (local.removed && !isComplete(local.name)) return;
         if (local.removed) return room.dismiss(new RequestError('unknown_domain'));
         const step = this.nextStep();
@@ -174,7 +173,7 @@ export class Herd {
     const { procedure, boots } = this.#options;
     await procedure.boot(local, {
       purpose,
-      // Those that needed it may have gone, or been served, while there was no permit.
+      // The requests that needed it may have been served, or have gone, while it waited.
       isWanted: () => !this.#stopped && stepFor(local, this.#count('unclaimed') - 1, this.#options).kind === 'boot',
       claim: () => boots.claim(local, purpose),
       onClaim: (claim) => {
@@ -188,18 +187,18 @@ export class Herd {
     });
   }
 
-  /** The machine that has its data boots it: permit and memory are taken there. */
+  /** A node of that host boots it, and takes permit and memory there. */
   async #ask(host: string): Promise<void> {
     if (!(await this.#options.boots.ask(this.local, host))) this.#holdOff();
   }
 
-  /** After a claim that is gone, those that wait are served by the next attempt. */
+  /** If the claim was taken away, requests go on waiting, for the next attempt. */
   #learn(outcome: BootOutcome): void {
     if (outcome.kind === 'ready') this.serve();
     else if (outcome.kind === 'failed' && !outcome.fallsBack && !this.#mayBeServed) this.room.dismiss(outcome.error);
   }
 
-  /** Whether something other than the boot that just failed serves, or is about to. */
+  /** Whether anything but the boot that just failed may serve the requests that wait. */
   get #mayBeServed(): boolean {
     const me = this.#options.session.incarnation;
     const { instances } = this.local.deployment;
@@ -224,9 +223,9 @@ export class Herd {
 export function stepFor(
   local: LocalApp,
   unclaimed: number,
-  { session, homes, clock }: Pick<HerdOptions, 'session' | 'homes' | 'clock'>,
+  { session, hosts, clock }: Pick<HerdOptions, 'session' | 'hosts' | 'clock'>,
 ): NextStep {
   const { deployment, app, uses, waiting, heldBack } = local;
   const me = session.incarnation;
-  return nextStep({ deployment, app, uses, waiting, heldBack, unclaimed, me, home: homes.of(local) }, clock.now());
+  return nextStep({ deployment, app, uses, waiting, heldBack, unclaimed, me, hosts }, clock.now());
 }

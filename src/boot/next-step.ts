@@ -1,13 +1,13 @@
 import { backoffLeftMs } from '../model/breaker.js';
 import { vacancies } from '../model/deployment.js';
 import { RequestError } from '../model/errors.js';
-import type { Home } from './homes.js';
+import type { BootHost } from './boot-hosts.js';
 import { coming, excess, type Need } from './scale-policy.js';
 
 /** What to do for requests that wait or exceed the target: use an instance, boot one, wait for a change, or say why not. */
 export type NextStep =
   | { readonly kind: 'use'; readonly instanceId: string }
-  /** `scaleOut`: others serve already or are about to. `at`: the other machine that has to boot it. */
+  /** `scaleOut`: others serve already or are about to. `at`: the other host that has to boot it. */
   | { readonly kind: 'boot'; readonly scaleOut: boolean; readonly at?: string }
   | { readonly kind: 'wait' }
   | { readonly kind: 'refuse'; readonly error: RequestError };
@@ -16,14 +16,15 @@ const wait: NextStep = { kind: 'wait' };
 
 /** Decides from what is known; pure. Cheap: above the target it is asked with each request. */
 export function nextStep(need: Need, now: number): NextStep {
-  const { deployment, app, uses, unclaimed, home } = need;
+  const { deployment, app, uses, unclaimed, hosts } = need;
   const beyond = excess(need);
   if (beyond === 0) return wait;
   const fresh = deployment.instances.find(({ id, state }) => state === 'ready' && !uses.has(id));
   if (fresh) return { kind: 'use', instanceId: fresh.id };
   if (beyond <= coming(need)) return wait;
   const scaleOut = unclaimed > 0 || deployment.instances.some(({ state }) => state === 'ready' || state === 'booting');
-  if (home?.problem) return scaleOut ? wait : { kind: 'refuse', error: unreachableHome(home.problem) };
+  const other = hosts.of(need);
+  if (other?.problem) return scaleOut ? wait : { kind: 'refuse', error: unreachable(other.problem) };
   const { breaker } = deployment;
   const backoffMs = backoffLeftMs(breaker, now);
   if (breaker && backoffMs > 0) {
@@ -32,14 +33,13 @@ export function nextStep(need: Need, now: number): NextStep {
     if (!breaker.scaleOut) return refuse(breaker.code, breaker.message, backoffMs);
   }
   if (vacancies(deployment, app, now) <= unclaimed) return wait;
-  return home ? { kind: 'boot', scaleOut, at: home.host } : { kind: 'boot', scaleOut };
+  return other ? { kind: 'boot', scaleOut, at: other.host } : { kind: 'boot', scaleOut };
 }
 
-/** Another look makes sense when its machine may be back. */
-const homeRetryS = 10;
+const unreachableRetryS = 10;
 
-function unreachableHome({ message, cause }: NonNullable<Home['problem']>): RequestError {
-  return new RequestError('boot_failed', message, { retryAfterS: homeRetryS, cause });
+function unreachable({ message, cause }: NonNullable<BootHost['problem']>): RequestError {
+  return new RequestError('boot_failed', message, { retryAfterS: unreachableRetryS, cause });
 }
 
 function refuse(code: 'boot_failed' | 'boot_timeout', cause: string, backoffMs: number): NextStep {

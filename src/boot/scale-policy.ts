@@ -1,6 +1,6 @@
 import type { App } from '../model/app.js';
 import type { Deployment } from '../model/deployment.js';
-import type { Home } from './homes.js';
+import type { BootHosts } from './boot-hosts.js';
 
 /** What this node has under way at an instance that it uses, and its share of the target. */
 export interface UseLoad {
@@ -16,14 +16,13 @@ export interface Need {
   readonly uses: ReadonlyMap<string, UseLoad>;
   /** Requests of this node that wait. */
   readonly waiting: number;
-  /** A place is free that those that wait may not have. */
+  /** A seat is free that none of the requests that wait may have. */
   readonly heldBack?: boolean;
   /** Boots of this node that have not written their claim yet. */
   readonly unclaimed: number;
   /** This node's session. */
   readonly me: string;
-  /** Where the app has to boot, if not here. */
-  readonly home?: Home | undefined;
+  readonly hosts: Pick<BootHosts, 'of'>;
 }
 
 /**

@@ -7,12 +7,14 @@ import { isUntaken } from '../model/asked-boot.js';
 import { findInstance } from '../model/deployment.js';
 import { levelOf } from '../model/errors.js';
 import type { Instance } from '../model/instance.js';
+import type { OutliveReason } from '../model/lifetime.js';
 import { shared } from '../model/shared-work.js';
 import { claimUpkeep, type Upkeep } from '../model/upkeep.js';
 import type { BootPurpose } from './boot-permits.js';
-import type { BootProcedure } from './boot-procedure.js';
-import type { ClaimChange, ClaimedBoots } from './claimed-boots.js';
-import type { Homes } from './homes.js';
+import type { BootProcedure, BootTrigger } from './boot-procedure.js';
+import type { Claim } from './claim.js';
+import { type BootOutcome, type BootResult, type ClaimChange, type ClaimedBoots, resultOf } from './claimed-boots.js';
+import type { BootHosts } from './boot-hosts.js';
 
 export interface UnaskedBootsOptions {
   readonly apps: LocalApps;
@@ -20,12 +22,13 @@ export interface UnaskedBootsOptions {
   readonly peers: Pick<Peers, 'rival'>;
   readonly procedure: BootProcedure;
   readonly boots: ClaimedBoots;
-  readonly homes: Homes;
+  readonly hosts: BootHosts;
   /** Name of this machine. */
   readonly host: string;
   /** A warning that may be repeated with each look at the app. */
   readonly warn: (app: string, message: string) => void;
   readonly logger: Logger;
+  readonly onReplacement: (reason: OutliveReason, result: BootResult) => void;
 }
 
 /**
@@ -95,30 +98,66 @@ export class UnaskedBoots {
   }
 
   async #keepUp(local: LocalApp, upkeep: Upkeep, onClaim: () => void): Promise<void> {
-    const { homes, boots, procedure, warn } = this.#options;
+    const { hosts, boots, warn } = this.#options;
     const change: ClaimChange = (current, app, claim, now) => claimUpkeep(current, app, upkeep, claim, now);
-    const home = homes.of(local);
-    if (home?.problem) return warn(local.name, home.problem.cause);
-    if (home) return void (await boots.ask(local, home.host, change));
+    const other = hosts.of(local);
+    if (other?.problem) return warn(local.name, other.problem.cause);
+    if (other) return void (await boots.ask(local, other.host, change));
     const purpose = upkeep.kind === 'fill' ? 'minimum' : 'replacement';
     const isWanted = () => !this.#stopped;
-    await procedure.boot(local, { purpose, isWanted, claim: () => boots.claim(local, purpose, change), onClaim });
+    await this.#boot(local, { purpose, isWanted, claim: () => boots.claim(local, purpose, change), onClaim });
   }
 
   async #takeUp(local: LocalApp, { id, replaces }: Instance): Promise<void> {
-    const { boots, procedure, uses } = this.#options;
+    const { boots, uses } = this.#options;
     const isWanted = () => {
       const instance = findInstance(local.deployment, id);
       return !this.#stopped && instance !== undefined && isUntaken(instance);
     };
     const purpose = purposeOf(local, id, replaces);
-    const outcome = await procedure.boot(local, { purpose, isWanted, claim: () => boots.take(local, id, purpose) });
+    const outcome = await this.#boot(local, { purpose, isWanted, claim: () => boots.take(local, id, purpose) });
     // Requests for it arrive elsewhere: a node that is no user takes no share of it.
     if (outcome?.kind === 'ready') await uses.releaseIdle(local.name, id);
+  }
+
+  #boot(local: LocalApp, trigger: BootTrigger): Promise<BootOutcome | undefined> {
+    const { procedure, logger } = this.#options;
+    return procedure.boot(local, {
+      ...trigger,
+      onClaim: (claim) => {
+        trigger.onClaim?.(claim);
+        if (claim?.instance.replaces) logger.info(fieldsOf(claim), 'replacing an instance');
+      },
+      onOutcome: (outcome, claim) => this.#report(local, outcome, claim),
+    });
+  }
+
+  #report(local: LocalApp, outcome: BootOutcome, claim: Claim): void {
+    const { logger, onReplacement } = this.#options;
+    const { replaces } = claim.instance;
+    if (!replaces) return;
+    onReplacement(replaces.reason, resultOf(outcome));
+    if (outcome.kind === 'ready') logger.info(fieldsOf(claim), 'replaced; the old instance drains');
+    if (outcome.kind !== 'failed' || outcome.result === 'aborted') return;
+    const tell = () => {
+      const failed = local.deployment.failedRevision;
+      if (!failed) return;
+      const { message: cause, failures } = failed;
+      logger.error(
+        { ...fieldsOf(claim), cause, failures, retryAt: new Date(failed.retryAt).toISOString() },
+        'the replacement did not become ready; the old instance stays and it is tried again',
+      );
+    };
+    // That it could not be cleaned up is told by what waits for it.
+    outcome.cleanedUp.then(tell, () => {});
   }
 }
 
 function purposeOf({ deployment }: LocalApp, id: string, replaces: Instance['replaces']): BootPurpose {
   if (replaces) return 'replacement';
   return deployment.instances.some((other) => other.id !== id && other.state === 'ready') ? 'scale_out' : 'first';
+}
+
+function fieldsOf({ id, app, instance: { replaces } }: Claim) {
+  return { app: app.name, instance: id, replaces: replaces?.id, reason: replaces?.reason };
 }

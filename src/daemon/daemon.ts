@@ -386,7 +386,7 @@ class Composition {
       ...{ max, maxPerClient: http.maxConnectionsPerClient, clients: this.#clients },
       onClosed: (cause, address) => {
         this.metrics.connectionClosed(cause);
-        this.#limit.warn(`connection ${cause}`, { client: address, cause, open: bounds.open }, closedMessages[cause]);
+        this.#limit.log(`connection ${cause}`, { client: address, cause, open: bounds.open }, closedMessages[cause]);
       },
     });
     this.metrics.setConnectionSource(() => bounds.open);
@@ -403,7 +403,7 @@ class Composition {
       onRefused: (error, client) => {
         const { code, reference, message: detail } = error;
         this.metrics.refused(code);
-        this.#limit.warn(
+        this.#limit.log(
           `refused ${code}`,
           { code, reference, client, detail: detail.slice(0, 500) },
           'request refused',
@@ -411,7 +411,7 @@ class Composition {
       },
       onAcceptFailed: (error) => {
         this.metrics.connectionClosed('accept_failed');
-        this.#limit.warn('accept', { err: error }, 'a connection could not be accepted');
+        this.#limit.log('accept', { err: error }, 'a connection could not be accepted');
       },
     });
     this.#listeners.push(listener);

@@ -3,7 +3,7 @@ import { Booter } from '../boot/booter.js';
 import { BootPermits } from '../boot/boot-permits.js';
 import { BootProcedure } from '../boot/boot-procedure.js';
 import { ClaimedBoots, type ClaimedBootsOptions } from '../boot/claimed-boots.js';
-import { Homes } from '../boot/homes.js';
+import { BootHosts } from '../boot/boot-hosts.js';
 import { MemoryGate, type MemoryGateOptions } from '../boot/memory-gate.js';
 import { UnaskedBoots } from '../boot/unasked-boots.js';
 import { Router } from '../check/router.js';
@@ -166,14 +166,14 @@ function createBootRoom(
   });
   const pinned = new LogLimit({ clock, logger, lines: 1, intervalMs: 60_000 });
   const boots = new ClaimedBoots({ ...node, ...told, uses, onBoot: metrics.boot.bind(metrics) });
-  const procedure = new BootProcedure({
-    ...{ permits: new BootPermits(config.boot.concurrency), memory: gate, boots, logger },
-    onReplacement: metrics.replacement.bind(metrics),
-  });
-  const parts = { ...node, uses, homes: new Homes(node), boots, procedure };
+  const procedure = new BootProcedure({ permits: new BootPermits(config.boot.concurrency), memory: gate, boots });
+  const parts = { ...node, uses, hosts: new BootHosts(node), boots, procedure };
   return {
     boots,
-    unaskedBoots: new UnaskedBoots({ ...parts, warn: (app, message) => pinned.warn(app, { app }, message) }),
+    unaskedBoots: new UnaskedBoots({
+      ...{ ...parts, warn: (app, message) => pinned.log(app, { app }, message) },
+      onReplacement: metrics.replacement.bind(metrics),
+    }),
     booter: new Booter({
       ...{ ...parts, isComplete: told.isComplete, maxWaiting: config.boot.maxWaiting },
       onQueue: metrics.queueChanged.bind(metrics),
@@ -222,7 +222,7 @@ function createDispatcher(
     logRefusal: (fields, message) => {
       const { code, app } = fields;
       const level = code === 'internal_error' ? 'error' : 'warn';
-      limit.warn(`${String(code)} ${String(app)}`, fields, message, level);
+      limit.log(`${String(code)} ${String(app)}`, fields, message, level);
     },
     onRequest: (report) => count(metrics, report),
   });

@@ -17,8 +17,6 @@ export interface NodeSessionOptions {
   readonly process: Session['process'];
   /** What this node sees, as far as it is known by now. */
   readonly runtimes?: () => NonNullable<Session['runtimes']>;
-  /** Whether a session's process on this machine is proved dead. */
-  readonly isProvedDead: (session: Session) => boolean;
   readonly timing: SessionTiming;
   readonly clock: Clock;
   readonly randomBytes: RandomBytes;
@@ -123,9 +121,10 @@ export class NodeSession {
 
   /** One beat; concurrent callers share it. None after the node has left. Never throws. */
   async beat(): Promise<void> {
-    if (!this.#stopped) this.#beating ??= this.#beatOnce().finally(() => {
-      this.#beating = undefined;
-    });
+    if (!this.#stopped)
+      this.#beating ??= this.#beatOnce().finally(() => {
+        this.#beating = undefined;
+      });
     await this.#beating;
   }
 
@@ -148,8 +147,9 @@ export class NodeSession {
    * a daemon that was killed may have left its session behind.
    */
   async #stranger(): Promise<Session | undefined> {
-    const { peers, clock, timing, isProvedDead } = this.#options;
-    const find = () => strangersTo(this.#session(), peers.sessions).filter((session) => !isProvedDead(session));
+    const { peers, clock, timing } = this.#options;
+    const isGone = ({ incarnation }: Session) => peers.verdict(incarnation) === 'gone';
+    const find = () => strangersTo(this.#session(), peers.sessions).filter((session) => !isGone(session));
     const before = find();
     const proved = before.find(({ process }) => isHere(process, this.#options.process));
     if (proved || before.length === 0) return proved;

@@ -232,6 +232,9 @@ export function startDrain(deployment: Deployment, id: string, reason: EndReason
   return withInstance(deployment, id, (ready) => ({ ...move(ready, 'draining'), end: { reason, since: now } }));
 }
 
+/** Grace of a container whose app, and with it its stopTimeout, is not known. */
+export const defaultStopTimeoutMs = 10_000;
+
 export interface Termination {
   readonly owner: string;
   readonly reason: EndReason;

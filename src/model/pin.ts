@@ -27,7 +27,7 @@ export function pinnedHost({ pinnedTo }: Pinned, app: App): string | undefined {
 }
 
 /** The machine on which the app's next instance has to boot: where its data is, or is about to be. Undefined: on any. */
-export function homeOf(deployment: Pinned, app: App): string | undefined {
+export function bootHostOf(deployment: Pinned, app: App): string | undefined {
   if (!app.mounts.some(({ shared }) => !shared)) return undefined;
   return pinnedHost(deployment, app) ?? deployment.instances[0]?.host;
 }

@@ -7,7 +7,7 @@ import type { Uses } from '../uses/uses.js';
 import type { AppRecord, Cmdb } from '../cmdb/cmdb.js';
 import type { ReadMemory } from '../machine/host-memory.js';
 import type { Clock, Timer } from '../model/clock.js';
-import { findInstance } from '../model/deployment.js';
+import { defaultStopTimeoutMs, findInstance } from '../model/deployment.js';
 import type { Instance, Sight } from '../model/instance.js';
 import { endForMemory, type IdleInstance, idleInstances } from './memory-policy.js';
 import type { Terminator } from './terminator.js';
@@ -31,7 +31,6 @@ export interface MemoryReliefOptions {
 const tickMs = 1_000;
 /** All active apps are read at most this often while nothing can be ended. */
 const rescanMs = 2_000;
-const defaultStopTimeoutMs = 10_000;
 
 /**
  * Where this host is short of memory, ends instances on which nothing happens, one by one and the longest idle first, until

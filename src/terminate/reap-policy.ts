@@ -1,7 +1,14 @@
 import type { Verdict } from '../membership/peers.js';
 import type { App } from '../model/app.js';
 import { bootNotTaken, isUntaken } from '../model/asked-boot.js';
-import { confirmGone, findInstance, startDrain, startTerminate, type Deployment } from '../model/deployment.js';
+import {
+  confirmGone,
+  defaultStopTimeoutMs,
+  findInstance,
+  startDrain,
+  startTerminate,
+  type Deployment,
+} from '../model/deployment.js';
 import { isReleased } from '../model/host-actions.js';
 import { dropUsers } from '../model/users.js';
 import { type EndReason, type Instance, sees, type Sight } from '../model/instance.js';
@@ -21,17 +28,19 @@ export interface ReapContext extends Sight {
   readonly removed: boolean;
 }
 
-/** Used where an app's record is gone and its own time limit with it. */
-const defaultStopTimeoutMs = 10_000;
-
 /**
- * What has to end, decided from the deployment and the time alone; returns the deployment to write. Instances that
- * are `terminating` with `me` as owner are then to be stopped by the caller.
+ * Decides what has to end from the deployment and the time alone; returns the deployment to write. The caller then terminates
+ * the instances that are `toTerminate`.
  */
 export function reap(deployment: Deployment, app: App | undefined, context: ReapContext): Deployment {
   const { verdict, now } = context;
   const alive = dropUsers(deployment, (user) => verdict(user) === 'gone', now);
   return alive.instances.reduce((next, { id }) => reapInstance(next, id, app, context), alive);
+}
+
+/** Ids of the instances whose end is written and for this session to carry out. */
+export function toTerminate({ instances }: Deployment, me: string): string[] {
+  return instances.filter(({ state, owner }) => state === 'terminating' && owner === me).map(({ id }) => id);
 }
 
 function reapInstance(deployment: Deployment, id: string, app: App | undefined, context: ReapContext): Deployment {

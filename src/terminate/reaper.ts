@@ -12,7 +12,7 @@ import { isReleased } from '../model/host-actions.js';
 import { type EndReason, sees, type Sight } from '../model/instance.js';
 import { nextUpkeep, type Upkeep } from '../model/upkeep.js';
 import type { SilentHosts } from './silent-hosts.js';
-import { reap } from './reap-policy.js';
+import { reap, toTerminate } from './reap-policy.js';
 import type { Terminator } from './terminator.js';
 
 export interface ReaperOptions {
@@ -105,7 +105,7 @@ export class Reaper {
     for (const { id, reason } of newlyEnding(before, deployment)) {
       logger.info({ app: name, instance: id, reason }, 'the instance has to go');
     }
-    for (const id of mineToEnd(deployment, session.incarnation)) void terminator.terminate(name, id);
+    for (const id of toTerminate(deployment, session.incarnation)) void terminator.terminate(name, id);
     return deployment;
   }
 
@@ -137,8 +137,4 @@ function newlyEnding(before: Deployment, after: Deployment): { id: string; reaso
   return after.instances.flatMap(({ id, end }) =>
     end && findInstance(before, id)?.state === 'ready' ? [{ id, reason: end.reason }] : [],
   );
-}
-
-function mineToEnd(deployment: Deployment, me: string): string[] {
-  return deployment.instances.filter(({ state, owner }) => state === 'terminating' && owner === me).map(({ id }) => id);
 }

@@ -7,7 +7,7 @@ import type { StoreListener } from '../membership/store-listener.js';
 import type { Cmdb } from '../cmdb/cmdb.js';
 import type { RuntimeName } from '../model/app.js';
 import type { Clock, Timer } from '../model/clock.js';
-import { instanceDied } from '../model/deployment.js';
+import { defaultStopTimeoutMs, instanceDied } from '../model/deployment.js';
 import { isForItsHost } from '../model/host-actions.js';
 import { type Instance, sees, type Sight } from '../model/instance.js';
 import { nextUpkeep } from '../model/upkeep.js';
@@ -33,9 +33,6 @@ export interface ReconcilerOptions {
   readonly periodMs: number;
 }
 
-/** Grace of a container whose app is unknown. */
-const strayStopTimeoutMs = 10_000;
-
 /** Apps that are looked at beside each other. */
 const looksAtOnce = 50;
 
@@ -49,7 +46,6 @@ export class Reconciler implements StoreListener {
   #timer: Timer | undefined;
   #passing: Promise<void> | undefined;
   #passes = 0;
-  #isPassing = false;
   #stopped = false;
 
   constructor(options: ReconcilerOptions) {
@@ -60,9 +56,8 @@ export class Reconciler implements StoreListener {
     if (this.#stopped) return;
     const { clock, periodMs } = this.#options;
     this.#timer = clock.after(this.#passes < 2 ? periodMs / 10 : periodMs, () => {
-      this.#isPassing = true;
       this.#passing = this.pass().finally(() => {
-        this.#isPassing = false;
+        this.#passing = undefined;
         this.start();
       });
     });
@@ -130,7 +125,7 @@ export class Reconciler implements StoreListener {
   /** Something is gone or was left: it shows in the next two comparisons, which come soon. */
   again(): void {
     this.#passes = 0;
-    if (!this.#timer || this.#isPassing) return;
+    if (!this.#timer || this.#passing) return;
     this.#timer.cancel();
     this.start();
   }
@@ -178,7 +173,7 @@ export class Reconciler implements StoreListener {
       return;
     }
     logger.warn({ app, instance: id }, 'found a running container that fits no app; it is terminated');
-    if (taken === 'unknown_app') return runtime.stop(id, strayStopTimeoutMs);
+    if (taken === 'unknown_app') return runtime.stop(id, defaultStopTimeoutMs);
     await seeOut(this.#options, runtime, stray);
     await reaper.look(app);
   }

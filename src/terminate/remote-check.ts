@@ -14,16 +14,15 @@ export interface RemoteCheckOptions {
   readonly clock: Clock;
   /** Removes what no live node can reach. */
   readonly removeOutOfReach: (deployment: Deployment) => Promise<void>;
-  /** Longest time until a machine that is silent is known to be: the session's TTL, two seconds, and a beat. */
+  /** Upper bound for a look, in milliseconds: time enough to notice that the sessions of a host fell silent. */
   readonly limitMs: number;
 }
 
 const pauseMs = 100;
 
 /**
- * What became of an instance of another machine that refused a connection. Its container cannot be looked at from here: its
- * own nodes see it end and remove it. If none of them lives it is gone with its machine, which takes as long to tell as
- * a session lives; a request that can wait is then served by the next instance, and not refused.
+ * Finds out what became of an instance of another host that refused a connection. Only nodes of that host see its container, and
+ * remove what has ended. If none of them lives, the instance is removed from here once their sessions have fallen silent.
  */
 export class RemoteCheck {
   readonly #options: RemoteCheckOptions;
@@ -32,7 +31,7 @@ export class RemoteCheck {
     this.#options = options;
   }
 
-  /** False where it is in the CMDB no more. True where it answers again, or its machine's nodes live and leave it there. */
+  /** False if the CMDB no longer has it. True if it answers again, or a node of its host lives and has left it there. */
   async isAlive({ app, instanceId, address }: Seat): Promise<boolean> {
     const { store, peers, probe, clock, limitMs, removeOutOfReach } = this.#options;
     const from = clock.monotonic();

@@ -5,6 +5,7 @@ import type { Clock } from '../model/clock.js';
 import { type Deployment, findInstance, startDrain, startTerminate } from '../model/deployment.js';
 import { sees, type Sight } from '../model/instance.js';
 import { releaseUser } from '../model/users.js';
+import { toTerminate } from './reap-policy.js';
 import type { Terminator } from './terminator.js';
 
 export interface StopAllOptions {
@@ -27,8 +28,7 @@ export async function stopAll({ cmdb, apps, terminator, sight, me, clock, which 
     if (which === 'removed' && !removed) continue;
     if (!deployment.instances.some((instance) => sees(sight, instance))) continue;
     const { deployment: doomed } = await apps.update(app.name, (current) => doom(current, app, sight, me, clock.now()));
-    const mine = doomed.instances.filter(({ state, owner }) => state === 'terminating' && owner === me);
-    ending.push(...mine.map(({ id }) => terminator.terminate(app.name, id)));
+    ending.push(...toTerminate(doomed, me).map((id) => terminator.terminate(app.name, id)));
   }
   await Promise.all(ending);
 }

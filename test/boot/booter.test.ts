@@ -15,7 +15,7 @@ t.test('a booter that has stopped leaves no timer behind, whatever its boots com
   const fails: ((error: Error) => void)[] = [];
   const boot = () => new Promise((_resolve, reject) => fails.push(reject));
   const booter = new Booter({
-    ...{ apps, uses: {}, clock, procedure: { boot }, boots: {}, homes: { of: () => undefined } },
+    ...{ apps, uses: {}, clock, procedure: { boot }, boots: {}, hosts: { of: () => undefined } },
     ...{ session: { incarnation: 'me', renewIfFrozen: () => true }, logger: pino({ level: 'silent' }) },
     ...{ isComplete: () => true, maxWaiting: 10, onQueue: () => {} },
   } as unknown as BooterOptions);

@@ -68,7 +68,7 @@ async function setUp(t: Test) {
   const owned = new OwnedInstances(apps, clock);
   const terminated: string[] = [];
   const boots = new ClaimedBoots({
-    ...{ ...node, uses, owned, runtimes: new Map([['process', runtime]]), host: 'here', pins: false },
+    ...{ ...node, uses, owned, runtimes: new Map([['process', runtime]]), sight: { host: 'here' }, pins: false },
     randomBytes: (size) => Buffer.alloc(size, 7),
     probe: async () => true,
     settled: async () => {},

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { nextStep, type NextStep } from '../../src/boot/next-step.js';
+import type { BootHost } from '../../src/boot/boot-hosts.js';
 import type { Need, UseLoad } from '../../src/boot/scale-policy.js';
 import type { Deployment } from '../../src/model/deployment.js';
 import { RequestError } from '../../src/model/errors.js';
@@ -10,9 +11,14 @@ const app = testApp({ scale: { min: 0, max: 1 } });
 const none = new Map<string, UseLoad>();
 const full = new Map([['shop-1', { inflight: 100, target: 50 }]]);
 
-/** One request waits, unless told otherwise. */
+/** Where the app has to boot. */
+function at(host: BootHost | undefined): Pick<Need, 'hosts'> {
+  return { hosts: { of: () => host } };
+}
+
+/** One request waits, and the app may boot here. */
 function step(deployment: Deployment, uses: Need['uses'], now: number, overrides: Partial<Need> = {}): NextStep {
-  return nextStep({ deployment, app, uses, waiting: 1, unclaimed: 0, me: 'me', ...overrides }, now);
+  return nextStep({ deployment, app, uses, waiting: 1, unclaimed: 0, me: 'me', ...at(undefined), ...overrides }, now);
 }
 
 t.test('an app without instances boots', async (t) => {
@@ -92,23 +98,27 @@ t.test('while the breaker is open those who have an instance wait for it, and no
 });
 
 t.test('an app that is pinned to another machine boots there, and is refused at once where that is away', async (t) => {
-  t.same(step(testDeployment(), none, 0, { home: { host: 'a' } }), { kind: 'boot', scaleOut: false, at: 'a' });
-  const home = { host: 'a', problem: { message: 'The data is on a.', cause: 'start a' } };
+  t.same(step(testDeployment(), none, 0, at({ host: 'a' })), { kind: 'boot', scaleOut: false, at: 'a' });
+  const away = at({ host: 'a', problem: { message: 'The data is on a.', cause: 'start a' } });
   const breaker = { failures: 1, retryAt: 5_000, code: 'boot_timeout' as const, message: 'slow' };
-  const next = step({ ...testDeployment(), breaker }, none, 0, { home });
+  const next = step({ ...testDeployment(), breaker }, none, 0, away);
   if (next.kind !== 'refuse') return t.fail(next.kind);
   t.match(next.error, { code: 'boot_failed', message: 'The data is on a.', cause: 'start a', retryAfterS: 10 });
-  t.same(step(testDeployment({}), none, 0, { home }), { kind: 'use', instanceId: 'shop-1' }, 'what runs is used');
+  t.same(step(testDeployment({}), none, 0, away), { kind: 'use', instanceId: 'shop-1' }, 'what runs is used');
   const wide = testApp({ scale: { min: 0, max: 3 } });
-  t.same(step(testDeployment({}), full, 0, { home, app: wide }), { kind: 'wait' }, 'what serves goes on');
+  t.same(step(testDeployment({}), full, 0, { ...away, app: wide }), { kind: 'wait' }, 'what serves goes on');
 });
 
 t.test('a boot that this node asked for takes as many requests as one of its own', async (t) => {
   const wide = testApp({ scale: { min: 0, max: 3 }, concurrency: { target: 10, max: 20, clientShare: 0.75 } });
   const asked = (askedBy: string) => testDeployment({ state: 'booting', host: 'a', askedBy });
-  const home = { host: 'a' };
-  t.same(step(asked('me'), none, 0, { app: wide, home, waiting: 10 }), { kind: 'wait' });
-  t.same(step(asked('other'), none, 0, { app: wide, home, waiting: 10 }), { kind: 'boot', scaleOut: true, at: 'a' });
+  const elsewhere = at({ host: 'a' });
+  t.same(step(asked('me'), none, 0, { app: wide, ...elsewhere, waiting: 10 }), { kind: 'wait' });
+  t.same(step(asked('other'), none, 0, { app: wide, ...elsewhere, waiting: 10 }), {
+    kind: 'boot',
+    scaleOut: true,
+    at: 'a',
+  });
 });
 
 t.test('a place that is held back from those that wait is no room for them', async (t) => {

@@ -24,7 +24,7 @@ function setUp(deployment: Deployment) {
     new Promise((resolve, reject) => begun.push({ trigger, end: () => resolve(undefined), fail: reject }));
   const unasked = new UnaskedBoots({
     ...{ apps, peers: {}, procedure: { boot }, host: 'here', logger: pino({ level: 'silent' }) },
-    homes: { of: () => undefined },
+    hosts: { of: () => undefined },
   } as unknown as UnaskedBootsOptions);
   return { apps, begun, unasked };
 }

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
 import { ClaimedBoots } from '../../src/boot/claimed-boots.js';
-import { Homes } from '../../src/boot/homes.js';
+import { BootHosts } from '../../src/boot/boot-hosts.js';
 import { WaitingRoom } from '../../src/boot/waiting-room.js';
 import { Router } from '../../src/check/router.js';
 import { FrameScanner } from '../../src/forward/frames.js';
@@ -57,7 +57,7 @@ type Place = readonly [where: string, owner: { readonly prototype: object }, met
 /** `app`: as which it is counted; none is known before it is looked up. */
 const cold: readonly Place[] = [
   ['the look-up of the domain', Router, 'find', ''],
-  ['the decision what to do for those who wait', Homes, 'of', 'hello'],
+  ['the decision what to do for those who wait', BootHosts, 'of', 'hello'],
   ['the queue', WaitingRoom, 'wait', 'hello'],
   ['the claim of the boot', ClaimedBoots, 'claim', 'hello'],
   ['the runtime that boots', Scratch, 'make', 'hello'],
@@ -155,7 +155,7 @@ t.test('a request that has its place is served though the decision to scale fail
   const { port, admin, log } = running;
   const held = hold(port, hello);
   t.equal(await held.status, 200);
-  plant(t, Homes, 'of');
+  plant(t, BootHosts, 'of');
   t.equal((await ask(port, hello)).status, 200);
   t.match(
     log.find(({ level }) => level === 50),

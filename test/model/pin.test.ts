@@ -16,7 +16,7 @@ import {
   findInstance,
   giveUp,
 } from '../../src/model/deployment.js';
-import { homeOf, pinnedHost, pinOf } from '../../src/model/pin.js';
+import { bootHostOf, pinnedHost, pinOf } from '../../src/model/pin.js';
 import { nextDueAt } from '../../src/model/schedule.js';
 import { testApp } from '../fixtures/app.js';
 import { testInstance } from '../fixtures/deployment.js';
@@ -39,8 +39,8 @@ t.test('the first successful boot of an app with local mounts pins it, and its i
   t.same(first.pinnedTo, { host: 'a', sources: ['/srv/shop'] });
   const empty = confirmGone(first, 'shop-1');
   t.match(empty, { app: 'shop', instances: [], pinnedTo: { host: 'a', sources: ['/srv/shop'] } });
-  t.equal(homeOf(empty, app), 'a');
-  t.equal(homeOf(giveUp(first, 'shop-1'), app), 'a');
+  t.equal(bootHostOf(empty, app), 'a');
+  t.equal(bootHostOf(giveUp(first, 'shop-1'), app), 'a');
   t.equal(booted(empty, app, 'shop-2', 'a').pinnedTo, empty.pinnedTo);
 });
 
@@ -49,7 +49,7 @@ t.test('an app without local mounts is not pinned, and loses the pin that it had
   for (const free of [testApp(), shared]) {
     t.equal(booted(emptyDeployment('shop'), free, 'shop-1', 'a').pinnedTo, undefined);
     const pinned = confirmGone(booted(emptyDeployment('shop'), app, 'shop-1', 'a'), 'shop-1');
-    t.equal(homeOf(pinned, free), undefined);
+    t.equal(bootHostOf(pinned, free), undefined);
     t.notOk('pinnedTo' in booted(pinned, free, 'shop-2', 'b'));
   }
 });
@@ -57,7 +57,7 @@ t.test('an app without local mounts is not pinned, and loses the pin that it had
 t.test('other sources make the pin void; targets, modes and repetitions do not', async (t) => {
   const pinned = confirmGone(booted(emptyDeployment('shop'), app, 'shop-1', 'a'), 'shop-1');
   t.equal(pinnedHost(pinned, elsewhere), undefined);
-  t.equal(homeOf(pinned, elsewhere), undefined);
+  t.equal(bootHostOf(pinned, elsewhere), undefined);
   t.same(booted(pinned, elsewhere, 'shop-2', 'b').pinnedTo, { host: 'b', sources: ['/srv/other'] });
   const same = testApp({
     mounts: [
@@ -71,11 +71,11 @@ t.test('other sources make the pin void; targets, modes and repetitions do not',
 
 t.test('before the first success the machine where one boots is where the others have to', async (t) => {
   const claimed = claimBoot(emptyDeployment('shop'), app, { id: 'shop-1', host: 'a', owner: 'me' }, 0);
-  t.equal(homeOf(claimed, app), 'a');
+  t.equal(bootHostOf(claimed, app), 'a');
   const failure = { code: 'boot_failed', message: 'no' } as const;
   const failed = bootFailed(claimed, 'shop-1', failure, { owner: 'me', reason: 'boot_failed', stopTimeoutMs: 1 }, 1);
   const gone = confirmGone(failed, 'shop-1');
-  t.equal(homeOf(gone, app), undefined, 'what never served has no data');
+  t.equal(bootHostOf(gone, app), undefined, 'what never served has no data');
 });
 
 t.test('what is found running pins its app, unless it is pinned already', async (t) => {

@@ -1,7 +1,7 @@
 import type { App } from '../../src/model/app.js';
 import { type Deployment, findInstance, standing } from '../../src/model/deployment.js';
 import { type InstanceState, transitions } from '../../src/model/instance.js';
-import { homeOf } from '../../src/model/pin.js';
+import { bootHostOf } from '../../src/model/pin.js';
 import { epoch } from './sim-process.js';
 
 export interface Violation {
@@ -33,7 +33,7 @@ export function judgeWrite(
   for (const instance of after.instances) {
     const old = findInstance(before, instance.id);
     if (!old && instance.state === 'booting') {
-      const home = app && homeOf(before, app);
+      const home = app && bootHostOf(before, app);
       if (home !== undefined && instance.host !== home)
         note('pin', `${instance.id} is to boot on ${instance.host}, its data is on ${home}`);
       const others = standing(after).length;

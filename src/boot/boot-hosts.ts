@@ -1,39 +1,40 @@
-import type { LocalApp } from '../uses/local-app.js';
 import type { Peers } from '../membership/peers.js';
-import { homeOf } from '../model/pin.js';
+import type { App } from '../model/app.js';
+import type { Deployment } from '../model/deployment.js';
+import { bootHostOf } from '../model/pin.js';
 
-/** Another machine on which an app has to boot, or this one where it cannot be trusted to hold the app's data. */
-export interface Home {
+/** The host on which an app has to boot: another one, or this one if its name is another's as well. */
+export interface BootHost {
   readonly host: string;
-  /** Why it cannot boot there at the moment: what clients are told, and what the operator is. */
+  /** Why it cannot boot there now: `message` for clients, `cause` for the operator. */
   readonly problem?: { readonly message: string; readonly cause: string };
 }
 
-export interface HomesOptions {
+export interface BootHostsOptions {
   readonly peers: Pick<Peers, 'isHostLive' | 'rival'>;
   /** Name of this machine. */
   readonly host: string;
-  /** Whether there are several machines, so that the data of a local mount is on one of them only. */
+  /** Whether there are several hosts, so that the data of a local mount is on one of them only. */
   readonly pins: boolean;
 }
 
 const howTo = 'see "Pinned apps" in docs/operations.md';
 
-/** Where apps have to boot whose data is on one machine. */
-export class Homes {
-  readonly #options: HomesOptions;
+/** Where an app has to boot whose data is on one host. */
+export class BootHosts {
+  readonly #options: BootHostsOptions;
 
-  constructor(options: HomesOptions) {
+  constructor(options: BootHostsOptions) {
     this.#options = options;
   }
 
-  /** Undefined where the app may boot here. */
-  of({ name, app, deployment }: Pick<LocalApp, 'name' | 'app' | 'deployment'>): Home | undefined {
+  /** Undefined if the app may boot here. */
+  of({ app, deployment }: { readonly app: App; readonly deployment: Deployment }): BootHost | undefined {
     const { peers, host: here, pins } = this.#options;
-    const host = pins ? homeOf(deployment, app) : undefined;
+    const host = pins ? bootHostOf(deployment, app) : undefined;
     if (host === undefined) return undefined;
-    if (host !== here) return peers.isHostLive(host) ? { host } : { host, problem: noneThere(name, host) };
-    return peers.rival ? { host, problem: twoOfThem(name, host) } : undefined;
+    if (host !== here) return peers.isHostLive(host) ? { host } : { host, problem: noneThere(app.name, host) };
+    return peers.rival ? { host, problem: twoOfThem(app.name, host) } : undefined;
   }
 }
 
