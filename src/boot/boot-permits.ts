@@ -1,7 +1,4 @@
-/**
- * What a boot is for: the first instance of an app that has none, one more beside others, one that scale.min wants though
- * nobody asks, or one that replaces another.
- */
+/** What a boot is for: an app's first instance, one more beside others, one that scale.min wants, or a replacement. */
 export type BootPurpose = 'first' | 'scale_out' | 'minimum' | 'replacement';
 
 /** In the order in which free permits are handed out. */
@@ -10,14 +7,13 @@ const purposes: readonly BootPurpose[] = ['first', 'scale_out', 'minimum', 'repl
 type Waiter = () => void;
 
 /**
- * Bounds how many boots run at once on this node. An app's first instance goes before any other boot, and where there is
- * more than one permit, others never take the last free one: however many instances one app wants, and however long they
- * take, another's first boot finds a permit. Among each kind, apps take turns.
+ * Bounds how many boots run at once on this node. First boots go before all others, which never take the last of several permits:
+ * however much one app boots, another's first boot finds a permit. Within a purpose apps take turns.
  */
 export class BootPermits {
   readonly #max: number;
   #held = 0;
-  /** Who waits, by app; the app that is next comes first. */
+  /** Boots that wait, by app; the app whose turn is next comes first. */
   readonly #waiting: Readonly<Record<BootPurpose, Map<string, Waiter[]>>> = {
     first: new Map(),
     scale_out: new Map(),
@@ -55,7 +51,7 @@ export class BootPermits {
     });
   }
 
-  /** Hands free permits to the apps in turn; one that still waits goes to the end of the line. */
+  /** Gives free permits to the apps in turn; an app with more boots that wait goes to the end of the line. */
   #serve(purpose: BootPurpose): void {
     const waiting = this.#waiting[purpose];
     for (const [app, queue] of waiting) {

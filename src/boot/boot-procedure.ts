@@ -10,16 +10,16 @@ export interface BootProcedureOptions {
   readonly boots: ClaimedBoots;
 }
 
-/** What sets a boot off: requests that wait, upkeep, or a node of another machine. */
+/** What sets a boot off: requests that wait, upkeep, or a node of another host. */
 export interface BootTrigger {
   readonly purpose: BootPurpose;
   /** Whether the boot is still needed; asked while it waits for its permit and for memory. */
   readonly isWanted: () => boolean;
   /** Undefined if another node was first, or the app may have no more. */
   readonly claim: () => Promise<Claim | undefined>;
-  /** What came of `claim`. */
+  /** Called with the outcome of `claim`. */
   readonly onClaim?: (claim: Claim | undefined) => void;
-  /** What came of the boot, before what it left is cleaned up. */
+  /** Called with the outcome of the boot, before what it left is cleaned up. */
   readonly onOutcome?: (outcome: BootOutcome, claim: Claim) => void;
 }
 
@@ -47,7 +47,7 @@ export class BootProcedure {
     }
   }
 
-  /** With a reservation of memory. What waits for memory holds no permit meanwhile. */
+  /** Takes a permit and reserves memory; a boot that waits for memory holds no permit. Undefined if it is no longer wanted. */
   async #takePermit(local: LocalApp, { purpose, isWanted }: BootTrigger): Promise<(() => void) | undefined> {
     const { permits, memory } = this.#options;
     for (;;) {

@@ -19,9 +19,9 @@ export interface SuccessOptions {
 }
 
 /**
- * Writes that a claimed boot succeeded. A store that was just replaced may lack the claim: it is written with it then, but
- * only if the container still runs, for another node may have taken both away as a stray's. Nothing is written if the
- * claim is gone. Throws what store and runtime throw; then its outcome may be unknown.
+ * Writes that a claimed boot succeeded. If a replaced store lacks the claim, it is written as well, but only while the container
+ * runs: another node may have ended it as a stray. Writes nothing if the claim was taken away. Throws what store and runtime
+ * throw; the outcome may then be unknown.
  */
 export async function writeSuccess(options: SuccessOptions, claim: Claim, booted: BootedInstance): Promise<void> {
   const { apps, session, store, runtime } = options;
@@ -34,12 +34,12 @@ export async function writeSuccess(options: SuccessOptions, claim: Claim, booted
       return;
     }
     let known = findInstance(await write(options, claim, owner, booted, false), id);
-    // Asked in this order: what the record lacks and runs all the same was not taken away.
+    // In this order: a container that still runs after the record was read was not taken away.
     if (!known && (claim.inDoubt || !store.isComplete) && (await runs())) {
       known = findInstance(await write(options, claim, owner, booted, true), id);
     }
     if (known?.state !== 'booting' || known.owner === undefined || !session.isOwn(known.owner)) return;
-    // It was written anew under another name, perhaps without that its answer came.
+    // It was written anew under a later session, perhaps by a write whose answer never came.
     claim.owner = known.owner;
     claim.wasMissing = true;
   }

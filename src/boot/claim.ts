@@ -8,7 +8,7 @@ export interface Claim extends Owned {
   readonly purpose: BootPurpose;
 }
 
-/** Without the boot, of which nothing runs. Unchanged where it has come further, or is somebody else's. */
+/** Removes a claim of which nothing runs. Unchanged if the boot has come further, or another node owns it. */
 export function withoutClaim(deployment: Deployment, { id, owner }: Claim): Deployment {
   const known = findInstance(deployment, id);
   return known?.state === 'booting' && known.owner === owner ? confirmGone(deployment, id) : deployment;

@@ -47,9 +47,9 @@ export interface ClaimedBootsOptions {
   readonly randomBytes: RandomBytes;
   readonly probe: Probe;
   readonly logger: Logger;
-  /** Resolves when nothing of this app can be running any more that the CMDB does not show. */
+  /** Resolves when the CMDB shows all containers of this app. */
   readonly settled: (local: LocalApp) => Promise<void>;
-  /** Ends an instance whose doom is written. */
+  /** Ends an instance that is written as terminating. */
   readonly terminate: (app: string, instanceId: string) => void;
   readonly onBoot: (
     runtime: RuntimeName,
@@ -59,12 +59,12 @@ export interface ClaimedBootsOptions {
   ) => void;
 }
 
-/** How the claim is written; returns the deployment as it is where the boot is not allowed. */
+/** Writes the claim into the deployment; unchanged if the boot is not allowed. */
 export type ClaimChange = typeof claimBoot;
 
 /**
  * `claim_gone`: the container runs, but its claim was taken away meanwhile; reconcile adopts or ends it.
- * `cleanedUp` resolves when what the boot left has been written; rejects where the store could not be reached.
+ * `cleanedUp` resolves when the end of what the boot left is written; rejects if the store cannot be reached.
  */
 export type BootOutcome =
   | { readonly kind: 'ready' }
@@ -95,7 +95,7 @@ export class ClaimedBoots {
     this.#options = options;
   }
 
-  /** Writes the claim before the runtime is called. Undefined where the app may have no more, or not here: another node was first. */
+  /** Writes the claim of a boot. Undefined if the app may have no more instances, or may no longer boot here. */
   async claim(local: LocalApp, purpose: BootPurpose, change: ClaimChange = claimBoot): Promise<Claim | undefined> {
     const { session, sight, settled } = this.#options;
     await unlessAborted(settled(local), this.#stop.signal);
@@ -104,7 +104,7 @@ export class ClaimedBoots {
     return claimed && this.#begin({ ...claimed, purpose, owner });
   }
 
-  /** Claims a boot for the nodes of another machine; one of them carries it out. False where that is not called for any more. */
+  /** Claims a boot that a node of another host carries out. False if it is no longer allowed. */
   async ask(local: LocalApp, host: string, change: ClaimChange = claimBoot): Promise<boolean> {
     const { session, store } = this.#options;
     await unlessAborted(store.complete(), this.#stop.signal);
@@ -114,7 +114,7 @@ export class ClaimedBoots {
     return claimed !== undefined;
   }
 
-  /** Takes up a claim that another machine made for this one. Undefined where another node did, or it is gone. */
+  /** Takes up a claim that was made for this host. Undefined if another node was first, or the claim is gone. */
   async take(local: LocalApp, id: string, purpose: BootPurpose): Promise<Claim | undefined> {
     const { apps, session, sight, clock, settled } = this.#options;
     await unlessAborted(settled(local), this.#stop.signal);
@@ -138,7 +138,7 @@ export class ClaimedBoots {
     return claim;
   }
 
-  /** Nothing runs of it. While the store is away, it is tried again in the background. */
+  /** Removes a claim of which nothing runs. While the store is away, it is tried again in the background. */
   async #withdraw(claim: Claim): Promise<void> {
     const { apps, clock } = this.#options;
     try {
@@ -164,7 +164,7 @@ export class ClaimedBoots {
     return bootingIn(updated, id);
   }
 
-  /** Boots what was claimed or taken. Never throws. */
+  /** Boots a claimed instance. Never throws. */
   async carryOut(local: LocalApp, claim: Claim): Promise<BootOutcome> {
     const { clock, probe, logger, onBoot } = this.#options;
     const { id, app, purpose } = claim;
@@ -194,7 +194,7 @@ export class ClaimedBoots {
     }
   }
 
-  /** Gives up the boots under way with this reason; their outcomes follow. */
+  /** Aborts the boots under way, and all that follow, with this reason. */
   abort(reason: RequestError): void {
     this.#stop.abort(reason);
   }
@@ -207,7 +207,7 @@ export class ClaimedBoots {
     });
   }
 
-  /** The container runs: whatever the store says at the moment, this is written until it stands or the claim runs out. */
+  /** Writes that the container is ready; tries until the boot's time is up, whatever the store answers. */
   async #succeed(local: LocalApp, claim: Claim, booted: BootedInstance, deadlineAt: number): Promise<void> {
     const { apps, uses, session, store, sight, pins, clock } = this.#options;
     const { id } = claim;
@@ -218,7 +218,7 @@ export class ClaimedBoots {
         break;
       } catch (error) {
         if (clock.now() > deadlineAt || this.#stop.signal.aborted) {
-          // An attempt whose outcome was unknown may have made it ready, and this node its user.
+          // An attempt of unknown outcome may have made it ready, and this node its user.
           uses.disown(local.name, id);
           throw error;
         }
@@ -226,7 +226,7 @@ export class ClaimedBoots {
       }
     }
     if (uses.takeUp(local, id)) return;
-    // Written, and told so late that it drains by now: nobody would release it.
+    // The answer came so late that the instance drains by now: nothing else would release it.
     uses.disown(local.name, id);
     throw new ClaimGone();
   }
@@ -267,7 +267,7 @@ export class ClaimedBoots {
       return;
     }
     await apps.update(local.name, (current) => {
-      // As which this node holds it by now.
+      // It may have been written anew under a later session of this node.
       const held = findInstance(current, id)?.owner;
       const termination = {
         owner: session.incarnation,
@@ -293,7 +293,7 @@ export class ClaimedBoots {
   }
 }
 
-/** An instance with its app as it boots it, which may be of the last good revision. */
+/** The claimed instance, and the app to boot: the last good revision if that stands in. */
 function bootingIn({ deployment, app }: Updated, id: string): Pick<Claim, 'id' | 'app' | 'instance'> | undefined {
   const instance = findInstance(deployment, id);
   if (!instance || !app) return undefined;

@@ -20,7 +20,7 @@ export interface HerdOptions {
   readonly hosts: BootHosts;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** False while the store may not have this app yet though there is one. */
+  /** False while the store may lack this app though there is one. */
   readonly isComplete: (app: string) => boolean;
 }
 
@@ -36,8 +36,8 @@ interface Boot {
 }
 
 /**
- * The requests of one app that wait on this node or exceed its target, and the boots made for all of them together: whatever
- * changes asks nextStep what to do, and one loop does it.
+ * The requests of one app that wait on this node or exceed its target, and the boots for all of them together. After each change
+ * one loop asks nextStep what to do, and does it.
  */
 export class Herd {
   readonly local: LocalApp;

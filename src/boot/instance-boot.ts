@@ -12,7 +12,7 @@ import { awaitReady } from './readiness.js';
 export class BootError extends Error {
   override readonly name = 'BootError';
   readonly code: BootFailure['code'];
-  /** The runtime refused the boot, and by its contract left nothing that would have to be stopped. */
+  /** The runtime refused the boot and, by its contract, left nothing to stop. */
   readonly nothingLeft: boolean;
 
   constructor(code: BootFailure['code'], message: string, options: { cause?: unknown; nothingLeft?: boolean } = {}) {
@@ -29,7 +29,7 @@ export interface InstanceBootOptions {
   readonly runtime: Runtime;
   readonly probe: Probe;
   readonly clock: Clock;
-  /** The dispatcher gives up; its reason is thrown as it is. */
+  /** Aborts the boot, which then throws its reason. */
   readonly signal: AbortSignal;
 }
 
@@ -40,8 +40,8 @@ export interface BootedInstance {
 }
 
 /**
- * Boots one container and waits until it can serve. Throws BootError when it cannot, when it dies meanwhile (at once),
- * or when bootTimeout has passed; the container is then still to be stopped by the caller, who may read its output before.
+ * Boots one container and waits until it is ready. Throws a BootError as soon as it cannot boot, exits, or exceeds bootTimeout; the
+ * caller may then read its output, and has to stop it.
  */
 export async function bootInstance(options: InstanceBootOptions): Promise<BootedInstance> {
   const { spec, runtime, probe, clock } = options;
@@ -85,7 +85,7 @@ export async function bootInstance(options: InstanceBootOptions): Promise<Booted
   }
 }
 
-/** An app that checks its host answers to none with an asterisk. */
+/** The domain of the readiness check: an app that checks its host answers none with an asterisk. */
 function readinessHost({ domains, name }: App, askedFor: string | undefined): string {
   const exact = domains.find((domain) => !domain.startsWith('*.'));
   return exact ?? askedFor ?? domains[0]?.replace('*', 'www') ?? name;
@@ -107,14 +107,14 @@ async function isListening(runtime: Runtime, id: string): Promise<boolean | unde
   return inspection.listening;
 }
 
-/** Longest look at where the app listens, in milliseconds: who waits for the boot has waited long enough. */
+/** Upper bound for the look at where the app listens: requests have waited long enough. */
 const lookMs = 2_000;
 
 function isTimeout(reason: unknown): reason is BootError {
   return reason instanceof BootError && reason.code === 'boot_timeout';
 }
 
-/** An app that listens elsewhere is the most common reason. */
+/** Adds where the app listens: elsewhere is the most common reason for a timeout. */
 async function withListeners(
   timeout: BootError,
   { spec, runtime, clock }: InstanceBootOptions,

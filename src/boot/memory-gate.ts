@@ -8,11 +8,11 @@ export interface MemoryGateOptions {
   /** What has to stay available on this host; undefined: every boot fits. */
   readonly floorBytes: number | undefined;
   readonly read: ReadMemory;
-  /** Ends idle instances until so much is available, as far as that goes. Never throws. */
+  /** Ends idle instances until this much is available, or none is left. Never throws. */
   readonly relieve: (neededBytes: number) => Promise<void>;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** A boot that did not fit at once. */
+  /** Called with the outcome of a boot that did not fit at once. */
   readonly onWait: (result: 'fits' | 'refused' | 'dropped') => void;
 }
 
@@ -20,8 +20,8 @@ const pollMs = 500;
 const retryAfterS = 10;
 
 /**
- * Keeps boots from taking the memory that this host needs: one fits where the floor is left beside the app's limits.memory
- * and those of the boots under way, whose memory nobody sees yet.
+ * Keeps boots from taking the memory that this host needs: one fits if the floor is left beside the app's limits.memory and those
+ * of the boots under way, which do not show in the available memory yet.
  */
 export class MemoryGate {
   readonly #options: MemoryGateOptions;
@@ -31,7 +31,7 @@ export class MemoryGate {
     this.#options = options;
   }
 
-  /** Reserves what the boot may take, where it fits; returns the function that gives it back. */
+  /** Reserves the app's limits.memory. Returns the function that gives it back; undefined if it does not fit. */
   reserve(app: App): (() => void) | undefined {
     if (!this.#fits(app)) return undefined;
     const bytes = app.limits.memoryBytes ?? 0;
@@ -44,8 +44,8 @@ export class MemoryGate {
   }
 
   /**
-   * Resolves to true when the boot may fit, having ended idle instances for it, or to false when `isWanted` says that nobody
-   * needs it any more. Rejects with `boot_failed` after the app's bootTimeout, or at once where this host is too small for it.
+   * Ends idle instances until the boot may fit. Resolves to false if it is no longer wanted. Rejects with `boot_failed` after the app's
+   * bootTimeout, or at once if this host is too small for it.
    */
   async wait(app: App, isWanted: () => boolean): Promise<boolean> {
     const { clock, relieve, onWait } = this.#options;

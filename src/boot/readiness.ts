@@ -13,7 +13,7 @@ const shortestPauseMs = 1;
 const longestPauseMs = 50;
 /** A timer that is set for longer fires at once. */
 const longestAttemptMs = 2 ** 30;
-/** An app is found ready late by no more than this part of the time it took, and a slow one costs few attempts. */
+/** Pause as a share of the time passed: a fast app is found ready soon, and a slow one costs few attempts. */
 const pausePart = 0.06;
 
 /**
@@ -34,7 +34,7 @@ export async function awaitReady(options: ReadinessOptions): Promise<void> {
   }
 }
 
-/** Whose socket it is, is looked up once for each attempt, by the probe or after it. */
+/** Looks up once per attempt whose socket it is, by the probe or after it. */
 async function isReady({ probe, isListening, ...target }: ReadinessOptions): Promise<boolean> {
   let looking: Promise<boolean | undefined> | undefined;
   const look = () => (looking ??= isListening());

@@ -42,7 +42,7 @@ export function excess({ deployment, uses, waiting, heldBack = false }: Need): n
   return waiting === 0 && room > 0 ? 0 : Math.max(0, waiting + over - room);
 }
 
-/** Requests that boots under way will take: a whole target each, half of it where another node boots for its own need. */
+/** Requests that boots under way will take: a whole target each, half of it if another node boots for its own need. */
 export function coming({ deployment, app, unclaimed, me }: Need): number {
   const { target } = app.concurrency;
   let capacity = unclaimed * target;

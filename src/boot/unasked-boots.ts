@@ -25,21 +25,21 @@ export interface UnaskedBootsOptions {
   readonly hosts: BootHosts;
   /** Name of this machine. */
   readonly host: string;
-  /** A warning that may be repeated with each look at the app. */
+  /** Logs a warning that each look at the app may repeat. */
   readonly warn: (app: string, message: string) => void;
   readonly logger: Logger;
   readonly onReplacement: (reason: OutliveReason, result: BootResult) => void;
 }
 
 /**
- * The boots that no request of this node waits for: what scale.min wants and replacements, and what nodes of other machines
- * claim for this one, which holds the data of their apps.
+ * The boots that no request of this node waits for: those that scale.min wants, replacements, and those that nodes of other hosts
+ * ask of this one because it has the app's data.
  */
 export class UnaskedBoots {
   readonly #options: UnaskedBootsOptions;
-  /** Apps whose next claim is not written yet; what is wanted for them meanwhile is told again by the schedule. */
+  /** Apps with a claim that is not written yet; the schedule asks again for what else they need. */
   readonly #claiming = new Set<string>();
-  /** Claims of other machines that are being taken up, by instance id. */
+  /** Claims of other hosts' nodes that are being taken up, by instance id. */
   readonly #takingUp = new Map<string, Promise<void>>();
   readonly #underWay = new Set<Promise<void>>();
   #stopped = false;
@@ -48,7 +48,7 @@ export class UnaskedBoots {
     this.#options = options;
   }
 
-  /** Boots what upkeep wants, in the background. What fails is noted in the deployment, and due again after its back-off. */
+  /** Boots what upkeep wants, in the background. A failure is noted in the deployment, and due again after its back-off. */
   keepUp(app: string, upkeep: Upkeep): void {
     if (this.#stopped || this.#claiming.has(app)) return;
     this.#claiming.add(app);
@@ -61,10 +61,10 @@ export class UnaskedBoots {
     void this.#begin(app, (local) => this.#keepUp(local, upkeep, onClaim)).finally(onClaim);
   }
 
-  /** A boot of this app waits for a node of this machine. In the background; what is not taken up is freed by its deadline. */
+  /** Takes up, in the background, the boots of this app that were asked of this host. */
   takeUp(app: string): void {
     const { peers, host } = this.#options;
-    // Which of two machines of one name has the data nobody knows.
+    // Of two hosts of one name nobody knows which has the data.
     if (this.#stopped || peers.rival) return;
     void this.#begin(app, async (local) => {
       const { instances } = local.deployment;
@@ -148,7 +148,7 @@ export class UnaskedBoots {
         'the replacement did not become ready; the old instance stays and it is tried again',
       );
     };
-    // That it could not be cleaned up is told by what waits for it.
+    // If it cannot be cleaned up, #begin logs that.
     outcome.cleanedUp.then(tell, () => {});
   }
 }

@@ -15,13 +15,13 @@ interface Waiter {
 type Line = Set<Waiter>;
 
 /**
- * The requests of one app that wait for a boot or a free place: bounded, and cancellable. Clients take turns, each with the
- * one of its requests that came first; one that has its share of the places is passed over.
+ * The requests of one app that wait for a boot or a free seat: bounded, and cancellable. Clients take turns, each with its oldest
+ * request; a client that has its share of the seats is passed over.
  */
 export class WaitingRoom {
   readonly local: LocalApp;
   readonly #clock: Clock;
-  /** By client, in the order of their turns; a request whose client nobody knows is a line of its own. */
+  /** By client, in the order of their turns; a request of an unknown client is a line of its own. */
   readonly #lines = new Map<unknown, Line>();
   #size = 0;
 
@@ -62,7 +62,7 @@ export class WaitingRoom {
     });
   }
 
-  /** Sends away the last request of the client that has most here, if it has at least two more than the one of a newcomer. */
+  /** Refuses the last request of the client with most here, if that has at least two more than the newcomer's. */
   makeRoomFor(holder: Holder | undefined): boolean {
     const mine = this.#lines.get(holder?.client)?.size ?? 0;
     let longest: Line | undefined;
@@ -73,7 +73,7 @@ export class WaitingRoom {
     return last !== undefined;
   }
 
-  /** Hands free seats to those that wait, client by client. */
+  /** Gives free seats to requests that wait, client by client. */
   serve(): void {
     for (const [key, line] of this.#lines) {
       const first = line.values().next().value as Waiter;
@@ -86,7 +86,7 @@ export class WaitingRoom {
     }
   }
 
-  /** Sends everyone away with the same error. */
+  /** Answers all requests with the same error. */
   dismiss(error: RequestError): void {
     for (const line of this.#lines.values()) for (const waiter of line) waiter.reject(error);
   }

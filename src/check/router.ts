@@ -8,7 +8,7 @@ import { TwoGenerationCache } from './two-generation-cache.js';
 export interface RouterOptions {
   readonly cmdb: Cmdb;
   readonly apps: LocalApps;
-  /** False while the store may not have this domain yet though an app has it: it is then no 404. */
+  /** False while the store may lack this domain though an app has it; an unknown domain is then no 404. */
   readonly isComplete: (domain: string) => boolean;
   /** Bound of the cache of known domains, in bytes. */
   readonly knownBytes?: number;
@@ -18,7 +18,7 @@ export interface RouterOptions {
 
 const mebibyte = 1024 * 1024;
 
-/** Whose domain is this host name? Cached by its normal form, of which there is one; both caches live until an app changes. */
+/** Finds the app of a host name. Known and unknown names are cached in their normal form until an app changes. */
 export class Router {
   readonly #options: RouterOptions;
   readonly #known: TwoGenerationCache<string>;
@@ -47,17 +47,20 @@ export class Router {
     const local = name === undefined ? await this.#lookUp(domain) : await this.#options.apps.load(name);
     if (local && !local.removed) return local;
     if (!this.#options.isComplete(domain)) {
-      throw new RequestError('cmdb_unavailable', 'The configuration store has not every app yet; try again shortly.');
+      throw new RequestError(
+        'cmdb_unavailable',
+        'The configuration store does not have every app yet; try again shortly.',
+      );
     }
     throw new RequestError('unknown_domain', `No app serves the domain ${domain}.`);
   }
 
-  /** An app's record changed: any host may lead elsewhere now. */
+  /** Forgets all names: an app's record changed. */
   forget(): void {
     this.#epoch += 1;
     this.#known.clear();
     this.#unknown.clear();
-    // What was asked before may be answered with what was true then: whoever comes now asks anew.
+    // A look-up under way may find what was true before: later requests ask anew.
     this.#looking.clear();
   }
 

@@ -1,4 +1,4 @@
-/** What an entry costs beside the characters of its key, about: its part of a map, and the strings' own headers. */
+/** Estimated bytes of an entry beside the characters of its key. */
 const entryBytes = 100;
 
 /**
@@ -12,7 +12,7 @@ export class TwoGenerationCache<V> {
   #youngBytes = 0;
   #oldBytes = 0;
 
-  /** Holds keys of about `maxBytes` at most, in Latin-1; values are not counted. */
+  /** `maxBytes`: upper bound for the keys, counted as Latin-1; values are not counted. */
   constructor(maxBytes: number) {
     this.#perGeneration = Math.floor(maxBytes / 2);
   }

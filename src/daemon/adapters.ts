@@ -36,7 +36,7 @@ export function mountOptions({ mounts, stateDir, runtimes, cmdb, file, appFiles 
   return { roots: mounts.roots, own };
 }
 
-/** Throws an Error that says what to do where the runtime cannot be used on this machine. */
+/** Throws an Error that says what to do if the runtime cannot be used on this machine. */
 export async function openRuntime(
   name: 'process' | 'docker',
   config: Omit<Config, 'apps'> & { readonly apps: readonly Pick<App, 'runtime'>[] },

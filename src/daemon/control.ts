@@ -14,7 +14,7 @@ import type { Clock, Timer } from '../model/clock.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { UnreadableRecords } from '../telemetry/unreadable-records.js';
 
-/** What the control side asks of those who serve: the one process, or all workers. */
+/** What the control side asks of what serves: the one process, or all workers. */
 export interface Serving {
   /** The store's identity as of its last answer. */
   readonly storeIdentity: () => string | undefined;
@@ -42,7 +42,7 @@ export interface ControlOptions {
 }
 
 const mendAfterMs = 1_000;
-/** What was forged or has gone is put again no more often than this. */
+/** Minimum interval between writes of what was forged or has gone. */
 const mendEveryMs = 60_000;
 
 /** What a daemon has once, however many processes serve: the apps of its files in the CMDB, and the admin side. */
@@ -125,7 +125,7 @@ export class Control {
     this.#differences.look(names);
   }
 
-  /** What somebody without the key wrote in the place of an app that a file here has is written over, at most once a minute. */
+  /** Somebody without the key wrote the record of this app: if a file here has it, it is written again, at most once a minute. */
   appForged(app: string): void {
     if (this.#files.appFiles[app] === undefined) return;
     this.#forged ??= app;
@@ -138,7 +138,7 @@ export class Control {
     if (this.#missing.size > 0) this.#mend(0);
   }
 
-  /** Puts again what was forged or has gone. */
+  /** Writes again what was forged or has gone. */
   #mend(afterMs: number): void {
     const { clock, logger } = this.#options;
     if (this.#mending) return;
@@ -181,7 +181,7 @@ export class Control {
       : { ok: false, detail: 'not yet written to the CMDB' };
     const { withheld } = this.#appSync;
     const removals = withheld === undefined ? { ok: true } : { ok: false, detail: withheld };
-    // Records that somebody forged must not take the machine out of service: they are told, no more.
+    // Forged records must not take the machine out of service: the check only names them.
     const { summary } = this.#options.unreadable;
     const records = { ok: true, ...(summary !== undefined && { detail: summary }) };
     const checks = {

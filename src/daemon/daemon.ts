@@ -46,21 +46,21 @@ export interface DaemonOptions {
   readonly timing?: Partial<DaemonTiming>;
   /** What is wrong with the files, as it changes; absent: as of the start. */
   readonly health?: ConfigHealth;
-  /** How much memory there is; this host's own where absent. */
+  /** How much memory there is; absent: this host's own. */
   readonly readMemory?: ReadMemory;
-  /** It cannot go on though it had started; it is to be destroyed. */
+  /** Called if a daemon that had started cannot go on; then destroy it. */
   readonly onFatal?: (error: Error) => void;
 }
 
 /** What `fastcontainer start` runs: one dispatcher process with its control side, or a supervisor of several. */
 export interface Daemon {
-  /** Resolves to where it listens, when it accepts requests. Rejects where an address cannot be bound. */
+  /** Resolves to where it listens, when it accepts requests. Rejects if an address cannot be bound. */
   start(): Promise<{ readonly http: readonly string[]; readonly admin: string }>;
   /** Takes over a good new configuration. */
   reload(next: Config): Promise<void>;
   /**
    * Drains this process's own requests, for as long as an app's drainTimeout allows, and ends. Resolves to what runs on; undefined
-   * if nobody can tell. Re-entrant.
+   * if that cannot be known. Re-entrant.
    */
   close(): Promise<LeftRunning | undefined>;
   /** Ends at once; what is under way is broken off. Containers run on. Re-entrant. */
@@ -72,7 +72,7 @@ export function createDaemon(options: DaemonOptions): Daemon {
   return new SingleProcess(options);
 }
 
-/** What a dispatcher process knows of the apps of the files; what it serves it reads from the store. */
+/** What a dispatcher process knows of the apps of the files; the apps that it serves come from the store. */
 export type FileApp = Pick<App, 'name' | 'domains' | 'runtime' | 'drainTimeoutMs'>;
 
 /** One of several dispatcher processes of a daemon; the control side is its supervisor's. */
@@ -144,14 +144,14 @@ class SingleProcess implements Daemon {
   }
 }
 
-/** What a daemon around a dispatcher process wants to know of it. */
+/** What a dispatcher process tells the daemon around it. */
 interface Surroundings {
   readonly onStoreReplaced: () => void;
   /** Records of these apps changed, or of any. */
   readonly onAppsChanged: (names: readonly string[] | 'all') => void;
-  /** Nobody with the key has signed the record of this app. */
+  /** The record of this app was not signed with the key. */
   readonly onAppForged: (app: string) => void;
-  /** Drained; nothing is at hand any more after this. */
+  /** This node has drained, and its store is about to close. */
   readonly onEnd: () => Promise<void>;
 }
 
@@ -230,11 +230,11 @@ class Composition {
     await this.#house.session.start();
   }
 
-  /** Settles what dead nodes left, where no other node of this machine does it. */
+  /** Settles what dead nodes left, unless another node of this host does. */
   async recover(): Promise<void> {
     const { session, peers, reconciler } = this.#house;
     const { logger, config } = this.#options;
-    // What another machine of the same name has under way is not left behind; the next comparison knows.
+    // It may be under way on another machine of the same name; the next comparison can tell.
     const isUnsure = config.node.advertise !== undefined && peers.mayHaveRival;
     if (!session.leadsHost || isUnsure) return;
     await reconciler.recover().catch((error: unknown) => logger.debug({ err: error }, 'nothing recovered yet'));
@@ -265,7 +265,7 @@ class Composition {
     this.#fileApps.read(apps);
   }
 
-  /** The store of this identity has taken what the files say; undefined: none has, yet. */
+  /** The apps of the files were applied to the store of this identity; undefined: to none. */
   applied(identity: string | undefined): void {
     this.#fileApps.applied(identity);
   }
@@ -353,14 +353,14 @@ class Composition {
     );
   }
 
-  /** The process runtime, and what the apps run on; one that was opened stays until the end. */
+  /** Opens the process runtime and those of the apps; each stays open until the end. */
   async #openRuntimes(apps: readonly FileApp[]): Promise<void> {
     const { config, logger } = this.#options;
     const wanted = new Set<RuntimeName>(['process']);
     for (const { runtime } of apps) wanted.add(runtime);
     for (const name of wanted) {
       if (this.#runtimes.has(name)) continue;
-      // One that no app needed until now is opened as the daemon was started: what needs a restart holds until then.
+      // With the settings of the start: others need a restart.
       const opened = await openRuntime(name, { ...config, apps }, logger, this.#clock);
       // A daemon beside this one that has another engine is found at the start. One whose engine is away learns it later.
       await opened.learnIdentity?.().catch(() => undefined);

@@ -5,5 +5,5 @@ export function longestDrainMs(apps: readonly Pick<App, 'drainTimeoutMs'>[]): nu
   return apps.reduce((longest, { drainTimeoutMs }) => Math.max(longest, drainTimeoutMs), defaultDrainMs);
 }
 
-/** Where no app says more. */
+/** If no app says more. */
 const defaultDrainMs = 1_000;

@@ -5,24 +5,24 @@ type Named = Pick<App, 'name' | 'domains'>;
 
 export type AppQuery = { readonly domain: string } | { readonly app: string };
 
-/** The apps of this daemon's files, and which store has taken them: of another one nothing unknown may be called unknown. */
+/** The apps of this daemon's files, and the store that they were last applied to. */
 export class FileApps {
   #apps: readonly Named[];
   #appliedTo: string | undefined;
-  /** Built when it is asked for, which is rare, and let go when all is applied. */
+  /** Built when it is needed, which is rare, and dropped once all is applied. */
   #names: { readonly apps: ReadonlySet<string>; readonly domains: ReadonlySet<string> } | undefined;
 
   constructor(apps: readonly Named[]) {
     this.#apps = apps;
   }
 
-  /** The files say something else from now on. */
+  /** The files have these apps from now on. */
   read(apps: readonly Named[]): void {
     this.#apps = apps;
     this.#names = undefined;
   }
 
-  /** The store of this identity (Cmdb.beat) has taken what the files say; undefined: none has. */
+  /** They were applied to the store of this identity (Cmdb.beat); undefined: to none. */
   applied(identity: string | undefined): void {
     this.#appliedTo = identity;
     if (identity !== undefined) this.#names = undefined;
@@ -45,8 +45,8 @@ export class FileApps {
 }
 
 /**
- * Whether the store has what it is asked for, if anybody has. What this daemon's own files have it lacks until they are applied,
- * however long it refuses them; what others' have may be on its way for one TTL.
+ * Whether what the store lacks does not exist. It may lack what this daemon's files have until they are applied, and what others' have
+ * for one TTL.
  */
 export function isStoreComplete(
   query: AppQuery,

@@ -97,7 +97,7 @@ export function createHouse(options: HouseOptions) {
     onAsked: (app) => boot.unaskedBoots.takeUp(app),
   });
   node.listeners.push(
-    // Its change log may go on where the other one's ended: then nothing tells what is different.
+    // Its change log may go on where the old one's ended: then it reports no gap.
     { storeReplaced: () => router.forget() },
     terminate.restoration,
     terminate.reconciler,
@@ -201,7 +201,7 @@ function createTerminateRoom(
   });
   const memory = { floorBytes: config.memory.floorBytes, read: machine.readMemory };
   return {
-    ...{ terminator, silentHosts, reaper, reconciler },
+    ...{ terminator, reaper, reconciler },
     restoration: new Restoration({ ...node, uses, onRestored: () => reconciler.again() }),
     memoryRelief: new MemoryRelief({ ...node, ...memory, uses, terminator }),
     exits,
@@ -228,7 +228,7 @@ function createDispatcher(
   });
 }
 
-/** What the change log tells: domains may lead elsewhere, known apps are read again, changed ones looked at. */
+/** Follows the change log: forgets domains, reads known apps again, and looks at changed ones. */
 async function follow(
   { changes, gap }: ChangeBatch,
   {
@@ -245,7 +245,7 @@ async function follow(
   const appChanges = changes.filter(({ version }) => version === undefined);
   if (gap || appChanges.length > 0) router.forget();
   if (gap) {
-    // A store that came back empty gets back what is used before anybody reads from it that nothing is there.
+    // A replaced store first gets back what is used: read before, that would seem gone.
     await session.beat();
     onAppsChanged?.('all');
     await uses.renewalTried();
@@ -253,7 +253,7 @@ async function follow(
   }
   if (appChanges.length > 0) onAppsChanged?.(appChanges.map(({ app }) => app));
   await Promise.all(changes.map(({ app, version }) => apps.refresh(app, version)));
-  // What only this machine can do is not left to whoever asks the schedule first; one of its nodes is enough, except to boot.
+  // What only this host can do does not wait for the schedule. One of its nodes is enough to look, but each may have permits to boot.
   const here = changes.filter(({ hosts }) => hosts?.includes(host));
   for (const { app } of here) unaskedBoots.takeUp(app);
   const changed = new Set([...appChanges, ...(session.leadsHost ? here : [])].map(({ app }) => app));

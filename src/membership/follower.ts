@@ -6,9 +6,9 @@ export interface FollowerOptions {
   readonly cmdb: Cmdb;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** What it throws is told again: entries may repeat. */
+  /** If it throws, it is called again with the same changes. */
   readonly onChanges: (batch: ChangeBatch) => Promise<void>;
-  /** The store could not be reached: when it can be again, it may be another one. Called at each attempt. */
+  /** Called for each attempt that fails: the store that answers next may be another one. */
   readonly onInterrupted: () => void;
 }
 

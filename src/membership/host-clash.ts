@@ -1,14 +1,14 @@
 import type { Logger } from 'pino';
 import type { Session } from '../cmdb/cmdb.js';
 
-/** A machine that goes by another one's name. */
+/** Another live machine with this one's `node.host`. */
 export interface Rival {
   readonly bootId: string;
   readonly pid: number;
 }
 
 export interface HostClashOptions extends Pick<Session, 'host' | 'process'> {
-  /** A rival that has written nothing for so long has gone. */
+  /** A rival that has not beaten for this long has gone. */
   readonly lastsMs: number;
   readonly logger: Logger;
 }
@@ -17,8 +17,8 @@ export interface HostClashOptions extends Pick<Session, 'host' | 'process'> {
 const logEveryMs = 60_000;
 
 /**
- * Whether another machine that lives goes by this one's `node.host`: sessions of this host are written under another
- * machine's boot id. One that was there before this node first looked may be what this machine left before it was restarted.
+ * Finds another live machine with this one's `node.host`: a session of this host beats under another boot id. One that does not
+ * beat may be what this machine left before a restart.
  */
 export class HostClash {
   readonly #host: string;
@@ -38,7 +38,7 @@ export class HostClash {
     this.#logger = logger;
   }
 
-  /** All sessions that the store has at `now`, in monotonic milliseconds. */
+  /** Takes in all sessions that the store has at `now`, in monotonic milliseconds. */
   observe(sessions: readonly Session[], now: number): void {
     const before = this.#seen;
     const rivals = sessions.filter((session) => this.#isRival(session));
@@ -49,12 +49,12 @@ export class HostClash {
       this.#rival = { bootId: writer.process.bootId, pid: writer.process.pid };
     } else if (this.#rival && now - this.#wroteAt > this.#lastsMs) {
       this.#rival = undefined;
-      this.#logger.info({ host: this.#host }, 'no other machine has the same node.host any more');
+      this.#logger.info({ host: this.#host }, 'no other machine has the same node.host now');
     }
-    if (this.#rival) this.#complain(this.#rival, now);
+    if (this.#rival) this.#warn(this.#rival, now);
   }
 
-  /** The machine that lives beside this one under its name. */
+  /** Undefined if there is none. */
   get rival(): Rival | undefined {
     return this.#rival;
   }
@@ -69,12 +69,12 @@ export class HostClash {
     return this.#rival !== undefined && this.#isRival(session);
   }
 
-  /** Another store: what it has may have been written long ago. */
+  /** Begins anew with another store, whose sessions may be old. */
   forget(): void {
     this.#seen = undefined;
   }
 
-  #complain(rival: Rival, now: number): void {
+  #warn(rival: Rival, now: number): void {
     if (now - this.#loggedAt < logEveryMs) return;
     this.#loggedAt = now;
     const host = this.#host;

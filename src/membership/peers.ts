@@ -24,7 +24,7 @@ export interface PeersOptions {
   readonly logger: Logger;
 }
 
-/** Bound of what is remembered of incarnations long gone. */
+/** Upper bound for incarnations that are remembered as gone. */
 const maxRemembered = 10_000;
 
 interface Observed {
@@ -34,21 +34,21 @@ interface Observed {
 }
 
 /**
- * Judges the store's sessions by whether their counters move, on this node's monotonic clock. A session that is no
- * longer in the store has left or was revoked; one whose process is proved dead is revoked at once.
+ * Judges the store's sessions by whether their counters move, on this node's monotonic clock. A session that is no longer in the
+ * store has left or was revoked; one whose process is proved dead is revoked at once.
  */
 export class Peers {
   readonly #options: PeersOptions;
   readonly #clash: HostClash;
   #observed = new Map<string, Observed>();
-  /** Incarnations asked about that no beat has shown; since when. */
+  /** Incarnations asked about that no beat has shown, and since when. */
   readonly #asked = new Map<string, number>();
-  /** Proved dead, or absent from the store after somebody asked. */
+  /** Proved dead, or asked about and absent from the store. */
   readonly #gone = new Set<string>();
   readonly #revoke = new Set<string>();
-  /** Machines with a live session as of the last beat after which this node might judge. */
+  /** Hosts with a live session as of the last beat after which this node could judge. */
   #liveHosts: ReadonlySet<string> = new Set();
-  /** Since when no other machine goes by this one's name; undefined while one does. */
+  /** Since when this machine has no rival; undefined while it has one. */
   #unrivalledSince: number | undefined;
 
   constructor(options: PeersOptions) {
@@ -57,7 +57,7 @@ export class Peers {
     this.#clash = new HostClash({ host: sight.host, process, lastsMs: silentAfterMs(timing), logger });
   }
 
-  /** All sessions that the store had at a beat that was asked for at `askedAt` (monotonic milliseconds) and just answered. */
+  /** Takes in the sessions of a beat that was sent at `askedAt` (monotonic milliseconds) and has just been answered. */
   observe(sessions: readonly Session[], askedAt: number): void {
     const now = this.#now;
     this.#clash.observe(sessions, now);
@@ -72,7 +72,7 @@ export class Peers {
       if (this.#isProvedDead(session)) {
         this.#revoke.add(incarnation);
         this.#remember(incarnation);
-        // Its first beat may have come later than its first trace.
+        // A record may have named it before its first beat.
       } else this.#gone.delete(incarnation);
     }
     for (const revoked of this.#revoke) if (!next.has(revoked)) this.#revoke.delete(revoked);
@@ -87,32 +87,29 @@ export class Peers {
     this.#watchHosts();
   }
 
-  /**
-   * Whether this node may judge, drain or terminate: the same store has answered for long enough, and for as long no other
-   * machine was seen to go by this one's name.
-   */
+  /** Whether this node may judge, drain or terminate: for long enough the same store has answered, and no rival was seen. */
   get mayJudge(): boolean {
     const { store, timing } = this.#options;
     if (this.#unrivalledSince === undefined || !store.isSteady) return false;
     return this.#now - this.#unrivalledSince >= timing.ttlMs;
   }
 
-  /** Another machine that goes by this one's name: as long as there is one, nobody knows whose an instance of this host is. */
+  /** Another machine with this one's name; while there is one, nobody knows whose an instance of this host is. */
   get rival(): Rival | undefined {
     return this.#clash.rival;
   }
 
-  /** Whether sessions of this host may be another machine's. */
+  /** Whether sessions of this host may be a rival's. */
   get mayHaveRival(): boolean {
     return this.#clash.isOpen;
   }
 
-  /** All that the store had at the last beat, whether they live or nobody has judged them dead yet. */
+  /** All that the store had at the last beat, live or dead. */
   get sessions(): readonly Session[] {
     return [...this.#observed.values()].map(({ session }) => session);
   }
 
-  /** The machines of these sessions. */
+  /** The hosts of these sessions. */
   get hosts(): ReadonlySet<string> {
     return new Set(this.sessions.map(({ host }) => host));
   }
@@ -130,14 +127,14 @@ export class Peers {
     return 'silent';
   }
 
-  /** The live session of this machine that comes first in the order of incarnations. */
+  /** The first live session of this host in the order of incarnations. */
   get leader(): string | undefined {
     const { host } = this.#options.sight;
     const live = this.#live.filter((session) => session.host === host).map(({ incarnation }) => incarnation);
     return live.toSorted()[0];
   }
 
-  /** Whether a node of that machine may live: false only if this one may judge and sees none. */
+  /** Whether a node of that host may live: false only if this one may judge and sees none. */
   isHostLive(host: string): boolean {
     if (host === this.#options.sight.host || !this.mayJudge) return true;
     return this.#live.some((session) => session.host === host);
@@ -166,7 +163,7 @@ export class Peers {
     return [...this.#revoke];
   }
 
-  /** Another store: nothing observed before says anything. */
+  /** Forgets all that was observed: the store is another one. */
   forget(): void {
     this.#observed.clear();
     this.#asked.clear();
@@ -183,7 +180,7 @@ export class Peers {
     return this.sessions.filter(({ incarnation }) => this.verdict(incarnation) === 'alive');
   }
 
-  /** What another machine of the same name keeps up was not ended by a restart of this one. */
+  /** The other boot id of a rival's session does not prove it dead. */
   #isProvedDead(session: Session): boolean {
     return !this.#clash.protects(session) && this.#options.isProvedDead(session);
   }

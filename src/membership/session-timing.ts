@@ -2,7 +2,7 @@
 export interface SessionTiming {
   readonly ttlMs: number;
   readonly beatMs: number;
-  /** How long a silent user counts that nobody proved dead. */
+  /** How long a silent user counts that is not proved dead. */
   readonly outageGraceMs: number;
 }
 
@@ -13,5 +13,5 @@ export function silentAfterMs({ ttlMs }: SessionTiming): number {
   return ttlMs + 2_000;
 }
 
-/** An address that was freed is not given to another app within a minute: what was used so recently is still itself. */
+/** How long after a node's last beat the addresses it uses are their instances' for sure: a freed one rests for a minute. */
 export const republishLimitMs = 55_000;

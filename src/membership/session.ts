@@ -15,7 +15,7 @@ export interface NodeSessionOptions {
   readonly peers: Peers;
   readonly host: string;
   readonly process: Session['process'];
-  /** What this node sees, as far as it is known by now. */
+  /** Identities of this node's runtimes, as far as they are known. */
   readonly runtimes?: () => NonNullable<Session['runtimes']>;
   readonly timing: SessionTiming;
   readonly clock: Clock;
@@ -31,9 +31,9 @@ export interface NodeSessionOptions {
 export class NodeSession {
   readonly #options: NodeSessionOptions;
   #incarnation: string;
-  /** Names this process had before. */
+  /** Former incarnations of this process. */
   readonly #former = new Set<string>();
-  /** Renewals whose uses are not all registered anew. */
+  /** Number of renewals under way. */
   #renewing = 0;
   #beats = 0;
   #lastTickAt: number;
@@ -52,16 +52,16 @@ export class NodeSession {
   }
 
   /**
-   * Whether this node does, of the live ones on this machine, what one of them has to do: reconcile, and settle what a
-   * dead one left. Two may think so for as long as a beat takes; that is harmless.
+   * Whether this node does what one node per host has to do: reconcile, and settle what dead ones left. For as long as a beat takes
+   * two may do it; that is harmless.
    */
   get leadsHost(): boolean {
     return this.#options.peers.leader === this.#incarnation;
   }
 
   /**
-   * Call in the tick in which a request is dispatched. False if this process was frozen for longer than a session lives, so that
-   * others may have given it up; the session is renewed then.
+   * Renews the session if this process was frozen for longer than a session lives, as others may have given it up; false then. Call it
+   * in the tick in which a request is dispatched.
    */
   renewIfFrozen(): boolean {
     const now = this.#options.clock.monotonic();
@@ -70,10 +70,10 @@ export class NodeSession {
     return false;
   }
 
-  /** What is known of a user found in a deployment. 'unknown' asks again after the next beat, which is brought forward. */
+  /** The verdict on a session that a deployment names. If it is 'unknown', the next beat comes at once, and tells. */
   verdict(incarnation: string): Verdict {
     if (incarnation === this.#incarnation) return 'alive';
-    // What is still in use here is registered under the present name, once a renewal is through.
+    // After a renewal, all that is in use here is registered under the present incarnation.
     if (this.isFormer(incarnation)) return this.#renewing > 0 ? 'alive' : 'gone';
     const verdict = this.#options.peers.verdict(incarnation);
     if (verdict === 'unknown') void this.beat();
@@ -94,20 +94,17 @@ export class NodeSession {
     this.#schedule();
   }
 
-  /** Whether this process had this name before its session lapsed. */
+  /** Whether it is a former incarnation of this process. */
   isFormer(incarnation: string): boolean {
     return this.#former.has(incarnation);
   }
 
-  /** Whether this process has this name, or had it. */
+  /** Whether it is the present or a former incarnation of this process. */
   isOwn(incarnation: string): boolean {
     return incarnation === this.#incarnation || this.isFormer(incarnation);
   }
 
-  /**
-   * Others must see this session before they see its first use or claim: resolves to the incarnation to write, which is
-   * in the store. Throws `cmdb_unavailable`.
-   */
+  /** Resolves to the incarnation once it is in the store: others must see it before its uses and claims. Throws `cmdb_unavailable`. */
   async ensureRegistered(): Promise<string> {
     const { store } = this.#options;
     if (this.#beats === 0) await this.beat();
@@ -128,7 +125,7 @@ export class NodeSession {
     await this.#beating;
   }
 
-  /** Stops beating and leaves the CMDB, so that nobody has to judge. */
+  /** Stops beating and takes the session out of the CMDB, so that no node has to judge it. */
   async leave(): Promise<void> {
     this.#stopped = true;
     this.#timer?.cancel();
@@ -143,8 +140,8 @@ export class NodeSession {
   }
 
   /**
-   * A live daemon of this machine that runs its containers elsewhere. If only its beats can prove it alive, they are waited for:
-   * a daemon that was killed may have left its session behind.
+   * The session of a live daemon of this machine that runs its containers elsewhere. Waits for its next beat if nothing else proves it
+   * alive: a daemon that was killed may have left its session behind.
    */
   async #stranger(): Promise<Session | undefined> {
     const { peers, clock, timing } = this.#options;

@@ -7,8 +7,8 @@ export function sightOf({ host, runtimes }: Pick<Session, 'host' | 'runtimes'>):
 }
 
 /**
- * Sessions of daemons on this machine that go by its name and run their containers elsewhere, in another state directory or on
- * another engine: neither sees what the other runs, and each would take it for gone.
+ * Sessions of daemons on this machine, under its name, that run their containers elsewhere, in another state directory or on another
+ * engine: each would take what the other runs for gone.
  */
 export function strangersTo(mine: Session, sessions: readonly Session[]): Session[] {
   return sessions.filter(
@@ -20,7 +20,7 @@ export function strangersTo(mine: Session, sessions: readonly Session[]): Sessio
   );
 }
 
-/** Whether two processes count their pids alike, so that what is not proved dead lives. */
+/** Whether two processes share a pid namespace, so that one that is not proved dead lives. */
 export function isHere(other: Session['process'], mine: Session['process']): boolean {
   return mine.pidNamespace !== undefined && mine.pidNamespace !== '' && other.pidNamespace === mine.pidNamespace;
 }

@@ -39,17 +39,17 @@ export class StoreHealth {
     return this.#steadySince !== undefined && this.#clock.monotonic() - this.#steadySince >= this.#ttlMs;
   }
 
-  /** For one TTL after the store was replaced, what it does not know may still come: not a 404, not an orphan. */
+  /** False for one TTL after the store was replaced: what it lacks may still be written, and is neither a 404 nor an orphan. */
   get isComplete(): boolean {
     return this.#clock.monotonic() - this.#replacedAt >= this.#ttlMs;
   }
 
-  /** Whether this process has known this store for a TTL: then every other one has heard of it as well. */
+  /** Whether this process has known this store for one TTL: by then all others have, too. */
   get isFamiliar(): boolean {
     return this.#clock.monotonic() - this.#knownSince >= this.#ttlMs;
   }
 
-  /** Resolves when the store is complete: nothing is booted before, for an instance may be there that is not written yet. */
+  /** Resolves when the store is complete. Nothing boots before, as an instance may run that is not written yet. */
   async complete(): Promise<void> {
     while (!this.isComplete) {
       const leftMs = this.#replacedAt + this.#ttlMs - this.#clock.monotonic();

@@ -12,7 +12,7 @@ export function isForItsHost(instance: Instance): boolean {
   return isUntaken(instance) || isReleased(instance);
 }
 
-/** Whether it is on its way out and nobody uses it any longer. */
+/** Whether it drains and has no users. */
 export function isReleased({ state, users }: Instance): boolean {
   return state === 'draining' && Object.keys(users).length === 0;
 }

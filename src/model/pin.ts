@@ -3,7 +3,7 @@ import type { App } from './app.js';
 /** The machine that an app's data is on: where its first successful boot made or found it. */
 export interface Pin {
   readonly host: string;
-  /** Sources of the app's local mounts then; with others the pin says nothing any more. */
+  /** Sources of the app's local mounts then; with others the pin no longer holds. */
   readonly sources: readonly string[];
 }
 

@@ -35,7 +35,7 @@ export function upkeepDueAt(deployment: Deployment, app: App): number {
   return Math.min(fillAt, Math.max(replaceableAt(deployment, app), Math.min(...outlivedAts)));
 }
 
-/** Claims the boot that `upkeep` asks for, or returns the deployment as it is where it is not called for any more. */
+/** Claims the boot that `upkeep` asks for, or returns the deployment unchanged if it is no longer called for. */
 export function claimUpkeep(
   deployment: Deployment,
   app: App,

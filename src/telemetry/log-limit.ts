@@ -4,11 +4,11 @@ import type { Clock } from '../model/clock.js';
 export interface LogLimitOptions {
   readonly logger: Logger;
   readonly clock: Clock;
-  /** Lines per key and interval; 10 unless told. */
+  /** Lines per key and interval; default 10. */
   readonly lines?: number;
-  /** 10 s unless told. */
+  /** Default 10 s. */
   readonly intervalMs?: number;
-  /** Keys told apart at once; 1,000 unless told. */
+  /** Keys told apart at once; default 1,000. */
   readonly maxKeys?: number;
 }
 
@@ -17,7 +17,7 @@ interface Window {
   lines: number;
 }
 
-/** Warnings that clients can cause as often as they like: so many per key, and then how many more there were. */
+/** Bounds log lines that clients can cause as often as they like: so many per key and interval, then how many were left out. */
 export class LogLimit {
   readonly #options: Required<LogLimitOptions>;
   readonly #windows = new Map<string, Window>();

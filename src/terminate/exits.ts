@@ -16,7 +16,7 @@ export interface ExitsOptions {
 const outputBytes = 4_096;
 const retryMs = 1_000;
 
-/** What happens when a container ends by itself: its instance is gone at once, and the log says why. */
+/** Removes the instance of a container that ended by itself at once, and logs why it ended. */
 export class Exits {
   readonly #options: ExitsOptions;
   readonly #unwatch: (() => void)[] = [];
@@ -35,7 +35,7 @@ export class Exits {
     for (const unwatch of this.#unwatch) unwatch();
   }
 
-  /** Removes the dead instance. One that boots is its booter's business, one that is being terminated is expected. */
+  /** Removes the dead instance. One that boots is left to its boot; of one that terminates it is no news. */
   async report(runtime: Runtime, exit: Exit): Promise<void> {
     const { apps, uses, clock, logger } = this.#options;
     let died: Instance | undefined;

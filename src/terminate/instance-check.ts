@@ -3,11 +3,11 @@ import type { Exit, Runtime } from '../runtime/runtime.js';
 import { shared } from '../model/shared-work.js';
 
 export interface InstanceCheckOptions {
-  /** The runtime that holds a seat's instance; undefined where it is on another machine. */
+  /** The runtime that holds a seat's instance; undefined if it is on another host. */
   readonly runtimeOf: (seat: Seat) => Runtime | undefined;
   /** Removes an instance that was found dead. */
   readonly onDead: (runtime: Runtime, exit: Exit) => Promise<void>;
-  /** Looks at an instance of another machine. */
+  /** Looks at an instance of another host. */
   readonly remote: { isAlive(seat: Seat): Promise<boolean> };
 }
 
@@ -21,8 +21,8 @@ export class InstanceCheck {
   }
 
   /**
-   * Whether its container still runs; true where nobody can say. Concurrent callers share one look. The look at another
-   * machine takes until its fate is known; who cannot wait for it (`mayWait`) is told true.
+   * Whether its container still runs; true if that cannot be known. Concurrent callers share one look. A look at another host takes
+   * long: callers that cannot wait (`mayWait` is false) get true.
    */
   isAlive(seat: Seat, mayWait = true): Promise<boolean> {
     const checking = shared(this.#checking, seat.instanceId, () => this.#look(seat));

@@ -1,14 +1,14 @@
 import type { Cmdb } from '../cmdb/cmdb.js';
 import type { Instance } from '../model/instance.js';
 
-/** What a daemon leaves behind as it ends. */
+/** What runs on after a daemon has ended. */
 export interface LeftRunning {
   readonly containers: number;
   /** Names, sorted. */
   readonly apps: readonly string[];
 }
 
-/** The instances that run on among those that `isOurs`. */
+/** Counts the instances that are `isOurs`. */
 export async function leftRunning(
   cmdb: Pick<Cmdb, 'list'>,
   isOurs: (instance: Instance) => boolean,

@@ -3,7 +3,7 @@ import type { App } from '../model/app.js';
 import { type Deployment, findInstance, startDrain, startTerminate, type Termination } from '../model/deployment.js';
 import { type Instance, sees, type Sight } from '../model/instance.js';
 
-/** An instance that can be ended for its memory, and since when nothing happens on it (epoch milliseconds). */
+/** An instance that can be ended for its memory, and since when it is idle (epoch milliseconds). */
 export interface IdleInstance {
   readonly app: string;
   readonly id: string;
@@ -12,11 +12,11 @@ export interface IdleInstance {
 
 export interface IdleView extends Sight {
   readonly now: number;
-  /** Since when an instance that has users is idle all the same, as far as this node knows; undefined where it is in use. */
+  /** Since when an instance with users is idle, as far as this node knows; undefined if it is in use. */
   readonly idleSince: (app: string, instance: Instance) => number | undefined;
 }
 
-/** What was used within this time stays: it would be booted again at once, in the place of another. */
+/** An instance that was used within this time stays: it would be booted again at once. */
 const leastIdleMs = 1_000;
 
 /** Those of this host that can be ended, the longest idle first; of each app `scale.min` are left. */
@@ -39,7 +39,7 @@ function idleOf({ app, deployment }: AppRecord, view: IdleView): IdleInstance[] 
   return idle.slice(0, Math.max(0, ready.length - app.scale.min));
 }
 
-/** Ends an instance for its memory, before its time; unchanged where it is in use again, or one of the last `scale.min`. */
+/** Ends an instance for its memory, before its time; unchanged if it is in use again, or one of the last `scale.min`. */
 export function endForMemory(
   deployment: Deployment,
   app: App | undefined,

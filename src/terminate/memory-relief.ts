@@ -29,12 +29,12 @@ export interface MemoryReliefOptions {
 }
 
 const tickMs = 1_000;
-/** All active apps are read at most this often while nothing can be ended. */
+/** Minimum interval between reads of all active apps while none can be ended. */
 const rescanMs = 2_000;
 
 /**
- * Where this host is short of memory, ends instances on which nothing happens, one by one and the longest idle first, until
- * there is enough. Costs one look at the memory per second, and reads the active apps only while it is short.
+ * While this host is short of memory, ends idle instances one by one, the longest idle first. Looks at the memory once a second, and
+ * reads the active apps only while it is short.
  */
 export class MemoryRelief {
   readonly #options: MemoryReliefOptions;
@@ -64,7 +64,7 @@ export class MemoryRelief {
     await this.#passing;
   }
 
-  /** Ends idle instances until so many bytes are available, or none is left. Concurrent callers share the work. Never throws. */
+  /** Ends idle instances until this many bytes are available, or none is left. Concurrent callers share the work. Never throws. */
   relieve(neededBytes: number): Promise<void> {
     this.#neededBytes = Math.max(this.#neededBytes, neededBytes);
     this.#passing ??= this.#pass().finally(() => {
@@ -107,7 +107,7 @@ export class MemoryRelief {
     });
   }
 
-  /** Only this node can say what it does with an instance; whatever another one uses is in use. */
+  /** Only of its own uses this node knows whether they are idle; an instance that another node uses is in use. */
   #idleSince(app: string, { id, users }: Instance): number | undefined {
     const { uses, session } = this.#options;
     return Object.keys(users).every((user) => user === session.incarnation) ? uses.idleSince(app, id) : undefined;
@@ -121,8 +121,8 @@ export class MemoryRelief {
       const stopTimeoutMs = stored?.stopTimeoutMs ?? defaultStopTimeoutMs;
       return endForMemory(current, stored, id, { owner, stopTimeoutMs }, clock.now());
     });
-    const doomed = findInstance(deployment, id);
-    if (doomed?.state !== 'terminating' || doomed.owner !== owner) return false;
+    const ending = findInstance(deployment, id);
+    if (ending?.state !== 'terminating' || ending.owner !== owner) return false;
     const idleMs = clock.now() - idleSince;
     logger.warn(
       { app, instance: id, idleMs, ...read() },
@@ -132,7 +132,7 @@ export class MemoryRelief {
     return true;
   }
 
-  /** Tells once when the shortage begins and ends. */
+  /** Logs once when the shortage begins, and when it ends. */
   #note(floorBytes: number): void {
     const memory = this.#options.read();
     const isShort = memory !== undefined && memory.availableBytes < floorBytes;

@@ -57,7 +57,7 @@ function reapInstance(deployment: Deployment, id: string, app: App | undefined, 
   return startTerminate(drained, id, termination, context.now);
 }
 
-/** Nothing runs of a claim that nobody took up, so that every machine's nodes may free it. */
+/** Frees a claim that no node took up; as nothing runs of it, a node of any host may do so. */
 function freeIfDue(
   deployment: Deployment,
   { id, deadlineAt = 0 }: Instance,
@@ -89,7 +89,7 @@ function endReason(
   return reason && !needsSuccessor(deployment, instance, app) ? reason : undefined;
 }
 
-/** Whether its container is to be stopped now, by whoever sees this first. */
+/** Whether its container is to be stopped now, by the first node that sees this. */
 function isDoomed(instance: Instance, { now, verdict }: ReapContext): boolean {
   const overdue = instance.deadlineAt !== undefined && now >= instance.deadlineAt;
   const abandoned = instance.owner !== undefined && verdict(instance.owner) === 'gone';

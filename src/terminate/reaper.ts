@@ -26,9 +26,9 @@ export interface ReaperOptions {
   readonly sight: Sight;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** The app needs a boot that no request asks for. May be told again before it is begun. */
+  /** The app needs a boot that no request asks for. May be called again before it begins. */
   readonly onUpkeep: (app: string, upkeep: Upkeep) => void;
-  /** A boot of the app waits for a node of this machine to take it up. */
+  /** A boot of the app waits for a node of this host to take it up. */
   readonly onAsked: (app: string) => void;
 }
 
@@ -37,8 +37,8 @@ const tickMs = 500;
 const batch = 100;
 
 /**
- * Asks the schedule what is due, carries out what the reap policy decides, and has booted what has to be there without
- * being asked for. Its cost is the number of due apps.
+ * Asks the schedule which apps are due, carries out what the reap policy decides, and asks for the boots that upkeep wants. Its cost
+ * is the number of due apps.
  */
 export class Reaper {
   readonly #options: ReaperOptions;
@@ -67,7 +67,7 @@ export class Reaper {
 
   /** Looks at one app now. Never throws: what fails is due again. */
   async look(app: string): Promise<void> {
-    // The instances of this host may be another machine's of the same name.
+    // With a rival, the instances of this host may be another machine's.
     if (this.#stopped || this.#options.peers.rival) return;
     const look = this.#look(app).finally(() => this.#looks.delete(look));
     this.#looks.add(look);
@@ -109,7 +109,7 @@ export class Reaper {
     return deployment;
   }
 
-  /** What lacks is booted as soon as the store is known to be whole; nothing is replaced before its end might be judged. */
+  /** Fills up as soon as the store is complete; replaces nothing before this node may judge. */
   #keepUp({ app, removed }: AppRecord, deployment: Deployment): void {
     const { peers, store, clock, onUpkeep } = this.#options;
     if (removed || this.#stopped || store.outage !== undefined || !store.isComplete) return;
@@ -124,7 +124,7 @@ export class Reaper {
     await Promise.all(due.map((app) => this.look(app)));
   }
 
-  /** The last user of a draining instance has released it, or one that scale.min wants is gone: no need to wait for the schedule. */
+  /** Looks at once, without the schedule, if a draining instance is released or scale.min wants one more. */
   #followRecord({ name, app, removed, deployment }: LocalApp): void {
     if (this.#stopped) return;
     const hasReleased = deployment.instances.some((each) => isReleased(each) && sees(this.#options.sight, each));

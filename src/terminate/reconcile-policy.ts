@@ -5,7 +5,7 @@ import { type Instance, type Location, sees, type Sight } from '../model/instanc
 import { pinnedHost } from '../model/pin.js';
 import type { FoundInstance, Runtime } from '../runtime/runtime.js';
 
-/** Where the CMDB and a runtime disagree. */
+/** What the CMDB and a runtime disagree on. */
 export type Difference =
   | { readonly kind: 'gone'; readonly app: string; readonly id: string }
   | { readonly kind: 'stray'; readonly app: string; readonly id: string; readonly found: FoundInstance };
@@ -19,8 +19,8 @@ export interface View extends Sight {
 }
 
 /**
- * Differences that stood both before and after the listing. What boots, or is being terminated, is in other hands.
- * The caller acts on one only when it sees it twice.
+ * Differences that stood both before and after the listing. Instances that boot or terminate are left to their owners. The caller acts
+ * on a difference only when it sees it twice.
  */
 export function differences(view: View): Difference[] {
   return [...gone(view), ...strays(view)];
@@ -50,8 +50,8 @@ function isIn(records: ReadonlyMap<string, AppRecord>, app: string, id: string):
 }
 
 /**
- * The instance that a stray container becomes where it fits its app as it is now; undefined where it has to go.
- * `anyRevision`: one of another revision fits as well, and is replaced as soon as it is known again.
+ * The instance that a stray container becomes if it fits its app as it is now; undefined if it has to go. `anyRevision`: one of another
+ * revision fits as well, and is replaced like any other.
  */
 export function adoptable(
   found: FoundInstance,
@@ -66,7 +66,7 @@ export function adoptable(
   if (!anyRevision && !isKnown) return undefined;
   if (standing(deployment).length >= app.scale.max) return undefined;
   if (!app.overlap && deployment.instances.length > 0) return undefined;
-  // Its data is elsewhere since: what runs here has an older copy.
+  // The app's data has moved: what runs here has an older copy.
   if ((pinnedHost(deployment, app) ?? sight.host) !== sight.host) return undefined;
   return {
     id: found.id,
@@ -82,7 +82,7 @@ export function adoptable(
   };
 }
 
-/** Where a container is that a runtime of this node lists. */
+/** The location of a container that a runtime of this node lists. */
 export function locationAt({ host, runtimeIds }: Sight, runtime: Location['runtime']): Location {
   const id = runtimeIds?.get(runtime);
   return { runtime, host, ...(id === undefined ? {} : { runtimeId: id }) };

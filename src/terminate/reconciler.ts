@@ -25,20 +25,20 @@ export interface ReconcilerOptions {
   readonly runtimes: ReadonlyMap<RuntimeName, Runtime>;
   readonly reaper: Reaper;
   readonly sight: Sight;
-  /** Whether an app with local mounts stays on the machine where it runs. */
+  /** Whether an app with local mounts stays on the host on which it runs. */
   readonly pins: boolean;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Between two passes; the first two follow each other after a tenth of it. */
+  /** Time between two passes; a tenth of it before each of the first two. */
   readonly periodMs: number;
 }
 
-/** Apps that are looked at beside each other. */
+/** Upper bound for looks under way. */
 const looksAtOnce = 50;
 
 /**
- * Brings CMDB and runtimes together again: after a restart, a crash between two writes, a store that was replaced. Of the
- * nodes on a machine one does it at a time.
+ * Brings CMDB and runtimes together again after a restart, a crash between two writes, or a replaced store. One node per host does it
+ * at a time.
  */
 export class Reconciler implements StoreListener {
   readonly #options: ReconcilerOptions;
@@ -69,10 +69,10 @@ export class Reconciler implements StoreListener {
     await this.#passing;
   }
 
-  /** A node of this machine died: what it left is settled at once, by the first of those that live. Never throws. */
+  /** A node of this host died: its leader settles at once what that left. Never throws. */
   async takeOver(): Promise<void> {
     const { session, store } = this.#options;
-    // Twice: the beat that is under way may have been sent before it died.
+    // Twice: a beat that is under way may have been sent before the node died.
     await session.beat();
     await session.beat();
     if (!session.leadsHost || store.outage !== undefined) return;
@@ -80,14 +80,14 @@ export class Reconciler implements StoreListener {
     this.again();
   }
 
-  /** What scale.min wants of them, and what waits for their instances, does not wait for the next comparison. */
+  /** Looks at the apps of silent hosts at once: scale.min or waiting requests may need other instances. */
   async hostsSilent(hosts: readonly string[]): Promise<void> {
     const { logger } = this.#options;
-    logger.warn({ hosts }, 'no dispatcher of these hosts lives any more; their instances are used while they answer');
-    await this.#recover('looking for what was lost with a host failed');
+    logger.warn({ hosts }, 'these hosts have no live dispatcher; their instances are used while they answer');
+    await this.#recover('looking at the apps of silent hosts failed');
   }
 
-  /** Settles what dead sessions left in the CMDB (uses, claims, terminations), and boots what scale.min wants. Throws where the store is away. */
+  /** Settles what dead sessions left in the CMDB (uses, claims, terminations), and boots what scale.min wants. Throws if the store is away. */
   async recover(): Promise<void> {
     const { cmdb, session, peers, reaper, sight, clock } = this.#options;
     const looking = new Set<Promise<void>>();
@@ -98,7 +98,7 @@ export class Reconciler implements StoreListener {
         leftBehind(instance, session, peers) ||
         (sees(sight, instance) && (isOverdue(instance, clock.now()) || isForItsHost(instance)));
       if (!lacks && !deployment.instances.some(isDue)) continue;
-      // Each look at a silent machine waits for its attempt to connect.
+      // Each look at a silent host waits for its attempt to connect.
       const look = reaper.look(app.name).finally(() => looking.delete(look));
       looking.add(look);
       if (looking.size >= looksAtOnce) await Promise.race(looking);
@@ -122,7 +122,7 @@ export class Reconciler implements StoreListener {
     }
   }
 
-  /** Something is gone or was left: it shows in the next two comparisons, which come soon. */
+  /** Brings the next two comparisons forward, which find what is gone or was left. */
   again(): void {
     this.#passes = 0;
     if (!this.#timer || this.#passing) return;
@@ -136,7 +136,7 @@ export class Reconciler implements StoreListener {
     });
   }
 
-  /** Another node of this machine compares; should it die, this one begins from the beginning. */
+  /** Another node of this host compares; if it dies, this one begins anew. */
   #stepBack(): void {
     this.#seen = new Set();
     this.#passes = 0;
@@ -179,7 +179,7 @@ export class Reconciler implements StoreListener {
   }
 }
 
-/** Past its deadline. Nodes of other machines, which cannot act on it, may come first to the schedule each time: so its own look. */
+/** Whether it is past its deadline. The schedule may give its app, each time, to nodes of other hosts, which cannot act on it. */
 function isOverdue({ deadlineAt }: Instance, now: number): boolean {
   return deadlineAt !== undefined && now >= deadlineAt;
 }

@@ -20,19 +20,17 @@ export interface RestorationOptions extends StraysOptions {
   readonly runtimes: ReadonlyMap<RuntimeName, Runtime>;
   readonly timing: Pick<SessionTiming, 'ttlMs'>;
   readonly logger: Logger;
-  /** A store that was replaced has back what it can get. */
+  /** Called when a replaced store has back what it can get. */
   readonly onRestored: () => void;
 }
 
 /**
- * The way back from a store that was replaced and lacks what runs. In this order: boots wait; each node writes what it has in
- * hand, the instances it uses, boots or ends, under its new session; then it takes in what else its machine's runtimes list. Each
- * node lists its own machine, since what it boots must not come beside what it has not seen; what another one has taken in is known
- * to the CMDB by then.
+ * The way back from a replaced store that lacks what runs. In this order: boots wait; each node writes what it has in hand, the
+ * instances that it uses, boots or ends, under its new session; then it takes in what else the runtimes of its host list.
  *
- * No app boots before this machine was looked over, nor while it runs a container of that app of which it is not known yet
- * whether it stays. That is so within the time for which a replaced store counts as incomplete, and after twice that time at
- * the latest, whatever cannot be listed or does not listen.
+ * An app boots only once this host's runtimes were listed, and all containers of that app which they list are taken in or on their
+ * way out. That takes as long as a replaced store counts as incomplete, and at most twice that, whatever cannot be listed or does
+ * not listen.
  */
 export class Restoration implements StoreListener {
   readonly #options: RestorationOptions;
@@ -72,8 +70,8 @@ export class Restoration implements StoreListener {
   }
 
   /**
-   * Writes what this node has in hand under its new session. A store that was replaced gets back what it lacks of it until
-   * `republishUntil`, in monotonic milliseconds, and is read again when it has: it would seem gone before.
+   * Writes what this node has in hand under its new session. A replaced store gets back what it lacks of it until `republishUntil`
+   * (monotonic milliseconds); only then are apps read again, as what it lacks would seem gone.
    */
   async sessionRenewed(republishUntil?: number): Promise<void> {
     const { apps, uses } = this.#options;
@@ -102,7 +100,7 @@ export class Restoration implements StoreListener {
     await Promise.all([this.#looking, this.#restoring]);
   }
 
-  /** Without it what boots or ends here would seem a stray; that heals with the next comparisons. */
+  /** Gives the store back what this node boots or ends; without it that would seem a stray until the next comparisons. */
   async #restoreOwned(until: number): Promise<void> {
     const { session, owned, clock, logger } = this.#options;
     const mine = (this.#replaced += 1);
@@ -112,7 +110,7 @@ export class Restoration implements StoreListener {
       try {
         return await owned.restore(await session.ensureRegistered());
       } catch (error) {
-        // Replaced once more meanwhile: that restoration goes on with it.
+        // The store was replaced once more: the restoration for that one goes on.
         if (mine !== this.#replaced) return;
         if (clock.monotonic() >= until || !isStoreAway(error)) {
           const what = 'could not write the claims of boots and terminations under way into the new store';
@@ -157,14 +155,14 @@ export class Restoration implements StoreListener {
     }
   }
 
-  /** False where it is to be looked at again before its app may boot. */
+  /** False if it has to be looked at again before its app may boot. */
   async #settle(runtime: Runtime, stray: Stray): Promise<boolean> {
     const { clock, timing, logger } = this.#options;
     const { app, id } = stray;
     const seen = this.#seen;
     const since = seen.get(id) ?? clock.monotonic();
     seen.set(id, since);
-    // By then whoever uses it, boots it or ends it has heard of the loss and has written what it knows better.
+    // By then the nodes that use, boot or end it have written what they know.
     if (clock.monotonic() - since < settleShare * timing.ttlMs) return false;
     const taken = await takeIn(this.#options, runtime, stray, true);
     if (taken === 'taken_in') logger.warn({ app, instance: id }, 'a container that the CMDB had lost is used again');
@@ -172,15 +170,15 @@ export class Restoration implements StoreListener {
   }
 
   /**
-   * Nothing ends for not fitting while the store is incomplete, or may be: a node that has just begun cannot tell. Then its end
-   * is written before its app boots anything, so that it counts among those on their way out.
+   * Writes the end of a stray that does not fit, before its app boots, so that it counts as on its way out. False while the store may
+   * be incomplete; a node that has just begun cannot tell, and waits as long.
    */
   async #seeOut(runtime: Runtime, stray: Stray): Promise<boolean> {
     const { clock, timing, logger } = this.#options;
     const { app, id } = stray;
     if (clock.monotonic() - this.#begunAt < timing.ttlMs) return false;
     await seeOut(this.#options, runtime, stray);
-    logger.warn({ app, instance: id }, 'a container that the CMDB had lost has no room there any more; it ends');
+    logger.warn({ app, instance: id }, 'a container that the CMDB had lost does not fit its app; it ends');
     return true;
   }
 
@@ -211,8 +209,8 @@ export class Restoration implements StoreListener {
   }
 }
 
-/** While the store is away, what it may lack is written again this often. */
+/** Pause between attempts to write what a store lacks that is away. */
 const restoreAgainMs = 1_000;
 const looksPerTtl = 5;
-/** More than one beat, in which every node hears of the loss. */
+/** Longer than a beat, with which every node learns of the replaced store. */
 const settleShare = 0.4;

@@ -12,15 +12,12 @@ export interface HostView {
   readonly isSeen: (location: Location) => boolean;
 }
 
-/**
- * Instances to give up should they not answer this node: no node of their machine lives, so that nobody can ask its runtime, and
- * no live node but this one uses them.
- */
+/** Instances to give up if they do not answer: no live node sees them, and none but this one uses or owns them. */
 export function outOfReach({ instances }: Deployment, view: HostView): readonly Instance[] {
   return instances.filter((instance) => isOutOfReach(instance, view));
 }
 
-/** Removes those that did not answer, unless a live node took one up meanwhile; this node's own use of it goes in any case. */
+/** Removes instances that did not answer; of one that a live node has taken up meanwhile, only this node's own use. */
 export function removeOutOfReach(deployment: Deployment, ids: ReadonlySet<string>, view: HostView): Deployment {
   return [...ids].reduce((next, id) => {
     const instance = findInstance(next, id);

@@ -21,8 +21,8 @@ export interface SilentHostsOptions {
 }
 
 /**
- * Removes the instances of a machine that has no live node if they do not answer either, so that the next request boots
- * elsewhere. Should the machine come back with them, its nodes find them as containers that the CMDB does not know.
+ * Removes the instances of a host without a live node if they do not answer either, so that the next request boots elsewhere. If the
+ * host comes back, its nodes find them as strays.
  */
 export class SilentHosts {
   readonly #options: SilentHostsOptions;
@@ -31,7 +31,7 @@ export class SilentHosts {
     this.#options = options;
   }
 
-  /** Looks at one app. Costs nothing while every machine lives; throws where the store is away. */
+  /** Looks at one app. Costs nothing while every host lives. Throws if the store is away. */
   async remove(deployment: Deployment): Promise<void> {
     const { app } = deployment;
     const suspects = outOfReach(deployment, this.#view);
@@ -54,7 +54,7 @@ export class SilentHosts {
   async #remove(app: string, ids: ReadonlySet<string>): Promise<void> {
     const { apps, uses, logger, onRemoved } = this.#options;
     const local = apps.get(app);
-    // What this node has under way there waits for nobody.
+    // Its requests to them end at once.
     for (const id of ids) if (local) uses.end(local, id, 'instance_gone');
     const { before, deployment } = await apps.update(app, (current) => removeOutOfReach(current, ids, this.#view));
     for (const id of ids) {
@@ -68,7 +68,7 @@ export class SilentHosts {
     }
   }
 
-  /** A claim has no address to ask at: nobody carries it out any more. */
+  /** A claim has no address: as its host is silent, no node carries it out. */
   async #answers({ address }: Instance): Promise<boolean> {
     const { probe, clock } = this.#options;
     return address !== undefined && takesConnection(address, probe, clock);

@@ -12,28 +12,29 @@ export interface StopAllOptions {
   readonly cmdb: Cmdb;
   readonly apps: LocalApps;
   readonly terminator: Terminator;
-  /** Only what this node sees is ended. */
   readonly sight: Sight;
   /** This node's session. */
   readonly me: string;
   readonly clock: Clock;
-  /** `removed`: only those of apps that were removed; a daemon that ends now would leave them to the next one, if one comes. */
+  /** `removed`: only those of removed apps, which else would run until a daemon is started again. */
   readonly which: 'all' | 'removed';
 }
 
-/** Ends instances of this machine that nobody else uses, all of them with `--stop-apps`. This node's own uses are released before. */
+/** Ends the instances that this node sees and no other uses. Release this node's own uses before. */
 export async function stopAll({ cmdb, apps, terminator, sight, me, clock, which }: StopAllOptions): Promise<void> {
   const ending: Promise<void>[] = [];
   for await (const { app, removed, deployment } of cmdb.list('active')) {
     if (which === 'removed' && !removed) continue;
     if (!deployment.instances.some((instance) => sees(sight, instance))) continue;
-    const { deployment: doomed } = await apps.update(app.name, (current) => doom(current, app, sight, me, clock.now()));
-    ending.push(...toTerminate(doomed, me).map((id) => terminator.terminate(app.name, id)));
+    const { deployment: ended } = await apps.update(app.name, (current) =>
+      endAll(current, app, sight, me, clock.now()),
+    );
+    ending.push(...toTerminate(ended, me).map((id) => terminator.terminate(app.name, id)));
   }
   await Promise.all(ending);
 }
 
-function doom(deployment: Deployment, app: App, sight: Sight, me: string, now: number): Deployment {
+function endAll(deployment: Deployment, app: App, sight: Sight, me: string, now: number): Deployment {
   const termination = { owner: me, reason: 'stopped' as const, stopTimeoutMs: app.stopTimeoutMs };
   return deployment.instances
     .filter((instance) => sees(sight, instance) && instance.state !== 'terminating')

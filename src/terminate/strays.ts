@@ -13,18 +13,18 @@ export interface StraysOptions {
   readonly cmdb: Cmdb;
   readonly apps: LocalApps;
   readonly sight: Sight;
-  /** Whether an app with local mounts stays on the machine where it runs. */
+  /** Whether an app with local mounts stays on the host on which it runs. */
   readonly pins: boolean;
   readonly clock: Clock;
 }
 
 /**
- * What became of a stray. `deaf`: it runs and does not listen, yet or any more. `unfit`: its app has no room for it, or no
- * use. `unknown_app`: the CMDB has no such app.
+ * What became of a stray. `deaf`: it runs and does not listen. `unfit`: its app has no room or no use for it. `unknown_app`: the CMDB
+ * has no such app.
  */
 export type Taken = 'taken_in' | 'deaf' | 'unfit' | 'unknown_app';
 
-/** Where CMDB and runtime differ on this machine. Throws where either cannot be read. */
+/** Compares the CMDB with one runtime of this host. Throws if either cannot be read. */
 export async function compare({ cmdb, sight }: StraysOptions, runtime: Runtime): Promise<Difference[]> {
   const before = await records(cmdb);
   const found = await runtime.list();
@@ -32,10 +32,7 @@ export async function compare({ cmdb, sight }: StraysOptions, runtime: Runtime):
   return differences({ ...sight, runtime: runtime.name, before, after, found });
 }
 
-/**
- * Writes a running container that the CMDB does not know into it, where it fits its app at that very moment. `anyRevision`:
- * also one of another revision than its app has now, which is then replaced like any other.
- */
+/** Writes a running container into the CMDB that does not know it, if it fits its app then. `anyRevision`: see `adoptable`. */
 export async function takeIn(
   { cmdb, apps, sight, pins, clock }: StraysOptions,
   runtime: Runtime,
@@ -44,7 +41,7 @@ export async function takeIn(
 ): Promise<Taken> {
   const record = await cmdb.find({ app });
   if (!record) return 'unknown_app';
-  // One that does not listen would be asked by every request and serve none. Undefined: the runtime cannot tell.
+  // One that does not listen would get requests and serve none. Undefined: the runtime cannot tell.
   const inspection = await runtime.inspect(id);
   if (inspection.state !== 'running' || inspection.listening === false) return 'deaf';
   const { deployment } = await apps.update(app, (current, stored) => {
@@ -55,7 +52,7 @@ export async function takeIn(
   return findInstance(deployment, id) ? 'taken_in' : 'unfit';
 }
 
-/** Writes the end of a stray that has no place any more: as an instance that drains and has no user, which the reaper ends. */
+/** Writes a stray that does not fit as a draining instance without users, which the reaper ends. */
 export async function seeOut(
   { apps, sight, clock }: StraysOptions,
   runtime: Runtime,

@@ -17,7 +17,7 @@ export interface TerminatorOptions {
   readonly onTerminated: (runtime: RuntimeName, reason: EndReason) => void;
 }
 
-/** Carries out written dooms: stops the container, and removes the instance only after the runtime confirmed its death. */
+/** Ends instances that are written as terminating: stops the container, and removes the instance once the runtime confirms its end. */
 export class Terminator {
   readonly #options: TerminatorOptions;
   readonly #running = new Map<string, Promise<void>>();
@@ -26,7 +26,7 @@ export class Terminator {
     this.#options = options;
   }
 
-  /** Ends an instance that is written as terminating. Concurrent calls share one; what fails is tried again by the reaper. */
+  /** Concurrent calls for one instance share the work. After a failure the reaper tries again. Never throws. */
   terminate(app: string, id: string): Promise<void> {
     return shared(this.#running, id, () => this.#terminate(app, id));
   }

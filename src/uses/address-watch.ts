@@ -21,13 +21,13 @@ const proofMs = 25_000;
 const looksAtOnce = 100;
 
 /**
- * While the store is away, nobody tells that an instance is gone and its address another app's. A freed address rests for a
- * minute: one that keeps taking connections was not freed. Where nothing took one for too long, nothing more is sent there.
- * Costs nothing while the store answers.
+ * While the store is away, this node does not learn that an instance is gone and its address another app's. A freed address rests for
+ * a minute, so one that keeps taking connections was not freed; a use whose address takes none for too long ends. Costs nothing
+ * while the store answers.
  */
 export class AddressWatch {
   readonly #options: AddressWatchOptions;
-  /** When an attempt began that proved an address to be its instance's still, in monotonic milliseconds. */
+  /** When the last successful attempt to connect began, in monotonic milliseconds. */
   #provedAt = new WeakMap<Use, number>();
   #looking = false;
   #timer: Timer | undefined;

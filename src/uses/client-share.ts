@@ -1,6 +1,6 @@
 /**
- * How many of some places one of those who want them may have, of which so many are free now. Alone it gets `share` of them all,
- * several get less each, and there is always room for one that has few or none. Infinity for a share of 1. Pure.
+ * How many places one client may have while `free` are free. Alone it gets `share` of all, several get less each, and one with few or
+ * none always finds room. Infinity for a share of 1.
  * Source: Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches" (1998).
  */
 export function mostOf(free: number, share: number): number {

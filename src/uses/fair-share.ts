@@ -9,8 +9,8 @@ export interface Share {
 }
 
 /**
- * The share of one node among the users of an instance, itself counted in either way. The shares of `max` add up to it, the
- * remainder going to the first in the order of their names; only where there are more nodes than `max`, each has one all the same.
+ * The share of one node among the users of an instance, of which it counts as one in any case. The shares of `max` add up to it, with
+ * the remainder for the first by name; if there are more nodes than `max`, each has one.
  */
 export function fairShare(concurrency: Share, users: Readonly<Record<string, User>>, me: string): Share {
   let nodes = 1;

@@ -1,10 +1,10 @@
 import type { Clock } from '../model/clock.js';
 import type { Use } from './use.js';
 
-/** A use that sent nothing for this long, or for half the idle TTL where that is shorter, is released. */
+/** A use that sent nothing for this long, or for half the idle TTL if that is shorter, is released. */
 const releaseAfterMs = 60_000;
 
-/** How long nothing may be sent before `watchIdle` tells, in milliseconds. */
+/** How long nothing may be sent before `watchIdle` calls `onQuiet`, in milliseconds. */
 export function idleLimitMs(use: Use): number {
   return Math.min(releaseAfterMs, use.local.app.idleTtlMs / 2);
 }
@@ -27,7 +27,7 @@ function arm(use: Use, clock: Clock, onQuiet: (use: Use) => void, delayMs: numbe
     const isQuiet = !use.closed && use.onlyTraffic && clock.now() - use.lastActiveAt >= limitMs;
     if (isQuiet) onQuiet(use);
     if (!use.isCurrent) return;
-    // One that has been told of and stays, behind silent connections, is due again a whole limit later.
+    // If it stays, behind silent connections, it is due again a whole limit later.
     if (isQuiet) arm(use, clock, onQuiet, limitMs);
     else watchIdle(use, clock, onQuiet);
   });

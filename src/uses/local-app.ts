@@ -8,7 +8,7 @@ import type { Use } from './use.js';
 /** Why there is no seat: all are taken, or what is free is for other clients than the one that asks. */
 export type Refusal = 'full' | 'held_back';
 
-/** What this node knows of an app it is concerned with: the record as last seen, its own uses, who waits. */
+/** What this node knows of an app that it is concerned with: the record as last seen, its own uses, how many requests wait. */
 export class LocalApp {
   readonly name: string;
   #record: AppRecord;
@@ -20,17 +20,17 @@ export class LocalApp {
   askedFor: string | undefined;
   /** Requests in the waiting room; newcomers queue behind them. */
   waiting = 0;
-  /** Pieces of work under way on it: it is not forgotten before they have ended. */
+  /** Number of works under way on it; it is kept while there are any. */
   holds = 0;
   /** Why a seat was last refused. */
   #refusal: Refusal = 'full';
   readonly #onOverTarget: (local: LocalApp) => void;
   /** How many instances there may be for this node to use; as of the last record. */
   #reachable: number;
-  /** Places by client; known only while one of them could have its share. */
+  /** Seats by client; undefined while no client can have its share. */
   #held: Map<string, number> | undefined;
 
-  /** `onOverTarget`: a request got a place although every instance in use has its target, and there may be others. */
+  /** `onOverTarget`: a request got a seat beyond the target of every instance in use, and there may be others. */
   constructor(record: AppRecord, onOverTarget: (local: LocalApp) => void = () => {}) {
     this.name = record.app.name;
     this.#record = record;
@@ -75,7 +75,7 @@ export class LocalApp {
     this.#held = undefined;
   }
 
-  /** Whether a seat is free that those who wait may not have: their clients have their share. */
+  /** Whether a seat is free that no waiting request may have: their clients have their share. */
   get heldBack(): boolean {
     return this.#refusal === 'held_back';
   }
@@ -96,19 +96,19 @@ export class LocalApp {
     return typeof use === 'string' ? use : use.take(holder);
   }
 
-  /** A place was taken. */
+  /** A seat was taken. */
   took(holder: Holder | undefined): void {
     if (this.#held !== undefined) count(this.#held, holder, 1);
   }
 
-  /** A place came free. */
+  /** A seat came free. */
   left(use: Use, holder: Holder | undefined): void {
     if (this.#held !== undefined && use.isCurrent) count(this.#held, holder, -1);
   }
 
   /**
-   * Whether the client of a request may have one more place: no client has all there are, unless it has the only one, or there may
-   * be more. Places are counted by client only while there are too few left to know without.
+   * Whether the client of a request may have one more seat: none has them all, unless there is only one, or there may be more. Seats
+   * are counted by client only while few are free.
    */
   #mayHave(holder: Holder | undefined): boolean {
     let taken = 0;
@@ -145,7 +145,7 @@ export class LocalApp {
   }
 
   /**
-   * The oldest instance below its target, so that surplus ones fall idle and end; where all have their target, the least
+   * The oldest instance below its target, so that surplus ones fall idle and end; if all have their target, the least
    * loaded one below its max.
    */
   #leastSurplus(): Use | undefined {
@@ -165,7 +165,7 @@ export class LocalApp {
       .toSorted((a, b) => (b.readyAt ?? 0) - (a.readyAt ?? 0))[0]?.id;
   }
 
-  /** Whether nothing on this node needs it any more. */
+  /** Whether nothing on this node needs it. */
   get isIdle(): boolean {
     return this.uses.size === 0 && this.waiting === 0 && this.holds === 0;
   }
@@ -179,7 +179,7 @@ function count(held: Map<string, number>, holder: Holder | undefined, change: 1 
   else held.delete(client);
 }
 
-/** Those that are ready; without end where the app may have one more. */
+/** The number of ready instances; Infinity if the app may have one more. */
 function reachable({ app, deployment }: AppRecord): number {
   if (standing(deployment).length < app.scale.max) return Infinity;
   return deployment.instances.filter(({ state }) => state === 'ready').length;

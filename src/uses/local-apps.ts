@@ -1,7 +1,7 @@
 import type { AppRecord, Cmdb, DeploymentChange, Updated } from '../cmdb/cmdb.js';
 import { LocalApp } from './local-app.js';
 
-/** Called after each new record of an app that this node is concerned with. */
+/** Called with an app that this node is concerned with. */
 export type RecordListener = (local: LocalApp) => void;
 
 /**
@@ -31,12 +31,12 @@ export class LocalApps {
     this.#listeners.push(listener);
   }
 
-  /** Called in the tick in which a request got a place beyond the target of every instance that this node uses. */
+  /** Called in the tick in which a request got a seat beyond the target of every instance that this node uses. */
   onOverTarget(listener: RecordListener): void {
     this.#onOverTarget = listener;
   }
 
-  /** The app of a record that was just read; the record is taken where the app was not known. */
+  /** The app of a record that was just read; the record counts only if the app was not known. */
   of(record: AppRecord): LocalApp {
     const known = this.#apps.get(record.app.name);
     if (known) return known;
@@ -45,17 +45,17 @@ export class LocalApps {
     return local;
   }
 
-  /** The one object of an app that rooms begin to work on: it was perhaps let go since it was looked up. */
+  /** The app's one object, to begin work on: it may have been let go since it was found. */
   keep(found: LocalApp): LocalApp {
     const known = this.#apps.get(found.name);
     if (known) return known;
     this.#apps.set(found.name, found);
-    // Nobody has told it of changes meanwhile.
+    // It has missed changes since.
     void this.refresh(found.name).catch(() => {});
     return found;
   }
 
-  /** The app by name, read from the store where it is not known; undefined where there is none. */
+  /** The app by name, read from the store if it is not known; undefined if there is none. */
   async load(name: string): Promise<LocalApp | undefined> {
     const known = this.#apps.get(name);
     if (known) return known;
@@ -63,7 +63,7 @@ export class LocalApps {
     return record && this.of(record);
   }
 
-  /** Changes the app's deployment; what is known of it here is the outcome before anyone else hears of it. */
+  /** Changes the app's deployment; the outcome is known here before the promise resolves. */
   async update(name: string, change: DeploymentChange): Promise<Updated> {
     const updated = await this.#cmdb.update(name, change);
     const { deployment, version } = updated;
@@ -101,7 +101,7 @@ export class LocalApps {
     }
   }
 
-  /** Forgets the app where nothing on this node needs it. */
+  /** Forgets the app if nothing on this node needs it. */
   letGo(local: LocalApp): void {
     if (local.isIdle && this.#apps.get(local.name) === local) this.#apps.delete(local.name);
   }

@@ -12,7 +12,7 @@ export interface Owned extends OwnedInstance {
   wasMissing?: boolean;
 }
 
-/** The instances that this node boots or ends, and what gives them back to a store that was replaced and may lack them. */
+/** The instances that this node boots or ends; gives them back to a replaced store that lacks them. */
 export class OwnedInstances {
   readonly #apps: LocalApps;
   readonly #clock: Clock;

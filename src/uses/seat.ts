@@ -12,24 +12,24 @@ export interface Occupant {
 
 /** What asks for a seat and then has it. */
 export interface Holder {
-  /** Whom it is for, by address; undefined if nobody knows, which is taken for a client of its own. */
+  /** Address of its client; if undefined, it counts as a client of its own. */
   readonly client: string | undefined;
 }
 
-/** One place at a ready instance. While it is held, the instance is in use and will not be terminated. */
+/** One request's place at a ready instance. While it is held, the instance is in use and will not be terminated. */
 export interface Seat {
   readonly app: App;
   readonly instanceId: string;
   readonly address: Address;
   readonly location: Location;
-  /** Set by whoever forwards, so that a drain that runs out of time can end it. */
+  /** Set by what forwards the request, so that a drain that runs out of time can end it. */
   occupant: Occupant | undefined;
   /** From now on only data that flows (touch) counts as activity, not the open seat itself: an upgraded connection. */
   countOnlyTraffic(): void;
   /** Data flowed. Cheap; call it for each chunk of an upgraded connection. */
   touch(): void;
-  /** The app works on for so long, in milliseconds, whatever becomes of the seat: until then its instance is in use. */
+  /** The app works on for this many milliseconds, even if the seat is released: until then its instance counts as in use. */
   busyFor(ms: number): void;
-  /** Gives the place back. Harmless twice. */
+  /** Gives the seat back. Harmless twice. */
   release(): void;
 }

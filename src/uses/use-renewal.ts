@@ -17,7 +17,7 @@ export interface UseRenewalOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly writes: UseWrites;
-  /** What came of it. `renewed`: it stands in the store, and may be sent to again where its instance is ready. */
+  /** Called with the outcome for each use. `renewed`: it is in the store, and takes requests again if its instance is ready. */
   readonly onOutcome: (use: Use, outcome: RenewalOutcome) => void;
 }
 
@@ -25,15 +25,15 @@ export type RenewalOutcome =
   | { readonly kind: 'renewed'; readonly instance: Instance }
   /** The use was given up meanwhile. */
   | { readonly kind: 'void' }
-  /** The instance cannot be used any more. */
+  /** The instance can no longer be used. */
   | { readonly kind: 'gone' };
 
-/** While the store is away, it is tried again this often. */
+/** Pause between attempts while the store is away. */
 const retryMs = 1_000;
 
 /**
- * Registers uses under the session's new name. A store that was replaced and lacks their instances gets them back: until then, that they
- * are in no record says nothing. While it is away what is under way goes on.
+ * Registers uses under the session's new incarnation. A replaced store that lacks their instances gets them back; until then a record
+ * without them says nothing. Requests under way go on meanwhile.
  */
 export class UseRenewal {
   readonly #options: UseRenewalOptions;
@@ -45,7 +45,7 @@ export class UseRenewal {
     this.#options = options;
   }
 
-  /** Those in flight first; until its turn nothing new is sent through a use. Never throws. See Uses.renew. */
+  /** Begins with the uses that have most in flight; until it is renewed, a use takes nothing new. Never throws. See Uses.renew. */
   async renew(uses: readonly Use[], republishUntil = -Infinity): Promise<void> {
     for (const use of uses) use.closed = true;
     const inOrder = uses.toSorted((a, b) => b.inflight - a.inflight);
@@ -54,7 +54,7 @@ export class UseRenewal {
     await Promise.all(renewals.map(({ end }) => end));
   }
 
-  /** Resolves when each use has been tried to be registered anew. */
+  /** Resolves when there was an attempt for each use. */
   async tried(): Promise<void> {
     await this.#firstAttempts;
   }
@@ -70,7 +70,7 @@ export class UseRenewal {
   }
 
   #renewOne(use: Use, until: number): { readonly firstAttempt: Promise<unknown>; readonly end: Promise<void> } {
-    // Of several stores one after another only the first may be without what was known.
+    // If the store is replaced several times, what was known before the first counts.
     const isInDoubt = !this.#inDoubt.has(use) && isUsable(use) && this.#options.clock.monotonic() < until;
     if (isInDoubt) this.#inDoubt.set(use, { deployment: use.local.deployment, until });
     const firstAttempt = this.#attempt(use);
@@ -82,7 +82,7 @@ export class UseRenewal {
     const { incarnation } = session;
     for (let attempt = firstAttempt; ; attempt = this.#attempt(use)) {
       const outcome = await attempt;
-      // Renewed once more meanwhile: that renewal goes on with it.
+      // The session was renewed once more: that renewal goes on.
       if (use.isCurrent && incarnation !== session.incarnation) return;
       if (outcome !== 'store away') {
         this.#inDoubt.delete(use);
@@ -111,7 +111,7 @@ export class UseRenewal {
     }
   }
 
-  /** The instance as it stands with this session's present name as its user; undefined where it cannot be used any more. */
+  /** The instance once this session is its user; undefined if it can no longer be used. */
   async #renewUser(use: Use): Promise<Instance | undefined> {
     const { apps, clock, session } = this.#options;
     const { local, instanceId } = use;
@@ -131,7 +131,7 @@ export class UseRenewal {
     const missing = doubted && findInstance(doubted, use.instanceId);
     if (!missing) return current;
     const whole = restoreUse(current, missing, me, clock.now(), doubted.pinnedTo);
-    // So late that others have gone on without it, and have booted what the app may have.
+    // Too late: others have gone on without it, and booted all that the app may have.
     const isLate = store.isComplete && !findInstance(current, use.instanceId);
     return isLate && room(whole, use.local.app, clock.now()) < 0 ? current : whole;
   }

@@ -14,7 +14,7 @@ export interface UseWritesOptions {
 
 const retryMs = 3_000;
 
-/** What this node writes about its uses, one after another for each instance, so that they land in the order they were meant. */
+/** Writes about this node's uses, one at a time for each instance, so that they take effect in order. */
 export class UseWrites {
   readonly #options: UseWritesOptions;
   /** The last write about each instance; the next one waits for it. */
@@ -25,7 +25,7 @@ export class UseWrites {
     this.#options = options;
   }
 
-  /** Writes again until it is written: a use left behind would keep its instance for ever. Never throws. */
+  /** Tries in the background until it is written: a use left behind would keep its instance. Resolves after the first attempt. Never throws. */
   async write(app: string, instanceId: string, change: UseChange): Promise<void> {
     const { apps, clock, logger } = this.#options;
     try {
@@ -52,7 +52,7 @@ export class UseWrites {
     this.#stopped = true;
   }
 
-  /** Resolves when what was under way has ended, however it did. */
+  /** Resolves when all writes under way have ended, written or not. */
   async settled(): Promise<void> {
     await Promise.allSettled(this.#last.values());
   }

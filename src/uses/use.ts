@@ -6,7 +6,7 @@ import type { CutReason, Holder, Occupant, Seat } from './seat.js';
 
 /** What a Use tells the room that keeps it. */
 export interface UseOwner {
-  /** A place came free. */
+  /** A seat came free. */
   seatFreed(use: Use): void;
   /** Data flows again on an instance that was reported as quiet. */
   wokeUp(use: Use): void;
@@ -62,17 +62,17 @@ export class Use {
     return this.#seats.size;
   }
 
-  /** Whether it stands: an ended or released one may have been followed by another of the same instance. */
+  /** False once it has ended or was released, also if there is another use of the same instance by now. */
   get isCurrent(): boolean {
     return this.local.uses.get(this.instanceId) === this;
   }
 
-  /** Whether only connections hold it on which nothing has to flow. */
+  /** Whether all its seats count only while data flows. */
   get onlyTraffic(): boolean {
     return this.#seats.size === this.#trafficOnly;
   }
 
-  /** Takes one more place; the caller has checked `closed` and `max`. */
+  /** Takes one more seat; the caller has checked `closed` and `max`. */
   take(holder?: Holder): Seat {
     const seat = new UseSeat(this, holder);
     this.#seats.add(seat);
@@ -81,19 +81,19 @@ export class Use {
     return seat;
   }
 
-  /** What has its seats, as far as it was told. */
+  /** The holders of its seats, as far as they are known. */
   *holders(): Generator<Holder> {
     for (const { holder } of this.#seats) if (holder) yield holder;
   }
 
-  /** Something happens; returns the time. */
+  /** Notes activity now; returns the time. */
   active(): number {
     const now = this.#clock.now();
     this.#activeUntil(now);
     return now;
   }
 
-  /** As if something happened until then. */
+  /** Counts as active for this many milliseconds. */
   busyFor(ms: number): void {
     this.#activeUntil(this.#clock.now() + ms);
   }
@@ -141,7 +141,7 @@ export class Use {
     this.#idleTimer?.cancel();
   }
 
-  /** Resolves when nothing is under way any more. One caller at a time. */
+  /** Resolves when nothing is under way. One caller at a time. */
   empty(): Promise<void> {
     if (this.#seats.size === 0) return Promise.resolve();
     return new Promise((resolve) => {

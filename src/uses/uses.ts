@@ -21,13 +21,13 @@ export interface UsesOptions {
   readonly store: Pick<StoreHealth, 'outage' | 'isComplete'>;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** A place came free while requests wait for this app. */
+  /** A seat came free while requests wait for this app. */
   readonly onSeatFreed: (local: LocalApp) => void;
-  /** Nothing will be sent to this instance any more: its connections can go. */
+  /** Nothing more is sent to this instance: its connections can close. */
   readonly onEnded: (instanceId: string) => void;
 }
 
-/** While the store is away, a hand-over is tried again this often. */
+/** Pause between attempts at a hand-over while the store is away. */
 const retryHandOverMs = 3_000;
 
 /** This node's uses of instances: registered with one update, released lazily with the true time of last activity. */
@@ -51,12 +51,12 @@ export class Uses implements UseOwner {
     options.apps.onRecord((local) => this.#followRecord(local));
   }
 
-  /** Registers this node as user of a ready instance. Undefined where the instance is not ready any more. */
+  /** Registers this node as user of a ready instance. Undefined if the instance is no longer ready. */
   open(local: LocalApp, instanceId: string): Promise<Use | undefined> {
     return shared(this.#opening, instanceId, () => this.#register(local, instanceId));
   }
 
-  /** Takes up a use that the write just made has registered already (a boot that succeeded here). */
+  /** Takes up a use that the last write has registered, as a boot that succeeded here does. Undefined if it has not. */
   takeUp(local: LocalApp, instanceId: string): Use | undefined {
     const known = local.uses.get(instanceId);
     if (known) return known;
@@ -65,10 +65,10 @@ export class Uses implements UseOwner {
     const { id, address, host, runtime, runtimeId } = instance;
     const location = { host, runtime, ...(runtimeId === undefined ? {} : { runtimeId }) };
     const use = new Use(local, { id, address, ...location }, this, this.#options.clock);
-    // A successor that nobody asked for is no activity: else an app that lives shorter than it may idle would never end.
+    // A replacement is no activity: an app whose lifetime is shorter than its idle TTL would never end.
     if (local.waiting === 0 && local.uses.size > 0) {
       const before = Math.max(...[...local.uses.values()].map(({ lastActiveAt }) => lastActiveAt));
-      // Nor does it do the work that another one is busy with.
+      // `before` is in the future while an instance works on; this one does not.
       use.lastActiveAt = Math.min(use.lastActiveAt, before);
     }
     this.#share(use, instance);
@@ -78,8 +78,8 @@ export class Uses implements UseOwner {
   }
 
   /**
-   * Takes this node out of the users of an instance that it does not use. An attempt whose outcome was unknown may have
-   * registered it all the same: what it does not use it does not hold. In the background, until it is written.
+   * Takes this node out of the users of an instance that it does not use, in the background until it is written: an attempt of unknown
+   * outcome may have registered it.
    */
   disown(app: string, instanceId: string): undefined {
     void this.#writes.write(app, instanceId, this.#withoutMe(app, instanceId, 0));
@@ -92,15 +92,15 @@ export class Uses implements UseOwner {
   }
 
   /**
-   * Registers all uses under the session's new incarnation, those in flight first; until then nothing new is sent. A store
-   * that lacks the instances gets them back until `republishUntil`, in monotonic milliseconds; else a use whose instance is gone ends. While
-   * the store is away, it is tried again. Resolves when none stands under an old incarnation any more. Never throws.
+   * Registers all uses under the session's new incarnation; until then they take nothing new. A store that lacks their instances gets
+   * them back until `republishUntil` (monotonic milliseconds); after that a use whose instance is gone ends. Tries again while the
+   * store is away. Resolves when no use is left under an old incarnation. Never throws.
    */
   async renew(republishUntil?: number): Promise<void> {
     await this.#renewal.renew(this.#all(), republishUntil);
   }
 
-  /** Resolves when each use that is to be registered anew has been tried. */
+  /** Resolves when there was an attempt for each use that is to be registered anew. */
   async renewalTried(): Promise<void> {
     await this.#renewal.tried();
   }
@@ -110,7 +110,7 @@ export class Uses implements UseOwner {
     this.#stopped = true;
     this.#writes.stop();
     await Promise.all(this.#all().map((use) => this.#drain(use, deadlineMs)));
-    // A release that was under way already is of no use any more, but it has to be written as well.
+    // Releases that were under way before have to be written as well.
     await this.#writes.settled();
   }
 
@@ -119,13 +119,13 @@ export class Uses implements UseOwner {
     return new Map(this.#all().map((use) => [use.instanceId, use.inflight]));
   }
 
-  /** Since when nothing is under way here to an instance that this node uses; undefined where something is. */
+  /** Since when nothing is under way here to an instance that this node uses; undefined if something is. */
   idleSince(app: string, instanceId: string): number | undefined {
     const use = this.#options.apps.get(app)?.uses.get(instanceId);
     return use?.inflight === 0 ? use.lastActiveAt : undefined;
   }
 
-  /** Gives up the use of an instance where nothing is under way to it. False where something is. */
+  /** Gives up the use of an instance if nothing is under way to it; else false. */
   async releaseIdle(app: string, instanceId: string): Promise<boolean> {
     const use = this.#options.apps.get(app)?.uses.get(instanceId);
     if (!use) return true;
@@ -141,7 +141,7 @@ export class Uses implements UseOwner {
 
   wokeUp(use: Use): void {
     void this.#writes.write(use.local.name, use.instanceId, (deployment, now) => {
-      // Tried again after an outage, it may come after what made it void: the use quiet again, or released.
+      // After an outage this may come late: the use is quiet again, or released.
       if (use.quiet || !use.isCurrent) return deployment;
       return registerUser(deployment, use.instanceId, this.#me, now);
     });
@@ -178,7 +178,7 @@ export class Uses implements UseOwner {
     this.seatFreed(use);
   }
 
-  /** What the deployment says now: an instance that drains is drained here, one that is gone is let go. */
+  /** Follows the deployment: drains the use of an instance that drains, and ends that of one that is gone. */
   #followRecord(local: LocalApp): void {
     for (const use of [...local.uses.values()]) {
       const instance = findInstance(local.deployment, use.instanceId);
@@ -193,7 +193,7 @@ export class Uses implements UseOwner {
     }
   }
 
-  /** Other nodes came or went, or the app's concurrency changed; a larger share may serve who waits. */
+  /** Takes this node's new share: other nodes came or went, or the app's concurrency changed. */
   #share(use: Use, instance: Instance): void {
     const { max } = use;
     Object.assign(use, fairShare(use.local.app.concurrency, instance.users, this.#me));
@@ -201,8 +201,8 @@ export class Uses implements UseOwner {
   }
 
   /**
-   * The instance drains. Where another one is ready already, this node's use of it stands before this one is closed, so that
-   * no request waits for it; while the store is away, what is known goes on to be used.
+   * The instance drains. If another one is ready, this node opens its use of that first, so that no request waits; while the store is
+   * away, the old one serves on.
    */
   async #handOver(use: Use): Promise<void> {
     if (this.#handingOver.has(use)) return;
@@ -216,7 +216,7 @@ export class Uses implements UseOwner {
     await this.#drain(use, use.local.app.drainTimeoutMs);
   }
 
-  /** False where the store could not be reached. */
+  /** False if the store could not be reached. */
   async #takeUpOrOpen(local: LocalApp, instanceId: string): Promise<boolean> {
     if (this.takeUp(local, instanceId)) return true;
     return this.open(local, instanceId).then(
@@ -247,7 +247,7 @@ export class Uses implements UseOwner {
 
   #withoutMe(app: string, instanceId: string, lastActiveAt: number): UseChange {
     return (deployment) => {
-      // Opened again since: the use that stands now is another one, under the same name.
+      // Opened again since: this is the release of a former use.
       if (this.#options.apps.get(app)?.uses.has(instanceId)) return deployment;
       return this.#myNames(deployment, instanceId).reduce(
         (next, name) => releaseUser(next, instanceId, name, lastActiveAt),
@@ -256,7 +256,7 @@ export class Uses implements UseOwner {
     };
   }
 
-  /** The names under which this process is among an instance's users: its present one, and former ones not renewed yet. */
+  /** The incarnations of this process among an instance's users: the present one, and former ones not renewed yet. */
   #myNames(deployment: LocalApp['deployment'], instanceId: string): string[] {
     const { session } = this.#options;
     const users = Object.keys(findInstance(deployment, instanceId)?.users ?? {});
@@ -266,7 +266,7 @@ export class Uses implements UseOwner {
   #end(use: Use, reason: CutReason): void {
     if (!this.#forget(use)) return;
     use.cut(reason);
-    // It may be there all the same: a store that came back without the app's record shows none of its instances.
+    // It may still be there: a replaced store without the app's record shows none of its instances.
     this.disown(use.local.name, use.instanceId);
     this.#options.apps.letGo(use.local);
   }
@@ -286,7 +286,7 @@ export class Uses implements UseOwner {
 
   #fallQuiet(use: Use): void {
     if (use.inflight === 0) {
-      // A store that is away takes no release, and lets no use begin anew: what is known is kept.
+      // While the store is away, the use could neither be released nor opened again: it stays.
       if (this.#options.store.outage !== undefined) return;
       use.closed = true;
       void this.#release(use);

@@ -54,7 +54,7 @@ t.test('a machine whose daemon died goes on serving through the others', async (
   const { pid } = await a.identity('hello.localhost');
   await a.kill('daemon');
   t.match(await b.identity('hello.localhost'), { pid });
-  await until(() => logged(b, 'no dispatcher of these hosts lives any more'));
+  await until(() => logged(b, 'these hosts have no live dispatcher'));
   t.match(await b.identity('hello.localhost'), { pid }, 'its container answers: nothing is lost');
   t.match(await instancesAt(b), [{ host: 'a', state: 'ready' }]);
 });

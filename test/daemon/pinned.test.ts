@@ -53,7 +53,7 @@ t.test('where its machine has no daemon the log names it, and it boots there whe
   const { a, b, cmdb, apps } = two;
   await endOf(await a.identity('hello.localhost'), b);
   await a.kill('daemon');
-  await until(() => logged(b, 'no dispatcher of these hosts lives any more', 1));
+  await until(() => logged(b, 'these hosts have no live dispatcher', 1));
   const answer = await b.ask('hello.localhost');
   t.equal(answer.status, 503);
   t.match(answer.headers, { 'x-fastcontainer-error': 'boot_failed', 'retry-after': '10' });
@@ -120,7 +120,7 @@ t.test('a boot that nobody of its machine takes up ends in an error for those wh
   const { a, b, redis, cmdb } = two;
   await endOf(await a.identity('hello.localhost'), b);
   await a.kill('daemon');
-  await until(() => logged(b, 'no dispatcher of these hosts lives any more', 1));
+  await until(() => logged(b, 'these hosts have no live dispatcher', 1));
   const deaf = await beating(t, redis.url, cmdb.name, 'a', 'another boot');
   await until(async () => {
     const answer = await b.ask('hello.localhost');
@@ -147,7 +147,7 @@ t.test('a machine with the name of another one says so, and ends nothing while t
   t.equal(logged(b, 'another machine has the same', 1), undefined, 'the others have no such problem');
   t.equal((await a.identity('hello.localhost')).pid, pid, 'it goes on serving');
   rival.stop();
-  await until(() => logged(a, 'no other machine has the same node.host any more', 1));
+  await until(() => logged(a, 'no other machine has the same node.host now', 1));
   await asleep(b);
 });
 

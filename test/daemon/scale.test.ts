@@ -49,7 +49,7 @@ t.test('a herd boots as many instances as its number needs, at most scale.max', 
 });
 
 t.test('above the target a second instance is booted while no request waits for it', async (t) => {
-  // The second one never becomes ready: whoever waited for it would not be answered.
+  // The second one never becomes ready: a request that waited for it would not be answered.
   const once = 'mkdir "$0/first" 2>/dev/null && exec "$1" "$2"; exec sleep 60';
   const { dir } = await install(t, {}, {});
   const running = await start(t, {

@@ -36,7 +36,7 @@ t.test('a session whose counter moves is alive', async (t) => {
   t.equal(peers.verdict('a'), 'alive');
 });
 
-t.test('one whose counter stands still is silent, but only for whoever may judge', async (t) => {
+t.test('one whose counter stands still is silent, but only to a node that may judge', async (t) => {
   const { clock, store, peers, observe } = setUp();
   observe([session('a', 1)]);
   await clock.advance(12_000);

@@ -28,7 +28,7 @@ const usedBy = (...users: string[]) => Object.fromEntries(users.map((user) => [u
 const there = (changes: Partial<Instance> = {}) => testInstance({ host: 'there', ...changes });
 const idsOf = (instances: readonly Instance[]) => instances.map(({ id }) => id);
 
-t.test('while its machine has a live node, no instance is suspected, whoever uses it', async (t) => {
+t.test('while its machine has a live node, no instance is suspected, used or not', async (t) => {
   const deployment = testDeployment({ host: 'here' }, { id: 'shop-2', host: 'here', users: usedBy('dead') });
   t.same(outOfReach(deployment, seen()), []);
   t.same(outOfReach(testDeployment(there()), seen({ isSeen: () => true })), []);

@@ -25,7 +25,7 @@ const keeperSeq = 'kept';
  */
 export class KeptPorts {
   readonly #keys = new Set<string>();
-  /** Whose channel leads into node:cluster, dead or alive. */
+  /** A worker, dead or alive, whose channel leads into node:cluster. */
   #last: Worker | undefined;
 
   /** Whether what nobody takes waits for the next worker. */
@@ -60,7 +60,7 @@ export class KeptPorts {
     };
   }
 
-  /** Lets go of them: each closes with the last worker that uses it, at once where there is none. */
+  /** Lets go of them: each closes with the last worker that uses it, at once if there is none. */
   release(): void {
     for (const key of this.#keys) if (this.#last) this.#speak(this.#last, { cmd: 'NODE_CLUSTER', act: 'close', key });
     this.#keys.clear();
@@ -69,7 +69,7 @@ export class KeptPorts {
 
   #kept(key: string): void {
     this.#keys.add(key);
-    // Where no worker is left, node:cluster takes a socket that is open for a leak, and throws.
+    // If no worker is left, node:cluster takes a socket that is open for a leak, and throws.
     if (cluster.workers)
       cluster.workers[keeperId] ??= new (cluster as unknown as { Worker: new () => Worker }).Worker();
   }

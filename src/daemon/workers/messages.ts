@@ -14,7 +14,7 @@ export type Order =
       readonly heartbeatMs: number;
       readonly timing: Partial<DaemonTiming> | undefined;
     }
-  /** Which store has taken the apps of the files; absent: none has, yet. */
+  /** The store that the app files were last applied to; absent: none. */
   | { readonly kind: 'applied'; readonly identity?: string }
   | ({ readonly kind: 'reload'; readonly id: number } & Reload)
   | { readonly kind: 'close' }

@@ -8,7 +8,7 @@ const mostEarlyDeaths = 6;
 /** Ends of workers in one place, one after the other, before they had served for `steadyMs`. */
 export type EarlyDeaths = number;
 
-/** The count after one more worker ended. `servedMs` is undefined where it never served. */
+/** The count after one more worker ended. `servedMs` is undefined if it never served. */
 export function countDeath(before: EarlyDeaths, servedMs: number | undefined): EarlyDeaths {
   return servedMs !== undefined && servedMs >= steadyMs ? 0 : before + 1;
 }

@@ -112,7 +112,7 @@ class Supervisor implements Daemon {
   }
 
   async start(): Promise<{ http: readonly string[]; admin: string }> {
-    // A frozen worker holds one connection at most, and no burst ends up with whoever woke first.
+    // A frozen worker holds one connection at most, and no burst ends up with the worker that woke first.
     cluster.schedulingPolicy = cluster.SCHED_RR;
     cluster.setupPrimary({ exec: fileURLToPath(new URL('../../worker-main.js', import.meta.url)), args: [] });
     await this.#store.start();

@@ -9,7 +9,7 @@ import type { Answers, Order, Reload, Report } from './messages.js';
 export interface Ending {
   /** 'exit code 1', 'signal SIGKILL'. */
   readonly cause: string;
-  /** How long it had served; undefined where it never did. */
+  /** How long it had served; undefined if it never did. */
   readonly servedMs: number | undefined;
 }
 
@@ -52,7 +52,7 @@ export class WorkerProcess {
         else this.#hear(report);
       });
     });
-    // Whoever waits for it handles it; nobody may.
+    // It may reject while nothing waits for it.
     this.listening.catch(() => {});
     this.ended = new Promise((resolve) => {
       this.#worker.once('exit', (code: number | null, signal: string | null) => resolve(this.#end(code, signal)));
@@ -93,13 +93,13 @@ export class WorkerProcess {
     else if (this.#worker.isConnected()) this.#worker.send(order, () => {});
   }
 
-  /** Its answer; undefined where it gives none within the limit, or ends. */
+  /** Its answer; undefined if it gives none within the limit, or ends. */
   async ask<W extends keyof Answers>(what: W, limitMs: number): Promise<Answers[W] | undefined> {
     const question = (id: number) => ({ kind: 'ask', id, what }) as const;
     return (await this.#question(question, limitMs).catch(() => undefined)) as Answers[W] | undefined;
   }
 
-  /** Resolves when it has taken the configuration over. Rejects where it refuses, ends, or says nothing. */
+  /** Resolves when it has taken the configuration over. Rejects if it refuses, ends, or does not answer. */
   async reload(reload: Reload, limitMs: number): Promise<void> {
     await this.#question((id) => ({ kind: 'reload', id, ...reload }), limitMs);
   }

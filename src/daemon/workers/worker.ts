@@ -59,7 +59,7 @@ class Worker {
       case 'destroy':
         return this.#end(() => this.#node?.destroy());
       default:
-        // A message of somebody else on this channel, such as a debugger.
+        // A message of another program on this channel, such as a debugger.
         return;
     }
   }

@@ -16,7 +16,7 @@ t.test(
     const before = await workersOf(daemon);
     for (const worker of before) process.kill(worker, 'SIGKILL');
     await until(() => !before.some(isAlive) || undefined);
-    // The port stays open: whoever asks is answered as soon as one of the next workers serves.
+    // The port stays open: a request is answered as soon as one of the next workers serves.
     t.equal((await ask(daemon.port, host)).status, 503);
     const statuses = new Set<number>();
     const seen = until(async () => {

@@ -55,7 +55,7 @@ t.test('an outage is named and does not count as another store; another store is
   await watch.stop();
 });
 
-t.test('whoever hears of another store first has it looked at, once for all of them', async (t) => {
+t.test('a look that others ask for meanwhile is shared, and finds another store once', async (t) => {
   const { store, watch, replaced } = setUp();
   await watch.start();
   store.identity = 'two';
