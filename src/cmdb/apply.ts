@@ -22,6 +22,13 @@ export interface ApplyContext {
   readonly reader: RecordReader;
 }
 
+/** What one transaction of a change writes. */
+interface Part {
+  readonly apps: readonly App[];
+  /** Of apps to remove. */
+  readonly names: readonly string[];
+}
+
 /** See Cmdb.apply. Apps that exchange domains are written in one transaction, however many they are; the others in batches. */
 export async function applyApps(
   put: readonly App[],
@@ -43,20 +50,26 @@ export async function applyApps(
     gone.push(...(await store.view(wantedToRemove(names, others), there)));
   }
   const { exchanging, independent } = await split(changed, store, records);
-  const write = (apps: readonly App[], names: readonly string[]) =>
+  const write = ({ apps, names }: Part, isLast: boolean) =>
     store.write(
       [...wantedToCompare(apps), ...wantedOf(apps.map(({ name }) => name)), ...wantedToRemove(names, others)],
       (documents) => {
-        removeAll(removable(names, others, documents, records(documents)), documents, records(documents), origins);
-        return putAll(apps, documents, records(documents), origins);
+        const known = records(documents);
+        removeAll(removable(names, others, documents, known), documents, known, origins);
+        return putAll(apps, documents, known, origins);
       },
+      { isLast },
     );
-  const conflicts: Conflict[] = [];
   // Removed first: what they give up may be wanted by the others. What fits one transaction is not split.
-  const atOnce = gone.slice(0, store.batch.write);
-  for (const names of batches(gone.slice(atOnce.length), store.batch.write)) await write([], names);
-  if (exchanging.length + atOnce.length > 0) conflicts.push(...(await write(exchanging, atOnce)));
-  for (const apps of batches(independent, store.batch.write)) conflicts.push(...(await write(apps, [])));
+  const size = store.batch.write;
+  const atOnce = { apps: exchanging, names: gone.slice(0, size) };
+  const parts: Part[] = [
+    ...[...batches(gone.slice(size), size)].map((names) => ({ apps: [], names })),
+    ...(atOnce.apps.length + atOnce.names.length > 0 ? [atOnce] : []),
+    ...[...batches(independent, size)].map((apps) => ({ apps, names: [] })),
+  ];
+  const conflicts: Conflict[] = [];
+  for await (const [part] of inTurns(parts, 1)) conflicts.push(...(await write(part as Part, part === parts.at(-1))));
   return conflicts;
 }
 

@@ -34,9 +34,14 @@ export interface DocumentStore {
 
   /**
    * Runs `write`, possibly more than once: all that the last run wrote stands when the call resolves, or nothing. What
-   * `write` throws is passed on, and nothing is written.
+   * `write` throws is passed on, and nothing is written. Another write of the same change follows if it is not the last: then it
+   * may resolve before it is on disk, where the last one takes it.
    */
-  write<T>(wanted: readonly Wanted[], write: (documents: Documents) => T): Promise<T>;
+  write<T>(
+    wanted: readonly Wanted[],
+    write: (documents: Documents) => T,
+    options?: { readonly isLast: boolean },
+  ): Promise<T>;
 
   /** Names of all apps, or of those on the schedule. */
   names(which: 'all' | 'scheduled'): Promise<readonly string[]>;

@@ -78,8 +78,8 @@ function keyProblem(theirs: string | undefined, { path, signer }: LmdbCmdbOption
 }
 
 class LmdbStore implements DocumentStore {
-  /** Reads of this store wait for nothing: a look is short, so that the event loop turns between two. */
-  readonly batch = { read: 50, write: 500 };
+  /** This store is read and written on the event loop: requests go on between two batches. */
+  readonly batch = { read: 50, write: 25 };
   readonly #options: LmdbCmdbOptions;
   readonly #root: RootDatabase<string, string>;
   readonly #transactions: Transactions;
@@ -105,7 +105,11 @@ class LmdbStore implements DocumentStore {
     return this.#transactions.read(() => read(this.#draft()));
   }
 
-  async write<T>(_wanted: readonly Wanted[], write: (documents: Documents) => T): Promise<T> {
+  async write<T>(
+    _wanted: readonly Wanted[],
+    write: (documents: Documents) => T,
+    { isLast } = { isLast: true },
+  ): Promise<T> {
     const { draft, outcome } = await this.#transactions.write(
       () => {
         const draft = this.#draft();
@@ -117,9 +121,9 @@ class LmdbStore implements DocumentStore {
         }
         return { draft, outcome };
       },
-      // A power cut also ends the instances and nodes that the other records describe. Apps and domains must survive it. What writes
-      // nothing becomes no transaction that could be seen.
-      ({ draft }) => draft.isEmpty || [...draft.writes].some(({ table }) => table !== 'deployment'),
+      // A power cut also ends the instances and nodes that the other records describe. Apps and domains must survive it; of several
+      // writes the last, as LMDB flushes them in order. What writes nothing becomes no transaction that could be seen.
+      ({ draft }) => draft.isEmpty || (isLast && [...draft.writes].some(({ table }) => table !== 'deployment')),
     );
     if ('error' in outcome) throw outcome.error;
     // The writer goes on first: to follow a change takes as long as to write it.

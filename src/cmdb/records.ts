@@ -8,6 +8,8 @@ import type { RecordReader } from './record-reader.js';
 export class Records {
   readonly #documents: Documents;
   readonly #reader: RecordReader;
+  /** Apps as they were read, and of what text: a change looks at the same one many times. */
+  readonly #apps = new Map<string, { readonly text: string | undefined; readonly stored: StoredApp | undefined }>();
 
   constructor(documents: Documents, reader: RecordReader) {
     this.#documents = documents;
@@ -29,7 +31,12 @@ export class Records {
   }
 
   app(name: string): StoredApp | undefined {
-    return this.#reader.app(name, this.appText(name));
+    const text = this.appText(name);
+    const known = this.#apps.get(name);
+    if (known && known.text === text) return known.stored;
+    const stored = this.#reader.app(name, text);
+    this.#apps.set(name, { text, stored });
+    return stored;
   }
 
   /** One that cannot be read counts as empty. */

@@ -1,4 +1,5 @@
 import { relative } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { batches } from '../machine/batches.js';
 import type { AppRecord, Cmdb } from '../cmdb/cmdb.js';
@@ -90,6 +91,7 @@ export class AppDifferences {
 
   async #lookAtOpen(): Promise<void> {
     const { clock, logger, onMissing } = this.#options;
+    await turn();
     while (!this.#isSuspended && !this.#stopped && (this.#open === 'all' || this.#open.size > 0)) {
       const { apps } = this.#applied;
       const names = this.#open === 'all' ? [...apps.keys()] : [...this.#open].filter((name) => apps.has(name));

@@ -133,6 +133,7 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
     const noted = (manifest = { ...known, apps: entries });
     // Before the store is asked: an app that is not remembered could never be removed with its file.
     if (!areFamiliar) await remember(noted);
+    await turn();
     const put = wanted.filter(({ app, entry }) => entry.pending || isAgain(app.name));
     const origins = new Map(put.map((each) => [each.app.name, originOf(each, host)]));
     for (const name of remove) origins.set(name, { ...placeOf(entries.get(name)!, host), changed: false });

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { inTurns } from '../machine/batches.js';
 import type { App } from '../model/app.js';
 import { appSchema } from '../model/app-keys.js';
@@ -32,6 +33,7 @@ async function appChanges(before: readonly App[], after: readonly App[]): Promis
   const old = new Map(before.filter((app) => !kept.has(app)).map((app) => [app.name, app]));
   const changes: string[] = [];
   const fresh = after.filter((app) => !known.has(app));
+  if (fresh.length > appsInTurn) await turn();
   for await (const some of inTurns(fresh, appsInTurn)) {
     for (const app of some) {
       const was = old.get(app.name);

@@ -34,8 +34,9 @@ export interface ConfigWatch {
 const quietMs = 100;
 /** From the first change on, however often files change meanwhile. */
 const longestWaitMs = 2_000;
-/** Files that change all the time are read at most this part of the time. */
+/** Files that change all the time are read at most this part of the time, as long as that is not a longer wait than this. */
 const readingShare = 0.2;
+const longestRestMs = 5_000;
 
 /** Reloads when the main file or an app file changes, appears, disappears or is replaced by renaming. */
 export function watchConfig(options: WatchOptions): ConfigWatch {
@@ -76,7 +77,7 @@ export function watchConfig(options: WatchOptions): ConfigWatch {
       return 'refused';
     } finally {
       const now = performance.now();
-      restUntil = now + (now - since) * (1 / readingShare - 1);
+      restUntil = now + Math.min(longestRestMs, (now - since) * (1 / readingShare - 1));
       files.follow(current);
     }
   };

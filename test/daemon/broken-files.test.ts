@@ -69,8 +69,11 @@ t.test('a broken main file keeps what is in force, and says so', async (t) => {
   const installation = await install(t, {}, { hello: {} });
   const daemon = await spawnDaemon(t, installation, '--stop-apps');
   await writeFile(installation.file, 'listn: x\n');
-  await until(async () => (await configurationOf(daemon)).detail !== undefined);
-  t.match(await configurationOf(daemon), { status: 200, detail: /not taken over: .*listn: unknown key/ });
+  const { detail } = await until(async () => {
+    const configuration = await configurationOf(daemon);
+    return configuration.detail !== undefined && configuration.status === 200 ? configuration : undefined;
+  });
+  t.match(detail, /not taken over: .*listn: unknown key/);
   t.equal(await metricOf(daemon, 'fastcontainer_config_refused'), '1');
   t.equal((await ask(daemon.port, 'hello.localhost')).status, 200);
   daemon.child.kill('SIGTERM');

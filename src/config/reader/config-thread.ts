@@ -87,6 +87,7 @@ export class ConfigThread {
     this.#places = answer.reading.places ?? this.#places;
     const reading = { ...answer.reading, apps: [...this.#apps.values()], places: this.#places };
     this.#before = assemble(reading, resolve(this.#options.file), this.#before);
+    await turn();
     return this.#before;
   }
 
