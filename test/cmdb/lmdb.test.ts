@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { chmod, chown, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { open as openRaw } from 'lmdb';
 import t, { type Test } from 'tap';
@@ -269,4 +270,26 @@ t.test('other work of the process goes on while thousands of apps are walked', a
     t.same(seen.toSorted(), names.toSorted());
     t.ok(turns >= 10, `the event loop turned ${turns} times`);
   }
+});
+
+t.test('a change of thousands of apps is written a few at a time, with turns of the event loop between', async (t) => {
+  const path = await directory(t);
+  const cmdb = openLmdbCmdb({ path, signer: testSigner(), onUnreadable() {} });
+  t.teardown(() => cmdb.close());
+  const names = Array.from({ length: 1_000 }, (_, index) => `app-${index}`);
+  const apps = (idleTtlMs: number) => names.map((name) => testApp({ name, domains: [`${name}.example`], idleTtlMs }));
+  await cmdb.apply({ put: apps(1_000), remove: [] });
+  const isChanged = async (app: string) => (await cmdb.find({ app }))?.app.idleTtlMs === 2_000;
+  const applied = cmdb.apply({ put: apps(2_000), remove: [] });
+  const inTurn: number[] = [];
+  let count = 0;
+  while (count < names.length) {
+    let now = count;
+    while (now < names.length && (await isChanged(names[now] as string))) now += 1;
+    inTurn.push(now - count);
+    count = now;
+    await turn();
+  }
+  await applied;
+  t.ok(Math.max(...inTurn) <= 50, `${Math.max(...inTurn)} in a turn`);
 });
