@@ -78,10 +78,6 @@ export type BootOutcome =
       readonly cleanedUp: Promise<void>;
     };
 
-class ClaimGone extends Error {
-  override readonly name = 'ClaimGone';
-}
-
 /** Pause between attempts to write a boot's success while the store cannot be reached. */
 const rewriteMs = 500;
 const outputBytes = 4_096;
@@ -179,16 +175,17 @@ export class ClaimedBoots {
         clock,
         signal: this.#stop.signal,
       });
-      await this.#succeed(local, claim, booted, clock.now() + app.bootTimeoutMs);
+      if (!(await this.#succeed(local, claim, booted, clock.now() + app.bootTimeoutMs))) {
+        logger.warn({ app: app.name, instance: id }, 'the claim of a boot was taken away while it ran');
+        onBoot(app.runtime, purpose, 'aborted', {});
+        return { kind: 'claim_gone' };
+      }
       const ms = Math.round(clock.monotonic() - from);
       logger.info({ app: app.name, instance: id, address: booted.address, ms, phases: booted.phases }, 'ready');
       onBoot(app.runtime, purpose, 'ready', booted.phases);
       return { kind: 'ready' };
     } catch (error) {
-      if (!(error instanceof ClaimGone)) return this.#fail(local, claim, error);
-      logger.warn({ app: app.name, instance: id }, 'the claim of a boot was taken away while it ran');
-      onBoot(app.runtime, purpose, 'aborted', {});
-      return { kind: 'claim_gone' };
+      return this.#fail(local, claim, error);
     } finally {
       this.#options.owned.delete(claim);
     }
@@ -207,8 +204,8 @@ export class ClaimedBoots {
     });
   }
 
-  /** Writes that the container is ready; tries until the boot's time is up, whatever the store answers. */
-  async #succeed(local: LocalApp, claim: Claim, booted: BootedInstance, deadlineAt: number): Promise<void> {
+  /** Writes that the container is ready; tries until the boot's time is up, whatever the store answers. False if the claim is gone. */
+  async #succeed(local: LocalApp, claim: Claim, booted: BootedInstance, deadlineAt: number): Promise<boolean> {
     const { apps, uses, session, store, sight, pins, clock } = this.#options;
     const { id } = claim;
     const pin = pins ? pinOf(claim.app, sight.host) : undefined;
@@ -225,10 +222,10 @@ export class ClaimedBoots {
         await sleep(clock, rewriteMs);
       }
     }
-    if (uses.takeUp(local, id)) return;
+    if (uses.takeUp(local, id)) return true;
     // The answer came so late that the instance drains by now: nothing else would release it.
     uses.disown(local.name, id);
-    throw new ClaimGone();
+    return false;
   }
 
   #fail(local: LocalApp, claim: Claim, error: unknown): BootOutcome {

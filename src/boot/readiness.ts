@@ -11,8 +11,6 @@ export interface ReadinessOptions extends ProbeTarget {
 
 const shortestPauseMs = 1;
 const longestPauseMs = 50;
-/** A timer that is set for longer fires at once. */
-const longestAttemptMs = 2 ** 30;
 /** Pause as a share of the time passed: a fast app is found ready soon, and a slow one costs few attempts. */
 const pausePart = 0.06;
 
@@ -28,7 +26,7 @@ export async function awaitReady(options: ReadinessOptions): Promise<void> {
     signal.throwIfAborted();
     const begun = clock.monotonic();
     if (await isReady({ ...options, limitMs })) return;
-    if (clock.monotonic() - begun >= limitMs) limitMs = Math.min(2 * limitMs, longestAttemptMs);
+    if (clock.monotonic() - begun >= limitMs) limitMs *= 2;
     const passedMs = clock.monotonic() - from;
     await sleep(clock, Math.min(longestPauseMs, Math.max(shortestPauseMs, passedMs * pausePart)), signal);
   }

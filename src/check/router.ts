@@ -10,9 +10,7 @@ export interface RouterOptions {
   readonly apps: LocalApps;
   /** False while the store may lack this domain though an app has it; an unknown domain is then no 404. */
   readonly isComplete: (domain: string) => boolean;
-  /** Bound of the cache of known domains, in bytes. */
-  readonly knownBytes?: number;
-  /** Bound of the cache of unknown domains, in bytes. */
+  /** Upper bound for the cache of unknown domains. */
   readonly unknownBytes?: number;
 }
 
@@ -29,7 +27,7 @@ export class Router {
 
   constructor(options: RouterOptions) {
     this.#options = options;
-    this.#known = new TwoGenerationCache(options.knownBytes ?? 48 * mebibyte);
+    this.#known = new TwoGenerationCache(48 * mebibyte);
     this.#unknown = new TwoGenerationCache(options.unknownBytes ?? 4 * mebibyte);
   }
 

@@ -36,7 +36,11 @@ export class SilentHosts {
     const { app } = deployment;
     const suspects = outOfReach(deployment, this.#view);
     if (suspects.length === 0) return;
-    const answers = await Promise.all(suspects.map((instance) => this.#answers(instance)));
+    const { probe, clock } = this.#options;
+    const answers = await Promise.all(
+      // A claim has no address: as its host is silent, no node carries it out.
+      suspects.map(async ({ address }) => address !== undefined && takesConnection(address, probe, clock)),
+    );
     const silent = suspects.filter((_, index) => answers[index] === false);
     if (silent.length > 0) await this.#remove(app, new Set(silent.map(({ id }) => id)));
   }
@@ -66,11 +70,5 @@ export class SilentHosts {
       );
       onRemoved(removed);
     }
-  }
-
-  /** A claim has no address: as its host is silent, no node carries it out. */
-  async #answers({ address }: Instance): Promise<boolean> {
-    const { probe, clock } = this.#options;
-    return address !== undefined && takesConnection(address, probe, clock);
   }
 }

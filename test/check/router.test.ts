@@ -8,7 +8,7 @@ import { testApp } from '../fixtures/app.js';
 const record: AppRecord = { app: testApp(), removed: false, deployment: emptyDeployment('shop'), version: 'v' };
 
 /** A store that only finds, and counts how often. */
-function setUp(options: { complete?: boolean; unknownBytes?: number; knownBytes?: number } = {}) {
+function setUp(options: { complete?: boolean; unknownBytes?: number } = {}) {
   const asked: string[] = [];
   let found: AppRecord | undefined = record;
   const find: Cmdb['find'] = async (query) => {
