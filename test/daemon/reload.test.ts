@@ -1,7 +1,9 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { install, isAlive, spawnDaemon, until } from '../fixtures/daemon.js';
+import { loadConfig } from '../../src/config/load-config.js';
+import { install, isAlive, spawnDaemon, startDaemon, until } from '../fixtures/daemon.js';
+import { portRange } from '../fixtures/port-range.js';
 import { ask, askIdentity } from '../fixtures/request.js';
 
 t.test('a file that an editor replaces is applied, with a log line of what changed', async (t) => {
@@ -37,4 +39,21 @@ t.test('a domain that two apps claim is refused with the names of both', async (
   t.match(String(error['msg']), /hello\.localhost/);
   t.match(JSON.stringify(error), /thief\.yaml/);
   t.match(JSON.stringify(error), /hello\.yaml/);
+});
+
+t.test('a configuration that cannot be run leaves the daemon with the apps that it had', async (t) => {
+  const { from, to } = portRange(t);
+  const docker = { host: 'tcp://127.0.0.1:1', caFile: './missing.pem' };
+  const processes = { ports: `${from}-${to}`, scratchDir: './scratch', pidNamespace: false };
+  const installation = await install(t, { runtimes: { process: processes, docker } });
+  const { daemon, log } = await startDaemon(t, installation);
+  const boxed = { runtime: 'docker', image: 'web:1', command: undefined, user: undefined };
+  await installation.writeApp('hello', { ...boxed, drainTimeout: '2m' });
+  const next = await loadConfig(installation.file, process.env);
+  await t.rejects(daemon.reload(next), { message: /caFile/ });
+  await daemon.close();
+  t.match(
+    log.find(({ msg }) => msg === 'draining'),
+    { drainMs: 30_000 },
+  );
 });
