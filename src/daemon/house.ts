@@ -52,7 +52,7 @@ export interface HouseOptions {
   readonly clock: Clock;
   readonly machine: Machine;
   readonly forwarder: ForwardRoom;
-  /** Absent: no client is told from another. */
+  /** Absent: clients are not told apart. */
   readonly clients?: Clients;
   /** Absent: every upgrade wakes. */
   readonly silenced?: Silenced;
@@ -115,7 +115,7 @@ export function createHouse(options: HouseOptions) {
     ...terminate,
     addressWatch,
     dispatcher: createDispatcher(options, { ...node, ...boot, ...terminate, router }),
-    /** What tells on which socket a seat's instance accepts connections; undefined if no other program can have its address. */
+    /** Finds the socket on which a seat's instance accepts connections; undefined if no other program can have its address. */
     listenerOf(seat: Seat): (() => Promise<string | undefined>) | undefined {
       const runtime = node.runtimeOf(seat);
       return runtime?.listener && (async () => runtime.listener?.(seat.instanceId));

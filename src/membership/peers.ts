@@ -114,7 +114,7 @@ export class Peers {
     return new Set(this.sessions.map(({ host }) => host));
   }
 
-  /** What is known of a session. 'unknown': the next beat tells. */
+  /** The verdict on a session. 'unknown': ask again after the next beat. */
   verdict(incarnation: string): Verdict {
     if (this.#gone.has(incarnation)) return 'gone';
     const observed = this.#observed.get(incarnation);

@@ -25,7 +25,7 @@ export interface NodeSessionOptions {
 }
 
 /**
- * This node's heartbeat in the CMDB, which tells the others that it lives, and by which it hears of them and of the store.
+ * This node's heartbeat in the CMDB. It shows the others that this node lives, and its answers say what became of them and the store.
  * Beats in the background; an unreachable store is logged once and does not end the session on this side.
  */
 export class NodeSession {
@@ -70,7 +70,7 @@ export class NodeSession {
     return false;
   }
 
-  /** The verdict on a session that a deployment names. If it is 'unknown', the next beat comes at once, and tells. */
+  /** The verdict on a session that a deployment names. If it is 'unknown', the next beat comes at once. */
   verdict(incarnation: string): Verdict {
     if (incarnation === this.#incarnation) return 'alive';
     // After a renewal, all that is in use here is registered under the present incarnation.

@@ -35,7 +35,7 @@ export class Exits {
     for (const unwatch of this.#unwatch) unwatch();
   }
 
-  /** Removes the dead instance. One that boots is left to its boot; of one that terminates it is no news. */
+  /** Removes the dead instance. If it boots or terminates, its owner sees to it. */
   async report(runtime: Runtime, exit: Exit): Promise<void> {
     const { apps, uses, clock, logger } = this.#options;
     let died: Instance | undefined;

@@ -80,7 +80,7 @@ export class Reconciler implements StoreListener {
     this.again();
   }
 
-  /** Looks at the apps of silent hosts at once: scale.min or waiting requests may need other instances. */
+  /** Looks at once at the apps of silent hosts: scale.min or waiting requests may need other instances. */
   async hostsSilent(hosts: readonly string[]): Promise<void> {
     const { logger } = this.#options;
     logger.warn({ hosts }, 'these hosts have no live dispatcher; their instances are used while they answer');

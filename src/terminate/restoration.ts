@@ -28,8 +28,8 @@ export interface RestorationOptions extends StraysOptions {
  * The way back from a replaced store that lacks what runs. In this order: boots wait; each node writes what it has in hand, the
  * instances that it uses, boots or ends, under its new session; then it takes in what else the runtimes of its host list.
  *
- * An app boots only once this host's runtimes were listed, and all containers of that app which they list are taken in or on their
- * way out. That takes as long as a replaced store counts as incomplete, and at most twice that, whatever cannot be listed or does
+ * An app boots only once its runtime was listed, and all of its containers that this host lists are taken in or on their way out.
+ * That seldom takes longer than a replaced store counts as incomplete, and at most twice that, whatever cannot be listed or does
  * not listen.
  */
 export class Restoration implements StoreListener {

@@ -20,7 +20,7 @@ export class LocalApp {
   askedFor: string | undefined;
   /** Requests in the waiting room; newcomers queue behind them. */
   waiting = 0;
-  /** Number of works under way on it; it is kept while there are any. */
+  /** Tasks under way on it; it is kept while there are any. */
   holds = 0;
   /** Why a seat was last refused. */
   #refusal: Refusal = 'full';

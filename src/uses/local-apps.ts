@@ -123,7 +123,7 @@ export class LocalApps {
   }
 }
 
-/** Its settings stay those last known: what stands in the store for an app that is gone may say nothing of them. */
+/** Keeps the last known settings: the record of an app that is gone may not have them. */
 function goneRecord({ app, name }: LocalApp, record: AppRecord | undefined): AppRecord {
   if (record) return { ...record, app };
   return { app, removed: true, deployment: { app: name, instances: [] }, version: '' };

@@ -19,7 +19,7 @@ export interface StoreWatchOptions {
 
 /**
  * Asks the store for a process that is no node: its session is taken out of the store by the very beat that writes it, so that
- * nobody sees it or counts on it.
+ * no node sees it or counts on it.
  */
 export class StoreWatch {
   readonly health: StoreHealth;

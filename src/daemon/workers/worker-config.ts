@@ -3,7 +3,7 @@ import type { App } from '../../model/app.js';
 import type { FileApp } from '../daemon.js';
 import type { Reload } from './messages.js';
 
-/** What one of `workers` processes is told: what the files bound for the whole machine is divided, at least 1 each. */
+/** The configuration of one of `workers` processes: bounds for the whole machine are divided, at least 1 each. */
 export function workerConfig(config: Config, workers: number): Config {
   const { http, boot } = config;
   return {
@@ -18,8 +18,8 @@ export function workerConfig(config: Config, workers: number): Config {
 }
 
 /**
- * What a worker is told that starts after a reload: the new apps, but the settings of those that started before it. What
- * needs a restart must not hold in one worker and not in the others.
+ * The configuration of a worker that starts after a reload: the new apps, but the settings of the start. What needs a restart must
+ * not hold in one worker and not in the others.
  */
 export function afterReload(initial: Config, next: Config): Config {
   const { apps, appFiles, customerApps, heldApps, problems, places, log, maxRemovals } = next;
@@ -29,7 +29,7 @@ export function afterReload(initial: Config, next: Config): Config {
 }
 
 /**
- * What workers are told that all have `taken`; undefined if they may differ. Apps are sent only if one changed in what workers
+ * The reload for workers that all have `taken`; undefined if they may differ. Apps are sent only if one changed in what workers
  * know of it: there may be thousands.
  */
 export function reloadOf(taken: Config | undefined, { apps, log: { level } }: Config): Reload {
