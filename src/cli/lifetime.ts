@@ -1,14 +1,14 @@
 import type { Logger } from 'pino';
 
 export interface LifetimeOptions {
-  /** Where signals and fatal errors are announced: `process`. */
+  /** Emits signals and fatal errors: `process`. */
   readonly source: NodeJS.EventEmitter;
   readonly logger: Logger;
   /** Drains. */
   readonly close: () => Promise<void>;
   /** Ends at once. */
   readonly destroy: () => Promise<void>;
-  /** SIGHUP means that the terminal in front of which it runs was closed, and not that its files are to be read again. */
+  /** SIGHUP then means that its terminal was closed, and not that files are to be read again. */
   readonly hasTerminal: boolean;
   /** SIGHUP, if it runs without a terminal. */
   readonly reload: () => void;
@@ -17,18 +17,18 @@ export interface LifetimeOptions {
 export interface Lifetime {
   /** Settles once with the exit code when the process should end. Never rejects. */
   readonly ended: Promise<0 | 1>;
-  /** What was running cannot go on: destroys it (1). */
+  /** The daemon cannot go on: destroys it (1). */
   readonly fail: (error: Error) => void;
   /** Stops listening to signals. */
   release(): void;
 }
 
-/** A daemon that cannot even be destroyed in this time is left to the exit of the process. */
+/** Longest time to destroy the daemon; then the process exits anyway. */
 const destroyLimitMs = 5_000;
 
 /**
- * SIGTERM and SIGINT drain (exit code 0), a second one destroys (1), SIGHUP reloads, or drains where its terminal was closed. An error that nobody caught is
- * fatal: nothing is known of the state it left, so the daemon is destroyed (1); containers run on.
+ * SIGTERM and SIGINT drain (exit code 0), a second one destroys (1). SIGHUP reloads, or drains if the daemon has a terminal. An
+ * uncaught error leaves an unknown state, so it destroys the daemon (1); containers run on.
  */
 export function superviseLifetime({ source, logger, close, destroy, hasTerminal, reload }: LifetimeOptions): Lifetime {
   let stopping = false;
@@ -60,7 +60,7 @@ export function superviseLifetime({ source, logger, close, destroy, hasTerminal,
     );
   };
   const onFatal = (err: Error) => {
-    logger.fatal({ err }, 'an error nobody caught: ending at once, containers run on');
+    logger.fatal({ err }, 'uncaught error: ending at once, containers run on');
     destroyNow();
   };
   const onReload = () => {

@@ -4,8 +4,7 @@ import { RequestError } from '../model/errors.js';
 import { oneDecimal } from '../telemetry/one-decimal.js';
 
 /**
- * Writes to stdout: JSON lines, or coloured lines for people where `terminal`. Synchronous, so that no last words are
- * lost.
+ * Writes to stdout: JSON lines, or coloured lines for a terminal. Synchronous, so that the last lines are not lost.
  */
 export async function createLogger(level: LogLevel, terminal: boolean): Promise<Logger> {
   const options = {
@@ -20,7 +19,7 @@ export async function createLogger(level: LogLevel, terminal: boolean): Promise<
   return pino(options, pretty({ colorize: true, translateTime: 'SYS:HH:MM:ss.l', sync: true }));
 }
 
-/** What was foreseen, or what the system refused, says nothing by where it was met. */
+/** Expected errors and system errors are logged without a stack, which would say nothing. */
 function withoutNeedlessStack(error: unknown): unknown {
   const shown = pino.stdSerializers.err(error as Error);
   if (!(error instanceof RequestError) && !(error instanceof Error && 'syscall' in error)) return shown;

@@ -5,10 +5,10 @@ import type { Environment } from '../config/interpolate.js';
 /** Where this package is installed. */
 export const packageDirectory = fileURLToPath(new URL('../../../', import.meta.url)).replace(/\/$/, '');
 
-/** The main file of the example that the package brings along. */
+/** The main file of the example in this package. */
 export const exampleFile = join(packageDirectory, 'config', 'fastcontainer.yaml');
 
-/** What configuration files can interpolate: the environment, and where the package is. */
+/** What configuration files can interpolate: the environment and `FASTCONTAINER_PACKAGE`. */
 export function configEnvironment(environment: Environment): Environment {
   return { ...environment, FASTCONTAINER_PACKAGE: packageDirectory };
 }

@@ -18,7 +18,7 @@ export interface StartOptions {
   readonly stopApps: boolean;
 }
 
-/** Apps that the last line names. */
+/** Apps that the last log line names. */
 const mostNamed = 10;
 
 /** Serves until a signal ends it; resolves to the exit code. `create` builds the daemon; by default src/daemon/daemon.ts does. */
@@ -78,7 +78,7 @@ function lastLine(left: LeftRunning | undefined): string {
   return `${containers === 1 ? 'one container is' : `${containers} containers are`} left running (${whose}): ${advice}`;
 }
 
-/** One process serves and does everything; several have a supervisor. */
+/** One process does everything; several have a supervisor. */
 async function constructorFor({ workers }: Config, pretty: boolean): Promise<typeof createDaemon> {
   if (workers === 1) return (await import('../daemon/daemon.js')).createDaemon;
   const { createSupervisor } = await import('../daemon/workers/supervisor.js');
@@ -129,7 +129,7 @@ function follow(daemon: Daemon, { logger, config, health, load }: Followed): Con
   });
 }
 
-/** A log line names so many changes or problems; with thousands of apps nobody reads more. */
+/** Changes or problems that one log line names. */
 const mostChanges = 20;
 
 function logProblems(logger: Logger, problems: Config['problems']): void {
@@ -139,7 +139,7 @@ function logProblems(logger: Logger, problems: Config['problems']): void {
   );
 }
 
-/** Each once, for as long as it holds. */
+/** Logs each notice once, as long as it applies. */
 function logNotices(logger: Logger, notices: readonly string[], told: readonly string[]): readonly string[] {
   for (const notice of notices) if (!told.includes(notice)) logger.warn(notice);
   return notices;
@@ -158,7 +158,7 @@ function logReloadError(logger: Logger, error: Error): void {
 }
 
 async function reload(watching: ConfigWatch | undefined, logger: Logger): Promise<void> {
-  // Before the start is complete there is nothing to reload: watching begins by reading the files again.
+  // During the start there is nothing to reload: the watch begins with reading the files again.
   if ((await watching?.reload()) === 'unchanged') logger.info('SIGHUP: the configuration has not changed');
 }
 
@@ -184,7 +184,7 @@ function curlLine({ apps }: Config, address = ''): string | undefined {
   return domain && port && `curl -H 'Host: ${domain}' http://127.0.0.1:${port}/`;
 }
 
-/** Whether this is the example that the package brings along. */
+/** Whether this is the example of the package. */
 function isExample(file: string): boolean {
   return resolve(file) === exampleFile;
 }

@@ -9,7 +9,7 @@ import type { Clock, Timer } from '../model/clock.js';
 export interface AppDifferencesOptions {
   readonly cmdb: Pick<Cmdb, 'find' | 'list'>;
   readonly fileOf: (app: string) => string | undefined;
-  /** The store lacks these apps though files of this machine have them: they are to be put again. */
+  /** The store lacks these apps although files of this machine have them; put them again. */
   readonly onMissing: (apps: readonly string[]) => void;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -18,21 +18,21 @@ export interface AppDifferencesOptions {
 const retryMs = 5_000;
 /** Apps that are asked for at a time. */
 const atOnce = 20;
-/** If more than this part of them is to be looked at, all are listed. */
+/** If more than this share of the apps has to be looked at, all are listed. */
 const manyShare = 0.1;
 
 /**
- * Where this machine's files and the CMDB differ though all that changed here was applied: another machine has another file
- * of the app, or has removed it. Each difference is logged once, and once more when it has gone.
+ * Finds apps of which the CMDB says something else than this machine's files, although these were applied: another machine has
+ * another file of the app, or has removed it. Each difference is logged once, and once more when it is gone.
  */
 export class AppDifferences {
   readonly #options: AppDifferencesOptions;
-  /** By name, as they were applied last, and to which store. */
+  /** The apps that were applied last, by name, and to which store. */
   #applied: { readonly apps: ReadonlyMap<string, App>; readonly store: string | undefined } = {
     apps: new Map(),
     store: undefined,
   };
-  /** What is applied is not what the files say by now. */
+  /** The files have changed since they were applied. */
   #isSuspended = true;
   /** What was logged, by app: the stored content. */
   readonly #logged = new Map<string, string>();
@@ -57,8 +57,8 @@ export class AppDifferences {
   }
 
   /**
-   * These apps were applied from files to this store; what was refused for its domains is reported as such. Looks at those
-   * that are another object than last time, and at all of them in another store.
+   * These apps were applied to this store; those that it refused are reported elsewhere. Looks at apps that are another object
+   * than last time, or at all of them if the store is another one.
    */
   expect(apps: readonly App[], refused: ReadonlySet<string>, store: string | undefined): void {
     const before = this.#applied.store === store ? this.#applied.apps : new Map<string, App>();
@@ -75,7 +75,7 @@ export class AppDifferences {
     this.look(news);
   }
 
-  /** Records of these apps changed. In the background; what fails is tried again. */
+  /** Looks at the records of these apps in the background, until that succeeds. */
   look(names: readonly string[] | 'all'): void {
     if (names === 'all') this.#open = 'all';
     else if (this.#open !== 'all') for (const name of names) this.#open.add(name);
@@ -108,7 +108,7 @@ export class AppDifferences {
     }
   }
 
-  /** Resolves to those that the store lacks. What was applied anew meanwhile is looked at again. */
+  /** Resolves to those that the store lacks. If others were applied meanwhile, it looks again. */
   async #lookAt(names: readonly string[], apps: ReadonlyMap<string, App>): Promise<string[]> {
     const left = new Set(names);
     for await (const record of this.#read(names, apps.size)) {

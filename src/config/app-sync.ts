@@ -9,19 +9,19 @@ export interface AppSyncOptions {
   readonly applier: AppApplier;
   /** Identity of the store: another one than last time does not know what was applied before. */
   readonly identity: () => string | undefined;
-  /** The store of this identity has taken the latest apps, except for those in conflict; undefined: they have changed, and none has yet. */
+  /** The store of this identity has taken the latest files, except for apps in conflict; undefined: no store has taken them yet. */
   readonly onApplied: (identity: string | undefined, conflicts: readonly Conflict[]) => void;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
 const retryMs = 1_000;
-/** A store that stays away is named this often, counted in attempts. */
+/** Attempts from one log line to the next. */
 const logEvery = 10;
 
 class StoreUnknown extends Error {}
 
-/** Keeps the CMDB's apps as the files say: applies the latest set, again and again until the store has taken it. */
+/** Applies the latest files to the CMDB, and tries again until the store has taken them. */
 export class AppSync {
   readonly #options: AppSyncOptions;
   #wanted: ({ readonly files: AppFiles } & Omit<ApplyOptions, 'identity'>) | undefined;
@@ -44,7 +44,7 @@ export class AppSync {
     return this.#wanted === undefined;
   }
 
-  /** Applies these files from now on. Resolves after the first attempt, whatever came of it; later ones follow by themselves. */
+  /** Applies these files from now on. Resolves after the first attempt, successful or not; others follow in the background. */
   async apply(files: AppFiles, { force = false, again }: Omit<ApplyOptions, 'identity'> = {}): Promise<void> {
     const before = this.#wanted;
     this.#wanted = {
@@ -72,7 +72,7 @@ export class AppSync {
     if (!wanted || this.#stopped) return;
     try {
       const identity = identityOf();
-      // What a store took before it is known which one it is may have gone with it, and nobody would notice.
+      // If it were replaced before its identity is known, its loss of these apps would go unnoticed.
       if (identity === undefined) throw new StoreUnknown('the CMDB has not told which store it is');
       const conflicts = await applier.apply(wanted.files, { ...wanted, identity });
       this.#failures = 0;
@@ -82,7 +82,7 @@ export class AppSync {
       onApplied(identity, conflicts);
     } catch (error) {
       const isAway = error instanceof StoreUnknown || isStoreAway(error);
-      // The watch of the store logs that it is away.
+      // That the store is away is logged by those that watch it.
       if (isAway || this.#failures % logEvery === 0) {
         logger[isAway ? 'debug' : 'warn'](
           { err: error, apps: wanted.files.apps.length },

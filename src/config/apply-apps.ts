@@ -5,14 +5,22 @@ import type { AppOrigin, Cmdb, Conflict, PutOrigin } from '../cmdb/cmdb.js';
 import type { App } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
 import type { Config } from './config.js';
-import { contentHash, digestOf, type Manifest, type ManifestEntry, ManifestFile } from './manifest.js';
-import { type PastRemoval, type Placed, recentRemovals, removalFault } from './removal-guard.js';
+import {
+  contentHash,
+  digestOf,
+  type Manifest,
+  type ManifestEntry,
+  ManifestFile,
+  type PastRemoval,
+} from './manifest.js';
+import type { HeldApp } from './reading.js';
+import { recentRemovals, removalFault } from './removal-guard.js';
 
 export interface AppApplierOptions {
   readonly cmdb: Pick<Cmdb, 'apply' | 'find'>;
   /** Name of this machine. */
   readonly host: string;
-  /** Remembers what was put, across restarts. */
+  /** Remembers across restarts what was put. */
   readonly manifestFile: ManifestFile;
   /** The other machines that live. Asked before anything is removed. */
   readonly otherHosts: () => Promise<readonly string[]>;
@@ -79,7 +87,7 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
     });
   };
 
-  /** Of thousands of apps mostly one: the others are looked at and no more. */
+  /** The apps to put, and those of which the manifest has to say something new; of thousands usually one. */
   const compare = async (files: AppFiles, known: Manifest, isAgain: (app: string) => boolean): Promise<Wanted[]> => {
     const customers = new Set(files.customerApps);
     const wanted: Wanted[] = [];
@@ -118,7 +126,7 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
     const now = clock.now();
     const past = recentRemovals(known.removals ?? [], now);
     const goes = unfiled(files, known);
-    const fault = goes.length === 0 ? undefined : faultOf(goes, files, entries, past, now);
+    const fault = faultOf(goes, files, entries, past);
     if (fault !== undefined && fault !== withheld)
       logger.error({ apps: goes.slice(0, mostNamed).map(({ name }) => name) }, fault);
     withheld = fault;
@@ -142,7 +150,7 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
     const conflicts = await cmdb
       .apply({ put: put.map(({ app }) => app), remove, origins, files: machine })
       .catch(async (error: unknown) => {
-        // Whenever a store takes it, it counts from now.
+        // The change counts from now, whenever the store takes it.
         if (areFamiliar && !areNoted) await remember(noted);
         throw error;
       });
@@ -152,14 +160,15 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
     await turn();
     for (const name of remove) entries.delete(name);
     for (const { app, entry } of put) entries.set(app.name, entryAnswered(entry, refusals.get(app.name)));
-    // A customer's app counts from when the store has taken it.
+    // A customer's app is held only once the store has taken it.
     const { apps, digest } = holdingsOf(entries, removed);
     if (digest !== holdings.digest) await cmdb.apply({ put: [], remove: [], files: { host, others: [], apps } });
     const { maxRemovals } = files;
     const removal = { at: now, count: remove.length, ...(maxRemovals !== undefined && { wasAllowed: true as const }) };
     await remember({
-      ...{ identity, apps: entries, told: digest },
-      removals: remove.length === 0 ? past : [...past, removal],
+      ...(identity !== undefined && { identity }),
+      ...{ apps: entries, told: digest },
+      removals: remove.length === 0 ? [...past] : [...past, removal],
     });
     for (const conflict of conflicts) report(conflict, entries.get(conflict.wantedBy)?.file, logger);
     return conflicts;
@@ -177,24 +186,24 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
   };
 }
 
-/** Apps that earlier files held, and of which these say nothing; not those of which is not known what these say. */
-function unfiled({ apps, heldApps }: AppFiles, known: Manifest): Placed[] {
+/** Apps that earlier files held and these do not. What a file with a fault held before is held still. */
+function unfiled({ apps, heldApps }: AppFiles, known: Manifest): HeldApp[] {
   const filed = new Set([...heldApps, ...apps.map(({ name }) => name)]);
-  const gone: Placed[] = [];
+  const gone: HeldApp[] = [];
   for (const [name, { file }] of known.apps) if (!filed.has(name)) gone.push({ name, file });
   return gone;
 }
 
 function faultOf(
-  missing: readonly Placed[],
-  { places, maxRemovals }: AppFiles,
+  missing: readonly HeldApp[],
+  { places: { patterns }, maxRemovals: max }: AppFiles,
   entries: Manifest['apps'],
   past: readonly PastRemoval[],
-  now: number,
 ): string | undefined {
+  if (missing.length === 0) return undefined;
   const names = new Set(missing.map(({ name }) => name));
   const present = [...entries].flatMap(([name, { file }]) => (names.has(name) ? [] : [{ name, file }]));
-  return removalFault({ missing, present, patterns: places.patterns, max: maxRemovals, past, now });
+  return removalFault({ missing, present, patterns, max, past });
 }
 
 /** The apps that the files of this machine hold, and a digest that tells whether they are the same as before. */
@@ -204,14 +213,14 @@ function holdingsOf(entries: Manifest['apps'], removed: ReadonlySet<string>) {
   return { apps, digest: digestOf(apps.join('\n')) };
 }
 
-/** Names the apps that have no file here and stay because another machine has one. */
+/** Logs which apps stay although they have no file here, because another machine has one. */
 async function tellOfKept(names: readonly string[], cmdb: Pick<Cmdb, 'find'>, logger: Logger): Promise<void> {
   const records = await Promise.all(names.slice(0, mostNamed).map((app) => cmdb.find({ app })));
   const apps = records.flatMap((record) => (record && !record.removed ? [record.app.name] : []));
   if (apps.length > 0) logger.info({ apps }, 'apps without a file here stay: files of other machines have them');
 }
 
-/** Of an app that the manifest has already; the same object if there is nothing new to say. */
+/** The entry of an app that has one already; the same object if nothing of it changed. */
 function entryAfter(before: ManifestEntry, hash: string, place: Place, now: number): ManifestEntry {
   if (before.hash === hash) {
     if (before.file === place.file && before.byCustomer === place.byCustomer) return before;
@@ -224,7 +233,7 @@ function entryAfter(before: ManifestEntry, hash: string, place: Place, now: numb
   return { hash, since, ...place, pending: true, ...(isTaken && { isTaken }) };
 }
 
-/** After the store was asked to take it; `refusal` says what it answered. */
+/** The entry after the store has answered. */
 function entryAnswered(entry: ManifestEntry, refusal: Conflict | undefined): ManifestEntry {
   const { pending: _, isTaken: _before, ...rest } = entry;
   if (!refusal) return rest;
@@ -232,7 +241,7 @@ function entryAnswered(entry: ManifestEntry, refusal: Conflict | undefined): Man
   return { ...rest, pending: true, ...(isTaken && { isTaken }) };
 }
 
-/** Whether the app counts as one that the files of this machine hold: a name that a customer only wants keeps no app from its removal. */
+/** Whether this machine holds the app. A customer's file that the store has not taken keeps nobody's app from being removed. */
 function isHeld({ byCustomer, pending, isTaken }: ManifestEntry): boolean {
   return !byCustomer || !pending || isTaken === true;
 }
@@ -245,7 +254,7 @@ function placeOf({ since, file, byCustomer }: ManifestEntry, host: string): AppO
   return { host, since, ...(byCustomer && { customer: file }) };
 }
 
-/** When the last of these files got its content on this machine, which a copy that keeps times does not hide; else now. */
+/** When the newest of these files was changed on this machine, by ctime, which copying with times does not set back; else now. */
 async function changedAt(files: readonly string[], now: number): Promise<number> {
   const times = await Promise.all(
     files.map((file) =>
@@ -272,7 +281,7 @@ function report(conflict: Conflict, file: string | undefined, logger: Logger): v
   logger.error({ ...conflict, app: conflict.wantedBy, file }, describeConflict(conflict));
 }
 
-/** What an app was not applied for, and what to do. */
+/** Why an app was not applied, and what to do. */
 export function describeConflict(conflict: Conflict): string {
   const { wantedBy } = conflict;
   if ('domain' in conflict) {

@@ -1,7 +1,7 @@
 import type { Config } from './config.js';
 import type { Reading } from './reading.js';
 
-/** The configuration of a reading. Of a held app, what `before` had of it stays; without it, what the store has stays. */
+/** The configuration that a reading makes. Held apps are taken from `before`; without it, the store keeps what it has. */
 export function assemble(reading: Omit<Reading, 'changed' | 'removed'>, file: string, before?: Config): Config {
   const { settings, apps, held, problems, notices, places } = reading;
   const names = new Set(held.map(({ name }) => name));

@@ -11,7 +11,7 @@ import { cmdbSchema, mainSchema } from './schema/main-file.js';
 type Values = Readonly<Record<string, unknown>>;
 
 /**
- * What an operator should know of a reload, a line each: `app hello: idleTtl 20m -> 5m`, `app shop added`,
+ * What a reload changes, a line each: `app hello: idleTtl 20m -> 5m`, `app shop added`,
  * `listen.http changed: needs a restart`. Empty if the files say the same. Values that may be secret are not shown.
  */
 export async function describeChanges(before: Config, after: Config): Promise<string[]> {
@@ -25,7 +25,7 @@ export async function describeChanges(before: Config, after: Config): Promise<st
   ];
 }
 
-/** Apps compared before anything else has a turn. */
+/** Apps compared in one turn of the event loop. */
 const appsInTurn = 50;
 
 async function appChanges(before: readonly App[], after: readonly App[]): Promise<string[]> {
@@ -44,7 +44,7 @@ async function appChanges(before: readonly App[], after: readonly App[]): Promis
   return [...changes, ...[...old.keys()].map((name) => `app ${name} removed`)];
 }
 
-/** What takes effect on running instances comes before what needs a new container. */
+/** Changes that reach running instances come before those that need a new container. */
 function changesOfApp(before: App, after: App): string[] {
   const keys = Object.entries(appSchema.properties as Readonly<Record<string, Shape>>);
   const byEffect = keys.toSorted(([, a], [, b]) => Number(a.container ?? false) - Number(b.container ?? false));

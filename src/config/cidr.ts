@@ -1,19 +1,16 @@
 import { isIP } from 'node:net';
+import type { FaultOf } from '../model/schema/fields.js';
 
-export type AddressReading = { readonly fault?: string };
+/** Of an IP address, or a subnet in CIDR notation. */
+export const ipOrCidrFault: FaultOf = (text) =>
+  isIP(text) !== 0 || isSubnet(text) ? undefined : 'must be an IP address or subnet such as 10.0.0.0/8';
 
-/** An IP address, or a subnet in CIDR notation. */
-export function readIpOrCidr(text: string): AddressReading {
-  if (isIP(text) !== 0) return {};
-  return isSubnet(text) ? {} : { fault: 'must be an IP address or subnet such as 10.0.0.0/8' };
-}
-
-/** An IPv4 subnet with room for containers: /8 to /29. */
-export function readCidr(text: string): AddressReading {
+/** Of an IPv4 subnet with space for containers: /8 to /29. */
+export const cidrFault: FaultOf = (text) => {
   const bits = Number(text.split('/')[1]);
   const fits = isSubnet(text) && !text.includes(':') && bits >= 8 && bits <= 29;
-  return fits ? {} : { fault: 'must be an IPv4 subnet from /8 to /29 such as 10.210.0.0/16' };
-}
+  return fits ? undefined : 'must be an IPv4 subnet from /8 to /29 such as 10.210.0.0/16';
+};
 
 function isSubnet(text: string): boolean {
   const match = /^([^/]+)\/(\d{1,3})$/.exec(text);

@@ -1,7 +1,7 @@
 import type { Config } from './config.js';
 import { formatProblem } from './problem.js';
 
-/** Whether what is in force is what the files say, for those who are told. */
+/** Whether the configuration in force is what the files say, for /readyz and metrics. */
 export class ConfigHealth {
   #files: Pick<Config, 'problems' | 'heldApps'>;
   #refusal: string | undefined;
@@ -10,18 +10,18 @@ export class ConfigHealth {
     this.#files = config;
   }
 
-  /** This was read; the main file is sound. */
+  /** The files were read, and the main file is sound. */
   read(config: Pick<Config, 'problems' | 'heldApps'>): void {
     this.#files = config;
     this.#refusal = undefined;
   }
 
-  /** The files could not be taken over: the main file is wrong. */
+  /** The files were not taken over, because the main file is wrong. */
   refused(error: Error): void {
     this.#refusal = error.message;
   }
 
-  /** Files that are wrong do not keep a dispatcher from serving: what they said last is served. */
+  /** Always ok: while files are wrong, the dispatcher serves what they said last. */
   get check(): { readonly ok: boolean; readonly detail?: string } {
     if (this.#refusal !== undefined) return { ok: true, detail: `not taken over: ${cut(this.#refusal)}` };
     const { problems, heldApps } = this.#files;

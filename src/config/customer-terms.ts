@@ -1,9 +1,9 @@
 import { type AppFile, appFileSchema, type sharedSchema } from '../model/app-keys.js';
 import type { Parsed } from '../model/schema/parsed.js';
-import { childOf, type Shape } from '../model/schema/shape.js';
+import { childOf, isMapping, type Shape } from '../model/schema/shape.js';
 import type { Report } from './explain.js';
 
-/** What the operator lets the files of one `apps` entry with `trust: customer` say. */
+/** What the operator allows in the files of one `apps` entry with `trust: customer`. */
 export interface CustomerTerms {
   /** Normalised. */
   readonly domains: readonly string[];
@@ -13,7 +13,7 @@ export interface CustomerTerms {
 
 type Shared = Parsed<typeof sharedSchema>;
 
-/** What is wrong with a key that the operator may use and a customer may not. */
+/** Why a customer may not use this key; undefined for a key that is theirs to use or that nobody knows. */
 export function customerKeyFault(key: string): string | undefined {
   const known = childOf(appFileSchema as Shape, key);
   return known && !known.customer
@@ -39,7 +39,7 @@ export function refuseForeign(
     report(['image'], 'is not among the `images` that the main file allows for files here');
 }
 
-/** Own figures, each at most what plan and defaults say. */
+/** The app's own values, each figure reduced to what plan and defaults allow. */
 export function boundedBy(own: Shared, plan: Shared): Shared {
   const { scale, concurrency, ...others } = atMost(own, plan) as Shared;
   return {
@@ -49,22 +49,18 @@ export function boundedBy(own: Shared, plan: Shared): Shared {
   };
 }
 
-/** Keys that are not a customer's are the same in both. */
+/** The smaller of each pair of numbers. */
 function atMost(own: unknown, plan: unknown): unknown {
   if (typeof own === 'number' && typeof plan === 'number') return Math.min(own, plan);
   if (!isMapping(own) || !isMapping(plan)) return own;
   return Object.fromEntries(Object.entries(own).map(([key, value]) => [key, atMost(value, plan[key])]));
 }
 
-function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 function parentWildcard(domain: string): string {
   return `*.${domain.slice(domain.indexOf('.') + 1)}`;
 }
 
-/** With any tag or digest; below a path that ends in a slash. */
+/** `allowed` is an image, which may have any tag or digest, or a path that ends in a slash. */
 function isImageOf(image: string, allowed: string): boolean {
   if (allowed.endsWith('/')) return image.startsWith(allowed) && image.length > allowed.length;
   return image === allowed || (image.startsWith(allowed) && /^[:@][^/]+$/.test(image.slice(allowed.length)));

@@ -7,7 +7,7 @@ export interface DockerHost {
 }
 
 /**
- * Address of a Docker engine on the network: `tcp://HOST:PORT` or `https://HOST:PORT`; `secure` where the scheme
+ * Address of a Docker engine on the network: `tcp://HOST:PORT` or `https://HOST:PORT`; `secure` if the scheme
  * demands TLS.
  */
 export function readDockerHost(text: string): Parsing<DockerHost> {

@@ -2,13 +2,13 @@ import { Check, Errors } from 'typebox/value';
 import { adviceFor } from './foreign-keys.js';
 import { nearest } from './nearest.js';
 import { type Path, shorten } from './path.js';
-import { alternatives, childOf, mappingFor, type Shape } from '../model/schema/shape.js';
+import { alternatives, childOf, isMapping, mappingFor, type Shape } from '../model/schema/shape.js';
 
 export type Report = (path: Path, message: string) => void;
 
 /**
- * Reports everything by which `value` breaks its schema, in words for an operator; with `quotes` they show the value. Slow;
- * for what failed its check.
+ * Reports in plain words everything in `value` that does not fit the schema; `quotes` allows messages to show values. Slow: call
+ * it only for a value that failed its check.
  */
 export function explain(shape: Shape, value: unknown, path: Path, report: Report, quotes = true): void {
   if (Array.isArray(value)) explainList(shape, value, path, report, quotes);
@@ -49,7 +49,7 @@ function explainScalar(shape: Shape, value: unknown, path: Path, report: Report,
   const options = alternatives(shape, 'scalar');
   const only = options.length === 1 && typeof value === 'string' ? options[0]! : shape;
   const refinement = Errors(only, value).find(({ keyword }) => keyword === '~refine');
-  // Of several alternatives no single one's complaint is the answer.
+  // With several alternatives, the fault of a single one says too little.
   const fault = only === shape && options.length > 1 ? undefined : refinement?.message;
   report(path, mismatch(only, value, shape.secret === true || !quotes, fault));
 }
@@ -82,8 +82,4 @@ function show(value: unknown): string {
   if (isMapping(value)) return 'a mapping';
   if (typeof value !== 'string') return String(value);
   return JSON.stringify(shorten(value));
-}
-
-function isMapping(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,7 +1,7 @@
 import type { App } from '../model/app.js';
 import { formatDuration } from '../model/units.js';
 
-/** Settings of an app that are allowed and probably a mistake, with what to write instead. */
+/** Settings of an app that are allowed but probably a mistake, with what to write instead. */
 export function figureNotices(app: App): string[] {
   const { bootTimeoutMs, queue, idleTtlMs, maxLifetimeMs } = app;
   const notices: string[] = [];
@@ -24,7 +24,7 @@ export function figureNotices(app: App): string[] {
   return notices.map((notice) => `app ${app.name}: ${notice}`);
 }
 
-/** A word that only a shell would replace. */
+/** The first variable in the command that only a shell would replace. */
 function unexpanded({ command = [] }: App): string | undefined {
   if (command.some((word) => /(?:^|\/)(?:ba|da|a|z|k)?sh$/.test(word))) return undefined;
   return command.map((word) => /\$(?:PORT|HOST)\b/.exec(word)?.[0]).find((found) => found !== undefined);

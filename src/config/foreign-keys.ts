@@ -1,4 +1,4 @@
-/** Keys that other tools have for what an app says here, and what to write instead. */
+/** Keys of other tools, the key that an app has for the same here, and what to write. */
 const meant: Readonly<Record<string, readonly [key: string, advice: string]>> = {
   ...each(['environment', 'env_vars', 'envVars'], 'env', 'write env: { NAME: value }'),
   ...each(
@@ -53,7 +53,7 @@ const meant: Readonly<Record<string, readonly [key: string, advice: string]>> = 
   ),
 };
 
-/** What to write instead of a key that is not known here; undefined if other tools do not know it either. */
+/** What to write instead of an unknown key, if it is one of another tool's; `known` are the keys of its mapping. */
 export function adviceFor(key: string, known: readonly string[]): string | undefined {
   const [here, advice] = Object.hasOwn(meant, key) ? (meant[key] as readonly [string, string]) : [];
   return here !== undefined && known.includes(here) ? advice : undefined;

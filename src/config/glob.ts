@@ -7,7 +7,7 @@ import { join, resolve, sep } from 'node:path';
 export interface Glob {
   /** Directories that hold every match. */
   readonly roots: readonly string[];
-  /** What matches now. Blocks while it looks: for a thread of its own, or a start. */
+  /** What matches now. Blocks: call it in the reading thread, or before the start. */
   find(manner?: WalkManner): Found;
   /** Whether this absolute path matches. */
   matches(path: string): boolean;
@@ -34,7 +34,7 @@ export interface Unlisted {
 export interface WalkManner {
   /** Whether symbolic links to directories are followed. */
   readonly followLinks: boolean;
-  /** Entries that a directory below the first wildcard may have; one with more is not listed. */
+  /** The most entries a directory below the first wildcard may have; one with more is not listed. */
   readonly mostEntries: number;
 }
 
@@ -167,7 +167,7 @@ class Walk {
   }
 }
 
-/** Of the end of a YAML file's name. */
+/** The name with `.yml` for `.yaml`, and the other way round. */
 function otherSpelling(name: string): string {
   return name.endsWith('.yml') ? name.replace(/\.yml$/, '.yaml') : name.replace(/\.yaml$/, '.yml');
 }

@@ -10,7 +10,7 @@ export interface Interpolation {
 
 export type Interpolate = (text: string) => Interpolation;
 
-/** Of a file that must not have the daemon's environment: `${` in it is a fault, everything else stays as it is. */
+/** For files that must not see the daemon's environment: `${` is a fault, all other text is unchanged. */
 export const refuseVariables: Interpolate = (text) => ({
   text,
   changed: false,
@@ -20,7 +20,7 @@ export const refuseVariables: Interpolate = (text) => ({
 });
 
 /**
- * Replaces `${VAR}` and `${VAR:-fallback}` (also where VAR is empty) in one scalar; `$$` is a literal `$`, a lone `$`
+ * Replaces `${VAR}` and `${VAR:-fallback}` (also if VAR is empty) in one scalar; `$$` is a literal `$`, a lone `$`
  * stays. Values are not interpolated again, so that they cannot inject anything.
  */
 export function interpolate(text: string, env: Environment): Interpolation {
@@ -54,7 +54,7 @@ function valueOf(inner: string, end: string, env: Environment): string | { fault
   return fallback ?? { fault: `environment variable ${name} is not set; set it or write \${${name}:-fallback}` };
 }
 
-/** Of the variables that the daemon gives to apps. */
+/** Whether the daemon gives this variable to apps. */
 function isApps(name: string): boolean {
   return name === 'PORT' || name === 'HOST';
 }

@@ -11,7 +11,7 @@ export interface ListenSocket {
   readonly path: string;
 }
 
-/** `host:port`, `:port`, `[::1]:port`; undefined where the text is none of them. */
+/** `host:port`, `:port`, `[::1]:port`; undefined for any other text. */
 export function parseListenAddress(text: string): ListenAddress | undefined {
   const match = /^(?:\[([^\]]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text);
   if (!match) return undefined;
@@ -30,7 +30,7 @@ export function formatListenAddress(address: ListenAddress | ListenSocket): stri
   return `${host.includes(':') ? `[${host}]` : host}:${address.port}`;
 }
 
-/** True where only this machine reaches it: 127.0.0.0/8, ::1, localhost, a UNIX socket. */
+/** Whether only this machine can reach it: 127.0.0.0/8, ::1, localhost, a UNIX socket. */
 export function isLoopback(address: ListenAddress | ListenSocket): boolean {
   if ('path' in address) return true;
   if (address.host === undefined) return false;

@@ -2,68 +2,59 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import Type from 'typebox';
+import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { inTurns } from '../machine/batches.js';
 import { type App, recordOf } from '../model/app.js';
 import { makePrivateDirectory } from '../machine/private-directory.js';
-import type { PastRemoval } from './removal-guard.js';
 
-/** What this machine's file of an app holds. */
-export interface ManifestEntry {
+/** What the manifest says of an app. */
+const entrySchema = Type.Object({
   /** Content hash. */
-  readonly hash: string;
+  hash: Type.String(),
   /** Since when this machine has had this content, in epoch milliseconds. */
-  readonly since: number;
-  /** Absolute path of that file. */
-  readonly file: string;
-  /** That file is one that a customer writes. */
-  readonly byCustomer?: true;
+  since: Type.Number(),
+  /** Absolute path of its file. */
+  file: Type.String(),
+  /** A customer writes that file. */
+  byCustomer: Type.Optional(Type.Literal(true)),
   /** The store has not taken it yet, or has refused it. */
-  readonly pending?: true;
+  pending: Type.Optional(Type.Literal(true)),
   /** It is pending, but the store took an earlier content of it from a customer's file here. */
-  readonly isTaken?: true;
-}
+  isTaken: Type.Optional(Type.Literal(true)),
+});
 
-/** What this node put into the store from its files, so that it knows what is new and what is gone. */
-export interface Manifest {
-  /** Identity of the store it was put into. */
-  readonly identity?: string | undefined;
-  readonly apps: ReadonlyMap<string, ManifestEntry>;
-  /** Digest of the names of which the store was told that files here hold them (MachineFiles). */
-  readonly told?: string;
-  /** Apps that went with their files lately. */
-  readonly removals?: readonly PastRemoval[];
-}
-
-const entriesInTurn = 500;
-
-const manifestShape = Compile(
-  Type.Object({
-    identity: Type.Optional(Type.String()),
-    apps: Type.Record(
-      Type.String(),
+const manifestSchema = Type.Object({
+  /** Identity of the store that the apps were put into. */
+  identity: Type.Optional(Type.String()),
+  apps: Type.Record(Type.String(), entrySchema),
+  /** Digest of the names of the apps that this machine told the store it holds (MachineFiles). */
+  told: Type.Optional(Type.String()),
+  /** Apps that were removed with their files lately. */
+  removals: Type.Optional(
+    Type.Array(
       Type.Object({
-        hash: Type.String(),
-        since: Type.Number(),
-        file: Type.String(),
-        byCustomer: Type.Optional(Type.Literal(true)),
-        pending: Type.Optional(Type.Literal(true)),
-        isTaken: Type.Optional(Type.Literal(true)),
+        /** In epoch milliseconds. */
+        at: Type.Number(),
+        count: Type.Number({ minimum: 0 }),
+        /** The operator allowed it by maxRemovals. */
+        wasAllowed: Type.Optional(Type.Literal(true)),
       }),
     ),
-    told: Type.Optional(Type.String()),
-    removals: Type.Optional(
-      Type.Array(
-        Type.Object({
-          at: Type.Number(),
-          count: Type.Number({ minimum: 0 }),
-          wasAllowed: Type.Optional(Type.Literal(true)),
-        }),
-      ),
-    ),
-  }),
-);
+  ),
+});
+const manifestShape = Compile(manifestSchema);
+
+export type ManifestEntry = Readonly<Static<typeof entrySchema>>;
+
+/** What this machine put into the store from its files, so that it knows what is new and what is gone. */
+export type Manifest = Readonly<Omit<Static<typeof manifestSchema>, 'apps'>> & {
+  readonly apps: ReadonlyMap<string, ManifestEntry>;
+};
+
+export type PastRemoval = NonNullable<Manifest['removals']>[number];
+
+const entriesInTurn = 500;
 
 /** The manifest on disk. */
 export class ManifestFile {

@@ -1,4 +1,4 @@
-/** The candidate that a typing error turns into `word`, or undefined where none is near. */
+/** The candidate of which `word` is probably a misspelling; undefined if none is near. */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
   const reach = Math.max(1, Math.floor(word.length / 3));
   const near = candidates

@@ -1,6 +1,6 @@
 import { isAbsolute, relative } from 'node:path';
 
-/** Way from the top of a document to a value: keys and list positions. */
+/** The keys and list positions that lead from the top of a document to a value. */
 export type Path = readonly (string | number)[];
 
 /** `scale.max`, `domains[1]`, `env."odd key"` */
@@ -13,12 +13,12 @@ export function formatPath(path: Path): string {
   return text;
 }
 
-/** Text of a file in a message is cut after 80 characters. */
+/** Text from a file as messages quote it: cut after 80 characters. */
 export function shorten(text: string): string {
   return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }
 
-/** How messages name a file: relative to the working directory where it lies below it. */
+/** How messages name a file: relative to the working directory if it lies below it. */
 export function showFile(file: string): string {
   const path = relative(process.cwd(), file);
   return path === '' || path.startsWith('..') || isAbsolute(path) ? file : path;

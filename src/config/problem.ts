@@ -1,8 +1,8 @@
 /**
- * One thing that is wrong in a configuration file. `line` counts from 1; `path` is '' where the whole file is meant.
+ * One thing that is wrong in a configuration file. `line` counts from 1; `path` is '' for the whole file.
  */
 export interface Problem {
-  /** As an operator would type it: relative to the working directory where it lies below it. */
+  /** See showFile. */
   readonly file: string;
   readonly line: number;
   /** Such as `scale.max` or `domains[1]`. */
@@ -12,7 +12,7 @@ export interface Problem {
 
 const longestMessage = 400;
 
-/** A problem whose words, which may quote the file, are bounded and hold no control character. */
+/** A problem with a bounded message without control characters: it may quote the file. */
 export function problemAt(file: string, line: number, path: string, message: string): Problem {
   const bounded = message.length > longestMessage ? `${message.slice(0, longestMessage)}…` : message;
   return { file: printable(file), line, path: printable(path), message: printable(bounded) };

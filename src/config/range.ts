@@ -12,8 +12,8 @@ export function readPortRange(text: string): Parsing<Range> {
 }
 
 /**
- * Reads `1900000000-1900065535`. Below are the accounts of the system itself; beyond what it may hold the kernel and node read ids
- * as negative.
+ * Reads `1900000000-1900065535`. Ids below 1000 are accounts of the system; ids above 2^31 - 1 are negative to the kernel and to
+ * Node.
  */
 export function readIdRange(text: string): Parsing<Range> {
   const example = '1900000000-1900065535';

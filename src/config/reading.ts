@@ -7,17 +7,17 @@ export interface Reading {
   readonly settings: Settings;
   /** In the order of their files. An app that says the same as before is the same object. */
   readonly apps: readonly FileApp[];
-  /** Those of them that are new since the reading before, or another object. */
+  /** Those that are new or another object since the reading before. */
   readonly changed: readonly FileApp[];
   /** Names of apps that were there at the reading before. */
   readonly removed: readonly string[];
-  /** Apps that their files held before and do not say soundly now. */
+  /** Apps that a file held before and that cannot be read from it now, because it has a fault. */
   readonly held: readonly HeldApp[];
   /** Of app files. At most `mostProblems`; the last one counts the others. */
   readonly problems: readonly Problem[];
-  /** Settings that are allowed and probably a mistake, in words. At most `mostNotices`; the last one counts the others. */
+  /** Settings that are allowed but probably a mistake, in words. At most `mostNotices`; the last one counts the others. */
   readonly notices: readonly string[];
-  /** The same object while they are the same. */
+  /** The same object while nothing of it changes. */
   readonly places: Places;
 }
 
@@ -34,13 +34,13 @@ export interface HeldApp {
   readonly file: string;
 }
 
-/** Where files may appear, change and go. */
+/** What to watch for changes of files. */
 export interface Places {
   /** Absolute patterns of the app files. */
   readonly patterns: readonly string[];
   /** Paths that symbolic links to files lead to. */
   readonly targets: readonly string[];
-  /** Directories that exist. A key holds the path and which directory it is: another one may have taken its place. */
+  /** Directories that exist. The key has device and inode as well: another directory may take the place of one. */
   readonly directories: readonly (readonly [key: string, path: string])[];
 }
 

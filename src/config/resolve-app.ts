@@ -8,16 +8,17 @@ import type { Report } from './explain.js';
 const sharedCodec = codec(sharedSchema);
 const domainsCodec = codec(appSchema.properties.domains);
 
-/** Where an app gets what it does not say itself. */
+/** What completes an app file. */
 export interface AppSources {
   readonly plans: Readonly<Record<string, SharedKeys>>;
   readonly defaults: SharedKeys;
-  /** Of a file that a customer writes. */
+  /** If a customer writes the file. */
   readonly customer?: { readonly terms: CustomerTerms; readonly directory: string } | undefined;
 }
 
 /**
- * The app as `model/` knows it, or undefined after reporting what does not fit together. `written` passed the schema.
+ * The app that a file, its plan and the defaults make; undefined after reporting what does not fit together. `written` passed the
+ * schema.
  */
 export function resolveApp(written: AppFile, sources: AppSources, report: Report): App | undefined {
   const { plans, defaults, customer } = sources;
@@ -44,7 +45,7 @@ export function normalisedDomains({ domains }: AppFile): readonly string[] {
   return domainsCodec.read(domains);
 }
 
-/** Paths as they are from anywhere. A customer's process starts where its file is, not where the daemon runs. */
+/** Makes paths absolute. The working directory of a customer's process is the one of its file. */
 function placed(said: AppFile, customerDirectory: string | undefined): AppFile {
   const isProcess = said.runtime === 'process';
   const cwd = (isProcess ? customerDirectory : undefined) ?? said.cwd;
@@ -83,7 +84,7 @@ function ofOperator(plan: SharedKeys, defaults: SharedKeys): Shared {
   return withoutSurprise(sharedCodec.read(said), said);
 }
 
-/** A default must not contradict what is written beside it. */
+/** Lowers the default of `concurrency.target` to a `max` that was written. */
 function withoutSurprise<Some extends Pick<App, 'concurrency'>>(parsed: Some, { concurrency }: SharedKeys): Some {
   const { target, max } = parsed.concurrency;
   if (concurrency?.target !== undefined || target <= max) return parsed;

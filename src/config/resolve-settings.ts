@@ -21,7 +21,7 @@ const cmdbCodec = codec(cmdbSchema);
 /** The kernel's limit in bytes, without the final NUL. */
 const longestSocketPath = 107;
 
-/** The settings of the main file; what does not fit together is reported. `written` passed the schema. */
+/** The settings of the main file. Reports what does not fit together. `written` passed the schema. */
 export function resolveSettings(written: MainFile, env: Environment, report: Report): Settings {
   const main = mainCodec.read(written);
   const stateDir = resolve(main.stateDir);
@@ -51,7 +51,7 @@ export function resolveSettings(written: MainFile, env: Environment, report: Rep
   };
 }
 
-/** What a daemon that is root keeps for itself nobody else can enter, so that nothing for other users is below it. */
+/** Not below `stateDir` if the daemon is root: other users cannot enter that. */
 function defaultScratch(processDir: string): string {
   return process.geteuid?.() === 0 ? '/var/lib/fastcontainer-scratch' : join(processDir, 'scratch');
 }
@@ -81,7 +81,7 @@ function resolveAdmin({ listen: written, token }: Main['admin'], stateDir: strin
   }
   if (token === undefined && !isLoopback(address)) {
     const got = `got ${formatListenAddress(address)} without a token`;
-    report(['admin', 'token'], `is required where admin.listen is not loopback, ${got}`);
+    report(['admin', 'token'], `is required if admin.listen is not loopback, ${got}`);
   }
   return { listen: address, ...(token !== undefined && { token }) };
 }

@@ -1,9 +1,9 @@
 import type { App } from '../model/app.js';
 
-/** What is to be said of apps that share more than they may if they do not trust each other; undefined if they do not. */
+/** A warning if processes of several users share this host; undefined if not. */
 export function trustWarning(apps: readonly Pick<App, 'name' | 'runtime' | 'user'>[]): string | undefined {
   const processes = apps.filter(({ runtime }) => runtime === 'process');
-  // Those with a user of their own are as many.
+  // Each app with `auto` has a user of its own.
   const users = new Set(processes.map(({ name, user = '' }) => (user === 'auto' ? `${user} ${name}` : user)));
   if (users.size < 2) return undefined;
   return (

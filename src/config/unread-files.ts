@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { nearest } from './nearest.js';
 import { showFile } from './path.js';
 
-/** A pattern of app files as it was looked for. */
+/** A pattern of app files, and what was found by it. */
 export interface Looked {
   /** As it is written. */
   readonly pattern: string;
@@ -13,7 +13,7 @@ export interface Looked {
   readonly count: number;
 }
 
-/** Why a pattern that matches nothing may be another one than is meant. Blocks. */
+/** A notice if the pattern matches nothing, with the probable mistake. Blocks. */
 export function unmatchedNotice({ pattern, directories, count }: Looked): string | undefined {
   if (count > 0) return undefined;
   const missing = directories.find((directory) => entriesOf(directory) === undefined);
@@ -21,7 +21,7 @@ export function unmatchedNotice({ pattern, directories, count }: Looked): string
   return `apps: no file matches ${pattern}${why}`;
 }
 
-/** Files of the other spelling of YAML that no pattern matches. */
+/** A notice of files that no pattern matches because they end in `.yml` and not in `.yaml`, or the other way round. */
 export function unreadNotice(files: readonly string[]): string | undefined {
   const [first] = files;
   if (first === undefined) return undefined;
@@ -31,7 +31,7 @@ export function unreadNotice(files: readonly string[]): string | undefined {
   return `apps: ${shown}${more} ${verb} not read; write a pattern such as *.{yaml,yml}, or rename them`;
 }
 
-/** The nearest there is to a directory that is not there. */
+/** Names the topmost missing directory, and an existing one with a similar name. */
 function absence(directory: string): string {
   let at = directory;
   while (at !== dirname(at) && entriesOf(dirname(at)) === undefined) at = dirname(at);
@@ -45,7 +45,7 @@ function entriesOf(directory: string): string[] | undefined {
   try {
     return readdirSync(directory);
   } catch (error) {
-    // One that may not be listed is there, and is reported elsewhere.
+    // It exists but cannot be listed, which is reported as a problem.
     return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : [];
   }
 }

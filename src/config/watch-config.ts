@@ -6,16 +6,13 @@ import { watchFiles } from './watch-files.js';
 export interface WatchOptions {
   /** What is in force now. */
   readonly config: Config;
-  /** Reads the files again; throws a ConfigError where the main file is wrong. See `ConfigThread.load`. */
+  /** Reads the files again; throws a ConfigError if the main file is wrong. See ConfigThread.load. */
   readonly load: (changed?: readonly string[]) => Promise<Config>;
-  /**
-   * Takes over a configuration that says something else. Where it throws, the old one stays and `onError` is
-   * told.
-   */
+  /** Takes over a configuration that differs. If it throws, the old one stays and `onError` gets the error. */
   readonly onConfig: (next: Config, changes: string[]) => void | Promise<void>;
-  /** The main file is wrong (ConfigError) or files cannot be watched; the old configuration stays as a whole. */
+  /** The main file is wrong (ConfigError), or files cannot be watched. The old configuration stays. */
   readonly onError: (error: Error) => void;
-  /** App files are wrong, in another way than before; theirs is what they said last. */
+  /** App files are wrong, in another way than before; what they said last stays in force. */
   readonly onProblems?: (problems: Config['problems']) => void;
   /** All files are sound again. */
   readonly onRestored?: () => void;
@@ -32,10 +29,11 @@ export interface ConfigWatch {
 
 /** How long the files must be quiet before they are read. */
 const quietMs = 100;
-/** From the first change on, however often files change meanwhile. */
+/** Longest time from the first change to the reading, however often files change. */
 const longestWaitMs = 2_000;
-/** Files that change all the time are read at most this part of the time, as long as that is not a longer wait than this. */
+/** The share of the time that reading may take if files change all the time. */
 const readingShare = 0.2;
+/** Longest rest after a reading that this share makes. */
 const longestRestMs = 5_000;
 
 /** Reloads when the main file or an app file changes, appears, disappears or is replaced by renaming. */
@@ -55,7 +53,7 @@ export function watchConfig(options: WatchOptions): ConfigWatch {
     if (changes.length > 0) await onConfig(next, changes);
     current = next;
     const text = textOf(next);
-    // Editors touch a file several times; the same complaint is made once, unless the operator asked.
+    // Editors write a file several times: the same problems are reported once, or if the operator asked.
     if (text === '' && (complaint !== '' || fault !== undefined)) onRestored?.();
     else if (text !== '' && (asked || text !== complaint)) onProblems?.(next.problems);
     complaint = text;

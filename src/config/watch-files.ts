@@ -13,15 +13,15 @@ export interface FileWatch {
   close(): void;
 }
 
-/** If more happens between two readings, the kernel may have dropped some of it: its queue takes 16,384 events. */
+/** After more events than this between two readings any file may have changed: the kernel drops events beyond 16,384. */
 const mostEvents = 1_000;
 
 /**
- * Watches directories, never single files: a file that is replaced by renaming would be lost from sight. Directories
- * that symbolic links lead through count as well, and where one does not exist yet, the nearest one above it.
+ * Watches directories, never single files: the watch on a file ends when another file is renamed over it. Which directories
+ * these are, see placesOf.
  */
 export function watchFiles(onChange: () => void, onError: (error: Error) => void): FileWatch {
-  /** By path and inode: a directory that took another's place is another one. */
+  /** By the keys of Places. */
   const watchers = new Map<string, FSWatcher>();
   let places: Config['places'] | undefined;
   let isOurs: (path: string) => boolean = () => false;
@@ -38,7 +38,7 @@ export function watchFiles(onChange: () => void, onError: (error: Error) => void
     onChange();
   };
 
-  // Of thousands of directories that cannot be watched one is named.
+  // Once: thousands of directories may be refused.
   const report = (directory: string, error: unknown): void => {
     if (!isReported) onError(asWatchError(directory, error));
     isReported = true;
@@ -47,7 +47,7 @@ export function watchFiles(onChange: () => void, onError: (error: Error) => void
   const open = (key: string, directory: string): void => {
     try {
       const watcher = watch(directory, (_event, name) => {
-        // What happens to the directory itself comes with its own name.
+        // An event of the directory itself carries its own name.
         const path = name === null || name === basename(directory) ? directory : join(directory, name);
         events += 1;
         if (path === directory || known.has(path)) note();
@@ -82,7 +82,7 @@ export function watchFiles(onChange: () => void, onError: (error: Error) => void
         open(key, directory);
         isNews = true;
       }
-      // What changed between the reading and the first sight is read now.
+      // Files may have changed between the reading and the start of the watch.
       if (isNews) note();
     },
     changed: () => {

@@ -24,13 +24,13 @@ export interface YamlFault {
 }
 
 export interface YamlFile {
-  /** Without empty ones; none where there are faults. */
+  /** Without empty ones; none if there are faults. */
   readonly documents: readonly YamlDocument[];
   /** At most `mostFaults`. */
   readonly faults: readonly YamlFault[];
 }
 
-/** What a file may hold; what is beyond it is not parsed. */
+/** Limits of a file; what exceeds them is not parsed. */
 export interface YamlBounds {
   /** Whether messages may quote more of the file than its keys. */
   readonly quotes: boolean;
@@ -48,12 +48,12 @@ export const operatorBounds: YamlBounds = {
   documentTokens: 20_000,
 };
 
-/** Faults of one file beyond these help nobody. */
+/** Faults that are reported of one file. */
 export const mostFaults = 10;
 
 /**
- * Parses YAML 1.2 without anchors and aliases. Duplicate keys and unknown tags are faults; broken input never throws, and
- * takes time by its length; `onDocument` is called before each document.
+ * Parses YAML 1.2 without anchors and aliases. Duplicate keys and unknown tags are faults. Never throws, and takes time in
+ * proportion to the length of the text. Calls `onDocument` before each document.
  */
 export function parseYaml(text: string, bounds: YamlBounds, onDocument: () => void = () => {}): YamlFile {
   const documents: YamlDocument[] = [];
@@ -67,7 +67,7 @@ export function parseYaml(text: string, bounds: YamlBounds, onDocument: () => vo
     const oversize = sizeFault(part, bounds);
     onDocument();
     const parsed = oversize === undefined ? parsePart(part, bounds) : { documents: [], faults: [oversize] };
-    // Documents that end in `...` are not told apart before.
+    // A part may hold several documents, divided by `...`.
     found += Math.max(0, parsed.documents.length - 1);
     documents.push(...parsed.documents);
     faults.push(...parsed.faults);
@@ -91,7 +91,7 @@ function* partsOf(text: string): Generator<Part> {
   for (;;) {
     marker.lastIndex = start;
     let match = marker.exec(text);
-    // A marker at the very beginning of this part is its own.
+    // Not the marker that this part begins with.
     if (match && match.index + match[0].length === start) {
       marker.lastIndex = start + 1;
       match = marker.exec(text);
@@ -134,7 +134,7 @@ function parsePart({ text, line: firstLine }: Part, { quotes }: YamlBounds): Yam
   const lineAt = (offset: number) => firstLine - 1 + Math.max(1, lines.linePos(offset).line);
   let parsed: Document[];
   try {
-    // Its own look for duplicate keys compares each with all before it.
+    // The check for duplicate keys of the library takes quadratic time.
     const options = { lineCounter: lines, prettyErrors: false, stringKeys: false, uniqueKeys: false };
     parsed = parseAllDocuments(text, options) as Document[];
   } catch (error) {
@@ -154,7 +154,7 @@ function parsePart({ text, line: firstLine }: Part, { quotes }: YamlBounds): Yam
   return { documents, faults: [] };
 }
 
-/** Each fault once by line and words: one slip often breaks several rules of the grammar in one place. */
+/** Faults without repetitions: one slip often breaks several rules of the grammar at the same place. */
 class FaultList {
   readonly list: YamlFault[] = [];
   readonly #lineAt: (offset: number) => number;

@@ -4,7 +4,7 @@ import type { Interpolate } from './interpolate.js';
 import type { Path } from './path.js';
 import { alternatives, childOf, mappingFor, type Shape } from '../model/schema/shape.js';
 
-/** What is deeper is no configuration, but the wrong file. */
+/** Deeper nesting is not a configuration, but the wrong file. */
 const mostLevels = 32;
 
 interface Reading {
@@ -13,8 +13,8 @@ interface Reading {
 }
 
 /**
- * Plain values of a parsed document. Its schema says only how scalars are meant: text keeps its spelling (`1.10`), and
- * an interpolated scalar may be a number or a flag. What fails is reported.
+ * The plain value of a parsed document. The schema decides only how scalars are read: text keeps its spelling (`1.10`), and an
+ * interpolated scalar may become a number or a flag. Faults are reported.
  */
 export function yamlValue(document: Document, shape: Shape, interpolate: Interpolate, report: Report): unknown {
   const reading = { interpolate, report };
@@ -61,7 +61,7 @@ function readMap(node: YAMLMap, shape: Shape | undefined, path: Path, reading: R
     const child = childOf(mapping, key);
     return [key, read(value, child, [...path, key], reading), child] as const;
   });
-  // A section whose lines are all commented out is an absent one.
+  // A section with all its lines commented out counts as absent.
   const written = entries.filter(([, value, child]) => !(value === null && child?.type === 'object'));
   return Object.fromEntries(written);
 }

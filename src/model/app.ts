@@ -21,15 +21,15 @@ export type Limits = App['limits'];
 /** How an instance proves that it can serve: an HTTP GET answered 2xx or 3xx, or an accepted connection that stays open. */
 export type Readiness = App['readiness'];
 
-/** What of an app its containers are made of. */
+/** The part of an app that its containers are made of. */
 export interface Container extends Parsed<typeof containerSchema> {}
 
-/** A whole app: the built-in values, and what is said of it. */
+/** An app with defaults for what `said` lacks. */
 export function appWith(said: Pick<App, 'name' | 'domains' | 'runtime'> & Partial<App>): App {
   return appCodec.complete(said);
 }
 
-/** What a record says of an app; `appWith` makes the app of it again. */
+/** The app as its record in the CMDB says it; `appWith` is the inverse. */
 export function recordOf(app: App): unknown {
   return appCodec.recorded(app);
 }
@@ -56,7 +56,7 @@ export function revisionOf(app: Container): string {
   const said = containerCodec.recorded(app) as Partial<Container>;
   const spec = containerKeys.flatMap(({ name, isLater }): unknown[] => {
     const value = stable(name, said);
-    // One that is newer than a running container changes nothing while it has its default.
+    // A later key with its default leaves the revision of running containers as it was.
     if (isLater) return name in said ? [[name, value]] : [];
     return [value];
   });
@@ -65,7 +65,7 @@ export function revisionOf(app: Container): string {
 
 /** The same for the same content, however it is ordered. */
 function stable(key: keyof Container, said: Partial<Container>): unknown {
-  // Whether storage is shared changes nothing in the container.
+  // `shared` makes no difference to the container.
   if (key === 'mounts') return said.mounts?.map(({ source, target, readOnly }) => [source, target, readOnly]);
   if (key !== 'env' && key !== 'limits') return said[key] ?? null;
   return Object.entries(said[key] ?? {}).toSorted(([a], [b]) => (a < b ? -1 : 1));

@@ -12,12 +12,12 @@ import {
 } from './deployment.js';
 import type { Instance } from './instance.js';
 
-/** Whether it is a claim that no node of its host has taken up yet: nothing runs of it. */
+/** Whether it is a claim that no node of its host has taken up yet, so that nothing of it runs. */
 export function isUntaken({ state, owner }: Pick<Instance, 'state' | 'owner'>): boolean {
   return state === 'booting' && owner === undefined;
 }
 
-/** A node of its host takes up a claim. Unchanged where another one was first, or it is gone. */
+/** A node of its host takes up a claim. Unchanged if another node was first, or the claim is gone. */
 export function takeBoot(
   deployment: Deployment,
   app: App,
@@ -36,7 +36,7 @@ export function takeBoot(
   }));
 }
 
-/** Nobody of its host took it up: frees the claim, and whoever waits for it is told. Unchanged where somebody did. */
+/** No node of its host took it up: frees the claim with a failure. Unchanged if one did. */
 export function bootNotTaken(deployment: Deployment, id: string, now: number): Deployment {
   const instance = findInstance(deployment, id);
   if (!instance || !isUntaken(instance)) return deployment;

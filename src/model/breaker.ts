@@ -1,4 +1,4 @@
-/** After a failed boot: the honest answer until the next attempt is due. `retryAt` is epoch milliseconds. */
+/** After a failed boot: how requests are answered until the next attempt is due. `retryAt` is epoch milliseconds. */
 export interface Breaker {
   readonly failures: number;
   readonly retryAt: number;
@@ -17,7 +17,7 @@ export function nextBreaker(failuresBefore: number, failure: Pick<Breaker, 'code
   return { code: failure.code, message: failure.message, failures: failuresBefore + 1, retryAt: now + backoffMs };
 }
 
-/** Milliseconds until a boot may be tried again; 0 where it may be tried now. Bounded, whatever a stepped clock says. */
+/** Milliseconds until a boot may be tried again, at most 60,000 even if the clock stepped; 0: now. */
 export function backoffLeftMs(breaker: Breaker | undefined, now: number): number {
   if (!breaker) return 0;
   return Math.min(maxBackoffMs, Math.max(0, breaker.retryAt - now));

@@ -9,7 +9,7 @@ import { type Pin, repinned } from './pin.js';
 export interface Deployment {
   readonly app: string;
   readonly instances: readonly Instance[];
-  /** Where the data of an app with local mounts is; stays while the app does, with or without instances. */
+  /** The machine that has the data of an app with local mounts; stays as long as the app, also without instances. */
   readonly pinnedTo?: Pin;
   /** Present after a failed boot until one succeeds. */
   readonly breaker?: Breaker;
@@ -63,7 +63,7 @@ export interface BootClaim {
   readonly askedBy?: string;
 }
 
-/** So long a boot may wait for a node of its host to take it up. */
+/** How long a boot may wait for a node of its host to take it up. */
 export const askLimitMs = 10_000;
 
 /**
@@ -84,7 +84,7 @@ export function room(deployment: Deployment, app: App, now: number): number {
 
 /**
  * When one more instance fits beside those that are there, should nothing else happen before, in epoch milliseconds;
- * Infinity where another has to go first. Says nothing of how many stand.
+ * Infinity if another has to go first. Does not look at how many stand.
  */
 export function fitsAt({ instances }: Deployment, app: App): number {
   if (!app.overlap) return instances.length === 0 ? 0 : Infinity;
@@ -94,7 +94,7 @@ export function fitsAt({ instances }: Deployment, app: App): number {
   return until[beyond - 1] ?? Infinity;
 }
 
-/** Claims the boot of one more instance, or returns the deployment as it is where the app may have no more. */
+/** Claims the boot of one more instance. Unchanged if the app may have no more. */
 export function claimBoot(deployment: Deployment, app: App, claim: BootClaim, now: number): Deployment {
   return vacancies(deployment, app, now) > 0 ? withClaim(deployment, app, claim, now) : deployment;
 }
@@ -157,15 +157,15 @@ export interface ReadyReport {
   readonly boot: Readonly<Record<string, number>>;
   /** Session that booted it; becomes its first user. */
   readonly user: string;
-  /** Session under which it was claimed, where the node's session was renewed since. */
+  /** Session under which it was claimed, if the node's session was renewed since. */
   readonly claimedBy?: string;
-  /** Where the app's data is from now on, unless it is pinned already. */
+  /** The pin that the boot makes, if the app is not pinned already. */
   readonly pin?: Pin | undefined;
 }
 
 /**
  * A claimed boot succeeded. The instance that it replaces drains from the same moment on, so that there is always one to
- * send to. Unchanged where the claim is gone: its booter came late and must terminate what it started.
+ * send to. Unchanged if the claim is gone: its booter came late and must terminate what it started.
  */
 export function bootSucceeded(deployment: Deployment, id: string, report: ReadyReport, now: number): Deployment {
   const instance = findInstance(deployment, id);

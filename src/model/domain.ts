@@ -3,8 +3,8 @@ import { domainToASCII } from 'node:url';
 import type { Parsing } from './schema/fields.js';
 
 /**
- * Brings a domain into the form in which the router looks it up: lower case, punycode (UTS 46), no trailing dot; an
- * IPv6 address in its shortest form, without brackets. A wildcard is one whole first label: `*.example.org`.
+ * The domain as the router looks it up: lower case, punycode (UTS 46), no trailing dot; an IPv6 address in its shortest form,
+ * without brackets. A wildcard is one whole first label: `*.example.org`.
  */
 export function readDomain(text: string): Parsing<string> {
   if (text.includes('://') || text.includes('/')) return { fault: 'must be a host name without scheme and path' };
@@ -24,7 +24,7 @@ export function readDomain(text: string): Parsing<string> {
 /** Host names of the DNS: letters, digits, hyphens and underscores, labels of at most 63 characters. */
 function toAscii(name: string): string | undefined {
   const ascii = domainToASCII(name).replace(/\.$/, '');
-  // WHATWG host parsing reads `1` or `0x7f.1` as an IPv4 address; nobody means that by a domain.
+  // WHATWG host parsing reads `1` or `0x7f.1` as an IPv4 address, which is not meant here.
   if (isIP(ascii) === 4 && ascii !== name.replace(/\.$/, '')) return undefined;
   const label = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/;
   return ascii !== '' && ascii.split('.').every((part) => label.test(part)) ? ascii : undefined;

@@ -2,8 +2,7 @@
 export const durationUnits = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
 /**
- * Milliseconds of `250ms 5s 20m 24h 7d 1.5h`; undefined where the text is no duration or no whole number of
- * milliseconds.
+ * Milliseconds of `250ms 5s 20m 24h 7d 1.5h`; undefined if the text is no duration or no whole number of milliseconds.
  */
 export function parseDuration(text: string): number | undefined {
   return parseAmount(text, /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/, durationUnits);

@@ -132,7 +132,7 @@ export type ErrorCode = keyof typeof errorTable;
 interface RequestErrorOptions {
   /** For the log and the operator; never shown to clients. */
   readonly cause?: unknown;
-  /** Seconds until a retry makes sense; every 503 carries one (1 unless told). */
+  /** Seconds until a retry makes sense; every 503 has one, by default 1. */
   readonly retryAfterS?: number;
 }
 
@@ -142,7 +142,7 @@ export class RequestError extends Error {
   readonly code: ErrorCode;
   readonly status: number;
   readonly retryAfterS: number | undefined;
-  /** Shown to the client and logged, so that an operator who is told it finds the line. */
+  /** Shown to the client and logged, so that an operator finds the line that belongs to a client's report. */
   readonly reference = randomBytes(5).toString('hex');
 
   constructor(code: ErrorCode, message: string = errorTable[code].title, options: RequestErrorOptions = {}) {
@@ -152,7 +152,7 @@ export class RequestError extends Error {
     this.retryAfterS = options.retryAfterS ?? (errorTable[code].status === 503 ? 1 : undefined);
   }
 
-  /** What of the message the client may see: of its own request all, of the inside nothing. */
+  /** The message, if it is about the client's request; what failed inside is not shown to clients. */
   get publicDetail(): string | undefined {
     return this.status < 500 && this.message !== errorTable[this.code].title ? this.message : undefined;
   }
@@ -163,20 +163,18 @@ export function isStoreAway(error: unknown): boolean {
   return error instanceof RequestError && error.code === 'cmdb_unavailable';
 }
 
-/**
- * Whether wrong code has thrown it. What node, libraries and the system throw at what they are given carries a code.
- */
+/** Whether it was thrown by a programming error. What Node, libraries and the system throw on bad input has a `code`. */
 export function isDefect(error: unknown): error is Error {
   const isOfCode = error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError;
   return isOfCode && !('code' in error);
 }
 
-/** How loudly a failure is told that is tried again: a defect does not pass. */
+/** The log level of a failure that is tried again: `error` for a defect, which retrying does not mend. */
 export function levelOf(error: unknown): 'error' | 'debug' {
   return isDefect(error) ? 'error' : 'debug';
 }
 
-/** The answer to a request that failed. What is no RequestError is a defect of ours, and its cause is kept for the log. */
+/** The answer to a request that failed. Any other error is a defect of ours: an `internal_error` with its cause for the log. */
 export function asRequestError(error: unknown): RequestError {
   return error instanceof RequestError ? error : new RequestError('internal_error', undefined, { cause: error });
 }

@@ -2,12 +2,12 @@ import { isUntaken } from './asked-boot.js';
 import type { Deployment } from './deployment.js';
 import type { Instance } from './instance.js';
 
-/** Machines whose own nodes have something to do with this deployment at once, which no other node can do for them. */
+/** Machines of which a node has to act on this deployment now, because no node of another machine can. */
 export function hostsToAct({ instances }: Deployment): readonly string[] {
   return [...new Set(instances.filter(isForItsHost).map(({ host }) => host))];
 }
 
-/** Whether only nodes of its machine can do what comes next: take up its boot, or end it. */
+/** Whether the next step is for a node of its machine: to take up its boot, or to end it. */
 export function isForItsHost(instance: Instance): boolean {
   return isUntaken(instance) || isReleased(instance);
 }

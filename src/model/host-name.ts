@@ -4,8 +4,8 @@ import { domainToASCII } from 'node:url';
 /** Of a domain in its normal form, in characters: RFC 1035 §2.3.4. */
 const longestDomain = 253;
 /**
- * No Host header longer than this, in bytes, is looked at: a domain of four-byte characters, a trailing dot and a port. What
- * converts such a name takes time that grows with the square of its length.
+ * The longest Host header that is looked at, in bytes: a domain of four-byte characters, a trailing dot and a port. Converting a
+ * name takes time that grows with the square of its length.
  */
 export const longestHost = 4 * longestDomain + '.:65535'.length;
 
@@ -28,7 +28,7 @@ export function domainOf(host: string): string | undefined {
   return domain.length <= longestDomain && plain.test(domain) ? domain : undefined;
 }
 
-/** The same in a few steps for a name that needs no conversion; undefined for any other. */
+/** As domainOf, in a few steps, for a name that needs no conversion; undefined for any other. */
 export function plainDomainOf(host: string): string | undefined {
   if (host.length > longestDomain + '.:65535'.length) return undefined;
   const domain = asWritten(host.replace(portSuffix, '').replace(/\.$/, ''));
@@ -40,7 +40,7 @@ function asWritten(name: string): string | undefined {
   return plain.test(lower) && !lower.includes('xn--') ? lower : undefined;
 }
 
-/** Node hands header bytes over as Latin-1; browsers send punycode, some clients raw UTF-8. */
+/** Node reads header bytes as Latin-1; browsers send punycode, some clients raw UTF-8. */
 function international(name: string): string {
   const utf8 = Buffer.from(name, 'latin1').toString('utf8');
   return domainToASCII(utf8.includes('\uFFFD') ? name : utf8);

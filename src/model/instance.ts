@@ -21,9 +21,9 @@ export interface Address {
   readonly port: number;
 }
 
-/** A runtime among others of its kind on one machine. Who shares it sees the same containers. */
+/** Tells one runtime from others of its kind on one machine. Nodes that share it see the same containers. */
 export interface RuntimeIdentity {
-  /** Random, and never another one's. */
+  /** Random and unique. */
   readonly id: string;
   /** A directory or an engine, for messages. */
   readonly place: string;
@@ -34,7 +34,7 @@ export interface Location {
   readonly runtime: RuntimeName;
   /** The machine of the runtime. */
   readonly host: string;
-  /** Identity of the runtime, see `RuntimeIdentity`; absent where it was not known. */
+  /** Identity of the runtime, see `RuntimeIdentity`; absent if it was not known. */
   readonly runtimeId?: string;
 }
 
@@ -45,7 +45,7 @@ export interface Sight {
   readonly runtimeIds?: { get(name: RuntimeName): string | undefined };
 }
 
-/** Whether a node sees an instance: only such a one may end it, or say that it ended. */
+/** Whether a node sees an instance. Only a node that does may end it, or say that it ended. */
 export function sees({ host, runtimeIds }: Sight, location: Location): boolean {
   if (host !== location.host) return false;
   const id = runtimeIds?.get(location.runtime);

@@ -13,7 +13,7 @@ interface Revisions {
   readonly failedRevision?: { readonly revision: string };
 }
 
-/** The app was `before` and changes: if that was its last good revision, what its containers were made of is kept. */
+/** Keeps what the containers of the last good revision are made of, when the app changes from that revision to another. */
 export function keepLastGood<D extends Revisions>(deployment: D, before: App, after: App): D {
   const { lastGood } = deployment;
   if (!lastGood) return deployment;
@@ -23,7 +23,7 @@ export function keepLastGood<D extends Revisions>(deployment: D, before: App, af
   return { ...deployment, lastGood: { revision, container: containerOf(before) } };
 }
 
-/** The app as its last good revision was, if there is one and the app's own is known to fail: what boots in its stead. */
+/** The app in its last good revision, which boots if the app's own revision is known to fail; else undefined. */
 export function standIn({ failedRevision, lastGood }: Revisions, app: App): App | undefined {
   if (!failedRevision || !lastGood?.container) return undefined;
   const revision = revisionOf(app);

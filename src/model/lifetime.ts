@@ -1,13 +1,13 @@
 import { type App, revisionOf } from './app.js';
 import type { Instance } from './instance.js';
 
-/** Why an instance that serves well has to go all the same: it is old, or its app needs another container now. */
+/** Why an instance that serves well has to end: it is old, or its app needs another container now. */
 export type OutliveReason = 'lifetime' | 'revision';
 
 /** Lifetimes end up to this part earlier, each instance's own, so that a fleet that booted at once does not end at once. */
 const jitter = 0.1;
 
-/** When an instance that nobody uses has been idle for its TTL; Infinity while it is used. */
+/** When an instance has been idle for its TTL; Infinity while it is used. */
 export function idleAt(instance: Instance, app: App): number {
   if (instance.state !== 'ready') return Infinity;
   const users = Object.values(instance.users);
@@ -22,7 +22,7 @@ export function expiresAt(instance: Instance, app: App): number {
   return (instance.readyAt ?? instance.bootedAt) + lifetimeMs;
 }
 
-/** When an instance has to go however well it serves; 0 where its app has another revision by now. */
+/** When an instance has to end although it serves well; 0 if its app has another revision by now. */
 export function outlivedAt(instance: Instance, app: App, revision = revisionOf(app)): number {
   return instance.revision === revision ? expiresAt(instance, app) : 0;
 }

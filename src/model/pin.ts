@@ -3,23 +3,23 @@ import type { App } from './app.js';
 /** The machine that an app's data is on: where its first successful boot made or found it. */
 export interface Pin {
   readonly host: string;
-  /** Sources of the app's local mounts then; with others the pin no longer holds. */
+  /** Sources of the app's local mounts at that time. With other mounts the pin does not count. */
   readonly sources: readonly string[];
 }
 
-/** What of a deployment says where its app's data is. */
+/** The part of a deployment that tells where its app's data is. */
 interface Pinned {
   readonly pinnedTo?: Pin;
   readonly instances: readonly { readonly host: string }[];
 }
 
-/** The pin that a boot on a machine makes; undefined where what the app mounts is the same on every machine. */
+/** The pin that a boot on a machine makes; undefined if all that the app mounts is shared by all machines. */
 export function pinOf(app: App, host: string): Pin | undefined {
   const sources = localSources(app);
   return sources.length === 0 ? undefined : { host, sources };
 }
 
-/** The machine that a deployment is pinned to; undefined where it is not, or its app mounts other directories since. */
+/** The machine that a deployment is pinned to; undefined if it is not, or if its app mounts other directories now. */
 export function pinnedHost({ pinnedTo }: Pinned, app: App): string | undefined {
   if (!pinnedTo || app.mounts.length === 0) return undefined;
   const sources = localSources(app);

@@ -1,2 +1,2 @@
-/** Where ids come from. Injected, so that a simulation can repeat them; otherwise node:crypto's. */
+/** Source of ids. Injected, so that a simulation can repeat them; otherwise node:crypto's. */
 export type RandomBytes = (size: number) => Buffer;

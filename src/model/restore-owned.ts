@@ -12,9 +12,9 @@ export interface OwnedInstance {
 }
 
 /**
- * A store that was replaced may lack an instance that a node boots or ends, or know it under the session that the node had before:
- * it is there, and its `owner`'s. Unchanged if it came further, or somebody else has seen to it: after a long absence another one may
- * have been booted in its stead, and the app, as it was when it was claimed, may have no more.
+ * Writes an instance that a node boots or ends into a replaced store, which may lack it or have it under an earlier session of the
+ * node. Unchanged if it is in another state or another node owns it by now, or if the app, as it was when it was claimed, has no
+ * vacancy for it.
  */
 export function restoreOwned(
   deployment: Deployment,

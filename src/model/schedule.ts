@@ -6,8 +6,8 @@ import { expiresAt, idleAt, outlivedAt } from './lifetime.js';
 import { needsSuccessor, upkeepDueAt } from './upkeep.js';
 
 /**
- * When the reaper must look at this deployment next, in epoch milliseconds; undefined where it has no instances and needs
- * none. `app` is undefined where its record is gone or unreadable: then what instances there are is due at once.
+ * When the reaper must look at this deployment next, in epoch milliseconds; undefined if it has no instances and needs none.
+ * Without `app`, because its record is gone or unreadable, instances are due at once.
  */
 export function nextDueAt(deployment: Deployment, app: App | undefined): number | undefined {
   const { instances } = deployment;

@@ -2,7 +2,7 @@ import { durationUnits, parseAmount } from './duration.js';
 
 const sizeUnits = { b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 } as const;
 
-/** Bytes of `16k 128m 1g` (powers of 1024; `b` for single bytes); undefined where the text is no size. */
+/** Bytes of `16k 128m 1g` (powers of 1024; `b` for single bytes); undefined if the text is no size. */
 export function parseSize(text: string): number | undefined {
   return parseAmount(text.toLowerCase(), /^(\d+(?:\.\d+)?)([bkmgt])$/, sizeUnits);
 }

@@ -1,4 +1,4 @@
-/** Waits for `work`, but no longer than the signal allows: then rejects with its reason, and the work goes on unwatched. */
+/** As `work`, but rejects with the signal's reason as soon as it aborts; the work itself goes on. */
 export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = () => reject(signal.reason as Error);

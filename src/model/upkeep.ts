@@ -10,7 +10,7 @@ export type Upkeep =
   | { readonly kind: 'fill' }
   | { readonly kind: 'replace'; readonly id: string; readonly reason: OutliveReason };
 
-/** What to boot next without being asked; undefined where nothing is to be done, or not yet. */
+/** What to boot next without a request; undefined: nothing, or not yet. */
 export function nextUpkeep(deployment: Deployment, app: App, now: number): Upkeep | undefined {
   if (lacks(deployment, app) && now >= fitsAt(deployment, app) && backoffLeftMs(holdBack(deployment), now) === 0) {
     return { kind: 'fill' };
@@ -23,7 +23,7 @@ export function nextUpkeep(deployment: Deployment, app: App, now: number): Upkee
   return undefined;
 }
 
-/** When `nextUpkeep` has something to do, should nothing else happen before, in epoch milliseconds; Infinity: never. */
+/** When `nextUpkeep` will have something to do if the deployment does not change, in epoch milliseconds; Infinity: never. */
 export function upkeepDueAt(deployment: Deployment, app: App): number {
   const fillAt = lacks(deployment, app)
     ? Math.max(holdBack(deployment)?.retryAt ?? 0, fitsAt(deployment, app))
@@ -35,7 +35,7 @@ export function upkeepDueAt(deployment: Deployment, app: App): number {
   return Math.min(fillAt, Math.max(replaceableAt(deployment, app), Math.min(...outlivedAts)));
 }
 
-/** Claims the boot that `upkeep` asks for, or returns the deployment unchanged if it is no longer called for. */
+/** Claims the boot that `upkeep` asks for. Unchanged if it is no longer needed. */
 export function claimUpkeep(
   deployment: Deployment,
   app: App,
@@ -51,9 +51,8 @@ export function claimUpkeep(
 }
 
 /**
- * Whether an instance that has to go is to stay until another is ready: because it is used, scale.min keeps it, or the
- * other boots already. Otherwise it simply ends: nobody uses it, more stand than scale.max allows, or its app must not
- * overlap.
+ * Whether an instance that has to end stays until another one is ready: it is used, scale.min keeps it, or the other one boots
+ * already. Not if more stand than scale.max allows, or if its app must not overlap.
  */
 export function needsSuccessor(deployment: Deployment, instance: Instance, app: App): boolean {
   if (instance.state !== 'ready' || !app.overlap) return false;
@@ -79,7 +78,7 @@ function holdBack({ breaker, instances }: Deployment): Breaker | undefined {
   return breaker?.scaleOut && !instances.some(({ state }) => state === 'ready') ? undefined : breaker;
 }
 
-/** When an instance may be replaced: one at a time, where one more fits, and not while a failed try is backed off from. */
+/** When an instance may be replaced: one at a time, if one more fits, and not during the back-off of a failed attempt. */
 function replaceableAt(deployment: Deployment, app: App): number {
   if (deployment.instances.some(({ state, replaces }) => state === 'booting' && replaces)) return Infinity;
   const failed = deployment.failedRevision;

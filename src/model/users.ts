@@ -2,7 +2,7 @@ import { addInstance, type Deployment, findInstance, withInstance } from './depl
 import type { Instance } from './instance.js';
 import type { Pin } from './pin.js';
 
-/** Registers a session as user of a ready instance. Unchanged where the instance is not ready or not there. */
+/** Registers a session as user of a ready instance. Unchanged if the instance is not ready or not there. */
 export function registerUser(deployment: Deployment, id: string, user: string, now: number): Deployment {
   const instance = findInstance(deployment, id);
   if (instance?.state !== 'ready') return deployment;
@@ -37,8 +37,8 @@ export function releaseUser(deployment: Deployment, id: string, user: string, la
 }
 
 /**
- * A session lapsed and goes on under a new name, which takes the place of `former` ones among the users of an instance:
- * of a ready one in any case, of a draining one where nobody has dropped them yet. Unchanged where nothing is to be done.
+ * A session lapsed and was renewed: `user` takes the place of the `former` names among the users of an instance. It is added to
+ * a ready instance in any case, to a draining one only if a former name is still there.
  */
 export function renewUser(
   deployment: Deployment,
@@ -58,8 +58,8 @@ export function renewUser(
 }
 
 /**
- * A store that was replaced may lack an instance that a session uses: it is there again as it was, ready or draining, and
- * that session is its user; `pin` is where its app's data was known to be. One whose doom is written stays as it is.
+ * Writes an instance that a session uses, ready or draining, into a replaced store, which may lack it, with the session as its
+ * user and the known `pin` of its app. Unchanged if it is terminating.
  */
 export function restoreUse(deployment: Deployment, used: Instance, user: string, now: number, pin?: Pin): Deployment {
   const { id } = used;
@@ -69,7 +69,7 @@ export function restoreUse(deployment: Deployment, used: Instance, user: string,
   return withInstance(whole, id, (known) => ({ ...known, users: { ...known.users, [user]: { since: now } } }));
 }
 
-/** Users whose sessions are gone are dropped; when they last sent something is unknown, so now counts as activity. */
+/** Drops users whose sessions are gone. When they last sent something is unknown, so now counts as activity. */
 export function dropUsers(deployment: Deployment, gone: (user: string) => boolean, now: number): Deployment {
   return deployment.instances.reduce(
     (result, instance) =>

@@ -91,9 +91,9 @@ t.test('a second signal ends at once with 1', async (t) => {
   t.equal(await ended, 1);
 });
 
-t.test('an error nobody caught is fatal', async (t) => {
+t.test('an uncaught error is fatal', async (t) => {
   const { line, ended } = await started(t, 'throws');
-  t.match(await line('an error nobody caught'), { level: 'fatal', err: { message: 'nobody catches me' } });
+  t.match(await line('uncaught error'), { level: 'fatal', err: { message: 'nobody catches me' } });
   await line('fake is destroyed');
   t.equal(await ended, 1);
 });

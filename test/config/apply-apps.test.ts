@@ -278,8 +278,8 @@ t.test(
     await applier().apply(list, { patterns });
     // After a restart, as where a file system was not mounted.
     for (const [left, fault] of [
-      [[], /20 of 20 apps are in no file any more, none is left in \/etc\/fc\/apps: is it mounted/],
-      [list.slice(6), /6 of 20 apps are in no file any more; nothing was removed; .* write maxRemovals: 6 /],
+      [[], /20 of 20 apps are no longer in any file, none is left in \/etc\/fc\/apps: is it mounted/],
+      [list.slice(6), /6 of 20 apps are no longer in any file; nothing was removed; .* write maxRemovals: 6 /],
     ] as const) {
       const again = applier();
       await again.apply(left, { patterns });
@@ -313,7 +313,7 @@ t.test('several small removals within an hour count as one large one, but not wh
   }
   const sixth = applier();
   await sixth.apply(list.slice(6), { patterns });
-  t.match(sixth.withheld, /1 of 20 apps are in no file any more, 5 more were removed .*write maxRemovals: 6 /);
+  t.match(sixth.withheld, /1 of 20 apps are no longer in any file, 5 more were removed .*write maxRemovals: 6 /);
   t.equal(cmdb.apps.size, 15);
   await sixth.apply(list.slice(6), { patterns, max: 6 });
   t.equal(cmdb.apps.size, 14, 'the operator said so');

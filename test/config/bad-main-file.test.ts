@@ -57,7 +57,7 @@ const cases: [title: string, content: string, problems: string[]][] = [
   [
     'opens the admin API without a token',
     'admin:\n  listen: 0.0.0.0:8081',
-    ['1 admin.token: is required where admin.listen is not loopback, got 0.0.0.0:8081 without a token'],
+    ['1 admin.token: is required if admin.listen is not loopback, got 0.0.0.0:8081 without a token'],
   ],
   [
     'has a socket with a path that no socket can have',
@@ -67,7 +67,7 @@ const cases: [title: string, content: string, problems: string[]][] = [
   [
     'opens the admin API on all addresses',
     'admin: { listen: ":8081" }',
-    ['1 admin.token: is required where admin.listen is not loopback, got :8081 without a token'],
+    ['1 admin.token: is required if admin.listen is not loopback, got :8081 without a token'],
   ],
   [
     'has a short token',

@@ -53,7 +53,7 @@ t.test('a machine that starts without its app files takes no app from anybody', 
   await rm(directory, { recursive: true });
   await mkdir(directory);
   const b = await startMachine(t, { host: 'b', address: '127.0.0.3', cmdb, installation });
-  const why = /^3 of 3 apps are in no file any more, none is left in .*\/apps: is it mounted\?/;
+  const why = /^3 of 3 apps are no longer in any file, none is left in .*\/apps: is it mounted\?/;
   t.match(await readiness(b.admin), { status: 503, removals: { ok: false, detail: why } });
   t.equal(await metric(b.admin, withheld, adminToken), 1);
   t.ok(b.log.some(({ level, msg }) => level === 50 && why.test(String(msg))));

@@ -17,7 +17,7 @@ import { lookAtProcessHost, processFindings } from '../../runtime/process.js';
 import { readSigningKey } from '../../machine/signing-key.js';
 import { systemClock } from '../../machine/system-clock.js';
 
-/** The looks at the host that need an adapter: the engine where an app runs on it, the store where it is a server. */
+/** Checks that need an adapter: of the engine if an app runs on it, of the store if it is a server. */
 export const adapterChecks: ExtraChecks = (config) => [
   ...processCheck(config),
   ...dockerCheck(config),
@@ -57,7 +57,7 @@ function redisCheck({ cmdb, stateDir }: Config): HostCheck[] {
   return [{ name: 'Redis', run }];
 }
 
-/** Which apps of customers' files here another machine's file has in the shared store. */
+/** Finds names in customers' files here that belong to apps of other machines. */
 function customersCheck(config: Config): HostCheck[] {
   const { cmdb, customerApps } = config;
   if (lmdbPath(cmdb.url) !== undefined || customerApps.length === 0) return [];
@@ -87,7 +87,7 @@ async function takenNames(store: Cmdb, { customerApps, apps, appFiles, node }: C
 }
 
 function signerOf({ cmdb, stateDir }: Pick<Config, 'cmdb' | 'stateDir'>): RecordSigner {
-  // A machine without a key makes one of its own.
+  // The daemon would make a key at its start.
   const key = cmdb.signingKey ?? readSigningKey(stateDir) ?? randomBytes(32).toString('hex');
   return new RecordSigner(key, cmdb.name);
 }

@@ -1,12 +1,12 @@
 import type { Config } from '../../config/config.js';
 
-/** What a look at the host found. Problems keep the daemon or an app from working; warnings do not. */
+/** What a check found. Problems keep the daemon or an app from working; warnings do not. */
 export interface Findings {
   readonly problems: readonly string[];
   readonly warnings: readonly string[];
 }
 
-/** A look at one side of the host. One that throws counts as a problem. */
+/** One check of the host. What it throws counts as a problem. */
 export interface HostCheck {
   readonly name: string;
   run(): Promise<Findings>;

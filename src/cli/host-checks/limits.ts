@@ -10,7 +10,7 @@ const longMs = 600_000;
 const largeHeaderBytes = 128 * 1024;
 const mostNames = 5;
 
-/** Which bounds of what strangers may take the configuration lifts. */
+/** Warns of configured limits that let a client or an app take too much. */
 export function checkLimits(config: Config): Findings {
   return {
     problems: [],
@@ -33,7 +33,7 @@ function proxyWarnings({ trustedProxies }: Config): string[] {
     );
 }
 
-/** More than one network has, private ones apart (fc00::/7). */
+/** Whether it is larger than any single network; private ranges (fc00::/7) are not. */
 function isWide(entry: string): boolean {
   const [address = '', bits] = entry.split('/');
   if (bits === undefined) return false;

@@ -5,13 +5,13 @@ import { glob } from '../../config/glob.js';
 import { WritableByOthers } from '../../machine/writable-by-others.js';
 import type { Findings } from './host-check.js';
 
-/** The files and directories that decide what runs, and as whom, and that others can write. */
+/** Warns of files and directories that decide what runs as which user and that others can write. */
 export function checkOwners(config: Config): Findings {
   const { file, appFiles, customerApps, places, stateDir, runtimes, cmdb } = config;
   const customers = new Set(customerApps);
   const operators = Object.entries(appFiles).flatMap(([app, path]) => (customers.has(app) ? [] : [path]));
   const directories = places.patterns.flatMap((pattern) => glob([pattern], '/').roots);
-  // Of these themselves the checks of the store say more.
+  // checkStore looks at these directories themselves.
   const own = [stateDir, runtimes.process.stateDir, lmdbPath(cmdb.url)].flatMap((path) =>
     path ? [dirname(path)] : [],
   );

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { Config } from '../../config/config.js';
 import type { Findings } from './host-check.js';
 
-/** Whether the port range of processes is large enough and ours alone. */
+/** Whether the port range of processes is large enough and free of other uses. */
 export async function checkPorts(config: Config): Promise<Findings> {
   const apps = config.apps.filter(({ runtime }) => runtime === 'process');
   if (apps.length === 0) return { problems: [], warnings: [] };
@@ -31,7 +31,7 @@ export async function checkPorts(config: Config): Promise<Findings> {
   };
 }
 
-/** Linux tells it; elsewhere nothing overlaps. */
+/** Of Linux; elsewhere an empty range. */
 async function outgoingPorts(): Promise<[number, number]> {
   const text = await readFile('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').catch(() => '');
   const [low = Infinity, high = -Infinity] = text.trim() === '' ? [] : text.trim().split(/\s+/).map(Number);

@@ -5,7 +5,7 @@ import { privateDirectoryFault } from '../../machine/private-directory.js';
 import { readSigningKey } from '../../machine/signing-key.js';
 import type { Findings } from './host-check.js';
 
-/** Whether others could write what decides what runs as whom. Creates nothing. */
+/** Whether other users could write the daemon's state or read its signing key. Creates nothing. */
 export function checkStore({ cmdb, stateDir, runtimes }: Config): Findings {
   const directories = new Set([stateDir, runtimes.process.stateDir, lmdbPath(cmdb.url)]);
   const faults = [...directories].map((path) => path && privateDirectoryFault(path));

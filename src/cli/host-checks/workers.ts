@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import type { Config } from '../../config/config.js';
 import type { Findings } from './host-check.js';
 
-/** Whether the workers suit this machine and what is divided among them. */
+/** Whether the number of workers suits this machine and `boot.concurrency`. */
 export function checkWorkers({ workers, boot }: Config, cores: number = availableParallelism()): Findings {
   const warnings = [
     ...(workers > cores

@@ -26,11 +26,11 @@ import { type Claimant, findTwins, type Twins } from './twins.js';
 export interface ConfigReaderOptions {
   readonly file: string;
   readonly env: Environment;
-  /** Files of apps as an earlier reader knew them; absent: as the record of applied apps has them. */
+  /** The files of apps in force; absent: those in the record of applied apps. */
   readonly known?: ReadonlyMap<string, string>;
-  /** Files that are not to be parsed while they are as they are now, and why. */
+  /** Files that are not parsed until they change, and why. */
   readonly skip?: ReadonlyMap<string, string>;
-  /** Called before each document of a file is parsed, which may take long, and with '' after. */
+  /** Called with its file before a document is parsed, which may take long, and with '' when a file is done. */
   readonly onDocument?: (file: string) => void;
 }
 
@@ -39,21 +39,21 @@ const [mainFiles, appFiles, customerFiles] = [Compile(mainSchema), Compile(appFi
 
 /**
  * Reads the main file and the app files it names. App patterns are relative to the directory of the main file; all other paths
- * are relative to the working directory. What did not change since the last reading is not parsed again. Blocks: it belongs
- * into a thread of its own, or before a start.
+ * are relative to the working directory. What did not change since the last reading is not parsed again. Blocks: run it in a
+ * thread, or before the start.
  */
 export class ConfigReader {
   readonly #main: string;
   readonly #env: Environment;
   readonly #readers: Readonly<Record<'main' | 'operator' | 'customer', SourceReader>>;
-  /** What is in force: the file of each app, and the app of each domain of operators. */
+  /** In force: the file of each app, and the app of each domain of operators. */
   #fileOf: ReadonlyMap<string, string> | undefined;
   #ownerOf: ReadonlyMap<string, string> = new Map();
   readonly #apps = new Map<string, FileApp>();
   #places: Places | undefined;
   /** The last reading, if it succeeded. */
   #last: Last | undefined;
-  /** Apps as they were resolved, and what plans and defaults said then. */
+  /** By document, for the plans, defaults and entries in `#context`. */
   #resolved = new Map<SourceDocument, Resolution>();
   readonly #domains = new WeakMap<SourceDocument, readonly string[]>();
   #context = '';
@@ -118,7 +118,7 @@ export class ConfigReader {
     return { ...resolved, main: { ...written, source }, files };
   }
 
-  /** These files as they are now, if nothing of them concerns another file, or what holds for all; else undefined. */
+  /** Reads the changed files alone, if they make the same claims as before; undefined: all files have to be read. */
   #rereadAlike({ files, isDisputed }: Last, changed: readonly string[]): ReadFile[] | undefined {
     if (isDisputed) return undefined;
     const reread: ReadFile[] = [];
@@ -131,7 +131,7 @@ export class ConfigReader {
     return reread;
   }
 
-  /** Whether both are sound and make the same claims. */
+  /** Whether both are sound and claim the same names and domains. */
   #isAlike(before: Source, now: Source): boolean {
     if (before === now) return true;
     const claims = ({ documents }: Source) =>
@@ -139,7 +139,7 @@ export class ConfigReader {
     return before.problems.length + now.problems.length === 0 && claims(before) === claims(now);
   }
 
-  /** The last reading with these files in it, if there is nothing to say of them; else undefined. */
+  /** The last reading with these files replaced; undefined if they have a problem or notice, or had one. */
   #resolveAlike(last: Last, files: readonly ReadFile[]): Last | undefined {
     const { settings } = last.reading;
     const changed: FileApp[] = [];
@@ -295,7 +295,7 @@ export class ConfigReader {
     }
   }
 
-  /** `left`: see Resolution. */
+  /** `left`: the domains that no operator's file took; absent: all. */
   #resolution(
     { document, file, entry }: Pick<Claimant, 'document' | 'file'> & { entry: Entry },
     main: MainFile,
@@ -356,7 +356,7 @@ interface Listing {
 }
 
 interface Resolution {
-  /** The domains that are left to it; undefined: all. */
+  /** Which domains were left to the app; undefined: all. */
   readonly key: string | undefined;
   readonly app: App | undefined;
   readonly problems: readonly Problem[];
@@ -364,19 +364,19 @@ interface Resolution {
   readonly notices: readonly string[];
 }
 
-/** What a reading was made of. */
+/** A reading, and what it was made of. */
 interface Last {
   readonly main: MainDocument & { readonly source: Source | undefined };
   readonly reading: Reading;
   readonly files: Map<string, ReadFile>;
-  /** Files want the same name or domain. */
+  /** Several files claim the same name or domain. */
   readonly isDisputed: boolean;
 }
 
 interface Outcome extends Pick<Resolution, 'notices'> {
   readonly claimant: Claimant;
   readonly found: readonly Problem[];
-  /** Emptied: an operator's file has all its domains. */
+  /** Emptied: operators' files took all its domains. */
   readonly app: App | 'emptied' | undefined;
 }
 
@@ -390,7 +390,7 @@ function mainDocument(file: string, source: Source | undefined, problems: Proble
   return document && { value: document.value as MainFile, document };
 }
 
-/** Also of a main file that is broken elsewhere, so that the problems of its apps are named in the same run. */
+/** Reads also the `apps` of a main file with other faults, so that the problems of its app files are reported at once. */
 function entriesOf(main: unknown, file: string): Entry[] {
   if (typeof main !== 'object' || main === null) return [];
   const { apps = mainSchema.properties.apps.default } = main as { apps?: unknown };
@@ -408,7 +408,7 @@ function entriesOf(main: unknown, file: string): Entry[] {
   });
 }
 
-/** Whoever can connect may ask: an app that shares the loopback must not. */
+/** Without a token, everything that can connect may use the admin API: no app may share the loopback with it. */
 function sharedAdminFault({ admin, runtimes }: Settings, apps: readonly FileApp[]): string | undefined {
   if ('path' in admin.listen || admin.token !== undefined || !isLoopback(admin.listen)) return undefined;
   const onHostNetwork = runtimes.docker.network === 'host' ? ['docker'] : [];
@@ -431,7 +431,7 @@ function filesOfManifest({ stateDir }: Settings): Map<string, string> {
     const { apps } = new ManifestFile(stateDir).read();
     return new Map([...apps].map(([name, { file }]) => [name, file]));
   } catch {
-    // The one who writes it reports it.
+    // Reported where apps are applied.
     return new Map();
   }
 }

@@ -13,20 +13,19 @@ export interface ConfigThreadOptions {
   readonly env: Environment;
   /** Longest time for one document. */
   readonly documentMs?: number;
-  /** What runs in the thread; another program in tests. */
+  /** What runs in the thread; tests run another program. */
   readonly program?: URL;
 }
 
-/** No document of the allowed size takes nearly as long, on the slowest machine. */
+/** Far more than a document of the allowed size takes on the slowest machine. */
 const defaultDocumentMs = 60_000;
 const heapMebibytes = 1024;
 
 type Answer<Kind extends ThreadAnswer['kind']> = Extract<ThreadAnswer, { kind: Kind }>;
 
 /**
- * Reads the configuration in a thread of its own, again and again: files are a stranger's bytes, and no request waits for them to
- * be listed, read, parsed or checked. A file on which the thread dies, or that it does not get done with, is left out by the
- * next one until it changes.
+ * Reads the configuration in a thread, so that no request waits while files, which customers may write, are listed, parsed and
+ * checked. A file on which the thread dies or that takes too long is left out until it changes.
  */
 export class ConfigThread {
   readonly #options: ConfigThreadOptions;
@@ -36,7 +35,7 @@ export class ConfigThread {
   #before: Config | undefined;
   #thread: Thread | undefined;
   #queue: Promise<unknown> = Promise.resolve();
-  /** How many threads ended over a file. */
+  /** Threads that ended while they parsed a file. */
   #deaths = 0;
   #closed = false;
 
@@ -67,7 +66,7 @@ export class ConfigThread {
       try {
         return await this.#read(changed);
       } catch (error) {
-        // Each round leaves out one more file.
+        // Each round leaves out one file more.
         if (this.#closed || this.#deaths === before) throw error;
       }
     }
@@ -79,7 +78,7 @@ export class ConfigThread {
     while (fresh.size < answer.changed) {
       const { apps } = await this.#ask({ kind: 'more' }, 'apps');
       for (const it of apps) fresh.set(it.app.name, it);
-      // Requests go on between two of these.
+      // Requests are served between two of these.
       await turn();
     }
     for (const name of answer.reading.removed) this.#apps.delete(name);
@@ -150,7 +149,7 @@ interface Thread {
   readonly answers: Answers;
 }
 
-/** One answer at a time; the end of the thread rejects the one that is waited for, and all after. */
+/** Answers of the thread, one at a time. Its end rejects the pending one and all later ones. */
 class Answers {
   #waiting: { settle(answer: ThreadAnswer): void; reject(error: Error): void } | undefined;
   #end: Error | undefined;

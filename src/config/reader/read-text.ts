@@ -19,7 +19,7 @@ export type TextReading =
   | { readonly fault: string }
   | undefined;
 
-/** What a file must be like to be read. */
+/** What a file must be like, or it is not read. */
 export interface TextTerms {
   readonly mostBytes: number;
   /**
@@ -49,7 +49,7 @@ export function isLink(path: string): boolean {
 
 export function readText(file: string, terms: TextTerms): TextReading {
   try {
-    // Before it is opened: opening a device may do something.
+    // Looked at before it is opened, because opening a device can have effects.
     const seen = (terms.strangersBelow === undefined ? statSync : lstatSync)(file);
     const kind = kindFault(seen, terms.mostBytes);
     return kind === undefined ? readOpened(file, terms) : { fault: kind };
@@ -65,11 +65,11 @@ export function readText(file: string, terms: TextTerms): TextReading {
 
 const danglingLink = 'is a symbolic link to a file that does not exist';
 const ofItsOwn = 'is a link; a file of a customer must be a file of its own';
-/** The clock of a file system ticks so often at least: a file that changed later than this before it was read may change unseen. */
+/** Times of a file system may be this coarse: a file that changed less than this before it was read can change again unnoticed. */
 const settledAfterMs = 2_000;
 
 function readOpened(file: string, { mostBytes, strangersBelow }: TextTerms): TextReading {
-  // Non-blocking: what has become a pipe since must not hold us.
+  // Non-blocking, in case a pipe has taken its place.
   const noFollow = strangersBelow === undefined ? 0 : constants.O_NOFOLLOW;
   const descriptor = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY | noFollow);
   try {
@@ -78,7 +78,7 @@ function readOpened(file: string, { mostBytes, strangersBelow }: TextTerms): Tex
       kindFault(stats, mostBytes) ??
       (strangersBelow === undefined ? undefined : strangerFault(file, descriptor, stats, strangersBelow));
     if (fault !== undefined) return { fault };
-    // One that grows meanwhile is read again when it has settled.
+    // A file that grows meanwhile is read again when it has settled.
     const bytes = Buffer.alloc(stats.size);
     let length = 0;
     for (let read = -1; read !== 0 && length < bytes.length; length += read)
@@ -105,7 +105,7 @@ function strangerFault(file: string, descriptor: number, stats: Stats, below: st
   return (stats.mode & 0o002) === 0 ? undefined : 'may be written by everybody on this host; chmod o-w';
 }
 
-/** Of what was opened, whatever the path leads to by now. */
+/** Of what was opened, even if the path leads elsewhere now. */
 function pathOf(descriptor: number, file: string): string {
   try {
     return readlinkSync(`/proc/self/fd/${descriptor}`);

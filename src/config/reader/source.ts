@@ -3,7 +3,7 @@ import { explain } from '../explain.js';
 import type { Interpolate } from '../interpolate.js';
 import { formatPath, type Path, showFile } from '../path.js';
 import { type Problem, problemAt } from '../problem.js';
-import type { Shape } from '../../model/schema/shape.js';
+import { isMapping, type Shape } from '../../model/schema/shape.js';
 import { mostFaults, parseYaml, type YamlBounds } from '../yaml-file.js';
 import { yamlValue } from '../yaml-value.js';
 import { readText, signatureAt, type TextTerms } from './read-text.js';
@@ -19,10 +19,10 @@ export interface SourceDocument {
 /** A file as it was read. `problems` says what is wrong with it. */
 export interface Source {
   readonly text: string;
-  /** Whether it holds nothing but comments and white space. */
+  /** It holds nothing but comments and white space. */
   readonly empty: boolean;
   readonly documents: readonly SourceDocument[];
-  /** Values of documents that broke their schema, to look at with care. */
+  /** Values of documents that do not fit their schema. */
   readonly unsound: readonly unknown[];
   readonly problems: readonly Problem[];
 }
@@ -35,14 +35,14 @@ export interface Manner {
   readonly interpolate: Interpolate;
   readonly mostBytes: number;
   readonly yaml: YamlBounds;
-  /** What is wrong with a key although the schema might know it. */
+  /** Why a key may not be used, even if the schema has it. */
   readonly keyFault?: (key: string) => string | undefined;
   /** See ConfigReaderOptions. */
   readonly skip?: ReadonlyMap<string, string> | undefined;
   readonly onDocument?: ((file: string) => void) | undefined;
 }
 
-/** Reads files of one kind, and parses those again that changed. Blocks. */
+/** Reads files of one kind, and parses only those that changed. Blocks. */
 export class SourceReader {
   readonly #manner: Manner;
   readonly #known = new Map<string, { source: Source; signature: string | undefined }>();
@@ -55,7 +55,7 @@ export class SourceReader {
   }
 
   /**
-   * Undefined where there is no such file. The same object while its content is the same. `strangersBelow`: see TextTerms.
+   * Undefined if there is no such file. The same object while its content is the same. `strangersBelow`: see TextTerms.
    */
   read(file: string, strangersBelow?: string): Source | undefined {
     const known = this.#known.get(file);
@@ -118,7 +118,7 @@ type Report = (path: Path, message: string) => void;
 
 class Enough extends Error {}
 
-/** The first word on a path stands: a variable that is missing explains what the schema says about its place. */
+/** Keeps the first problem of each path: a missing variable explains why its value does not fit the schema. */
 class FoundProblems {
   readonly #found = new Map<string, Problem>();
   readonly #file: string;
@@ -133,12 +133,12 @@ class FoundProblems {
     return [...this.#found.values()];
   }
 
-  /** Whether the document as a whole is at fault. */
+  /** The document as a whole is at fault. */
   get isWhole(): boolean {
     return this.#found.has('');
   }
 
-  /** What `work` returns; undefined where it was broken off because enough was found. */
+  /** What `work` returns; undefined if it was broken off because enough was found. */
   collect(work: (report: Report) => unknown): unknown {
     try {
       return work((path, message) => {
@@ -158,11 +158,7 @@ function unread(file: string, fault: string): Source {
   return { text: '', empty: false, documents: [], unsound: [], problems: [problemAt(showFile(file), 1, '', fault)] };
 }
 
-/** Parses again when a line is asked for, which is rare: a thousand parsed files are not kept for it. */
+/** Parses again when a line is asked for, which is rare; parsed files are not kept in memory for it. */
 function lineFinder(text: string, index: number, bounds: YamlBounds): SourceDocument['lineOf'] {
   return (path) => parseYaml(text, bounds).documents[index]?.lineOf(path) ?? 1;
-}
-
-function isMapping(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

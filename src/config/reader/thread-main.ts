@@ -4,7 +4,7 @@ import type { FileApp, Places } from '../reading.js';
 import { ConfigReader } from './config-reader.js';
 import { appsAtOnce, ParseWatch, type ThreadAnswer, type ThreadData, type ThreadOrder } from './thread-messages.js';
 
-// The thread of ConfigThread: reads files when it is told to, and answers with what changed.
+// The thread of ConfigThread: reads files on order, and answers with what changed.
 const { watch: memory, ...options } = workerData as ThreadData;
 const watch = new ParseWatch(memory);
 const reader = new ConfigReader({ ...options, onDocument: (file) => watch.begin(file) });

@@ -1,13 +1,9 @@
-import type { Environment } from '../interpolate.js';
 import type { Problem } from '../problem.js';
 import type { FileApp, Reading } from '../reading.js';
+import type { ConfigReaderOptions } from './config-reader.js';
 
 /** What a reading thread is made with. */
-export interface ThreadData {
-  readonly file: string;
-  readonly env: Environment;
-  readonly known?: ReadonlyMap<string, string>;
-  readonly skip?: ReadonlyMap<string, string>;
+export interface ThreadData extends Omit<ConfigReaderOptions, 'onDocument'> {
   /** See ParseWatch. */
   readonly watch: SharedArrayBuffer;
 }
@@ -18,7 +14,7 @@ export type ThreadOrder =
   | { readonly kind: 'more' };
 
 export type ThreadAnswer =
-  /** Apps follow if there are any; `places` is absent where they are the same as before. */
+  /** Apps follow if there are any; `places` is absent if they are the same as before. */
   | {
       readonly kind: 'reading';
       readonly reading: Omit<Reading, 'apps' | 'changed' | 'places'> & { readonly places?: Reading['places'] };
@@ -32,7 +28,7 @@ export type ThreadAnswer =
 /** Apps of one message: what the event loop takes in at once. */
 export const appsAtOnce = 100;
 
-/** What a thread is parsing, for those who must not wait for it. */
+/** What a thread is parsing, in memory that the main thread reads without waiting for it. */
 export class ParseWatch {
   readonly #header: Int32Array;
   readonly #path: Uint8Array;
@@ -46,7 +42,7 @@ export class ParseWatch {
     return new SharedArrayBuffer(8 + 16 * 1024);
   }
 
-  /** A document of this file comes next; '' where nothing is being parsed. */
+  /** A document of this file comes next; '' if nothing is being parsed. */
   begin(file: string): void {
     const { written } = new TextEncoder().encodeInto(file, this.#path);
     Atomics.store(this.#header, 1, written);

@@ -2,7 +2,7 @@ import type { Path } from '../path.js';
 import type { AppFile } from '../../model/app-keys.js';
 import type { SourceDocument } from './source.js';
 
-/** A document that wants to be an app. */
+/** A document of an app file, which claims a name and domains. */
 export interface Claimant {
   /** Absolute path. */
   readonly file: string;
@@ -12,13 +12,13 @@ export interface Claimant {
   readonly byCustomer: boolean;
 }
 
-/** What was in force before: it stays. */
+/** The claims in force, which come first. */
 export interface Incumbents {
   /** The file of an app. */
   readonly fileOf: ReadonlyMap<string, string>;
   /** The app of a domain, among those of operators. */
   readonly ownerOf: ReadonlyMap<string, string>;
-  /** Files of which something is not known now. */
+  /** Whether a file has a fault, so that it may still hold what it held. */
   readonly isBroken: (file: string) => boolean;
 }
 
@@ -28,7 +28,7 @@ export interface Twin {
 }
 
 export interface Twins {
-  /** By claimant that gives way; the others are apps. */
+  /** The claimants that are refused, and why; the others become apps. */
   readonly refused: ReadonlyMap<Claimant, readonly Twin[]>;
   /** Domains of customers' apps that an operator's file gives to another app. */
   readonly taken: ReadonlyMap<Claimant, readonly (Twin & { readonly domain: string })[]>;
@@ -37,8 +37,8 @@ export interface Twins {
 }
 
 /**
- * A name belongs to one app, and so does a domain. Operators' files come before those of customers, then what was in force
- * before, then the first. Domains that two customers want are the store's to decide: the first has claimed it there.
+ * Decides which document gets a name or domain that several claim: operators' files come before customers', then what is in
+ * force, then the first. Between two customers the store decides who gets a domain.
  */
 export function findTwins(claimants: readonly Claimant[], before: Incumbents): Twins {
   const refused = new Map<Claimant, Twin[]>();

@@ -1,6 +1,6 @@
 import type { Static } from 'typebox';
 import Type from 'typebox';
-import { readCidr, readIpOrCidr } from '../cidr.js';
+import { cidrFault, ipOrCidrFault } from '../cidr.js';
 import { readDomain } from '../../model/domain.js';
 import { parseListenAddress } from '../listen-address.js';
 import { readCmdbUrl } from '../cmdb-url.js';
@@ -151,7 +151,7 @@ const dockerRuntime = section(
       examples: ['fastcontainer'],
     }),
     subnet: text({
-      fault: (written) => readCidr(written).fault,
+      fault: cidrFault,
       expects: 'an IPv4 subnet such as 10.210.0.0/16',
       description: 'Subnet of the network when it is created.',
       defaultText: 'a free one',
@@ -256,7 +256,6 @@ const customerFiles = section(
   { description: 'Files that customers write.' },
 );
 
-/** How much this node does at a time. */
 const boot = section(
   {},
   {
@@ -282,7 +281,6 @@ const boot = section(
   { description: 'Starting instances.' },
 );
 
-/** What it leaves to others. */
 const memory = section(
   {},
   {
@@ -290,9 +288,9 @@ const memory = section(
       from: '1m',
       to: '64t',
       description:
-        'Memory that is to stay available on this host (or in the control group of the daemon, where that has less). Below it ' +
+        'Memory that is to stay available on this host (or in the control group of the daemon, if that has less). Below it ' +
         'idle instances end before their time, the longest idle first, but not below `scale.min`; a boot that would not leave ' +
-        'it beside `limits.memory` of its app (nothing, where that is `unlimited`) waits for `bootTimeout` at most (`boot_failed`).',
+        'it beside `limits.memory` of its app (nothing, if that is `unlimited`) waits for `bootTimeout` at most (`boot_failed`).',
       defaultText: 'memory is not watched',
       examples: ['512m'],
     }),
@@ -415,7 +413,7 @@ export const mainSchema = section(
       minimum: 0,
       maximum: 1_000_000,
       description:
-        'Apps that may be removed within an hour because no file has them any more. More stay as they are, and /readyz, log and metrics ' +
+        'Apps that may be removed within an hour because no file has them now. More stay as they are, and /readyz, log and metrics ' +
         'say so: a directory that is not mounted looks like one whose apps were deleted.',
       defaultText: '5 or a tenth, whichever is more, and never all of one directory',
       examples: [40],
@@ -507,7 +505,7 @@ export const mainSchema = section(
     ),
     trustedProxies: list(
       text({
-        fault: (written) => readIpOrCidr(written).fault,
+        fault: ipOrCidrFault,
         expects: 'an IP address or subnet such as 10.0.0.0/8',
         description: 'An address or subnet.',
         examples: ['10.0.0.0/8'],

@@ -2,16 +2,16 @@ import Type, { type TProperties, type TSchema } from 'typebox';
 import { parseDuration } from '../duration.js';
 import { formatDuration, formatSize, parseSize } from '../units.js';
 
-/** What every key of the schema says about itself; the source of docs/configuration.md. */
+/** The documentation of a key; the source of docs/configuration.md. */
 export interface Docs {
   readonly description: string;
   readonly default?: unknown;
-  /** Where the default is found out at run time. */
+  /** In words, if the default is found at run time. */
   readonly defaultText?: string;
   readonly examples: readonly [unknown, ...unknown[]];
 }
 
-/** How what a file says becomes a value of the program, and how that is shown again. */
+/** How the text in a file becomes a value of the program, and how messages show that value. */
 export interface Unit<Value = unknown, Suffix extends string = string> {
   /** Ends the name of the key in the program: `idleTtl` becomes `idleTtlMs`. */
   readonly suffix: Suffix;
@@ -27,7 +27,7 @@ interface Wording {
   readonly secret?: boolean;
 }
 
-/** What is wrong with a text, as in "must be …" or "is not …"; undefined where nothing is. */
+/** What is wrong with a text, as in "must be …" or "is not …"; undefined if nothing is. */
 export type FaultOf = (text: string) => string | undefined;
 
 /** A mapping whose keys are known; an unknown key is an error. */
@@ -66,7 +66,7 @@ export function text<const D extends Docs>(
   return fault ? refined(schema, fault) : schema;
 }
 
-/** What a reader finds in a text, or what is wrong with it, as in "must be …". */
+/** The value that a text stands for, or what is wrong with it, as in "must be …". */
 export type Parsing<Value> =
   | { readonly value: Value; readonly fault?: undefined }
   | { readonly value?: undefined; readonly fault: string };
@@ -81,7 +81,7 @@ export function parsedText<Value, const D extends Docs>(
     D & { readonly unit: Unit<Value, ''> };
 }
 
-/** Text as `text`, where the empty one is fine as well. */
+/** As `text`, but may be empty. */
 export function anyText<const D extends Docs>(docs: D & Partial<Wording>) {
   return text({ pattern: '^[^\\0]*$', ...docs });
 }
@@ -134,10 +134,10 @@ export function either<Shapes extends TSchema[], const D extends Docs>(
   return Type.Union(shapes, options(docs)) as unknown as Type.TUnion<Shapes> & D;
 }
 
-/** The word that lifts a bound which has a safe default. */
+/** The word that lifts a bound. */
 export const unlimited = 'unlimited';
 
-/** An amount, or `unlimited` written out; in the program that is an absent one. */
+/** An amount, or `unlimited`, which is an absent amount in the program. */
 export function orUnlimited<Amount extends TSchema & Docs>(bounded: Amount) {
   const { expects, description, default: byDefault, examples } = bounded as Amount & Wording;
   const docs = { expects: `${unlimited}, or ${expects}`, description, default: byDefault, examples, bounded };
@@ -155,7 +155,7 @@ export function oneOrMore<Item extends TSchema, const D extends Docs>(
   return schema as Type.TUnion<[Item, Type.TArray<Item>]> & D & { readonly each: Item };
 }
 
-/** TypeBox takes annotations of any name; its option types want an index signature for them. */
+/** TypeBox takes annotations of any name, but its option types need an index signature for them. */
 function options(docs: object): Record<string, unknown> {
   return { ...docs };
 }

@@ -3,8 +3,8 @@ import { unlimited } from './fields.js';
 import type { Shape } from './shape.js';
 
 /**
- * What the program has of a value that fits a schema: defaults put in, texts parsed (`idleTtl: 20m` is `idleTtlMs: 1200000`), and
- * what is `unlimited` absent.
+ * A value of the schema as the program has it: with defaults, with texts parsed (`idleTtl: 20m` is `idleTtlMs: 1200000`), and
+ * without what is `unlimited`.
  */
 export type Parsed<Schema> = Schema extends { readonly unit: { readonly parse: (written: string) => infer Value } }
   ? Value
@@ -32,7 +32,7 @@ type ParsedSection<Properties extends TProperties> = Flat<
   }
 >;
 
-/** Names of what may be absent. */
+/** Names of the keys that may be absent. */
 type Lacking<Properties extends TProperties> = {
   [Key in keyof Properties & string]: MayLack<Properties[Key]> extends true ? NameOf<Key, Properties[Key]> : never;
 }[keyof Properties & string];
@@ -53,18 +53,18 @@ type NameOf<Key extends string, Schema> = Schema extends
 
 type Flat<T> = { readonly [Key in keyof T]: T[Key] };
 
-/** The name in the program of a key of the files. */
+/** The name that a key of the files has in the program. */
 export function nameOf(key: string, shape: Shape): string {
   return `${key}${(shape.bounded ?? shape).unit?.suffix ?? ''}`;
 }
 
-/** Between what files say, what the program has, and what is recorded of it. Made once: apps come by the thousands. */
+/** Converts values between files, the program and records. Build it once: it is used for thousands of apps. */
 interface Codec<Value> {
-  /** What the program has of a value that fits the schema. */
+  /** From a file to the program; the value fits the schema. */
   read(written: unknown): Value;
-  /** What a record says, with the defaults of what was not there when it was written or is left out. */
+  /** From a record to the program: puts in defaults for keys that the record lacks. */
   complete(recorded: unknown): Value;
-  /** What of it is recorded: without keys that are `later` than the first records and have their default. */
+  /** From the program to a record: leaves out `later` keys that have their default. */
   recorded(value: Value): unknown;
 }
 
@@ -103,7 +103,7 @@ interface Field {
   readonly name: string;
   readonly isLater: boolean;
   readonly codec: Codec<unknown>;
-  /** What the program has if nothing is written, and if nothing is recorded. */
+  /** The value if a file lacks the key, and if a record lacks it. */
   readonly unwritten: unknown;
   readonly unrecorded: unknown;
 }
@@ -121,7 +121,7 @@ function sectionCodec({ properties = {} }: Shape): Codec<unknown> {
     const unrecorded = child.bounded ? undefined : unwritten;
     return { key, name: nameOf(key, child), isLater: child.later === true, codec, unwritten, unrecorded };
   });
-  /** A mapping by the names of the program, in the order of the schema; `before` itself if that is the same. */
+  /** A mapping with the names of the program, in the order of the schema; `before` itself if it is equal. */
   const build = (valueOf: (field: Field) => unknown, before: Values = {}): Values => {
     const built: Values = {};
     const names = Object.keys(before);

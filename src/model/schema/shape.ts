@@ -1,7 +1,7 @@
 import type { TSchema } from 'typebox';
 import type { Unit } from './fields.js';
 
-/** What the readers of a schema look at: the JSON Schema of a key with this product's annotations. */
+/** The JSON Schema of a key, with this product's annotations. */
 export interface Shape extends TSchema {
   readonly type?: string;
   readonly const?: unknown;
@@ -43,17 +43,21 @@ export function alternatives(shape: Shape, kind: Kind): readonly Shape[] {
     .filter((option) => kindOf(option) === kind);
 }
 
-/** Among several mappings the one that knows most of these keys. */
+/** Of several mappings, the one that knows most of these keys. */
 export function mappingFor(shape: Shape, keys: readonly string[]): Shape | undefined {
   const known = (option: Shape) => keys.filter((key) => childOf(option, key) !== undefined).length;
   return alternatives(shape, 'mapping').toSorted((a, b) => known(b) - known(a))[0];
 }
 
-/** Schema of a key of a mapping; undefined where the mapping does not know it. */
+/** Schema of a key of a mapping; undefined if the mapping does not know it. */
 export function childOf(shape: Shape | undefined, key: string): Shape | undefined {
   if (shape?.properties && Object.hasOwn(shape.properties, key)) return shape.properties[key];
   const matching = Object.entries(shape?.patternProperties ?? {}).find(([pattern]) => new RegExp(pattern).test(key));
   return matching?.[1];
+}
+
+export function isMapping(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function kindOf(shape: Shape): Kind {
