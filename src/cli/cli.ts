@@ -33,7 +33,11 @@ export async function runCli(argv: readonly string[]): Promise<ExitCode> {
     .command('start')
     .description('Serve in the foreground. SIGTERM drains and exits, a second one ends at once; SIGHUP reloads.')
     .addOption(configOption())
-    .option('--stop-apps', 'end the containers with the daemon; by default they run on and are found again', false)
+    .option(
+      '--stop-apps',
+      'end the containers with the daemon; by default they run on, and the next start finds them',
+      false,
+    )
     .action(async (options: { config: string; stopApps: boolean }) => {
       const { start } = await import('./start.js');
       code = await start(options);

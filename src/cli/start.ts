@@ -69,7 +69,7 @@ export async function start(options: StartOptions, create?: typeof createDaemon)
 }
 
 function lastLine(left: LeftRunning | undefined): string {
-  const advice = 'the next start finds them, one with --stop-apps ends them with itself';
+  const advice = 'the next start finds them; with --stop-apps the daemon ends them when it stops';
   if (left === undefined) return `containers that ran are left running: ${advice}`;
   const { containers, apps } = left;
   if (containers === 0) return 'no container is left running';
@@ -125,7 +125,7 @@ function follow(daemon: Daemon, { logger, config, health, load }: Followed): Con
       logReloadError(logger, error);
     },
     onProblems: (problems) => logProblems(logger, problems),
-    onRestored: () => logger.info('the configuration is sound again and says what is in force'),
+    onRestored: () => logger.info('the configuration is valid again and in force'),
   });
 }
 

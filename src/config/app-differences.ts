@@ -146,7 +146,7 @@ export class AppDifferences {
     const stored = record && !record.removed ? JSON.stringify(record.app) : 'none';
     if (stored === JSON.stringify(app)) {
       if (this.#logged.delete(app.name))
-        logger.info({ app: app.name, file }, 'the file of the app is what the CMDB has');
+        logger.info({ app: app.name, file }, 'the file of the app and the CMDB agree again');
       return;
     }
     if (this.#logged.get(app.name) === stored) return;

@@ -20,7 +20,7 @@ export async function describeChanges(before: Config, after: Config): Promise<st
   return [
     ...(await appChanges(before.apps, after.apps)),
     ...held.map((name) => `app ${name} held: its file is wrong, what it said last stays`),
-    ...free.map((name) => `app ${name} no longer held: its file says what holds`),
+    ...free.map((name) => `app ${name} no longer held: its file is valid again`),
     ...settingChanges(before, after),
   ];
 }

@@ -40,7 +40,7 @@ export function storeWarnings(url: string): string[] {
     ...(/:./.test(credentials)
       ? []
       : [
-          'cmdb: Redis is used without a password: whoever reaches it reads the secrets of apps and can take all of them down; ' +
+          'cmdb: Redis is used without a password: anyone who reaches it can read the secrets of apps and take all of them down; ' +
             'give it a user of its own (docs/redis.md)',
         ]),
     ...(isExposed && !scheme.startsWith('rediss')

@@ -116,7 +116,7 @@ function resolveDocker(written: Main['runtimes']['docker'], report: Report): Doc
   if (socketPath !== undefined) report([...path, 'socketPath'], 'socketPath and host exclude each other');
   if (!files && !address.secure && address.host !== 'localhost' && !isLoopbackIp(address.host)) {
     const message =
-      'an engine off loopback needs TLS: whoever reaches it is root there; set caFile, certFile and keyFile';
+      'an engine off loopback needs TLS: anyone who reaches it is root there; set caFile, certFile and keyFile';
     report([...path, 'host'], message);
   }
   const tls = {

@@ -40,7 +40,7 @@ const mount = section(
     readOnly: flag({ description: 'The app cannot write to it.', default: false, examples: [true] }),
     shared: flag({
       description:
-        'The source is the same storage on every machine (NFS, a cluster file system). Without it, where `node.advertise` is set, the app is pinned to the machine of its first boot.',
+        'The source is the same storage on every machine (NFS, a cluster file system). Without it, if `node.advertise` is set, the app is pinned to the machine of its first boot.',
       default: false,
       examples: [true],
       later: true,
@@ -279,7 +279,7 @@ const keys = {
       min: wholeNumber({
         minimum: 0,
         maximum: 1000,
-        description: 'Instances kept ready always, also when nobody asks for them.',
+        description: 'Instances that are kept ready even without requests.',
         default: 0,
         examples: [1],
       }),
@@ -351,7 +351,7 @@ const keys = {
     from: '1ms',
     to: '24d',
     description:
-      'An instance this old, or up to a tenth younger, gives way: one in use to a fresh one that is booted first (see `overlap`), an idle one to nobody.',
+      'An instance this old, or up to a tenth younger, ends; if it is in use, a fresh one is booted first (see `overlap`).',
     default: '24h',
     examples: ['12h'],
     customer: true,

@@ -24,7 +24,7 @@ t.test('a changed file is handed to the daemon, a bad one holds its app alone, S
   child.kill('SIGHUP');
   await line('app files are wrong');
   await files.write('apps/a.yaml', appYaml('a', 'idleTtl: 5m\n'));
-  await line('sound again');
+  await line('valid again');
   child.kill('SIGHUP');
   await line('SIGHUP: the configuration has not changed');
   child.kill('SIGTERM');

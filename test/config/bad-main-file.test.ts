@@ -145,7 +145,7 @@ const cases: [title: string, content: string, problems: string[]][] = [
     'has an engine without TLS',
     'runtimes:\n  docker:\n    host: tcp://10.0.0.5:2375',
     [
-      '3 runtimes.docker.host: an engine off loopback needs TLS: whoever reaches it is root there; set caFile, certFile and keyFile',
+      '3 runtimes.docker.host: an engine off loopback needs TLS: anyone who reaches it is root there; set caFile, certFile and keyFile',
     ],
   ],
   [

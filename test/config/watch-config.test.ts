@@ -85,7 +85,7 @@ t.test('a bad app file is said once and keeps its own app as it was, and no othe
   t.equal(await watching.reload(), 'unchanged');
   t.match(await next(), { problems: [/b\.yaml:5 port/] }, 'who asks is told again');
   await files.write('apps/b.yaml', appYaml('b', 'idleTtl: 6m\n'));
-  t.strictSame(await changes(), ['app b: idleTtl 20m -> 6m', 'app b no longer held: its file says what holds']);
+  t.strictSame(await changes(), ['app b: idleTtl 20m -> 6m', 'app b no longer held: its file is valid again']);
   t.equal(await next(), 'restored');
   t.strictSame(events, []);
 });

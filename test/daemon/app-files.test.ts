@@ -29,7 +29,7 @@ t.test('files that differ are reported at the machine whose file is not applied,
   t.notOk(warning(b));
   await a.changeApp('hello', { idleTtl: '5m' });
   await until(async () => (await differing(a)) === 0 || undefined);
-  t.ok(a.log.find(({ msg }) => msg === 'the file of the app is what the CMDB has'));
+  t.ok(a.log.find(({ msg }) => msg === 'the file of the app and the CMDB agree again'));
 });
 
 t.test('a stale file does not replace a newer one in a store that came back empty', async (t) => {

@@ -63,17 +63,12 @@ function warningsOf({ runtime, mounts, env, readOnly, concurrency, scale }: App)
 }
 
 async function isExecutable(path: string): Promise<boolean> {
-  const isFile = await stat(path).then(
-    (stats) => stats.isFile(),
-    () => false,
-  );
-  return (
-    isFile &&
-    (await access(path, constants.X_OK).then(
-      () => true,
-      () => false,
-    ))
-  );
+  try {
+    await access(path, constants.X_OK);
+    return (await stat(path)).isFile();
+  } catch {
+    return false;
+  }
 }
 
 function isDirectory(path: string): Promise<boolean> {

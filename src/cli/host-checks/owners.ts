@@ -31,5 +31,5 @@ export function checkOwners(config: Config): Findings {
 function warningOf(place: string, fault: string, [first = '', ...more]: readonly string[]): string {
   const rest = more.length === 0 ? '' : ` and ${more.length} more`;
   const lies = first === place && more.length === 0 ? '' : `, on the way to ${first}${rest}`;
-  return `${place}${lies}: ${fault}; who can write there decides what runs here, and as whom`;
+  return `${place}${lies}: ${fault}; users who can write there decide what runs here, and as which user`;
 }

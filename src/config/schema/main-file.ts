@@ -380,9 +380,9 @@ export const mainSchema = section(
       }),
       {
         description:
-          'App files: one or more patterns (`*`, `?`, `**`, `{a,b}`), relative to the directory of this file. Who may write ' +
-          'such a file decides what runs as whom, with the secrets of the daemon: files that customers write go into a ' +
-          'mapping with `trust: customer`.',
+          'App files: one or more patterns (`*`, `?`, `**`, `{a,b}`), relative to the directory of this file. They decide ' +
+          'what runs as which user, with the secrets of the daemon: files that customers write go into a mapping with ' +
+          '`trust: customer`.',
         default: './apps/*.yaml',
         examples: [['./apps/*.yaml', './more/**/*.yaml']],
         expects: 'a pattern such as ./apps/*.yaml, a mapping with path and trust: customer, or a list of these',
