@@ -220,9 +220,9 @@ function createDispatcher(
     ...(silenced && { silenced }),
     serverTiming: config.http.serverTiming,
     logRefusal: (fields, message) => {
-      const { code, app } = fields;
+      const { code, outcome, app } = fields;
       const level = code === 'internal_error' ? 'error' : 'warn';
-      limit.log(`${String(code)} ${String(app)}`, fields, message, level);
+      limit.log(`${String(code ?? outcome)} ${String(app)}`, fields, message, level);
     },
     onRequest: (report) => count(metrics, report),
   });

@@ -14,6 +14,7 @@ import { answerError, answerErrorRaw } from '../forward/error-answer.js';
 import type { Forwarder } from '../forward/forwarder.js';
 import { ReadAhead } from '../forward/read-ahead.js';
 import type { Silenced } from '../forward/silenced.js';
+import { wordsOf } from '../forward/upstream-error.js';
 import { type Clock, sleep } from '../model/clock.js';
 import { findInstance, standing } from '../model/deployment.js';
 import { asRequestError, type ErrorCode, isDefect, RequestError } from '../model/errors.js';
@@ -42,7 +43,7 @@ export interface DispatcherOptions {
   readonly silenced?: Pick<Silenced, 'leftMs'>;
   /** Whether clients are told how long the phases of a cold request took. */
   readonly serverTiming: boolean;
-  /** Lines about requests that were refused or failed; expected to be rate-limited by the caller. */
+  /** Lines about requests that were refused, failed or cut short; the caller bounds their number. */
   readonly logRefusal: (fields: Record<string, unknown>, message: string) => void;
   readonly onRequest: (report: RequestReport) => void;
 }
@@ -196,6 +197,7 @@ export class Dispatcher implements ExchangeOwner {
     const defect = isDefect(cause) ? asRequestError(cause) : undefined;
     this.#report(exchange, statusCode, outcome, defect?.code);
     if (defect) this.#log(exchange, exchange.req, defect, 'request broken off');
+    else if (outcome === 'upstream_gone') this.#logCut(exchange, statusCode, cause);
   }
 
   /** Nothing has been sent to the client. What can be sent again is; the instance is looked at first. */
@@ -273,16 +275,37 @@ export class Dispatcher implements ExchangeOwner {
     this.#log(exchange, req, error, 'request refused');
   }
 
+  /** The client saw the beginning of an answer, or a switch of protocols, and then its end. */
+  #logCut(exchange: AnyExchange, status: number, cause: unknown): void {
+    const { req, seat } = exchange;
+    this.#options.logRefusal(
+      {
+        outcome: 'upstream_gone',
+        status,
+        instance: seat.instanceId,
+        ...this.#subject(exchange, req),
+        cause: cause === undefined ? undefined : wordsOf(cause).slice(0, longestLogged),
+      },
+      exchange.kind === 'request' ? 'answer cut short' : 'upgraded connection cut short',
+    );
+  }
+
+  #subject(exchange: AnyExchange | undefined, req: IncomingMessage): Record<string, unknown> {
+    const { clients } = this.#options;
+    return {
+      app: exchange?.app,
+      client: clients && clientOf(clients, req, exchange),
+      host: exchange?.admitted.host.slice(0, longestLogged),
+      method: req.method,
+    };
+  }
+
   #log(exchange: AnyExchange | undefined, req: IncomingMessage, error: RequestError, message: string): void {
-    const { logRefusal, clients } = this.#options;
-    logRefusal(
+    this.#options.logRefusal(
       {
         code: error.code,
         reference: error.reference,
-        app: exchange?.app,
-        client: clients && clientOf(clients, req, exchange),
-        host: exchange?.admitted.host.slice(0, longestLogged),
-        method: req.method,
+        ...this.#subject(exchange, req),
         detail: error.message.slice(0, longestLogged),
         cause: causeOf(error)?.slice(0, longestLogged),
         stack: stackOf(error)?.slice(0, longestStack),
@@ -310,9 +333,8 @@ function clientOf(clients: Pick<Clients, 'addressOf' | 'peerOf'>, { socket }: In
   return clients.addressOf(socket, exchange?.admitted.proxyHeaders) ?? clients.peerOf(socket).address;
 }
 
-function causeOf(error: RequestError): string | undefined {
-  const { cause } = error;
-  return cause === undefined ? undefined : cause instanceof Error ? cause.message : String(cause);
+function causeOf({ cause }: RequestError): string | undefined {
+  return cause === undefined ? undefined : wordsOf(cause);
 }
 
 /** Where a defect of ours was thrown. */

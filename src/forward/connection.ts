@@ -53,8 +53,9 @@ export class Connection implements Occupant, Breakable {
     );
     for (const side of [client, upstream]) {
       side.on('end', () => this.#lingerOn(options.isWebSocket ? lingerMs : halfClosedMs));
-      side.on('error', () => this.#end('upstream_gone'));
     }
+    upstream.on('error', (error) => this.#end('upstream_gone', error));
+    client.on('error', () => this.#end('complete'));
     client.on('close', () => this.#end('complete'));
     upstream.on('close', () => this.#lingerFor(lingerMs));
     if (client.destroyed) this.#end('complete');

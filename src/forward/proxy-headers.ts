@@ -42,7 +42,10 @@ export function isProxyHeader(name: string): boolean {
   return false;
 }
 
-/** Whether a name, in lower case, is one that only this dispatcher sends: apps and clients must not speak in its place. */
+/** With what servers that map headers to variables read as a hyphen. */
+const ours = /^x[^a-z0-9]fastcontainer[^a-z0-9]/i;
+
+/** Whether only this dispatcher may send a header of this name, in any case and spelling: apps and clients must not forge it. */
 export function isOurs(name: string): boolean {
-  return name.startsWith('x-fastcontainer-');
+  return ours.test(name);
 }

@@ -73,7 +73,9 @@ const treatments = new Map<string, Treatment>([
 export const mostHeaderLines = 500;
 
 const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']);
-const authority = /^(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@\\:[\]\x00-\x20]+)(?::\d{0,5})?$/;
+/** A host, and a port up to 65535 or an empty one. */
+const authority =
+  /^(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@\\:[\]\x00-\x20]+)(?::(?:[0-5]?\d{0,4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]))?$/;
 const absolute = /^https?:\/\/([^/?#]*)([^#]*)$/i;
 /** Of a header's name: what some servers take for a hyphen. */
 const odd = /[^a-z0-9-]/;

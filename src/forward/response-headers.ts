@@ -28,7 +28,7 @@ export function responseHeaders(raw: readonly Buffer[], statusCode: number, mayT
       if (lower === 'trailer') announcesTrailer = true;
       if (hopByHop.has(lower) && !(lower === 'upgrade' && statusCode === 426)) continue;
     }
-    if (mayBeOurs(name) && isOurs(name.toLowerCase())) continue;
+    if (mayBeOurs(name) && isOurs(name)) continue;
     headers.push(name, value);
   }
   if (named) headers = without(headers, named, statusCode);

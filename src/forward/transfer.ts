@@ -211,9 +211,9 @@ export class Transfer implements Occupant, Breakable {
     if (this.#ended) return;
     const { res, admitted } = this.#exchange;
     if (this.#isWholeWithout(error) && this.#isCompleted()) return;
-    if (res.headersSent) return this.#breakOff(error);
-    const sent = this.#abort !== undefined;
     const cause = this.#body?.errored ?? error;
+    if (res.headersSent) return this.#breakOff(cause);
+    const sent = this.#abort !== undefined;
     const failure = upstreamError(cause, sent);
     const isOurs = failure.code === 'upstream_reset' || failure.code === 'upstream_unreachable';
     this.#fail(failure, isOurs && (!sent || (admitted.idempotent && !admitted.hasBody)));
@@ -240,7 +240,7 @@ export class Transfer implements Occupant, Breakable {
   cut(reason: CutReason): void {
     if (this.#ended) return;
     const { res, admitted } = this.#exchange;
-    if (res.headersSent) this.#breakOff();
+    if (res.headersSent) this.#breakOff(reason);
     else {
       const unsent = this.#abort === undefined;
       const replayable = reason === 'instance_gone' && (unsent || (admitted.idempotent && !admitted.hasBody));
@@ -284,7 +284,7 @@ export class Transfer implements Occupant, Breakable {
    * A clean end would pass off half an answer as a whole one: to HTTP/1.0 the end of the connection is the end of it. Others see
    * that more was announced. To a client that is still sending, a reset would be all it gets.
    */
-  #breakOff(cause?: Error): void {
+  #breakOff(cause: Error | CutReason): void {
     const { req, res } = this.#exchange;
     const { socket } = res;
     if (req.httpVersionMinor === 0) socket?.resetAndDestroy();
@@ -302,7 +302,7 @@ export class Transfer implements Occupant, Breakable {
     this.#exchange.onFailed(error, replayable);
   }
 
-  #finish(outcome: ForwardOutcome, cause?: Error): void {
+  #finish(outcome: ForwardOutcome, cause?: Error | CutReason): void {
     this.#end();
     const { res } = this.#exchange;
     this.#exchange.onFinished(res.headersSent ? res.statusCode : 499, outcome, cause);

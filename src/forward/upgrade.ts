@@ -245,8 +245,8 @@ class Attempt implements Breakable {
       }),
     );
     // A clean end would pass off half an answer as a whole one.
-    response.on('error', () => {
-      this.#settle(() => this.#exchange.onFinished(statusCode, 'upstream_gone'));
+    response.on('error', (error) => {
+      this.#settle(() => this.#exchange.onFinished(statusCode, 'upstream_gone', error));
       (socket as Socket).resetAndDestroy();
     });
   }
@@ -294,7 +294,7 @@ function asOne(raw: readonly string[]): Record<string, string> {
   const lines: [string, string][] = [];
   for (let index = 0; index < raw.length; index += 2) {
     const [name, value] = [raw[index] as string, raw[index + 1] as string];
-    if (!/^(content-length|transfer-encoding)$/i.test(name) && !isOurs(name.toLowerCase())) lines.push([name, value]);
+    if (!/^(content-length|transfer-encoding)$/i.test(name) && !isOurs(name)) lines.push([name, value]);
   }
   const [name, value] = lines.pop() as [string, string];
   return { [[...lines.map((line) => line.join(': ')), name].join('\r\n')]: value };

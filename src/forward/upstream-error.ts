@@ -19,6 +19,37 @@ export function upstreamError(error: unknown, sent: boolean): RequestError {
   return new RequestError(sent ? 'upstream_reset' : 'upstream_unreachable', undefined, { cause: error });
 }
 
+const closed = 'the app closed the connection';
+const tooLarge = 'the header of the answer is too large';
+
+/** By message or code: what the libraries name in words of their own. */
+const meanings = new Map([
+  ['other side closed', closed],
+  ['closed', closed],
+  ['socket hang up', closed],
+  ['bad response', 'the app sent an answer that nothing had asked for'],
+  ['bad upgrade', 'the app switched to another protocol unasked'],
+  ['HPE_HEADER_OVERFLOW', tooLarge],
+  ['HPE_INVALID_EOF_STATE', 'the app closed the connection in the middle of its answer'],
+  ['UND_ERR_HEADERS_OVERFLOW', tooLarge],
+  ['UND_ERR_RES_CONTENT_LENGTH_MISMATCH', 'the body of the answer is shorter or longer than its Content-Length'],
+  ['UND_ERR_HEADERS_TIMEOUT', 'the app sent no header of an answer within requestTimeout'],
+  ['UND_ERR_CONNECT_TIMEOUT', 'the app accepted no connection in time'],
+]);
+/** How undici and node wrap the parser's reason. */
+const parserReason = /^(?:Response does not match the HTTP\/1\.1 protocol \((.*)\)|Parse Error: (.*))$/s;
+
+/** The cause of a failed exchange, for the log. */
+export function wordsOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  const { message } = cause;
+  const meaning = meanings.get(message) ?? ('code' in cause ? meanings.get(String(cause.code)) : undefined);
+  if (meaning !== undefined) return meaning;
+  const [, ofUndici, ofNode] = parserReason.exec(message) ?? [];
+  const reason = ofUndici ?? ofNode;
+  return reason === undefined ? message : `not valid HTTP: ${reason}`;
+}
+
 /** A request that cannot be written to an instance, such as a control character in its path. */
 export function unsendable(cause: unknown): RequestError {
   if (isDefect(cause)) return asRequestError(cause);

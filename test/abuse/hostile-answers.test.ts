@@ -5,7 +5,7 @@ import { install, startDaemon } from '../fixtures/daemon.js';
 import { eventually } from '../fixtures/eventually.js';
 import { evil, good, hostileUpstream, type Misdeed } from '../fixtures/hostile-upstream.js';
 import { type Relay, startRelay } from '../fixtures/relay.js';
-import { ask, type Answer } from '../fixtures/request.js';
+import { ask, type Answer, instances } from '../fixtures/request.js';
 
 /** What the client of `/evil` may see: the app's answer with this body, our refusal with this code, or a cut connection. */
 type Seen = { body: string; status?: number } | { code: string } | 'cut';
@@ -175,4 +175,48 @@ t.test('the log names what the parser refused', async (t) => {
     log.find(({ msg }) => msg === 'request refused'),
     { code: 'upstream_reset', cause: /Missing expected CR after response line/ },
   );
+});
+
+const wrong: readonly [bytes: string, cause: string][] = [
+  ['', 'the app closed the connection'],
+  ['HTTP/1.1 200 OK\r\nX: LARGE\r\n\r\n', 'the header of the answer is too large'],
+  [
+    'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n',
+    'the app switched to another protocol unasked',
+  ],
+  ['HTTP/1.1 200 OK\nX: y\n\n', 'not valid HTTP: Missing expected CR after response line'],
+];
+
+t.test('the log says in plain words what was wrong with an answer', async (t) => {
+  const app = `require('net').createServer((s) => { s.on('error', () => {}); s.once('data', (d) => s.end(${JSON.stringify(wrong.map(([bytes]) => bytes))}[/GET .(\\d)/.exec(d)[1]].replace('LARGE', 'y'.repeat(70_000)))) }).listen(process.env.PORT)`;
+  const { port, log } = await startDaemon(t, await install(t, {}, { odd: { command: [process.execPath, '-e', app] } }));
+  for (const [index, [, cause]] of wrong.entries()) {
+    const before = log.length;
+    t.equal((await ask(port, 'odd.localhost', `/${index}`)).status, 502);
+    const line = log.slice(before).find(({ msg }) => msg === 'request refused');
+    t.match(line, { code: 'upstream_reset', app: 'odd' });
+    t.equal(line?.cause, cause);
+  }
+});
+
+t.test('an answer that its app cuts short is a bounded number of log lines with app, instance and cause', async (t) => {
+  const app = `require('net').createServer((s) => s.once('data', () => s.end('HTTP/1.1 200 OK\\r\\nContent-Length: 20\\r\\n\\r\\nhalf'))).listen(process.env.PORT)`;
+  const { port, admin, log } = await startDaemon(
+    t,
+    await install(t, {}, { half: { command: [process.execPath, '-e', app] } }),
+  );
+  for (let round = 0; round < 12; round += 1) await t.rejects(ask(port, 'half.localhost'));
+  const lines = () => log.filter(({ msg }) => msg === 'answer cut short');
+  await eventually(() => lines()[0]);
+  const [instance] = await instances(admin, 'half');
+  t.match(lines()[0], {
+    level: 40,
+    outcome: 'upstream_gone',
+    status: 200,
+    app: 'half',
+    instance: instance?.id,
+    client: '127.0.0.1',
+    cause: 'the app closed the connection',
+  });
+  t.ok(lines().length <= 10, 'and not one for each');
 });

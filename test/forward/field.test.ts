@@ -93,6 +93,23 @@ t.test('a switch of protocols has its header as the app sent it', async (t) => {
   t.equal((await answerTo(t, upgrade, forged)).answer, head, 'but for what only the dispatcher says');
 });
 
+t.test('no answer speaks in our name, in any spelling that is read as ours', async (t) => {
+  const forged = ['X-Fastcontainer-Error', 'X_Fastcontainer_Error', 'x.fastcontainer.error', 'X-FASTCONTAINER_BUSY'];
+  const lines = forged.map((name) => `${name}: evil\r\n`).join('');
+  const sent = [
+    [get(), `HTTP/1.1 200 OK\r\n${lines}Content-Length: 2\r\n\r\nok`],
+    [get(), `HTTP/1.1 103 Early Hints\r\n${lines}Link: </a>\r\n\r\n${ok}`],
+    [get(), `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n${lines}\r\n`],
+    [upgrade, `HTTP/1.1 101 Switching Protocols\r\n${lines}Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n`],
+    [upgrade, `HTTP/1.1 200 OK\r\n${lines}Content-Length: 2\r\n\r\nok`],
+  ] as const;
+  for (const [request, bytes] of sent) {
+    const { answer } = await answerTo(t, request, bytes);
+    t.match(answer, /^HTTP\/1\.1 (?:101|103|200) /);
+    t.notMatch(answer, /evil/, bytes);
+  }
+});
+
 t.test('an upgrade in HTTP/1.0 is ignored, and one that the app did not offer is refused', async (t) => {
   const { received } = await answerTo(t, upgrade.replace('HTTP/1.1', 'HTTP/1.0'), ok);
   t.notMatch(received[0], /upgrade/i);

@@ -13,6 +13,8 @@ const refusals: [string, string, number, string][] = [
   ['a Host with a user', 'GET / HTTP/1.1\r\nHost: a@b\r\n\r\n', 400, 'bad_request'],
   ['a Host with a path', 'GET / HTTP/1.1\r\nHost: a/b\r\n\r\n', 400, 'bad_request'],
   ['a Host with two ports', 'GET / HTTP/1.1\r\nHost: a:1:2\r\n\r\n', 400, 'bad_request'],
+  ['a Host with a port that is none', 'GET / HTTP/1.1\r\nHost: a:65536\r\n\r\n', 400, 'bad_request'],
+  ['a target with a port that is none', 'GET http://a:99999/ HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'bad_request'],
   ['a Host longer than any name', `GET / HTTP/1.1\r\nHost: ${'\xad'.repeat(1_100)}a\r\n\r\n`, 400, 'bad_request'],
   [
     'a target for a host longer than any name',
@@ -105,6 +107,17 @@ t.test('what smuggles or cannot be routed is refused with its code, and the app 
       t.equal(upstream.received.join('').length, before, `${name}: nothing was forwarded`);
     }
   }
+});
+
+t.test('every port that there is may stand behind a host', async (t) => {
+  const upstream = await rawUpstream(t, (socket) => socket.write(ok));
+  const { port } = await startRelay(t, { upstreamPort: upstream.port });
+  for (const host of ['a:65535', 'a:9999', 'a:00080', 'a:60000', '[::1]:65499', 'a:'])
+    t.match(
+      await sendRaw(port, `GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`),
+      /^HTTP\/1\.1 200 /,
+      host,
+    );
 });
 
 t.test('an absolute-form target wins over Host', async (t) => {
