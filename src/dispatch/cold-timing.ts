@@ -1,6 +1,6 @@
 /**
- * The Server-Timing value of a cold response, in milliseconds: look-up, waiting that was not the boot itself, and the
- * boot's phases. The forwarder adds the first byte. Source: W3C Server Timing.
+ * The Server-Timing value of a cold response, in milliseconds: look-up, waiting outside the boot, and the phases of the boot. The
+ * forwarder adds the first byte. Source: W3C Server Timing.
  */
 export function coldTiming(lookupMs: number, waitedMs: number, phases: Readonly<Record<string, number>>): string {
   const booting = Object.values(phases).reduce((sum, ms) => sum + ms, 0);

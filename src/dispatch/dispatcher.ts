@@ -37,9 +37,9 @@ export interface DispatcherOptions {
   readonly forwarder: Pick<Forwarder, 'http' | 'upgrade'>;
   readonly instanceCheck: InstanceCheck;
   readonly clock: Clock;
-  /** Absent: no client is told from another. */
+  /** If absent, clients are not told apart. */
   readonly clients?: Pick<Clients, 'addressOf' | 'peerOf'>;
-  /** Absent: every upgrade wakes. */
+  /** If absent, every upgrade wakes its app. */
   readonly silenced?: Pick<Silenced, 'leftMs'>;
   /** Whether clients are told how long the phases of a cold request took. */
   readonly serverTiming: boolean;
@@ -48,10 +48,10 @@ export interface DispatcherOptions {
   readonly onRequest: (report: RequestReport) => void;
 }
 
-/** A request whose instance cannot be reached is tried again this often, each time with a longer pause. */
+/** Attempts for a request whose instance cannot be reached, each after a longer pause. */
 const maxAttempts = 5;
 const firstPauseMs = 10;
-/** Characters of what others chose, in a line of the log. */
+/** Characters of a log field whose text strangers chose. */
 const longestLogged = 500;
 const longestStack = 4_000;
 
@@ -69,7 +69,7 @@ export class Dispatcher implements ExchangeOwner {
     this.#options = options;
   }
 
-  /** Handles one HTTP request; every way it can end is an answer, never a throw. */
+  /** Handles one HTTP request. Never throws: every failure becomes an answer. */
   readonly handle = (req: IncomingMessage, res: ServerResponse): void => {
     const startedAt = this.#options.clock.monotonic();
     let exchange: RequestExchange;
@@ -83,7 +83,7 @@ export class Dispatcher implements ExchangeOwner {
     this.#dispatch(exchange);
   };
 
-  /** Handles one request for another protocol on its connection. */
+  /** Handles one request to switch its connection to another protocol. */
   readonly upgrade = (req: IncomingMessage, socket: Duplex): void => {
     const startedAt = this.#options.clock.monotonic();
     let exchange: ConnectionExchange;
@@ -102,7 +102,7 @@ export class Dispatcher implements ExchangeOwner {
     this.#closing = true;
   }
 
-  /** Warm: everything is at hand and nothing is waited for. */
+  /** Warm: nothing is waited for. */
   #dispatch(exchange: AnyExchange): void {
     const { router, session } = this.#options;
     try {
@@ -148,7 +148,7 @@ export class Dispatcher implements ExchangeOwner {
   #explained({ req, admitted }: AnyExchange, local: LocalApp, error: RequestError): RequestError {
     const { clients } = this.#options;
     const peer = clients?.peerOf(req.socket);
-    // What a trusted proxy passes on is its client's.
+    // A request that a trusted proxy passes on is from the proxy's client.
     const address = peer?.trusted
       ? (clients?.addressOf(req.socket, admitted.proxyHeaders) ?? peer.address)
       : peer?.address;
@@ -157,8 +157,8 @@ export class Dispatcher implements ExchangeOwner {
   }
 
   /**
-   * `OPTIONS *` asks a server whether it is there, and an app for nothing: RFC 9110 §9.3.7. So it wakes none. undici could not send
-   * it either.
+   * `OPTIONS *` asks the server, not an app, whether it is there (RFC 9110 §9.3.7): it wakes no app. undici could not send it
+   * either.
    */
   #answerPing(exchange: AnyExchange): void {
     if (exchange.kind === 'connection') return this.#refuse(exchange, new RequestError('bad_request'));
@@ -169,14 +169,14 @@ export class Dispatcher implements ExchangeOwner {
     this.#report(exchange, 200, 'complete');
   }
 
-  /** A page that was left open does not keep its app from sleeping. */
+  /** The reconnect of an open page does not keep its app from sleeping. */
   #refuseSilenced(exchange: AnyExchange, { app, deployment }: LocalApp): void {
     if (exchange.kind === 'request' || standing(deployment).length > 0) return;
     const leftMs = this.#options.silenced?.leftMs(app, exchange) ?? 0;
     if (leftMs > 0) throw new RequestError('app_asleep', undefined, { retryAfterS: Math.ceil(leftMs / 1_000) });
   }
 
-  /** A client that is to send its body only when it is told to has nothing on its way. */
+  /** Reads ahead, unless the client waits for `100 Continue` and sends nothing yet. */
   #readOn(exchange: AnyExchange): void {
     if (exchange.kind === 'connection') return;
     const { req, res, admitted } = exchange;
@@ -200,7 +200,7 @@ export class Dispatcher implements ExchangeOwner {
     else if (outcome === 'upstream_gone') this.#logCut(exchange, statusCode, cause);
   }
 
-  /** Nothing has been sent to the client. What can be sent again is; the instance is looked at first. */
+  /** Nothing has been sent to the client: looks at the instance, and sends the request again if it may be repeated. */
   failed(exchange: AnyExchange, error: RequestError, replayable: boolean): void {
     void this.#recover(exchange, error, replayable);
   }
@@ -213,7 +213,7 @@ export class Dispatcher implements ExchangeOwner {
       const isConnectionError = error.code === 'upstream_unreachable' || error.code === 'upstream_reset';
       const alive = isConnectionError ? await instanceCheck.isAlive(seat, replayable) : true;
       if (!replayable || exchange.attempts >= maxAttempts) return this.#refuse(exchange, error);
-      // It runs and refuses connections: its listener may be coming back.
+      // It runs but refuses connections: its listener may be coming back.
       const pauseMs = alive && error.code === 'upstream_unreachable' ? firstPauseMs * 3 ** (exchange.attempts - 1) : 0;
       if (pauseMs > 0) await sleep(clock, pauseMs);
       await this.#wake(exchange);
@@ -222,13 +222,13 @@ export class Dispatcher implements ExchangeOwner {
     }
   }
 
-  /** Whatever fails here belongs to this exchange: it gives its seat back and is answered, and the process goes on. */
+  /** Gives the seat back and answers. A failure ends its own exchange, never the process. */
   #broke(exchange: AnyExchange, error: unknown): void {
     exchange.giveUpSeat();
     this.#refuse(exchange, asRequestError(error));
   }
 
-  /** Cold is a request for which an instance was booted. */
+  /** A request is cold if an instance was booted for it. */
   #noteBoot(
     exchange: AnyExchange,
     local: LocalApp,
@@ -337,7 +337,7 @@ function causeOf({ cause }: RequestError): string | undefined {
   return cause === undefined ? undefined : wordsOf(cause);
 }
 
-/** Where a defect of ours was thrown. */
+/** The stack of a defect of ours. */
 function stackOf({ code, cause }: RequestError): string | undefined {
   return code === 'internal_error' && cause instanceof Error ? cause.stack : undefined;
 }

@@ -7,17 +7,17 @@ import type { RequestError } from '../model/errors.js';
 
 export type Outcome = Parameters<HttpExchange['onFinished']>[1];
 
-/** What an exchange calls back on its dispatcher. */
+/** What an exchange reports to its dispatcher, and asks of it. */
 export interface ExchangeOwner {
   failed(exchange: AnyExchange, error: RequestError, replayable: boolean): void;
   finished(exchange: AnyExchange, statusCode: number, outcome: Outcome, cause: unknown): void;
-  /** Whom a request is from; undefined if that is not known. */
+  /** Address of the client that sent a request; undefined if that is not known. */
   clientOf(exchange: Pick<AnyExchange, 'req' | 'admitted'>): string | undefined;
 }
 
 export type AnyExchange = RequestExchange | ConnectionExchange;
 
-/** What both kinds of exchange carry from step to step. */
+/** What both kinds of exchange carry from check to forward. */
 abstract class Exchange implements Holder {
   readonly req: IncomingMessage;
   readonly admitted: Admitted;
@@ -25,16 +25,16 @@ abstract class Exchange implements Holder {
   /** Monotonic milliseconds. */
   readonly startedAt: number;
   app: string | undefined;
-  /** For an answer in the app's place; known with the app. */
+  /** The app's headers for an answer in its place; known with the app. */
   errorHeaders: Readonly<Record<string, string>> | undefined = undefined;
   cold = false;
   attempts = 0;
   serverTiming: string | undefined = undefined;
   upstreamHeaders: string[] | undefined = undefined;
-  /** Aborts when the client goes while the request waits; made only for requests that wait. */
+  /** Aborts when the client goes; made only for requests that wait. */
   gone: AbortController | undefined = undefined;
   #seat: Seat | undefined;
-  /** Null until somebody asks. */
+  /** Null until it is first asked for. */
   #client: string | undefined | null = null;
 
   constructor(owner: ExchangeOwner, req: IncomingMessage, admitted: Admitted, startedAt: number) {
@@ -60,9 +60,17 @@ abstract class Exchange implements Holder {
     this.errorHeaders = seat.app.errorHeaders;
   }
 
-  /** Gives back the seat that it may have. Harmless twice. */
+  /** Gives the seat back, if it has one. Harmless twice. */
   giveUpSeat(): void {
     this.#seat?.release();
+  }
+
+  onFailed(this: AnyExchange, error: RequestError, replayable: boolean): void {
+    this.owner.failed(this, error, replayable);
+  }
+
+  onFinished(this: AnyExchange, statusCode: number, outcome: Outcome, cause?: unknown): void {
+    this.owner.finished(this, statusCode, outcome, cause);
   }
 }
 
@@ -75,17 +83,9 @@ export class RequestExchange extends Exchange implements HttpExchange {
     super(owner, req, admitted, startedAt);
     this.res = res;
   }
-
-  onFailed(error: RequestError, replayable: boolean): void {
-    this.owner.failed(this, error, replayable);
-  }
-
-  onFinished(statusCode: number, outcome: Outcome, cause?: unknown): void {
-    this.owner.finished(this, statusCode, outcome, cause);
-  }
 }
 
-/** One request that asks for another protocol on its connection. */
+/** One request to switch its connection to another protocol. */
 export class ConnectionExchange extends Exchange implements UpgradeExchange {
   readonly kind = 'connection';
   readonly socket: Duplex;
@@ -93,13 +93,5 @@ export class ConnectionExchange extends Exchange implements UpgradeExchange {
   constructor(owner: ExchangeOwner, req: IncomingMessage, socket: Duplex, admitted: Admitted, startedAt: number) {
     super(owner, req, admitted, startedAt);
     this.socket = socket;
-  }
-
-  onFailed(error: RequestError, replayable: boolean): void {
-    this.owner.failed(this, error, replayable);
-  }
-
-  onFinished(statusCode: number, outcome: Outcome, cause?: unknown): void {
-    this.owner.finished(this, statusCode, outcome, cause);
   }
 }

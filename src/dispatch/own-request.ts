@@ -3,8 +3,8 @@ import type { LocalApp } from '../uses/local-app.js';
 const loopback = /^(?:127\.|::1$)/;
 
 /**
- * What to tell the operator of a request from `address` that got no place at an app in time: it may come from the app
- * itself, whose page then waits for its own answer. Undefined if it cannot.
+ * For the operator: whether a request from `address` that got no seat in time may come from the app itself, which then waits for
+ * its own answer. Undefined if it cannot.
  */
 export function ownRequest({ app, deployment }: LocalApp, address: string): string | undefined {
   const isInstance = deployment.instances.some((instance) => instance.address?.host === address);

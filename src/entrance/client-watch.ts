@@ -3,15 +3,14 @@ import { ClientConnection } from '../forward/client-connection.js';
 import { type TcpState, tcpStates } from '../machine/tcp-table.js';
 
 const periodMs = 500;
-/** The system's table is read for at most a tenth of the time; a busy machine, on which it takes long, rests no longer than this. */
+/** Reading the system's table takes at most a tenth of the time, but no pause between two readings is longer than this. */
 const restFactor = 9;
 const longestRestMs = 1_500;
 
 /**
- * Notices clients that have gone where no event tells: while a connection is not read from (a body that waits for a boot or for a
- * slow app, requests behind an answer that is held back, early bytes before a switch of protocols) its end is behind bytes
- * that nobody takes. Such connections are looked up in the system's own table. A client that only ended its side has a
- * moment for its answer, and more while it is coming.
+ * Notices clients that have gone although no event says so: the end of a connection that nothing reads from (a body that waits, a
+ * pipelined request, early bytes before a switch of protocols) is hidden behind unread bytes. Such connections are looked up in
+ * the system's table. A client that ended only its side has a moment for its answer, and more while the answer is coming.
  */
 export class ClientWatch {
   readonly #connections = new Set<ClientConnection>();

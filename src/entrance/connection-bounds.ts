@@ -2,42 +2,42 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clients, Peer } from '../forward/clients.js';
 
-/** Why a connection was closed: all that may be open are, the client has all that it may have, or another needed its room. */
+/** Why a connection was closed: too many in all, too many of its client, or to make room for another. */
 export type CloseCause = 'limit' | 'client_limit' | 'room';
 
 export interface ConnectionBoundsOptions {
   readonly max: number;
-  /** For one client; trusted proxies may have as many as there are. */
+  /** For one client; trusted proxies are exempt. */
   readonly maxPerClient: number;
   readonly clients: Pick<Clients, 'peerOf'>;
   readonly onClosed: (cause: CloseCause, address: string) => void;
 }
 
-/** When room is needed, so many connections are looked at, the one looked at least lately first. */
+/** Connections looked at when room is needed, the one looked at longest ago first. */
 const looks = 64;
 
 type Known = Socket & { readonly _httpMessage?: ServerResponse | null };
 
 /**
- * The connections of clients, over all addresses that the process listens on. If one more is one too many, one without a
- * request under way goes instead of it: of the client that has most, as far as it looks; if there is none, the new one does. Not by
- * `server.maxConnections`: among several workers, node:cluster hands a connection that one refuses to the next, round and round.
+ * Bounds the connections of clients over all addresses of the process. If there are too many, an idle one is closed, of the client
+ * that has most among those looked at; if none is idle, the new one is closed. `server.maxConnections` is no alternative:
+ * node:cluster hands a connection that one worker refuses to the next, round and round.
  */
 export class ConnectionBounds {
   readonly #options: ConnectionBoundsOptions;
   readonly #max: number;
   readonly #maxPerClient: number;
-  /** With those of the same client, itself among them; a trusted proxy is none. */
+  /** Each with all of its client; undefined for those of a trusted proxy. */
   readonly #open = new Map<Socket, Set<Socket> | undefined>();
-  /** Of each client, in the order in which they are looked at when room is needed. */
+  /** The connections of each client, in the order in which they are looked at when room is needed. */
   readonly #byClient = new Map<string, Set<Socket>>();
-  /** Have left HTTP, and are in use for as long as they are open. */
+  /** Connections that have left HTTP, and are in use as long as they are open. */
   readonly #leftHttp = new WeakSet<Socket>();
 
   constructor(options: ConnectionBoundsOptions) {
     this.#options = options;
     this.#max = options.max;
-    // One client alone never has all there is.
+    // One client alone never has all connections.
     this.#maxPerClient = Math.min(options.maxPerClient, Math.ceil(options.max / 2));
   }
 
@@ -66,7 +66,7 @@ export class ConnectionBounds {
     return true;
   }
 
-  /** An upgraded connection has no request under way that could be seen. */
+  /** The connection was upgraded: it counts as in use, although no request is under way on it. */
   leavesHttp(socket: Socket): void {
     this.#leftHttp.add(socket);
   }
@@ -105,7 +105,7 @@ export class ConnectionBounds {
     if (siblings?.delete(socket)) siblings.add(socket);
   }
 
-  /** An answer that was given whole is only being delivered. */
+  /** A connection is idle as soon as its answer was written whole, even if it is still being delivered. */
   #isIdle(socket: Known): boolean {
     const answer = socket._httpMessage;
     return (!answer || answer.writableEnded) && !this.#leftHttp.has(socket);

@@ -17,9 +17,9 @@ export interface ListenerOptions {
   readonly bounds: ConnectionBounds;
   readonly onRequest: (req: IncomingMessage, res: ServerResponse) => void;
   readonly onUpgrade: (req: IncomingMessage, socket: Duplex) => void;
-  /** What node's parser refused before there was a request; it has been answered. */
+  /** Node's parser refused what came before it was a request; it has been answered. */
   readonly onRefused: (error: RequestError, remoteAddress: string | undefined) => void;
-  /** A connection could not be accepted, such as for want of a descriptor. */
+  /** A connection could not be accepted, for example for want of a descriptor. */
   readonly onAcceptFailed: (error: Error) => void;
 }
 
@@ -35,13 +35,13 @@ export interface Listener {
 /** A dead peer is found after about this long without a packet. */
 const tcpKeepAliveMs = 60_000;
 
-/** The data side: a plain node:http server with everything bounded. */
+/** The data side: a node:http server with everything bounded. */
 export function createListener(options: ListenerOptions): Listener {
   const server = createServer({
     maxHeaderSize: options.maxHeaderSizeBytes,
     headersTimeout: options.headersTimeoutMs,
     keepAliveTimeout: options.keepAliveTimeoutMs,
-    // An upload may take as long as it likes as long as it flows; the body's own limit watches that.
+    // An upload may take any time while it flows; the bounds of the body watch that.
     requestTimeout: 0,
     connectionsCheckingInterval: Math.min(5_000, Math.ceil(options.headersTimeoutMs / 2)),
     // Answered with our own error instead of node's bare one.
@@ -51,9 +51,9 @@ export function createListener(options: ListenerOptions): Listener {
     keepAliveInitialDelay: tcpKeepAliveMs,
     insecureHTTPParser: false,
   });
-  // Node would leave out what is beyond a number of lines in silence; request-headers.ts refuses it.
+  // Node would silently drop lines beyond a number; request-headers.ts refuses them.
   server.maxHeadersCount = 0;
-  // A client that only ends its side still gets its answer.
+  // A client that ends only its side still gets its answer.
   (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
   const watch = new ClientWatch();
   server.on('connection', (socket) => {
@@ -103,7 +103,7 @@ function close(server: Server): Promise<void> {
   });
 }
 
-/** Node has let go of the connection; what came behind the header can be read from it. */
+/** Node has let go of the connection; what came after the header is put back into it. */
 function onUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer, options: ListenerOptions): void {
   options.bounds.leavesHttp(socket as Socket);
   socket.on('error', () => socket.destroy());
@@ -113,8 +113,8 @@ function onUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer, options: 
 }
 
 /**
- * What came cannot be parsed, or came too late. The requests before it are answered first, and nothing behind it is looked
- * at. Where it was in the body of a request, that one is refused.
+ * What came cannot be parsed, or came too late. Earlier requests are answered first, and nothing after it is looked at. If it was
+ * in the body of a request, that request is refused.
  */
 function onClientError(error: NodeJS.ErrnoException, socket: Duplex, options: ListenerOptions): void {
   const connection = ClientConnection.of(socket);
@@ -136,13 +136,13 @@ function onClientError(error: NodeJS.ErrnoException, socket: Duplex, options: Li
   onRefused(refusal, remoteOf(socket));
 }
 
-/** Whoever works on the request is told that its client is gone, which is true of the rest of it. */
+/** Refuses a request in the middle of its body; to those that work on it the client is gone. */
 function refuseHalf(res: ServerResponse, refusal: RequestError): void {
   res.emit('close');
   answerError(res.req, res, refusal);
 }
 
-/** Errors of the connection itself have other codes: nothing can be answered to a peer that is gone. */
+/** Errors of the connection itself have other codes; a peer that is gone gets no answer. */
 function isOfParser({ code = '' }: NodeJS.ErrnoException): boolean {
   return code.startsWith('HPE_') || code === 'ERR_HTTP_REQUEST_TIMEOUT';
 }
@@ -183,11 +183,11 @@ function parserError(error: ParserError): RequestError {
   return new RequestError('bad_request', error.reason ?? 'The request is not valid HTTP.', { cause: error });
 }
 
-/** Of a request line, in characters, that is answered as one though its method is not known. */
+/** Characters of a request line that are looked at if its method is not known. */
 const longestLine = 16_384;
 const requestLine = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100} [!-~\x80-\xff]+ HTTP\/1\.[01]$/;
 
-/** Whether it is a whole and good one at which the parser stopped. */
+/** Whether the parser stopped at a whole and valid request line. */
 function isRequestLine({ rawPacket, bytesParsed = 0 }: ParserError): boolean {
   if (!rawPacket) return false;
   const from = rawPacket.lastIndexOf('\n', Math.max(0, bytesParsed - 1)) + 1;

@@ -13,13 +13,12 @@ const kTurns = Symbol('turns');
 
 type Known = Socket & { [kTurns]?: Turns; readonly _httpMessage?: ServerResponse | null };
 
-/** Requests that may wait behind another one on their connection; what comes after them is not served. */
+/** Requests that may wait on one connection; what comes after them is not served. */
 export const mostPipelined = 64;
 
 /**
- * Runs a request when it is its turn: when the answers to those before it on its connection have been sent. So a connection
- * has one request at an app at a time, however many it sends ahead, and one that waits has nothing that would have to be given up when
- * its client goes. `refuse` is called for the first one that is too many.
+ * Runs a request when the answers to those before it on its connection have been sent, so that a connection has one request at an
+ * app at a time, and one that waits holds nothing. Calls `refuse` for the first one that is too many.
  */
 export function inTurn(req: IncomingMessage, res: ServerResponse, run: Run, refuse: Run): void {
   const socket: Known = req.socket;
@@ -60,7 +59,7 @@ class Turns {
     // The answer before may have been the last one of its connection.
     if (!next || next.res.socket === null) return;
     if (this.#waiting.length > 0) this.#await(next.res);
-    // Refused already: what came of it could not be parsed.
+    // Already refused, as its body could not be parsed.
     if (next.res.writableEnded) return;
     next.run(next.req, next.res);
   }

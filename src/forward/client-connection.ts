@@ -6,7 +6,7 @@ import type { TcpState } from '../machine/tcp-table.js';
 
 const kConnection = Symbol('client connection');
 
-/** What node keeps on a connection of its server. */
+/** Node's parser of a connection to its server. */
 interface Parser {
   onIncoming?: (req: IncomingMessage, keepAlive: boolean) => number;
   /** A copy of the packet in which the header ended. */
@@ -20,23 +20,23 @@ type Known = Duplex & {
   readonly _readableState?: { readonly ended: boolean };
 };
 
-/** Ticks without a byte either way after which a client that ended its side is taken for gone. */
+/** Ticks without a byte either way after which a client that ended its side counts as gone. */
 const halfClosedTicks = 2;
-/** The same for one that has another protocol on its connection, by which it may have ended its side only. */
+/** The same after a switch to another protocol, in which a client may end its side and still listen. */
 const switchedTicks = 120;
 
 /** A request whose parser's `upgrade` says whether it takes over the connection. */
 type Incoming = IncomingMessage & { upgrade?: boolean | null };
 
 /**
- * A client's connection beyond what node's server does with it. Nothing behind an answer that is the last of its connection
- * is served: the client was told, or has asked, that it ends. And the end comes so that this last answer arrives.
+ * A client's connection beyond what node's server does with it. Nothing after the last answer is served: the client was told,
+ * or has asked, that the connection ends. It ends in such a way that this last answer arrives.
  */
 export class ClientConnection {
   readonly socket: Socket;
   /** The answer to the request that came last. */
   #last: ServerResponse | undefined;
-  /** Something came that is not served. */
+  /** Nothing that comes is served. */
   #isClosed = false;
   #hasSwitched = false;
   /** Bytes both ways at the last tick, and ticks since they last moved. */
@@ -48,7 +48,7 @@ export class ClientConnection {
     return (socket as Known)[kConnection];
   }
 
-  /** To be made as soon as node's server has the connection. */
+  /** Call it as soon as node's server has the connection. */
   constructor(socket: Socket) {
     this.socket = socket;
     (socket as Known)[kConnection] = this;
@@ -62,7 +62,7 @@ export class ClientConnection {
     };
   }
 
-  /** Whether the request is to be served. One that is not is never answered, and the connection ends before its turn. */
+  /** Whether to serve the request. One that is not served is never answered: the connection ends before its turn. */
   takes(req: IncomingMessage, res: ServerResponse): boolean {
     if (this.#isClosed || this.#last?.shouldKeepAlive === false) {
       this.#stopParsing();
@@ -73,33 +73,33 @@ export class ClientConnection {
     return true;
   }
 
-  /** The answer to the request that came last, while it is not finished. */
+  /** The unfinished answer to the last request. */
   get pending(): ServerResponse | undefined {
     return this.#last?.writableFinished === false ? this.#last : undefined;
   }
 
-  /** Nothing more that comes is served. */
+  /** From now on nothing that comes is served. */
   close(): void {
     this.#isClosed = true;
   }
 
-  /** Whether the answer that was the last one of the connection has been written. */
+  /** Whether the connection's last answer has been written. */
   get isOver(): boolean {
     return this.#last?.shouldKeepAlive === false && this.#last.writableFinished;
   }
 
-  /** False from when the connection is closed to what comes. */
+  /** Whether what comes is still served. */
   get isOpen(): boolean {
     return !this.#isClosed && !isEnding(this.socket);
   }
 
-  /** From now on it carries another protocol. */
+  /** From now on the connection carries another protocol. */
   switched(): void {
     this.#hasSwitched = true;
   }
 
   /**
-   * To be called at an even pace. A client that ended its side has a moment for its answer. True if nobody reads from the
+   * Call it at an even pace. A client that ended its side has a moment for its answer. True if nothing reads from the
    * connection, so that only the system knows whether its client is still there.
    */
   tick(): boolean {
@@ -118,7 +118,7 @@ export class ClientConnection {
     return _handle?.reading === false && this.#still > 0;
   }
 
-  /** What the system says of a connection that nobody reads from. */
+  /** Takes what the system says of a connection that nothing reads from. */
   learn(state: TcpState): void {
     this.#missing = state === 'gone' ? this.#missing + 1 : 0;
     if (this.#missing > 1) this.socket.destroy();
@@ -126,8 +126,8 @@ export class ClientConnection {
   }
 
   /**
-   * What still comes is read, so that its end is seen, and thrown away, not even parsed beyond the packet in hand: node would make a
-   * request of all that looks like one, and keep them until the connection ends. Harmless twice.
+   * Reads what still comes, to see its end, and throws it away without parsing more than the packet in hand: node would make
+   * requests of it and keep them until the connection ends. Harmless twice.
    */
   #stopParsing(): void {
     this.#isClosed = true;
@@ -139,15 +139,15 @@ export class ClientConnection {
     }
   }
 
-  /** A client that is gone resets the connection as soon as it is written to: one that lets bytes wait is there. */
+  /** A gone client resets the connection as soon as it is written to; while bytes wait, it is still there. */
   #learnHalfClosed(): void {
     const patience = this.#hasSwitched ? switchedTicks : halfClosedTicks;
     if (this.#still >= patience && this.socket.writableLength === 0) this.socket.destroy();
   }
 
   /**
-   * Only a GET without a body, with no answer before it under way, takes over the connection, and not for HTTP/2. Any other
-   * request is served as if it had not offered to switch, as it may be: RFC 9110 §7.8. A CONNECT is refused like a request.
+   * Only a GET without a body, and with no earlier answer under way, may take over the connection, and not for HTTP/2. Any other
+   * request is served as if it had not offered to switch, which RFC 9110 §7.8 allows. A CONNECT is refused like a request.
    */
   #lookAtRequests(): void {
     const { parser } = this.socket as Known;
@@ -157,7 +157,7 @@ export class ClientConnection {
       if (req.httpVersionMinor === 0 && namesOtherProtocol(req, parser)) req.httpVersionMajor = 0;
       if (!req.upgrade || this.#mayTakeOver(req)) return onIncoming(req, keepAlive);
       req.upgrade = false;
-      // Node throws away what came behind it in the same packet.
+      // Node throws away what came after it in the same packet.
       return onIncoming(req, false);
     };
   }
@@ -177,13 +177,13 @@ export class ClientConnection {
 
 function ignore(): void {}
 
-/** What llhttp takes in RTSP or ICE as well as in HTTP; others are told apart by their method alone. */
+/** Methods that llhttp accepts in RTSP or ICE as well as in HTTP; any other tells the protocol by itself. */
 const inOtherProtocols = new Set(['GET', 'POST', 'OPTIONS', 'SOURCE']);
 const known = new Set(METHODS);
 
 /**
- * Whether a request that llhttp takes for HTTP/1.0 says `RTSP/1.0` or `ICE/1.0`, as far as its first line came in one packet with the
- * end of its header: llhttp does not tell.
+ * Whether a request that llhttp takes for HTTP/1.0 says `RTSP/1.0` or `ICE/1.0`, which llhttp does not tell. Seen only if the
+ * first line came in one packet with the end of the header.
  */
 function namesOtherProtocol({ method = '', url = '' }: IncomingMessage, parser: Parser): boolean {
   if (!known.has(method)) return true;

@@ -5,20 +5,20 @@ import { addressOf } from './forwarded-list.js';
 export interface Peer {
   readonly address: string;
   /**
-   * The client that it is, unless it is a trusted proxy: an IPv4 address, or the /64 that an IPv6 address is in, of which one
-   * customer of a provider has the whole.
+   * The client it counts as, unless it is a trusted proxy: an IPv4 address, or the /64 of an IPv6 address, since providers give
+   * a whole /64 to one customer.
    */
   readonly client: string;
-  /** As RFC 7239 writes it. */
+  /** The address in the form of RFC 7239. */
   readonly node: string;
-  /** One of `trustedProxies`: what it says of its clients counts, and it is none itself. */
+  /** One of `trustedProxies`: what it says of its clients is believed, and it is no client itself. */
   readonly trusted: boolean;
-  /** The Forwarded header of its last request, and the host that it was for: a connection mostly asks for one. */
+  /** The host of its last request, and the Forwarded header made for it: most connections ask for one host. */
   host: string;
   forwarded: string;
 }
 
-/** In a row; a client may have written the rest. */
+/** Proxies in a row that are looked at; a client may have written the rest. */
 const mostProxies = 16;
 
 const kPeer = Symbol('peer');
@@ -26,7 +26,7 @@ const ipv4Mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
 
 type Known = Socket & { [kPeer]?: Peer };
 
-/** Who is at the other end of each connection, and whom its requests are from. */
+/** Tells the other end of each connection, and the client that a request is from. */
 export class Clients {
   readonly #trusted = new BlockList();
 
@@ -41,8 +41,8 @@ export class Clients {
   }
 
   /**
-   * The address of the client that sent a request: the peer's, or behind trusted proxies the last one that they name and that is
-   * none of them. Undefined if trusted proxies name nobody.
+   * The address of the client that sent a request: the peer's, or behind trusted proxies the last address they name that is not
+   * one of theirs. Undefined if they name none.
    */
   addressOf(socket: Socket, proxyHeaders: readonly string[] | undefined): string | undefined {
     const peer = this.peerOf(socket);
@@ -76,7 +76,7 @@ export class Clients {
   }
 }
 
-/** What proxies named in X-Forwarded-For, the last one first. */
+/** The addresses in X-Forwarded-For, the last one first. */
 function hopsOf(headers: readonly string[] = []): string[] {
   let list: string | undefined;
   for (let index = 0; index < headers.length; index += 2) {
@@ -87,7 +87,7 @@ function hopsOf(headers: readonly string[] = []): string[] {
   return list === undefined ? [] : list.split(',').slice(-mostProxies).toReversed();
 }
 
-/** The first 64 bits of an IPv6 address; any other address as it is. */
+/** The /64 of an IPv6 address; any other address unchanged. */
 export function prefixOf(address: string): string {
   const ipv4 = ipv4Mapped.exec(address)?.[1];
   if (ipv4 !== undefined || !isIPv6(address)) return ipv4 ?? address;

@@ -11,21 +11,21 @@ export interface ConnectionOptions {
   readonly seat: Seat;
   /** A WebSocket is followed frame by frame; of any other protocol each byte counts. */
   readonly isWebSocket: boolean;
-  /** A client that takes nothing of what there is to send to it for this long is given up. */
+  /** Time after which a client that takes nothing of what waits for it is given up. */
   readonly stallMs: number;
-  /** It is ended because nothing flowed on it. */
+  /** The connection is ended because nothing flowed on it. */
   readonly onSilenced: () => void;
   readonly onEnded: (outcome: 'complete' | 'upstream_gone', cause?: Error) => void;
 }
 
 /** How long a side may take to finish after the other one has ended, in milliseconds. */
 const lingerMs = 2_000;
-/** The same for a side of another protocol than WebSocket, in which a side may end and still listen: without a byte from the other. */
+/** The same for other protocols than WebSocket, in which a side may end and still listen: time without a byte from the other. */
 const halfClosedMs = 60_000;
 
 /**
- * An upgraded connection between client and instance, piped by http-proxy. Here it is watched: data that flows counts as
- * activity, and a cut ends a WebSocket with 1001 between two frames.
+ * Watches an upgraded connection between client and instance, which http-proxy pipes: data that flows counts as activity, and a
+ * cut ends a WebSocket with 1001 between two frames.
  */
 export class Connection implements Occupant, Breakable {
   readonly #options: ConnectionOptions;
@@ -87,11 +87,11 @@ export class Connection implements Occupant, Breakable {
     const { data, atBoundary } = this.#fromUpstream.scan(chunk);
     this.#atBoundary = atBoundary;
     if (data) this.#options.seat.touch();
-    // The pipe has written this chunk already: goodbye comes behind it.
+    // The pipe has written this chunk already: goodbye comes after it.
     if (this.#cutting && atBoundary) this.#sayGoodbye();
   }
 
-  /** From when it first takes less than there is; the pipe has written this chunk already. */
+  /** Begins when the client first takes less than there is; the pipe has written this chunk already. */
   #watchStall(): void {
     const { client, stallMs } = this.#options;
     if (this.#isWatched || !client.writableNeedDrain) return;

@@ -1,12 +1,12 @@
-/** A part of an exchange that hears sockets, parsers, streams and timers. */
+/** A part of an exchange that listens to sockets, parsers, streams and timers. */
 export interface Breakable {
-  /** Our own code failed on what a stranger sent: the exchange ends and gives its seat back. Must not throw. */
+  /** Our own code failed on what a stranger sent: ends the exchange and gives its seat back. Must not throw. */
   broke(error: Error): void;
 }
 
 /**
- * A listener for what strangers cause. What it throws ends the exchange that it belongs to; without this it would reach
- * the process, and one answer of one app would end the dispatcher of all.
+ * A listener for what strangers cause. An error that it throws ends its own exchange; uncaught, it would end the process, and
+ * one app's answer would cost the requests of all.
  */
 export function contained<Args extends unknown[]>(
   owner: Breakable,
@@ -15,7 +15,7 @@ export function contained<Args extends unknown[]>(
   return (...args) => contain(owner, () => listener(...args));
 }
 
-/** The same for a piece of work at once. */
+/** The same for work that is done at once. */
 export function contain(owner: Breakable, work: () => void): void {
   try {
     work();

@@ -5,17 +5,17 @@ const kEnding = Symbol('ending');
 
 type Ending = Duplex & { [kEnding]?: true; readonly bytesRead?: number };
 
-/** Bounds of what is read on from a client that was told all it will be told: nginx has the same times. */
+/** Bounds for reading on from a client after its last answer; the times are nginx's. */
 const tickMs = 1_000;
 const silentTicks = 5;
 const mostTicks = 30;
 const mostBytes = 64 * 1024 * 1024;
-/** A client that takes nothing of what is written for so long gets no more of it. */
+/** Ticks after which a client that takes nothing is given up. */
 const stalledTicks = 30;
 
 /**
- * Ends a connection behind what was written to it. What the client still sends is read and thrown away within bounds of time
- * and bytes: closed at once, it would be reset, and the client would lose the answer. Harmless twice.
+ * Ends a connection after what was written to it, and `last`. What the client still sends is read and thrown away within bounds:
+ * closed at once, the connection would be reset and the client would lose the answer. Harmless twice.
  */
 export function endConnection(socket: Duplex, last = ''): void {
   if (isEnding(socket)) return;
@@ -31,7 +31,7 @@ export function endConnection(socket: Duplex, last = ''): void {
   socket.resume();
 }
 
-/** Whether all that the client will be told was written. */
+/** Whether the client's last answer was written, and the connection is ending. */
 export function isEnding(socket: Ending): boolean {
   return socket[kEnding] === true;
 }
@@ -50,7 +50,7 @@ class Bounds {
     this.#from = this.#read = socket.bytesRead ?? 0;
   }
 
-  /** Asked once per tick. */
+  /** Call it once per tick. */
   areReached(): boolean {
     const { bytesRead = 0, writableFinished, writableLength } = this.#socket;
     const isSilent = bytesRead === this.#read;

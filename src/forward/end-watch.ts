@@ -5,13 +5,13 @@ const kWatch = Symbol('end watch');
 type Watched = Duplex & { [kWatch]?: () => void; readonly _readableState?: { readonly ended: boolean } };
 
 /**
- * Notices a client that goes while its connection is set aside for an upgrade: nobody reads from it then, so that its end
- * would be seen only when somebody does. What it sends meanwhile stays where it is. A client that ends is destroyed.
+ * Destroys the connection of a client that ends it while an upgrade is being prepared: nothing reads from it then, so that its end
+ * would go unnoticed. What the client sends meanwhile stays in the socket.
  */
 export function watchEnd(socket: Watched): void {
   const peek = () => {
     if (socket.readableLength === 0) socket.read(0);
-    // Behind bytes that nobody reads the end is known, but not told.
+    // An end after unread bytes is known, but no event tells it.
     else if (socket._readableState?.ended) end();
   };
   const end = () => socket.destroy();
@@ -23,7 +23,7 @@ export function watchEnd(socket: Watched): void {
   };
 }
 
-/** Hands the connection over to whoever reads from it now. */
+/** Ends the watch, as something else reads from the connection now. */
 export function unwatchEnd(socket: Watched): void {
   socket[kWatch]?.();
   delete socket[kWatch];

@@ -10,7 +10,7 @@ interface Answer {
   readonly body: string;
 }
 
-/** Answers a request in the app's place, with the app's `own` headers for such answers. Does nothing where an answer is under way already: then the connection is cut. */
+/** Answers a request in the app's place, with the app's `own` headers for such answers. Cuts the connection if an answer has begun. */
 export function answerError(
   req: IncomingMessage,
   res: ServerResponse,
@@ -23,15 +23,15 @@ export function answerError(
     return;
   }
   const { status, headers, body } = answerOf(error, req.headers.accept);
-  // The rest of a body that nobody reads would be taken for the next request, and so may be what is behind a request that
-  // two servers would read in two ways.
+  // The rest of an unread body would be taken for the next request, and so may be what follows a request that two servers
+  // would read in two ways.
   if (error.code === 'bad_request' || (!req.complete && hasBody(req))) res.shouldKeepAlive = false;
-  // With its reason: the app's own may stand on the response already, and may be what cannot be written.
+  // With its own reason: that of the app may already be set on the response, and may be what cannot be written.
   res.writeHead(status, STATUS_CODES[status], behind(headers, own));
   res.end(body);
 }
 
-/** The same for a connection that has no response object; it is closed afterwards. */
+/** The same for a connection without a response object, which is closed afterwards. */
 export function answerErrorRaw(
   socket: Duplex,
   error: RequestError,
@@ -51,7 +51,7 @@ export function answerErrorRaw(
   endConnection(socket, `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${head.join('')}\r\n${body}`);
 }
 
-/** The app's own headers with ours behind them, which count whatever the case of a name. */
+/** The app's own headers and ours, which win over those of the same name in any case. */
 function behind(
   headers: Readonly<Record<string, string>>,
   own: Readonly<Record<string, string>> = {},
@@ -87,7 +87,7 @@ interface Problem {
   readonly reference: string;
 }
 
-/** RFC 9457 for programs, a page for browsers, text for everyone else. */
+/** RFC 9457 for programs, a page for browsers, text for all others. */
 function render(accept: string, problem: Problem): { type: string; body: string } {
   if (/\bjson\b/i.test(accept)) {
     return { type: 'application/problem+json', body: `${JSON.stringify({ type: 'about:blank', ...problem })}\n` };

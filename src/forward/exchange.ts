@@ -7,16 +7,16 @@ import type { Admitted } from './request-headers.js';
 /** How an answered request ended. */
 export type ForwardOutcome = 'complete' | 'client_gone' | 'upstream_gone';
 
-/** What forwarding needs of an exchange and how it reports. The seat is released before either report; exactly one comes. */
+/** What forwarding needs of an exchange, and its two reports: exactly one comes, after the seat was released. */
 interface Forwarded {
   readonly req: IncomingMessage;
   readonly admitted: Admitted;
   readonly seat: Seat;
-  /** What the upstream is told, flat; set when the request is first sent. */
+  /** The headers for the upstream, flat; set when the request is first sent. */
   upstreamHeaders: string[] | undefined;
-  /** Nothing was sent to the client. `replayable`: the same request may be sent again. */
+  /** Nothing was sent to the client. `replayable`: the request may be sent again. */
   onFailed(error: RequestError, replayable: boolean): void;
-  /** The client got this status, or as much of it as there was before `cause`. */
+  /** The client got this status, and an answer that is whole unless `outcome` says otherwise. */
   onFinished(statusCode: number, outcome: ForwardOutcome, cause?: unknown): void;
 }
 
@@ -27,6 +27,6 @@ export interface HttpExchange extends Forwarded {
 }
 
 export interface UpgradeExchange extends Forwarded {
-  /** What the client sent after its header can be read from it. */
+  /** Holds what the client sent after its header. */
   readonly socket: Duplex;
 }

@@ -1,20 +1,20 @@
 import { isIP } from 'node:net';
 
-/** One hop of a Forwarded header: values as they are meant, without quotes. */
+/** One hop of a Forwarded header, its values without quotes. */
 export interface Hop {
   readonly for?: string;
   readonly host?: string;
   readonly proto?: string;
 }
 
-/** A pair, and what ends it. */
+/** A pair and the separator after it. */
 const pairPattern =
   /[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)=(?:"((?:[^"\\]|\\.)*)"|([!#$%&'*+.^_`|~0-9A-Za-z-]+))[ \t]*([;,]|$)/y;
 const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** Needs no escape between quotes. */
 const plain = /^[^"\\\x00-\x1f\x7f]*$/;
 
-/** The hops that a Forwarded header tells of; undefined if it is not one. Source: RFC 7239 §4. */
+/** The hops in a Forwarded header; undefined if it is not valid. Source: RFC 7239 §4. */
 export function readForwarded(text: string): Hop[] | undefined {
   const hops: Hop[] = [];
   let hop: Record<string, string> = {};
@@ -31,7 +31,7 @@ export function readForwarded(text: string): Hop[] | undefined {
   }
 }
 
-/** The hops as a Forwarded header; undefined if one of them says what cannot be written. */
+/** The hops as a Forwarded header; undefined if one of them cannot be written. */
 export function writeForwarded(hops: readonly Hop[]): string | undefined {
   const elements = hops.map(({ for: node, host, proto }) =>
     [
@@ -46,7 +46,7 @@ export function writeForwarded(hops: readonly Hop[]): string | undefined {
   return isSound && !elements.includes('') ? elements.join(', ') : undefined;
 }
 
-/** An address of X-Forwarded-For as RFC 7239 §6 writes it; undefined if it is none. */
+/** An address of X-Forwarded-For in the form of RFC 7239 §6; undefined if it is none. */
 export function nodeOf(address: string): string | undefined {
   const family = isIP(address);
   if (family === 6) return `[${address}]`;

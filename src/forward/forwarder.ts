@@ -9,21 +9,21 @@ import { Transfer } from './transfer.js';
 import { Upgrades } from './upgrade.js';
 import { Upstreams } from './upstreams.js';
 
-/** Methods whose bodies every server reads. */
+/** Methods for which every server reads the body. */
 const expectsBody = new Set(['POST', 'PUT', 'PATCH']);
 
 export interface ForwarderOptions {
   readonly clients: Clients;
-  /** Connections to apps are held to this number too, by ending idle ones. */
+  /** Bounds connections to apps too, by ending idle ones. */
   readonly maxConnections: number;
-  /** A client that stalls in the middle of its body for this long is given up. */
+  /** Time after which a client that pauses in the middle of its body is given up. */
   readonly requestBodyIdleTimeoutMs: number;
   readonly listenerOf: ListenerOf;
-  /** Bytes per second, over that time; 0 is no bound. */
+  /** Bytes per second on average over that time; 0 is no bound. */
   readonly requestBodyMinRateBytes: number;
-  /** A client that takes nothing of what there is to send to it for this long is given up. */
+  /** Time after which a client that takes nothing of what waits for it is given up. */
   readonly responseStallTimeoutMs: number;
-  /** Is told of clients whose upgraded connections are ended because nothing flows on them. */
+  /** Notes clients whose upgraded connections are ended because nothing flows on them. */
   readonly silenced?: Silenced;
 }
 
@@ -84,7 +84,7 @@ export class Forwarder {
     this.#upgrades.forward(exchange, this.#headersOf(exchange));
   }
 
-  /** Nothing is sent to this instance any more. */
+  /** From now on nothing is sent to this instance. */
   endInstance(instanceId: string): void {
     this.#upstreams.end(instanceId);
   }
@@ -93,7 +93,7 @@ export class Forwarder {
     return this.#upstreams.close();
   }
 
-  /** Made once per exchange, however often it is sent. */
+  /** The headers for the upstream, made once per exchange however often it is sent. */
   #headersOf(exchange: HttpExchange | UpgradeExchange): string[] {
     if (exchange.upstreamHeaders) return exchange.upstreamHeaders;
     const { admitted, req } = exchange;

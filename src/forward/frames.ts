@@ -1,4 +1,4 @@
-/** What a chunk of a WebSocket stream held, and where the stream stands after it. */
+/** What a chunk of a WebSocket stream held. */
 export interface Scan {
   /** Part of a data frame passed: text, binary or continuation. Ping, pong and close are no activity. */
   readonly data: boolean;
@@ -9,8 +9,8 @@ export interface Scan {
 const largestHeader = 14;
 
 /**
- * Follows the frame headers of one direction of a WebSocket, whatever the chunks are; payloads are skipped, not copied.
- * What is no valid frame is read as one all the same: this only watches. Source: RFC 6455 §5.2.
+ * Follows the frame headers of one direction of a WebSocket across chunks; payloads are skipped, not copied. It only watches, and
+ * reads even invalid frames as frames. Source: RFC 6455 §5.2.
  */
 export class FrameScanner {
   readonly #header = Buffer.alloc(largestHeader);
@@ -42,7 +42,7 @@ export class FrameScanner {
     return { data, atBoundary: this.#headerLength === 0 && this.#payloadLeft === 0 };
   }
 
-  /** Bytes of the header under way, as far as it says already. */
+  /** Length of the header under way, as far as it is known. */
   #headerSize(): number {
     if (this.#headerLength < 2) return 2;
     const second = this.#header[1] as number;

@@ -6,8 +6,8 @@ import { addressOf, type Hop, nodeOf, readForwarded, writeForwarded } from './fo
 const continued = new Set(['forwarded', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host']);
 
 /**
- * Tells the app where a request came from: X-Forwarded-For, -Proto, -Host and Forwarded, which agree with each other. What came in
- * counts only from a trusted proxy; from anyone else it is dropped. Source: RFC 7239.
+ * Tells the app a request's origin in X-Forwarded-For, -Proto, -Host and Forwarded, which agree with each other. Incoming ones
+ * count only from a trusted proxy. Source: RFC 7239.
  */
 export class Origin {
   readonly #clients: Clients;
@@ -16,7 +16,7 @@ export class Origin {
     this.#clients = clients;
   }
 
-  /** Appends the headers to `headers`, flat. */
+  /** Appends the headers to the flat list `headers`. */
   append(headers: string[], { proxyHeaders, host }: Admitted, socket: Socket): void {
     const peer = this.#clients.peerOf(socket);
     const forwarded = forwardedBy(peer, host);
@@ -45,9 +45,9 @@ function forwardedBy(peer: Peer, host: string): string {
 }
 
 /**
- * What a trusted proxy tells, and its own address behind it. X-Forwarded-* and Forwarded tell the same: what came in one form only
- * is told in the other as well, or not at all, and the hop to this dispatcher has host and scheme of what it told. An app that
- * reads the first element of a list agrees with one that reads the last.
+ * Appends what a trusted proxy tells, and its own address after it. What came in one form only is told in both, or left out of
+ * the other. The hop to this dispatcher has the host and scheme that were told, so that an app that reads the first element of a
+ * list agrees with one that reads the last.
  */
 function appendTold(headers: string[], proxyHeaders: readonly string[], peer: Peer, host: string): void {
   const told = collect(proxyHeaders, headers);
@@ -81,13 +81,13 @@ function addressesOf(hops: readonly Hop[] | undefined): string | undefined {
   return addresses.length > 0 ? addresses.join(', ') : undefined;
 }
 
-/** The hops of an X-Forwarded-For, all with one host and scheme; undefined for what is no address. */
+/** The hops of an X-Forwarded-For, all with the host and scheme `told`; undefined for each that is no address. */
 function chainOf(before: string | undefined, proxy: string | undefined, told: Hop): (Hop | undefined)[] {
   const nodes = before?.split(',').map((address) => nodeOf(address.trim())) ?? [];
   return [...nodes, proxy].map((node) => (node === undefined ? undefined : { for: node, ...told }));
 }
 
-/** Those that are continued, repeats as one list (RFC 9110 §5.3); all others are passed on as they are. */
+/** The headers that are continued, repeats as one list (RFC 9110 §5.3); all others go to `headers` unchanged. */
 function collect(proxyHeaders: readonly string[], headers: string[]): Map<string, string> {
   const collected = new Map<string, string>();
   for (let index = 0; index < proxyHeaders.length; index += 2) {

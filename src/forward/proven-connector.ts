@@ -10,18 +10,18 @@ export type Listener = () => Promise<string | undefined>;
 /** Undefined if no other program can have the address of the seat's instance. */
 export type ListenerOf = (seat: Seat) => Listener | undefined;
 
-/** An app that opens its port again just now is connected to anew this often. */
+/** Attempts to connect to an app that is opening its port again. */
 const mostTries = 3;
 
 /**
- * Connects to an instance on whose port another program may listen as soon as the app does not: nothing is sent on a connection
- * unless the same socket of the app was open before it was made and after. Fails as if nothing listened there.
+ * Connects to an instance whose port another program could take when the app stops listening: succeeds only if the same socket of
+ * the app listened before the connection was made and after. Otherwise fails with ECONNREFUSED.
  */
 export function provenConnector(connect: buildConnector.connector, listener: Listener): buildConnector.connector {
   return (target, callback) => void tell(connectProven(connect, target, listener), callback);
 }
 
-/** Connects node's own requests in the same way. */
+/** Connects the requests of node's own HTTP client with a connector of undici. */
 export class ConnectorAgent extends Agent {
   readonly #connect: buildConnector.connector;
 

@@ -1,15 +1,14 @@
 /**
- * Names of headers by which a proxy tells an app where a request came from, under which URL, or who sent it. Apps believe them,
- * so a client that sends them itself is not believed: they are dropped unless they come from a trusted proxy.
- * docs/clients.md lists them.
+ * Headers in which a proxy tells an app a request's origin, its URL or its user. Apps believe them, so they are dropped unless
+ * they come from a trusted proxy. docs/clients.md lists them.
  */
 export const proxyHeaderNames: readonly string[] = [
-  // Where from.
+  // Origin.
   ...['forwarded', 'x-real-ip', 'client-ip', 'x-client-ip', 'x-cluster-client-ip', 'true-client-ip', 'x-remote-ip'],
   ...['x-remote-addr', 'remote-addr', 'x-originating-ip', 'x-proxyuser-ip', 'wl-proxy-client-ip', 'x-azure-clientip'],
   ...['x-azure-socketip', 'fastly-client-ip', 'fly-client-ip', 'cf-connecting-ip', 'cf-connecting-ipv6'],
   ...['cf-pseudo-ipv4', 'cf-ipcountry', 'cf-visitor', 'fastly-ssl', 'x-appengine-user-ip'],
-  // Under which URL.
+  // URL.
   ...[
     'x-rewrite-url',
     'x-host',
@@ -20,7 +19,7 @@ export const proxyHeaderNames: readonly string[] = [
     'wl-proxy-ssl',
     'x-script-name',
   ],
-  // Who.
+  // User.
   ...['remote-user', 'x-remote-user', 'x-webauth-user', 'x-authenticated-user', 'x-client-cert', 'x-client-verify'],
   ...['x-client-dn', 'x-ssl-cert', 'ssl-client-cert', 'x-goog-iap-jwt-assertion', 'cf-access-authenticated-user-email'],
 ];
@@ -31,7 +30,7 @@ export const proxyHeaderPrefixes: readonly string[] = [
 ];
 
 const names = new Set(proxyHeaderNames);
-/** Most names are none of these, and told apart by their first letter. */
+/** The first letter rules out most names. */
 const initials = new Set(proxyHeaderPrefixes.map((prefix) => prefix.charCodeAt(0)));
 
 /** Whether a header of this name, in lower case, counts only from a trusted proxy. */
@@ -42,7 +41,7 @@ export function isProxyHeader(name: string): boolean {
   return false;
 }
 
-/** With what servers that map headers to variables read as a hyphen. */
+/** Servers that map headers to variables read other characters as a hyphen. */
 const ours = /^x[^a-z0-9]fastcontainer[^a-z0-9]/i;
 
 /** Whether only this dispatcher may send a header of this name, in any case and spelling: apps and clients must not forge it. */

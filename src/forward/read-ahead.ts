@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-/** Bytes of one body that are read before anybody wants them. */
+/** Bytes of one body that are read before the app takes them. */
 export const aheadBytes = 512 * 1024;
-/** The same of all bodies of a process; beyond it, none is read ahead. */
+/** The same for all bodies of a process; beyond it none is read ahead. */
 export const aheadBytesInAll = 64 * 1024 * 1024;
 
 const kAhead = Symbol('ahead');
@@ -10,8 +10,8 @@ const kAhead = Symbol('ahead');
 type Reading = IncomingMessage & { [kAhead]?: Ahead };
 
 /**
- * Reads bodies of requests that wait, each into a buffer of its own: what is behind them on their connections, such as the end of a
- * client that has left, is seen only by reading on. Whoever wants the body takes what was read from `takeAhead`.
+ * Reads bodies of requests that wait, each into a buffer of its own: that a client has left is seen only by reading its connection.
+ * `takeAhead` gives what was read.
  */
 export class ReadAhead {
   #reserved = 0;
@@ -32,12 +32,12 @@ export class ReadAhead {
   }
 }
 
-/** Whether `takeAhead` has something to give, or the body goes on behind it. */
+/** Whether a body was read ahead and not taken yet. */
 export function isReadAhead(req: Reading): boolean {
   return req[kAhead] !== undefined;
 }
 
-/** What was read ahead; nothing more is. Undefined if nothing was, or it was taken before. */
+/** Ends reading ahead and returns what was read; undefined if nothing was, or it was taken before. */
 export function takeAhead(req: Reading): Buffer | undefined {
   return req[kAhead]?.take();
 }
@@ -45,7 +45,7 @@ export function takeAhead(req: Reading): Buffer | undefined {
 class Ahead {
   readonly #req: Reading;
   readonly #onTaken: () => void;
-  /** Bytes that come one by one cost no more than others. */
+  /** One buffer, so that bytes that come one by one cost no more than others. */
   readonly #bytes: Buffer;
   #length = 0;
 
@@ -62,7 +62,7 @@ class Ahead {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  /** Nobody wants it. What still comes may be read and thrown away. */
+  /** The body is not needed. What still comes may be read and thrown away. */
   drop(): void {
     if (this.#req[kAhead] !== this) return;
     delete this.#req[kAhead];
@@ -84,7 +84,7 @@ class Ahead {
   };
 }
 
-/** The body is about to be wanted: what is not read yet stays where it is. */
+/** Reads no further ahead: the rest of the body stays in the request. */
 export function endReadAhead(req: Reading): void {
   req[kAhead]?.stop();
 }

@@ -1,20 +1,20 @@
 import type { Socket } from 'node:net';
 
-/** A write after the other side has closed. */
+/** A write failed because the other side has closed. */
 const isLoss = ({ code }: NodeJS.ErrnoException) => code === 'EPIPE' || code === 'ECONNRESET';
 
 type Done = (error?: Error | null) => void;
 type Known = Socket & { readonly _handle?: { getpeername?(into: object): number } | null };
 
 /**
- * Lets what came on a connection be read before the error that broke it. An app may answer before it has read the whole
- * request and close: that resets the connection, and a write that fails of it would take the answer along, read or not. The
- * error comes when all that came was taken, in the place of the end, which a reset is not.
+ * Lets all that came on a connection be read before the error that broke it. An app may answer and close before it has read the
+ * whole request: that resets the connection, and a failed write would cost the answer. The error is reported in place of the
+ * end, after all that came.
  */
 export function readFirst(socket: Known): void {
   const { _write, _writev, destroy, push, read } = socket;
   let failure: Error | undefined;
-  /** Neither bytes nor an end come. */
+  /** No more bytes come. */
   let isOver = false;
   let done: Done | undefined;
   // The system reports the error once; reading on gives what came, and then an end.
@@ -58,7 +58,7 @@ export function readFirst(socket: Known): void {
   };
 }
 
-/** At the end of what came: libuv calls it a good end even if the system says that it was a reset. */
+/** Whether the end was a reset, which libuv reports as a good end. */
 function isReset({ _handle }: Known): boolean {
   return (_handle?.getpeername?.({}) ?? 0) !== 0;
 }

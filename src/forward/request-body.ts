@@ -6,11 +6,11 @@ import { gatheredBytes, smallBytes, SmallChunks } from './small-chunks.js';
 
 export interface RequestBodyOptions {
   readonly maxBytes: number;
-  /** A client that sends nothing for this long while the app would read is given up. */
+  /** Time after which a client that sends nothing while the app would read is given up. */
   readonly idleTimeoutMs: number;
-  /** Bytes per second that it has to send on average over that time, in which the app would read; 0 is no bound. */
+  /** Bytes per second that a client must send on average over that time while the app would read; 0 is no bound. */
   readonly minRate: number;
-  /** An app that reads nothing for this long is given up, if nothing of its answer moves either. */
+  /** Time after which an app that reads nothing, and whose answer does not move, is given up. */
   readonly stallTimeoutMs: number;
 }
 
@@ -18,8 +18,8 @@ export interface RequestBodyOptions {
 const longestTimerMs = 2 ** 31 - 1;
 
 /**
- * A client's body on its way to the app. It stands between the two, so that the end of one does not destroy the
- * other: a body that was not yet read is still there for another attempt, and the client can still be answered.
+ * A client's body on its way to the app. It keeps the end of one from destroying the other: an unread body is still there for
+ * another attempt, and the client can still be answered.
  */
 export class RequestBody extends Readable {
   readonly #req: IncomingMessage;
@@ -27,7 +27,7 @@ export class RequestBody extends Readable {
   readonly #waiting = new SmallChunks();
   #bytes = 0;
   #wanted = false;
-  /** What is judged of the time since the last look: bytes before it, and whether the app would read all the while. */
+  /** At the last look at the rate: bytes until then, and since then whether the app would read all the while. */
   #bytesBefore = 0;
   #wantedThroughout = false;
   #rateTimer: NodeJS.Timeout | undefined;
@@ -36,7 +36,7 @@ export class RequestBody extends Readable {
     super({ highWaterMark: 64 * 1024 });
     this.#req = req;
     this.#options = options;
-    // A client may break off when nobody listens any more, or not yet: `errored` tells whoever asks.
+    // A client may break off before or after anything listens; `errored` still tells it.
     this.on('error', () => {});
   }
 
@@ -102,11 +102,11 @@ export class RequestBody extends Readable {
     if (this.push(chunk)) return;
     this.#wanted = this.#wantedThroughout = false;
     this.#req.pause();
-    // What is written to the client counts as well. Its end may be behind more bytes than the system takes.
+    // What is written to the client counts as well.
     this.#req.socket.setTimeout(Math.min(this.#options.stallTimeoutMs, longestTimerMs));
   }
 
-  /** A client that sends a byte now and then would hold the app's place for as long as it likes. */
+  /** Otherwise a client that sends a byte now and then would keep its seat for as long as it likes. */
   judgeRate(): void {
     const { minRate, idleTimeoutMs } = this.#options;
     const isSlow = this.#bytes - this.#bytesBefore < (minRate * idleTimeoutMs) / 1_000;

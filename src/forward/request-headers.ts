@@ -8,23 +8,23 @@ export interface Admitted {
   readonly method: string;
   /** Origin form, which begins with `/`; or `*` with OPTIONS. */
   readonly target: string;
-  /** The authority it is for, as sent: host and perhaps port. */
+  /** The authority as sent: host and perhaps port. */
   readonly host: string;
   /**
-   * For the upstream, flat, in their order and case: Host first, without hop-by-hop headers, and without what says where
-   * the request came from, which whoever forwards it appends.
+   * For the upstream, flat, in their order and case: Host first, without hop-by-hop headers and those of proxies, which
+   * `Origin` appends.
    */
   readonly headers: string[];
-  /** What the client, or a proxy before it, says of where the request came from and who sent it; see proxy-headers.ts. */
+  /** What the peer says of the request's origin and user, flat; see proxy-headers.ts. */
   readonly proxyHeaders: readonly string[] | undefined;
   readonly hasBody: boolean;
   readonly contentLength: number | undefined;
   /** Safe to send twice: RFC 9110 §9.2.2. */
   readonly idempotent: boolean;
   readonly expectsContinue: boolean;
-  /** Its Authorization is for its connection, not for itself: NTLM, Negotiate. */
+  /** Its Authorization holds for the whole connection: NTLM, Negotiate. */
   readonly isBound: boolean;
-  /** Protocol that it asks to switch to, as sent. */
+  /** The protocols that it offers to switch to, as sent. */
   readonly upgrade: string | undefined;
 }
 
@@ -42,7 +42,7 @@ const treat = {
 } as const;
 type Treatment = (typeof treat)[keyof typeof treat];
 
-/** What is not simply passed on, beside what proxies tell. Source: RFC 9110 §7.6.1; `Proxy` is httpoxy (CVE-2016-5385). */
+/** Headers by treatment; those of proxies are told by `isProxyHeader`. Source: RFC 9110 §7.6.1; `Proxy` is httpoxy (CVE-2016-5385). */
 const treatments = new Map<string, Treatment>([
   ['proxy-connection', treat.drop],
   ['keep-alive', treat.drop],
@@ -54,7 +54,7 @@ const treatments = new Map<string, Treatment>([
   ['content-length', treat.length],
   ['expect', treat.expect],
   ['upgrade', treat.upgrade],
-  // What most requests carry, as most clients write it: found here, it need not be compared in lower case.
+  // The most common headers in their most common case, so that they need no conversion to lower case.
   ...[
     ...['Accept', 'Accept-Encoding', 'Accept-Language', 'Cache-Control', 'Content-Type', 'Cookie'],
     ...['If-Modified-Since', 'If-None-Match', 'Origin', 'Pragma', 'Priority', 'Range', 'Referer', 'Sec-Fetch-Dest'],
@@ -67,8 +67,8 @@ const treatments = new Map<string, Treatment>([
 ]);
 
 /**
- * More header lines are refused. Servers drop what is beyond a bound of their own in silence (node's: 1,000 lines), and with it
- * what a proxy appended: those of the app must not lose ours.
+ * More header lines are refused. Servers silently drop lines beyond a bound of their own (node: 1,000); they must not drop those
+ * that we append.
  */
 export const mostHeaderLines = 500;
 
@@ -77,16 +77,16 @@ const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE'])
 const authority =
   /^(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@\\:[\]\x00-\x20]+)(?::(?:[0-5]?\d{0,4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]))?$/;
 const absolute = /^https?:\/\/([^/?#]*)([^#]*)$/i;
-/** Of a header's name: what some servers take for a hyphen. */
+/** Characters of a header's name that some servers take for a hyphen. */
 const odd = /[^a-z0-9-]/;
 const everyOdd = /[^a-z0-9-]/g;
-/** Who says so once is known by his connection from then on: RFC 4559. */
+/** Schemes that authenticate a connection from then on: RFC 4559. */
 const connectionBound = /^(?:ntlm|negotiate)\b/i;
 const digits = /^\d{1,15}$/;
 
 /**
- * Checks one request for what node's parser lets through though it smuggles or cannot be routed, and takes it apart in one
- * pass over its headers. Throws RequestError `bad_request` with the reason. Source: RFC 9112 §3.2, §6.1, §6.3.
+ * Refuses what node's parser lets through although it smuggles or cannot be routed, and takes the request apart in one pass over
+ * its headers. Throws RequestError `bad_request` with the reason. Source: RFC 9112 §3.2, §6.1, §6.3.
  */
 export function admit(req: IncomingMessage): Admitted {
   if (req.httpVersionMajor !== 1 || req.httpVersionMinor > 1)
@@ -205,12 +205,12 @@ function requestLine(url: string, method: string, host: string | undefined): { t
   return { target: rest.startsWith('/') ? rest : `/${rest}`, host: copied(named) };
 }
 
-/** A part of a string keeps the whole of it in memory, and a host is kept for as long as its connection. */
+/** A copy: a slice would keep the whole string in memory, and a host is kept as long as its connection. */
 function copied(part: string): string {
   return Buffer.from(part, 'latin1').toString('latin1');
 }
 
-/** `Connection` may name further hop-by-hop headers; those it may not name (hop-by-hop abuse) are not in the list. */
+/** Drops the further hop-by-hop headers that `Connection` names, except those it may not name (hop-by-hop abuse). */
 function dropNamed(headers: string[], connection: string): void {
   const lower = connection.toLowerCase();
   if (lower === 'keep-alive' || lower === 'close' || lower === 'upgrade') return;

@@ -1,10 +1,10 @@
 import { RequestError } from '../model/errors.js';
 import { isOurs } from './proxy-headers.js';
 
-/** Meant for one connection only: RFC 9110 §7.6.1. `Trailer` stays where trailers can: it announces what is passed on. */
+/** Meant for one connection only: RFC 9110 §7.6.1. `Trailer` is not among them: trailers are passed on. */
 const hopByHop = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'te']);
 
-/** Lengths of the names above; most headers are told apart by length alone. */
+/** Lengths of the names above: the length alone rules out most headers. */
 const hopByHopLengths = new Set([...hopByHop].map((name) => name.length));
 
 /**
@@ -55,7 +55,7 @@ function without(headers: readonly string[], named: ReadonlySet<string>, statusC
   });
 }
 
-/** Most names are told apart by one letter. */
+/** One letter rules out most names. */
 function mayBeOurs(name: string): boolean {
   return name.charCodeAt(2) === 0x66 || name.charCodeAt(2) === 0x46;
 }
@@ -68,7 +68,7 @@ function isLength(name: string): boolean {
   return name.length === 14 && name.toLowerCase() === 'content-length';
 }
 
-/** The header lines of a 103, as sent, without what is not for the client and what frames a body: it has none. Never throws. */
+/** The header lines of a 103 as sent, without what is not for the client or frames a body. Never throws. */
 export function hintLines(raw: readonly Buffer[]): string {
   let named: Set<string> | undefined;
   let headers: string[] = [];
@@ -87,7 +87,7 @@ export function hintLines(raw: readonly Buffer[]): string {
 
 const framing = new Set(['content-length', 'host', 'trailer']);
 
-/** An upstream's trailers as pairs for addTrailers, without what must not come behind a body: RFC 9110 §6.5.1. */
+/** An upstream's trailers as pairs for addTrailers, without what must not come after a body: RFC 9110 §6.5.1. */
 export function responseTrailers(raw: readonly Buffer[]): [string, string][] {
   const pairs: [string, string][] = [];
   for (let index = 0; index < raw.length; index += 2) {

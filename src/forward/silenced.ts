@@ -3,19 +3,19 @@ import type { Clock } from '../model/clock.js';
 import type { Clients } from './clients.js';
 import type { UpgradeExchange } from './exchange.js';
 
-/** Clients of apps that are remembered; beyond it the one silenced longest ago is forgotten. */
+/** Clients that are remembered, over all apps; beyond it the one silenced longest ago is forgotten. */
 const mostRemembered = 10_000;
 
 type Asking = Pick<UpgradeExchange, 'req' | 'admitted'>;
 
 /**
- * Clients whose upgraded connection was ended because nothing flowed on it. A page that was left open connects again at once; for
- * `websocket.quiet` of its app that alone does not wake it. Each process remembers those that it ended itself.
+ * Clients whose upgraded connection was ended because nothing flowed on it. An open page connects again at once; for the app's
+ * `websocket.quiet` that alone does not wake the app. Each process remembers those that it ended itself.
  */
 export class Silenced {
   readonly #clients: Pick<Clients, 'addressOf'>;
   readonly #clock: Clock;
-  /** When it was, in monotonic milliseconds, by app and client. */
+  /** Time of the end in monotonic milliseconds, by app and client. */
   readonly #at = new Map<string, number>();
 
   constructor(clients: Pick<Clients, 'addressOf'>, clock: Clock) {

@@ -2,12 +2,12 @@ import type { Readable, Writable } from 'node:stream';
 
 /** Chunks up to this long, in bytes, are copied together: one write costs less than two. */
 export const smallBytes = 8 * 1024;
-/** So much is gathered of them at most, about; in bytes. */
+/** Bytes after which gathered chunks are passed on. */
 export const gatheredBytes = 16 * 1024;
 
 /**
- * The small chunks of a body that come in one piece, to be passed on as one. Whoever sends a body byte by byte would otherwise
- * have each byte cost a hundred in every buffer it passes through, and a write of its own.
+ * Small chunks of a body that came together, to be passed on as one. Otherwise each byte of a body sent byte by byte would cost a
+ * write of its own, and a hundred bytes in every buffer.
  */
 export class SmallChunks {
   #first: Buffer | undefined;
@@ -25,7 +25,7 @@ export class SmallChunks {
     this.#bytes += chunk.length;
   }
 
-  /** All that waits, which then no longer does; undefined where nothing does. */
+  /** Removes and returns all that waits; undefined if nothing does. */
   take(): Buffer | undefined {
     const first = this.#first;
     if (first === undefined) return undefined;
@@ -36,7 +36,7 @@ export class SmallChunks {
   }
 }
 
-/** Like `pipe` without its end: passes a body on as fast as it is taken, small chunks that came in one piece as one. */
+/** Like `pipe`, but does not end `to`, and passes on small chunks that came together as one. */
 export function passGathered(body: Readable, to: Writable): void {
   const waiting = new SmallChunks();
   const write = (chunk: Buffer) => void (to.write(chunk) || body.pause());

@@ -1,17 +1,17 @@
 import type { Duplex } from 'node:stream';
 
-/** Checks within the limit; a stall is noticed up to one of them late. */
+/** Checks within the limit; a stall is noticed at most one check late. */
 const checks = 2;
 
-/** Node tells what its own buffers hold; what the kernel has not taken yet only the handle knows. */
+/** The handle alone knows what the kernel has not taken yet. */
 type WithHandle = Duplex & {
   readonly bytesWritten?: number;
   readonly _handle?: { readonly writeQueueSize?: number } | null;
 };
 
 /**
- * Calls `onStalled` when the client has taken nothing for `limitMs` while there was something to send to it. A connection on
- * which nothing waits to be sent is not stalled, for however long. Ends with the connection, or when it is called.
+ * Calls `onStalled` when the client has taken nothing for `limitMs` while `isWaiting` said that something waits to be sent. Ends
+ * after that, with the connection, or by the function that it returns.
  */
 export function watchStall(
   socket: Duplex,

@@ -19,21 +19,20 @@ const kListening = Symbol('listening for the end');
 
 type Carrying = ServerResponse & { [kTransfer]?: Transfer | undefined; [kListening]?: true };
 
-/** A reason phrase that node writes; undici reads it as UTF-8. */
+/** A reason phrase that node can write; undici reads it as UTF-8. */
 const printable = /^[\t\x20-\x7e\x80-\xff]*$/;
 
-/** undici misses the body that a 204 or 304 announced, though it never comes. */
+/** undici reports the missing body that a 204 or 304 announced, although none comes. */
 const lengthMismatch = 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH';
 const hasNoBody = (statusCode: number) => statusCode === 204 || statusCode === 304;
 
-/** As many hints are passed on of an app's interim answers. */
+/** Hints of one answer that are passed on. */
 const mostHints = 16;
 
 /**
- * One response on its way from an instance to the client, with backpressure and nothing buffered beyond the tick. undici calls
- * it as its handler: with the raw headers, of which order, case and repeats are kept. Header and small chunks wait for the end of
- * the tick in which they came, as more, and often all, comes in the same one. It bounds the memory, too: for each pause undici
- * reads on by 64 KiB, and of an app's chunks of one byte a client's buffer would let it parse less than that until the next.
+ * One response on its way from an instance to the client, with backpressure. undici calls it as its handler, with raw headers, of
+ * which order, case and repeats are kept. Header and small chunks wait for the end of their tick, in which more, and often all,
+ * comes. That bounds memory too: at each pause undici reads another 64 KiB, more than it parses between pauses of one-byte chunks.
  */
 export class Transfer implements Occupant, Breakable {
   readonly #exchange: HttpExchange;
@@ -50,11 +49,11 @@ export class Transfer implements Occupant, Breakable {
   #headers: string[] | undefined;
   #statusCode = 0;
   #statusText = '';
-  /** Of the body, until the end of the tick. */
+  /** Small chunks of the body, until the end of the tick. */
   readonly #waiting = new SmallChunks();
   #interim = 0;
 
-  /** A client that takes nothing of the answer for `stallMs` is given up. */
+  /** Gives up a client that takes nothing of the answer for `stallMs`. */
   constructor(exchange: HttpExchange, body: RequestBody | undefined, pool: UpstreamPool, stallMs: number) {
     this.#stallMs = stallMs;
     this.#exchange = exchange;
@@ -71,14 +70,14 @@ export class Transfer implements Occupant, Breakable {
     exchange.seat.occupant = this;
   }
 
-  /** Whoever comes next on its connection is the same client: see docs/decisions/keep-alive.md. */
+  /** Only the same client uses this connection to the app from now on: see docs/decisions/keep-alive.md. */
   keepToClient(): void {
     this.#upstream.owner = this.#exchange.req.socket;
   }
 
-  /** Hands the request to a connection. What undici cannot write it tells `onError`, like all that fails. */
+  /** Hands the request to a connection. If undici cannot write it, `onError` is called, as for any failure. */
   dispatch(options: Dispatcher.DispatchOptions): void {
-    // undici takes handlers of this older form as they are; its types only name the newer one.
+    // undici accepts handlers of this older form; its types name only the newer one.
     this.#upstream.client.dispatch(options, this as unknown as Dispatcher.DispatchHandler);
   }
 
@@ -87,7 +86,7 @@ export class Transfer implements Occupant, Breakable {
     this.#abort = abort;
     this.#upstream.awaitsAnswer();
     const { res, admitted } = this.#exchange;
-    // The app's own answer to Expect cannot be had through undici; whoever has a seat may send.
+    // undici does not tell the app's own answer to Expect; a client whose request has a seat may send.
     if (admitted.expectsContinue && admitted.hasBody && !res.headersSent) res.writeContinue();
   }
 
@@ -102,7 +101,7 @@ export class Transfer implements Occupant, Breakable {
     if (serverTiming !== undefined) {
       headers.push('Server-Timing', `${serverTiming}, ttfb;dur=${(performance.now() - this.#startedAt).toFixed(1)}`);
     }
-    // What is left of a body that the app did not want would be taken for the next request.
+    // The rest of a body that the app did not read would be taken for the next request.
     if (this.#body !== undefined && !req.complete) res.shouldKeepAlive = false;
     if (statusCode === 426) nameUpgrade(headers, res.shouldKeepAlive);
     this.#headers = headers;
@@ -125,7 +124,7 @@ export class Transfer implements Occupant, Breakable {
     return false;
   }
 
-  /** Until the answer is sent, which may be after the app has given all of it. */
+  /** Watches until the answer is sent, which may be after the app has given all of it. */
   #watchStall(): void {
     const { res } = this.#exchange;
     if (this.#isWatched || res.socket === null) return;
@@ -136,7 +135,7 @@ export class Transfer implements Occupant, Breakable {
   }
 
   #gather(chunk: Buffer): void {
-    // A header has it scheduled.
+    // A waiting header has scheduled the flush.
     if (this.#waiting.bytes === 0 && this.#headers === undefined) process.nextTick(flush, this);
     this.#waiting.add(chunk);
     if (this.#waiting.bytes >= gatheredBytes) this.#send();
@@ -173,8 +172,8 @@ export class Transfer implements Occupant, Breakable {
   }
 
   /**
-   * Header and body in one piece: as strings of bytes they share one write. What is written before the end, and flushed, leaves
-   * the end nothing to write; otherwise it would add an empty piece to it.
+   * Writes header and body in one piece: as latin1 strings they share one write. Uncorked before the end, they leave it nothing to
+   * write; otherwise it would add an empty piece.
    */
   #sendWhole(): void {
     const { res } = this.#exchange;
@@ -188,7 +187,7 @@ export class Transfer implements Occupant, Breakable {
     res.end();
   }
 
-  /** Throws where node cannot write what the app sent. */
+  /** Throws if node cannot write what the app sent. */
   #writeHead(): void {
     const headers = this.#headers;
     const { res } = this.#exchange;
@@ -196,13 +195,13 @@ export class Transfer implements Occupant, Breakable {
     try {
       res.writeHead(this.#statusCode, this.#statusText, headers);
     } catch (error) {
-      // Node may have noted already that there is no body: our own answer might not be whole, and has to be the last.
+      // Node may already have noted that there is no body: our own answer might not be whole, and must be the last.
       res.shouldKeepAlive = false;
       throw error;
     }
   }
 
-  /** undici calls it from where nothing that it throws would be caught. */
+  /** Contained: nothing catches what undici's caller throws here. */
   onError(error: Error): void {
     contain(this, () => this.#onError(error));
   }
@@ -265,24 +264,24 @@ export class Transfer implements Occupant, Breakable {
     }
   }
 
-  /** 103 and its kind; undici itself takes no 100. Neither a client that does not read nor our time are theirs without end. */
+  /** Takes 103 and its kind, bounded in number and time; undici itself takes no 100. */
   #inform(statusCode: number, raw: Buffer[]): boolean {
     const { requestTimeoutMs } = this.#exchange.seat.app;
     this.#interim += 1;
     if (this.#interim > mostInterim) throw endlessInterim();
     if (performance.now() - this.#startedAt > requestTimeoutMs) throw new RequestError('upstream_timeout');
     const { req, res } = this.#exchange;
-    // What waits behind another answer goes without: hints are for those who wait.
+    // An answer that waits behind another one goes without: hints are for clients that wait.
     if (statusCode !== 103 || this.#interim > mostHints || req.httpVersionMinor === 0 || res.socket === null)
       return true;
-    // Node would write only links that it understands, and one in a list.
+    // Node would write only links that it understands, and only one in a list.
     res.socket.write(`HTTP/1.1 103 Early Hints\r\n${hintLines(raw)}\r\n`, 'latin1');
     return true;
   }
 
   /**
-   * A clean end would pass off half an answer as a whole one: to HTTP/1.0 the end of the connection is the end of it. Others see
-   * that more was announced. To a client that is still sending, a reset would be all it gets.
+   * Ends the answer so that the client sees that it is not whole: by a reset for HTTP/1.0, in which the end of the connection is
+   * the end of the answer. A client that is still sending is read on, as a reset would cost it what was sent.
    */
   #breakOff(cause: Error | CutReason): void {
     const { req, res } = this.#exchange;

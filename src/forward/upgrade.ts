@@ -18,7 +18,7 @@ import { endlessInterim, mostInterim } from './upstream-connector.js';
 import { unsendable, upstreamError } from './upstream-error.js';
 import { connectTimeoutMs, type UpstreamCount } from './upstreams.js';
 
-/** What came behind the client's header is still in its socket, for whichever attempt joins the two. */
+/** What came after the client's header is still in its socket, for the attempt that joins the two. */
 const noHead = Buffer.alloc(0);
 
 /** Carries requests that change the protocol of their connection, through http-proxy's WebSocket side. */
@@ -28,13 +28,13 @@ export class Upgrades {
   readonly #listenerOf: ListenerOf;
   readonly #count: UpstreamCount;
   readonly #onSilenced: (exchange: UpgradeExchange) => void;
-  /** From `ws` to its event, which comes in the same tick. */
+  /** Attempts between `ws` and its event, which comes in the same tick. */
   readonly #pending = new WeakMap<IncomingMessage, Attempt>();
   readonly #stallMs: number;
 
   /**
-   * A client that takes nothing of what there is to send to it for `stallMs` is given up. `onSilenced`: an upgraded connection is
-   * ended because nothing flowed on it.
+   * Gives up a client that takes nothing of what waits for it for `stallMs`. Calls `onSilenced` when an upgraded connection is ended
+   * because nothing flowed on it.
    */
   constructor(
     listenerOf: ListenerOf,
@@ -53,11 +53,11 @@ export class Upgrades {
       });
       this.#pending.get(req)?.onRequest(proxyReq);
     });
-    // Every failure is handled where it belongs to an exchange; without a listener http-proxy would throw.
+    // Each attempt handles its own failures; without a listener http-proxy would throw.
     this.#proxy.on('error', () => {});
   }
 
-  /** `headers`: what the upstream is to get, flat, Host included. */
+  /** `headers`: for the upstream, flat, with Host. */
   forward(exchange: UpgradeExchange, headers: string[]): void {
     const attempt = new Attempt(exchange, headers, this.#stallMs, () => this.#onSilenced(exchange));
     const { req, socket, seat } = exchange;
@@ -65,7 +65,7 @@ export class Upgrades {
     const listener = this.#listenerOf(seat);
     const agent = listener && new ConnectorAgent(provenConnector(this.#connect, listener));
     const target = { host: seat.address.host, port: seat.address.port } as never;
-    // http-proxy only takes WebSockets; what the client really asked for is put back in onRequest.
+    // http-proxy takes only WebSockets; onRequest puts back what the client really asked for.
     req.headers.upgrade = 'websocket';
     // Node would write the header at once, before onRequest.
     delete req.headers.expect;
@@ -94,7 +94,7 @@ class Attempt implements Breakable {
   #proxyReq: ClientRequest | undefined;
   #settled = false;
   #connected = false;
-  /** The status that the client has been told. */
+  /** The status that was sent to the client. */
   #answered: number | undefined;
   #deadline: NodeJS.Timeout | undefined;
   readonly #onClientGone = () => {
@@ -109,11 +109,11 @@ class Attempt implements Breakable {
     this.#stallMs = stallMs;
   }
 
-  /** http-proxy made the request and has not sent it yet: this is what it shall say. */
+  /** Sets the header of the request that http-proxy made and has not sent yet. */
   onRequest(proxyReq: ClientRequest): void {
     this.#proxyReq = proxyReq;
     const { admitted, seat } = this.#exchange;
-    // All header lines of the answer; node leaves out what is beyond a number of them.
+    // Keeps all header lines of the answer; by default node drops those beyond a number.
     proxyReq.maxHeadersCount = 0;
     proxyReq.path = admitted.target;
     for (const name of proxyReq.getHeaderNames()) proxyReq.removeHeader(name);
@@ -126,7 +126,7 @@ class Attempt implements Breakable {
       if (socket.connecting) socket.once('connect', () => (this.#connected = true));
       else this.#connected = true;
     });
-    // From the request on, not from the last byte: interim answers and a header that drips in would prolong it for ever.
+    // Counted from the request, not the last byte: interim answers or a dripping header would prolong it for ever.
     const limitMs = Math.min(seat.app.requestTimeoutMs, longestTimerMs);
     this.#deadline = setTimeout(() => proxyReq.destroy(new RequestError('upstream_timeout')), limitMs).unref();
   }
@@ -136,8 +136,8 @@ class Attempt implements Breakable {
     const proxyReq = this.#proxyReq;
     if (!proxyReq) return this.#settle(() => this.#exchange.onFinished(499, 'client_gone'));
     const [join] = proxyReq.listeners('upgrade') as Join[];
-    // http-proxy would end the client's connection on any failure, and another attempt with it; where the app does not
-    // switch, it would announce chunks and then send none; and it would believe any switch.
+    // http-proxy would end the client's connection on any failure, so that there could be no other attempt; it would announce
+    // chunks and send none if the app does not switch; and it would believe any switch.
     proxyReq.removeAllListeners('error').removeAllListeners('response').removeAllListeners('upgrade');
     proxyReq.on(
       'error',
@@ -162,7 +162,7 @@ class Attempt implements Breakable {
     if (socket.destroyed) this.#onClientGone();
   }
 
-  /** It cannot be handed to the instance. */
+  /** The request cannot be handed to the instance, or its answer not to the client. */
   refuse(error: RequestError): void {
     this.#dropUpstream();
     this.#settle(() => this.#exchange.onFailed(error, false));
@@ -184,13 +184,14 @@ class Attempt implements Breakable {
     const protocol = response.headers.upgrade ?? '';
     if (!isOffered(protocol, admitted.upgrade ?? '')) {
       upstream.destroy();
-      return this.#refuseSwitch(`The app switched to ${JSON.stringify(protocol)}, which the client did not offer.`);
+      const detail = `The app switched to ${JSON.stringify(protocol)}, which the client did not offer.`;
+      return this.refuse(new RequestError('upstream_reset', detail));
     }
     socket.off('close', this.#onClientGone);
     clearTimeout(this.#deadline);
     this.#answered = 101;
     unwatchEnd(socket);
-    // http-proxy writes the headers as text, each name once: they are handed to it as one, with their case, order and bytes.
+    // http-proxy writes each header name once: given all lines as one header, it keeps their case, order and bytes.
     response.headers = asOne(response.rawHeaders);
     socket.setDefaultEncoding('latin1');
     join();
@@ -203,16 +204,13 @@ class Attempt implements Breakable {
     new Connection({ client: socket, upstream, seat, isWebSocket, ...watched, onEnded });
   }
 
-  #refuseSwitch(detail: string): void {
-    this.refuse(new RequestError('upstream_reset', detail));
-  }
-
   /** The app answers instead of switching: its answer is the client's, and the connection ends with it. */
   #onRefusal(response: IncomingMessage): void {
     if (this.#settled) return void response.destroy();
     const { socket } = this.#exchange;
     const statusCode = response.statusCode ?? 502;
-    if (statusCode === 101) return this.#refuseSwitch('The app switched protocols without naming one.');
+    if (statusCode === 101)
+      return this.refuse(new RequestError('upstream_reset', 'The app switched protocols without naming one.'));
     const raw = response.rawHeaders.map((text) => Buffer.from(text, 'latin1'));
     const headers = responseHeaders(raw, statusCode, false);
     noteBusy(this.#exchange.seat, raw);
@@ -229,7 +227,7 @@ class Attempt implements Breakable {
     );
     if (socket.destroyed) return void response.destroy();
     this.#answered = statusCode;
-    // What the client has for another protocol is thrown away, so that its end is seen.
+    // What the client sent for another protocol is read and thrown away, so that its end is seen.
     unwatchEnd(socket);
     socket.on('end', () => socket.destroy());
     socket.resume();
@@ -253,7 +251,7 @@ class Attempt implements Breakable {
 
   #onError(error: Error): void {
     const failure = upstreamError(error, this.#connected);
-    // An upgrade has no body and is a GET: it may be asked for again as long as nobody answered.
+    // An upgrade is a GET without a body: it may be sent again as long as nothing was answered.
     const replayable = failure.code === 'upstream_unreachable' || failure.code === 'upstream_reset';
     this.#settle(() => this.#exchange.onFailed(failure, replayable));
   }
@@ -289,7 +287,7 @@ function protocols(list: string): string[] {
     .filter((protocol) => protocol !== '');
 }
 
-/** All header lines as the name and value of a single one; without a length, which a switch has not, and what only this dispatcher says. */
+/** All header lines as one header's name and value, without those that frame a body and those that only we may send. */
 function asOne(raw: readonly string[]): Record<string, string> {
   const lines: [string, string][] = [];
   for (let index = 0; index < raw.length; index += 2) {

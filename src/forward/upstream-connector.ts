@@ -4,10 +4,10 @@ import { RequestError } from '../model/errors.js';
 import { readFirst } from './read-first.js';
 
 /**
- * Connects to an instance as undici does, and shields undici 7's parser from two ways in which a connection ends. While a
- * slow client holds an answer back, an app that ended or reset its connection made undici throw where nobody can catch it
- * (https://github.com/nodejs/undici/issues/5360, mended only in the version for Node 22): any app could end the daemon.
- * And a reset was taken for the good end of an answer without a length.
+ * Connects to an instance as undici does, and shields undici 7's parser from two faults. If an app ended its connection while a
+ * slow client held the answer back, undici threw an error that nothing can catch, so that any app could end the daemon
+ * (https://github.com/nodejs/undici/issues/5360, fixed only for Node 22). And it took a reset for the good end of an answer
+ * without a length.
  */
 export function upstreamConnector(options: buildConnector.BuildOptions): buildConnector.connector {
   const connect = buildConnector(options);
@@ -25,29 +25,29 @@ const kAwaits = Symbol('awaits an answer');
 
 type Awaiting = Socket & { [kAwaits]?: boolean };
 
-/** A request is about to be written to the connection: what comes first is the beginning of its answer. */
+/** Call it before a request is written: the next bytes that come are the beginning of its answer. */
 export function awaitsAnswer(socket: Awaiting): void {
   socket[kAwaits] = true;
 }
 
-/** Interim answers that are taken of one request, before an app is taken for mad. */
+/** Interim answers to one request; more are refused. */
 export const mostInterim = 1_000;
 
 const longestHead = 64 * 1024;
 const interim = /^HTTP\/1\.[01] 1(?!01)\d\d$/;
-/** What differs from both here is no interim answer. */
+/** An interim answer begins with one of these. */
 const starts = ['HTTP/1.1 1', 'HTTP/1.0 1'];
 const headEnd = Buffer.from('\r\n\r\n');
 
 /**
- * The beginning of an answer without any `100 Continue`, which an app may send though nobody asked (RFC 9110 §15.2) and undici takes
- * for the end of everything. Undefined in `passes` if there is nothing to pass on yet; `held` is to come again with the next bytes.
+ * Removes any `100 Continue` from the beginning of an answer: an app may send it unasked (RFC 9110 §15.2), and undici would fail.
+ * `passes` is undefined if there is nothing to pass on yet; give `held` again with the next bytes in `bytes`.
  */
 export function withoutContinue(bytes: Buffer): {
   passes: Buffer | undefined;
   held: Buffer | undefined;
   isOver: boolean;
-  /** How many were left out. */
+  /** Number of those removed. */
   dropped: number;
 } {
   const kept: Buffer[] = [];
@@ -85,17 +85,17 @@ function shield(socket: Awaiting & { _readableState?: { readonly ended: boolean 
     if (chunk.length > 0) unshift.call(socket, chunk, encoding);
   };
   socket.read = (size) => {
-    // Node itself reads zero bytes, to fetch more or to notice the end: neither before the answer goes on.
+    // Node itself reads zero bytes to fetch more or to notice the end: neither may happen before the answer goes on.
     if (size !== undefined) return isHeld ? null : read.call(socket, size);
     isHeld = false;
     const { readableLength, _readableState: state } = socket;
-    // The last bytes are read by their number, which leaves the end for the next read: this one may pause again.
+    // Reading the last bytes by their number leaves the end for the next read: this one may pause again.
     const chunk = read.call(
       socket,
       state?.ended === true && readableLength > 0 ? readableLength : undefined,
     ) as Buffer | null;
     if (chunk === null || socket[kAwaits] !== true) return chunk;
-    // The first digit of the status tells it for nearly every answer.
+    // For nearly every answer the first digit of the status says that it is not interim.
     if (begun === undefined && chunk.length > 11 && chunk[9] !== 0x31) {
       socket[kAwaits] = false;
       return chunk;

@@ -9,7 +9,7 @@ const unreachable = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
 ]);
 
-/** What a failed exchange with an instance is called in the error table. `sent`: a connection had been handed the request. */
+/** The row of the error table for a failed exchange with an instance. `sent`: a connection had been handed the request. */
 export function upstreamError(error: unknown, sent: boolean): RequestError {
   if (error instanceof RequestError || isDefect(error)) return asRequestError(error);
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
@@ -22,7 +22,7 @@ export function upstreamError(error: unknown, sent: boolean): RequestError {
 const closed = 'the app closed the connection';
 const tooLarge = 'the header of the answer is too large';
 
-/** By message or code: what the libraries name in words of their own. */
+/** Our words for errors of undici and node, by message or code. */
 const meanings = new Map([
   ['other side closed', closed],
   ['closed', closed],
@@ -36,7 +36,7 @@ const meanings = new Map([
   ['UND_ERR_HEADERS_TIMEOUT', 'the app sent no header of an answer within requestTimeout'],
   ['UND_ERR_CONNECT_TIMEOUT', 'the app accepted no connection in time'],
 ]);
-/** How undici and node wrap the parser's reason. */
+/** The forms in which undici and node wrap the parser's reason. */
 const parserReason = /^(?:Response does not match the HTTP\/1\.1 protocol \((.*)\)|Parse Error: (.*))$/s;
 
 /** The cause of a failed exchange, for the log. */

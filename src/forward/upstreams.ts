@@ -5,31 +5,31 @@ import { type ListenerOf, provenConnector } from './proven-connector.js';
 import { awaitsAnswer, upstreamConnector } from './upstream-connector.js';
 
 /**
- * No connection is used after it was idle for this long: an app may close it at any moment, and a request that must not
- * be repeated would be lost. See docs/decisions/keep-alive.md.
+ * An idle connection is closed after this time: the app may close it at any moment, and a request that must not be repeated would
+ * be lost. See docs/decisions/keep-alive.md.
  */
 const keepAliveMs = 1_000;
 export const connectTimeoutMs = 5_000;
 const maxHeaderSizeBytes = 64 * 1024;
 
-/** What counts connections to instances, and ends an idle one if another would be one too many. */
+/** Counts connections to instances, and ends an idle one if there are too many. */
 export interface UpstreamCount {
-  /** One more is about to be opened. */
+  /** Call it before opening a connection. */
   opening(): void;
   closed(): void;
 }
 
-/** Connections to instances: a pool belongs to an instance id and dies with it, so that none ever reaches another app. */
+/** Connections to instances. Each pool belongs to one instance id and ends with it, so that no connection reaches another app. */
 export class Upstreams implements UpstreamCount {
   readonly #pools = new Map<string, UpstreamPool>();
-  /** Goes round the pools in search of an idle connection. */
+  /** Cycles through the pools in search of an idle connection. */
   #round = this.#pools.values();
   readonly #most: number;
   #open = 0;
   readonly #connect = upstreamConnector({ timeout: connectTimeoutMs, autoSelectFamily: false });
   readonly #listenerOf: ListenerOf;
 
-  /** Keeps at most `most` connections open, idle ones included, unless more requests are under way: each holds a descriptor. */
+  /** Keeps at most `most` connections open, each of which holds a descriptor, unless more requests are under way. */
   constructor(listenerOf: ListenerOf, most: number) {
     this.#listenerOf = listenerOf;
     this.#most = most;
@@ -65,7 +65,7 @@ export class Upstreams implements UpstreamCount {
     return pool;
   }
 
-  /** Nothing is sent to this instance any more; what is under way is broken off. */
+  /** Sends nothing more to this instance, and breaks off what is under way. */
   end(instanceId: string): void {
     const pool = this.#pools.get(instanceId);
     if (!pool) return;
@@ -81,17 +81,17 @@ export class Upstreams implements UpstreamCount {
 }
 
 /**
- * A connection to an instance. From the moment it carried what its app might take for a request of its own, or what the app
- * knows a client by, it belongs to that client's connection: `owner`.
+ * A connection to an instance. Once it has carried a body, which its app might take for a request, or a credential for the whole
+ * connection, it belongs to that client's connection: `owner`.
  */
 export class Upstream {
   readonly client: Client;
   owner: Socket | undefined = undefined;
-  /** While it is connected. */
+  /** Set while it is connected. */
   socket: Socket | undefined = undefined;
-  /** It went while a request had it. */
+  /** It closed while a request used it. */
   isLost = false;
-  /** Since when its first request waits for an answer, in monotonic milliseconds. */
+  /** Start of the first request's wait for an answer, in monotonic milliseconds; undefined once that has begun. */
   waitsSince: number | undefined = undefined;
 
   constructor(origin: string, options: Client.Options, connect: buildConnector.connector) {
@@ -119,22 +119,21 @@ const clientOptions: Client.Options = {
   maxHeaderSize: maxHeaderSizeBytes,
 };
 
-/** A request on a connection of its own that waits for longer than this may wait for others to close: see `give`. */
+/** A request on a new connection that waits for longer than this may wait for others to close: see `give`. */
 const waitsLongMs = 500;
 
 /**
- * The connections to one instance, as many as there are requests under way: seats bound them. The one that came free
- * last is used next, so that the others fall idle and close. undici's own Pool searches its clients for a free one at
- * each request; here it is at hand.
+ * The connections to one instance, bounded by its seats. The one that came free last is used next, so that the others fall idle
+ * and close. undici's own Pool searches its clients for a free one at each request.
  */
 export class UpstreamPool {
   readonly #origin: string;
   readonly #connect: buildConnector.connector;
   readonly #all = new Map<Client, Upstream>();
   readonly #free: Upstream[] = [];
-  /** Idle ones that belong to a client, by its connection; the longest idle first. */
+  /** Idle connections that belong to a client, by the client's connection; the longest idle first. */
   readonly #owned = new Map<Socket, Upstream>();
-  /** New ones that have not answered yet, the oldest first. */
+  /** New connections on which nothing was answered yet, the oldest first. */
   readonly #new = new Set<Upstream>();
   readonly #count: UpstreamCount;
 
@@ -145,8 +144,8 @@ export class UpstreamPool {
   }
 
   /**
-   * A connection for one request of a client; to be given back when the request has ended, however it did. An app that serves
-   * `mostAtOnce` requests at once is kept from no other one by connections that are idle.
+   * A connection for one request of a client; give it back when the request has ended, however it did. If there are `mostAtOnce`
+   * connections already, an idle one is ended, as the app may serve no more at once.
    */
   take(client: Socket, mostAtOnce: number): Upstream {
     const owned = this.#owned.size > 0 ? this.#owned.get(client) : undefined;
@@ -167,8 +166,8 @@ export class UpstreamPool {
   }
 
   /**
-   * Takes one back. Where another request has waited for long on a connection of its own, an app that serves one connection at
-   * a time may not even have accepted that: then this one is closed, so that it comes to its turn.
+   * Takes a connection back. It is closed if another request has waited long on a new one: an app that serves one connection at a
+   * time may not have accepted that yet.
    */
   give(upstream: Upstream): void {
     if (upstream.waitsSince !== undefined) this.answered(upstream);
@@ -213,7 +212,7 @@ export class UpstreamPool {
     return upstream;
   }
 
-  /** Each that waits is granted one connection in a while. */
+  /** Whether the oldest new connection has waited long; it is then put last and its wait begins anew. */
   #isAwaited(): boolean {
     const [oldest] = this.#new;
     const now = performance.now();
