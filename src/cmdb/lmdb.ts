@@ -10,9 +10,9 @@ import { type DocumentStore, type Documents, postponeMs, type Wanted } from './d
 import { Draft } from './draft.js';
 import { Bell, bellFile } from './lmdb/bell.js';
 import { ChangeTable } from './lmdb/change-log.js';
-import { outcomeOf } from './lmdb/outcome.js';
+import { outcomeOf, valueOf } from './lmdb/outcome.js';
 import { Tables } from './lmdb/tables.js';
-import { Transactions } from './lmdb/transactions.js';
+import { fromStore, Transactions } from './lmdb/transactions.js';
 import { RecordFormat } from './record-format.js';
 import { RecordReader } from './record-reader.js';
 import type { RecordSigner } from './record-signer.js';
@@ -102,7 +102,8 @@ class LmdbStore implements DocumentStore {
   }
 
   async view<T>(_wanted: readonly Wanted[], read: (documents: Documents) => T): Promise<T> {
-    return this.#transactions.read(() => read(this.#draft()));
+    // What the caller throws is not the store's.
+    return valueOf(this.#transactions.read(() => outcomeOf(() => read(this.#draft()))));
   }
 
   async write<T>(
@@ -113,7 +114,6 @@ class LmdbStore implements DocumentStore {
     const { draft, outcome } = await this.#transactions.write(
       () => {
         const draft = this.#draft();
-        // What the caller throws is the caller's own fault, not the store's.
         const outcome = outcomeOf(() => write(draft));
         if ('value' in outcome) {
           this.#tables.write(draft);
@@ -125,10 +125,10 @@ class LmdbStore implements DocumentStore {
       // writes the last, as LMDB flushes them in order. What writes nothing becomes no transaction that could be seen.
       ({ draft }) => draft.isEmpty || (isLast && [...draft.writes].some(({ table }) => table !== 'deployment')),
     );
-    if ('error' in outcome) throw outcome.error;
+    const value = valueOf(outcome);
     // The writer goes on first: to follow a change takes as long as to write it.
     if (draft.changes.length > 0) setImmediate(() => this.#bell.ring());
-    return outcome.value;
+    return value;
   }
 
   async names(which: 'all' | 'scheduled'): Promise<readonly string[]> {
@@ -170,13 +170,12 @@ class LmdbStore implements DocumentStore {
       const revoked = session.beats > 0 && this.#sessions.get(session.incarnation) === undefined;
       if (!revoked) void this.#sessions.put(session.incarnation, encodeSession(session));
       for (const incarnation of revoke) void this.#sessions.remove(incarnation);
-      const sessions = [...this.#sessions.getRange()].flatMap(({ key, value }) => {
-        return this.#reader.session(key, value) ?? [];
-      });
-      return { identity: `${this.#identity()}.${this.#options.signer.keyId}`, sessions, revoked };
+      const stored = [...this.#sessions.getRange()];
+      return { identity: `${this.#identity()}.${this.#options.signer.keyId}`, stored, revoked };
     });
     if (typeof beat === 'string') throw new RequestError('cmdb_unavailable', beat);
-    return beat;
+    const { stored, ...rest } = beat;
+    return { ...rest, sessions: stored.flatMap(({ key, value }) => this.#reader.session(key, value) ?? []) };
   }
 
   async close(): Promise<void> {
@@ -187,7 +186,7 @@ class LmdbStore implements DocumentStore {
   }
 
   #draft(): Draft {
-    return new Draft((table, name) => this.#tables.get(table, name));
+    return new Draft((table, name) => fromStore(() => this.#tables.get(table, name)));
   }
 
   #keyProblem(): string | undefined {

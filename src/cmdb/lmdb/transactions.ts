@@ -1,5 +1,6 @@
 import type { RootDatabase } from 'lmdb';
 import { RequestError } from '../../model/errors.js';
+import { unavailable } from '../unavailable.js';
 import { type Outcome, outcomeOf } from './outcome.js';
 
 /** Looks without a result before writes fall back to waiting for the disk. */
@@ -11,7 +12,7 @@ interface Unseen {
   readonly end: () => void;
 }
 
-/** Reads and writes of one store, with a time limit and one kind of error. */
+/** Reads and writes of one store, with a time limit. What LMDB throws becomes `cmdb_unavailable`; a defect is thrown as it is. */
 export class Transactions {
   readonly #root: RootDatabase<string, string>;
   readonly #timeLimitMs: number;
@@ -29,13 +30,11 @@ export class Transactions {
   /** All that `run` reads is of one moment, the latest that any process has committed. */
   read<T>(run: () => T): T {
     this.#throwIfClosed();
-    try {
+    return fromStore(() => {
       // A read transaction is kept for a while; what another process has committed since is to be seen.
       this.#root.resetReadTxn();
       return run();
-    } catch (error) {
-      throw unavailable(error);
-    }
+    });
   }
 
   /**
@@ -52,12 +51,12 @@ export class Transactions {
       const timer = setTimeout(() => {
         if (state !== 'waiting') return;
         state = 'given up';
-        reject(unavailable(new Error(`another process has held the store for ${this.#timeLimitMs} ms`)));
+        reject(unusable(new Error(`another process has held the store for ${this.#timeLimitMs} ms`)));
       }, this.#timeLimitMs);
       const end = (error?: unknown) => {
         clearTimeout(timer);
         if (error === undefined) resolve();
-        else reject(unavailable(error));
+        else reject(unusable(error));
       };
       const committed = this.#root.transaction(() => {
         if (state === 'given up') return;
@@ -71,8 +70,8 @@ export class Transactions {
       // If the disk fails later, the next write reports it: lmdb takes none after that.
       this.#onDisk = committed.then(() => end(), end);
     });
-    if (outcome === undefined) throw unavailable(new Error('the transaction did not run'));
-    if ('error' in outcome) throw unavailable(outcome.error);
+    if (outcome === undefined) throw unusable(new Error('the transaction did not run'));
+    if ('error' in outcome) throw unusable(outcome.error);
     return outcome.value;
   }
 
@@ -105,6 +104,15 @@ export class Transactions {
   }
 }
 
-function unavailable(error: unknown): RequestError {
-  return new RequestError('cmdb_unavailable', 'The configuration store cannot be used.', { cause: error });
+/** Runs what asks LMDB: what that throws becomes `cmdb_unavailable`. */
+export function fromStore<T>(run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    throw unusable(error);
+  }
+}
+
+function unusable(error: unknown): Error {
+  return unavailable(error, 'The configuration store cannot be used.');
 }

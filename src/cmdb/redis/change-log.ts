@@ -1,7 +1,8 @@
 import type { Change, ChangeBatch } from '../cmdb.js';
+import { unavailable } from '../unavailable.js';
 import { newNonce } from './nonce.js';
 import type { RedisClient } from './connect.js';
-import { type Link, unavailable } from './link.js';
+import type { Link } from './link.js';
 
 export interface ChangeLogOptions {
   readonly link: Link;

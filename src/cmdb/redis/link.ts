@@ -1,6 +1,6 @@
 import { Cluster } from 'ioredis';
 import type { Logger } from 'pino';
-import { RequestError } from '../../model/errors.js';
+import { unavailable } from '../unavailable.js';
 import type { RedisClient } from './connect.js';
 import { IdentityGate } from './identity-gate.js';
 import { withScripts } from './scripts.js';
@@ -127,8 +127,4 @@ export class Link {
       this.#client.once('ready', done);
     });
   }
-}
-
-export function unavailable(cause: unknown): RequestError {
-  return new RequestError('cmdb_unavailable', undefined, { cause });
 }

@@ -64,8 +64,9 @@ export class Transactions {
       if (keys.size > texts.size) continue;
       if (draft.isEmpty) return result;
       for (const { table, name } of draft.writes) keys.add(names.document(table, name));
+      const commit = commitCommand(draft, texts, names, logLength);
       const attempt = doubt.begin({ draft, result });
-      const answer = await doubt.overcome(() => link.one(commitCommand(draft, texts, names, logLength)));
+      const answer = await doubt.overcome(() => link.one(commit));
       if (answer === 1) return result;
       if (answer === undefined) continue;
       doubt.end(attempt);

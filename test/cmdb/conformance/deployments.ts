@@ -2,7 +2,7 @@ import type { Cmdb } from '../../../src/cmdb/cmdb.js';
 import { addInstance, claimBoot, emptyDeployment } from '../../../src/model/deployment.js';
 import { registerUser } from '../../../src/model/users.js';
 import { testInstance } from '../../fixtures/deployment.js';
-import { app, claim, spoilSigned, type StoreTest } from './store.js';
+import { app, claim, session, spoilSigned, type StoreTest } from './store.js';
 
 export function deploymentsConformance(test: StoreTest): void {
   test('an update stands when it resolves, and one that changes nothing writes nothing', async (t, cmdb) => {
@@ -53,6 +53,31 @@ export function deploymentsConformance(test: StoreTest): void {
     });
     await t.rejects(failing, fault);
     t.match(await cmdb.find({ app: 'shop' }), { version: '' });
+  });
+
+  test('a defect while a record is read is thrown as it is, and the store works on', async (t, cmdb, store) => {
+    await cmdb.apply({ put: [app], remove: [] });
+    await cmdb.beat(session('me'));
+    await store.spoil('app', 'shop', 'no record');
+    await store.spoil('session', 'other', 'no record');
+    for (const fault of [new TypeError('a bug'), new Error('a bug')]) {
+      Object.assign(store.unreadable, {
+        push() {
+          throw fault;
+        },
+      });
+      await t.rejects(cmdb.find({ app: 'shop' }), fault);
+      await t.rejects(
+        cmdb.update('shop', (current) => ({ ...current })),
+        fault,
+      );
+      await t.rejects(cmdb.beat(session('me', 1)), fault);
+    }
+    await store.spoil('app', 'shop', undefined);
+    await store.spoil('session', 'other', undefined);
+    await cmdb.apply({ put: [app], remove: [] });
+    t.equal((await cmdb.find({ app: 'shop' }))?.app.name, 'shop');
+    t.same((await cmdb.beat(session('me', 2))).sessions, [session('me', 2)]);
   });
 
   test('updating an app that nobody stored is no failure', async (t, cmdb) => {
