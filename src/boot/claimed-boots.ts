@@ -18,7 +18,7 @@ import {
   findInstance,
   startTerminate,
 } from '../model/deployment.js';
-import { asRequestError, isDefect, RequestError } from '../model/errors.js';
+import { asRequestError, isDefect, levelOf, RequestError } from '../model/errors.js';
 import { canFallBack, standIn } from '../model/last-good.js';
 import { bootHostOf, pinOf } from '../model/pin.js';
 import type { Sight } from '../model/instance.js';
@@ -136,10 +136,12 @@ export class ClaimedBoots {
 
   /** Removes a claim of which nothing runs. While the store is away, it is tried again in the background. */
   async #withdraw(claim: Claim): Promise<void> {
-    const { apps, clock } = this.#options;
+    const { apps, clock, logger } = this.#options;
     try {
       await apps.update(claim.app.name, (current) => withoutClaim(current, claim));
-    } catch {
+    } catch (error) {
+      const fields = { err: error, app: claim.app.name, instance: claim.id };
+      logger[levelOf(error)](fields, 'could not withdraw the claim of a boot');
       if (!this.#stop.signal.aborted) clock.after(rewriteMs, () => void this.#withdraw(claim));
     }
   }

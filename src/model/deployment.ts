@@ -232,6 +232,9 @@ export function startDrain(deployment: Deployment, id: string, reason: EndReason
   return withInstance(deployment, id, (ready) => ({ ...move(ready, 'draining'), end: { reason, since: now } }));
 }
 
+/** What the runtime may take to end an instance, beyond twice its grace, before another node takes the termination over. */
+const terminationMarginMs = 10_000;
+
 /** Grace of a container whose app, and with it its stopTimeout, is not known. */
 export const defaultStopTimeoutMs = 10_000;
 
@@ -252,7 +255,7 @@ export function startTerminate(deployment: Deployment, id: string, termination: 
   return withInstance(deployment, id, (doomed) => ({
     ...(doomed.state === 'terminating' ? doomed : move(doomed, 'terminating')),
     owner: termination.owner,
-    deadlineAt: now + 2 * termination.stopTimeoutMs + 10_000,
+    deadlineAt: now + 2 * termination.stopTimeoutMs + terminationMarginMs,
     end: doomed.end ?? { reason: termination.reason, since: now },
   }));
 }
