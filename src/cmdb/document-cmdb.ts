@@ -1,4 +1,5 @@
-import { isActive } from './active.js';
+import type { App } from '../model/app.js';
+import { nextDueAt } from '../model/schedule.js';
 import { applyApps } from './apply.js';
 import { inTurns } from '../machine/batches.js';
 import type {
@@ -14,7 +15,6 @@ import type {
 } from './cmdb.js';
 import type { DocumentStore, Documents, Wanted } from './documents.js';
 import { checkAppKeys, checkKey, isKey } from './key-limits.js';
-import { normalChange } from './normal-change.js';
 import type { RecordReader } from './record-reader.js';
 import { Records, wildcardOf } from './records.js';
 import { updateDeployment } from './update.js';
@@ -100,4 +100,15 @@ function recordOf(app: string): Wanted[] {
     ['app', app],
     ['deployment', app],
   ];
+}
+
+/** Whether an app has instances, or needs some. */
+function isActive({ app, removed, deployment }: AppRecord): boolean {
+  return deployment.instances.length > 0 || (!removed && nextDueAt(deployment, app) !== undefined);
+}
+
+/** A change without repetitions: of two entries of one name the later one counts, and one that is put is not removed. */
+function normalChange({ put, remove }: AppChange): Pick<AppChange, 'put' | 'remove'> {
+  const apps = new Map(put.map((app): [string, App] => [app.name, app]));
+  return { put: [...apps.values()], remove: [...new Set(remove)].filter((name) => !apps.has(name)) };
 }

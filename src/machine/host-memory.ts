@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { textOf } from './text-of.js';
 
 /** Memory of this machine, or of the control group that this process is held in where that has less. Bytes. */
 export interface HostMemory {
@@ -85,12 +85,4 @@ function fieldOf(text: string, key: string): string {
 
 function wholeNumber(text: string): number | undefined {
   return /^\d+$/.test(text.trim()) ? Number(text) : undefined;
-}
-
-function textOf(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
 }

@@ -2,6 +2,7 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import { batches, inTurns } from './batches.js';
+import { textOf } from './text-of.js';
 
 const filesAtOnce = 16;
 /** Of what the kernel answers at once: read in place it costs a tenth of what it takes through the thread pool. */
@@ -66,7 +67,7 @@ export function pidNamespace(): string {
 }
 
 /** Read at the start: they never change while this process lives, and are needed also when it has no descriptor left. */
-const thisBoot = readNow('/proc/sys/kernel/random/boot_id').trim();
+const thisBoot = textOf('/proc/sys/kernel/random/boot_id').trim();
 const thisPidNamespace = linkNow('/proc/self/ns/pid');
 
 /** Failures that say nothing of the process: no descriptor or no memory is left to look with. */
@@ -150,14 +151,14 @@ export async function socketDescriptors(pid: number): Promise<Map<string, string
 
 /** Real, effective, saved and file system user of a process; none if there is no such process. */
 export function usersOf(pid: number): number[] {
-  const line = /^Uid:\s*(.*)$/m.exec(readNow(`/proc/${pid}/status`))?.[1];
+  const line = /^Uid:\s*(.*)$/m.exec(textOf(`/proc/${pid}/status`))?.[1];
   return line === undefined ? [] : line.split(/\s+/).map(Number);
 }
 
 /** Children of a process, by the kernel's own lists; none where it keeps no such lists (CONFIG_PROC_CHILDREN). */
 export async function childrenOf(pid: number): Promise<number[]> {
   const tasks = await readdir(`/proc/${pid}/task`).catch(() => []);
-  const lists = await readInTurns(tasks, (task) => readNow(`/proc/${pid}/task/${task}/children`));
+  const lists = await readInTurns(tasks, (task) => textOf(`/proc/${pid}/task/${task}/children`));
   return lists.flatMap((list) => list.split(' ').filter(Boolean).map(Number));
 }
 
@@ -172,14 +173,6 @@ function socketInode(link: string): string | undefined {
 function linkNow(path: string): string {
   try {
     return readlinkSync(path);
-  } catch {
-    return '';
-  }
-}
-
-function readNow(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
   } catch {
     return '';
   }

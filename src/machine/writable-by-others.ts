@@ -1,5 +1,6 @@
-import { readFileSync, realpathSync, type Stats, statSync } from 'node:fs';
+import { realpathSync, type Stats, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { textOf } from './text-of.js';
 
 /** A file or directory through which others can change something. */
 export interface OpenPlace {
@@ -71,13 +72,9 @@ function ownGroup(me: number): number[] {
 }
 
 function linesOf(file: string): string[][] {
-  try {
-    return readFileSync(file, 'utf8')
-      .split('\n')
-      .map((line) => line.trim().split(':'));
-  } catch {
-    return [];
-  }
+  return textOf(file)
+    .split('\n')
+    .map((line) => line.trim().split(':'));
 }
 
 function realPath(path: string): string {

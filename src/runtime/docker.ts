@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../model/clock.js';
+import { shared } from '../model/shared-work.js';
 import { parseSubnet } from './docker/addresses.js';
 import { boot } from './docker/boot.js';
 import type { Place } from './docker/container.js';
@@ -112,9 +113,7 @@ export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
     boot: (spec, bootOptions) => boot(context, spec, bootOptions),
     stop(id, graceMs) {
       words.forget(id);
-      const shared = stopping.get(id) ?? stop(context, id, graceMs).finally(() => stopping.delete(id));
-      stopping.set(id, shared);
-      return shared;
+      return shared(stopping, id, () => stop(context, id, graceMs));
     },
     inspect: (id) => inspect({ engine, place, listening }, id),
     async list() {

@@ -45,17 +45,11 @@ export class Metrics {
         }
       },
     });
-    const memory = () => this.#memory();
-    new Gauge({
-      name: 'fastcontainer_memory_available_bytes',
-      help: 'Memory that is left on this host or in the control group of the daemon; absent where the system does not tell.',
-      registers: [this.registry],
-      collect() {
-        const available = memory()?.availableBytes;
-        if (available === undefined) this.reset();
-        else this.set(available);
-      },
-    });
+    this.#count(
+      'fastcontainer_memory_available_bytes',
+      'Memory that is left on this host or in the control group of the daemon; absent where the system does not tell.',
+      () => this.#memory()?.availableBytes,
+    );
     this.#count('fastcontainer_connections', 'Client connections that are open.', () => this.#connections());
     this.#count(
       'fastcontainer_app_files_differing',

@@ -16,7 +16,7 @@ import { checkMounts } from './mounts.js';
 import { containerName } from './labels.js';
 import type { OutputLog } from './output-log.js';
 import { output } from './output.js';
-import { idAt, oneLine } from './reply.js';
+import { idAt, messageOf } from './reply.js';
 import { removeContainer } from './remove.js';
 
 const lastWordsBytes = 16_384;
@@ -168,7 +168,7 @@ async function cleanUp(
     lastWords.keep(spec.id, await output(engine, place, spec.id, lastWordsBytes).catch(() => ''));
     await removeContainer(engine, found, spec.id, clock);
   } catch (problem) {
-    const reason = oneLine(problem instanceof Error ? problem.message : String(problem));
+    const reason = messageOf(problem);
     logger.error({ app: spec.app.name, instance: spec.id }, `a container may be left after a failed boot: ${reason}`);
   }
 }

@@ -1,4 +1,4 @@
-import { oneLine } from './reply.js';
+import { messageOf } from './reply.js';
 
 /** A call to the engine that failed. The message says what was tried, why it failed and what to do. */
 export class EngineError extends Error {
@@ -60,7 +60,7 @@ function whyUnreachable(error: unknown, where: string): string {
     default:
       return (
         `Docker Engine at ${where} cannot be talked to ` +
-        `(${oneLine(error instanceof Error ? error.message : String(error))}); ` +
+        `(${messageOf(error)}); ` +
         'see whether it runs and whether address and TLS files under runtimes.docker are right'
       );
   }

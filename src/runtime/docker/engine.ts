@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import { Agent, type Dispatcher, request as send } from 'undici';
 import type { Clock } from '../../model/clock.js';
 import { refused, tooLate, unreachable } from './engine-error.js';
-import { oneLine, textAt } from './reply.js';
+import { messageOf, oneLine, textAt } from './reply.js';
 
 /** Where Docker Engine listens: a unix socket, or host and port with or without TLS. */
 export interface EngineAddress {
@@ -180,7 +180,7 @@ function readPem(name: 'ca' | 'cert' | 'key', path: string | undefined): Buffer 
   try {
     return readFileSync(path);
   } catch (error) {
-    const problem = oneLine(error instanceof Error ? error.message : String(error));
+    const problem = messageOf(error);
     throw new Error(`runtimes.docker.${name}File: cannot read ${path}: ${problem}`, { cause: error });
   }
 }

@@ -5,7 +5,7 @@ import { shared } from '../../model/shared-work.js';
 import { EngineError, isMissing } from './engine-error.js';
 import type { Engine } from './engine.js';
 import { jsonLines } from './json-lines.js';
-import { entriesAt, oneLine, textAt } from './reply.js';
+import { entriesAt, messageOf, textAt } from './reply.js';
 
 const progressEveryMs = 10_000;
 const maxPullMs = 3_600_000;
@@ -135,8 +135,4 @@ function exposedPort(image: unknown): number | undefined {
     .map(([port]) => /^(\d+)\/tcp$/.exec(port)?.[1])
     .filter((port) => port !== undefined);
   return ports.length === 1 ? Number(ports[0]) : undefined;
-}
-
-function messageOf(error: unknown): string {
-  return oneLine(error instanceof Error ? error.message : String(error));
 }

@@ -45,6 +45,11 @@ export function entriesAt(reply: unknown, ...path: readonly string[]): readonly 
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.entries(value) : [];
 }
 
+/** What an error says, fit for one log line. */
+export function messageOf(error: unknown): string {
+  return oneLine(error instanceof Error ? error.message : String(error));
+}
+
 /** A foreign text made fit for one log line: no control characters, at most 500 characters. */
 export function oneLine(text: string): string {
   const line = text.replaceAll(/[\p{Cc}\s]+/gu, ' ').trim();

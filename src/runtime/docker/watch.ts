@@ -5,7 +5,7 @@ import type { Engine } from './engine.js';
 import type { Exits } from './exits.js';
 import { jsonLines } from './json-lines.js';
 import { type Owner, ownFilter } from './labels.js';
-import { at, oneLine } from './reply.js';
+import { at, messageOf } from './reply.js';
 
 const firstBackoffMs = 100;
 const maxBackoffMs = 5_000;
@@ -45,7 +45,7 @@ export function watchEngine(engine: Engine, exits: Exits, { owner, logger, clock
         });
       } catch (error) {
         if (signal.aborted) return;
-        const cause = oneLine(error instanceof Error ? error.message : String(error));
+        const cause = messageOf(error);
         if (!lost) logger.error({ engine: engine.where }, `lost the engine's container events, trying again: ${cause}`);
         lost = true;
       }

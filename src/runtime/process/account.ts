@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { textOf } from '../../machine/text-of.js';
 
 /** Whom a command runs as. */
 export interface Account {
@@ -37,7 +37,7 @@ export function accountOf(user: string, databases: Databases = readDatabases()):
 }
 
 export function readDatabases(): Databases {
-  return { passwd: readOr('/etc/passwd'), group: readOr('/etc/group') };
+  return { passwd: textOf('/etc/passwd'), group: textOf('/etc/group') };
 }
 
 /** Ids that /etc/passwd and /etc/group know, for what must not be given to anybody else. */
@@ -79,12 +79,4 @@ function entriesOf(text: string, fields: number): string[][] {
     .split('\n')
     .map((line) => line.split(':'))
     .filter(({ length }) => length === fields);
-}
-
-function readOr(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
 }

@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { textOf } from '../../machine/text-of.js';
 import type { Limits } from '../../model/app.js';
 
 /** A mounted hierarchy of control groups, and the group of this process in it. */
@@ -164,7 +165,7 @@ export function removeGroup(paths: readonly string[]): void {
 }
 
 function ownHierarchies(): Hierarchy[] {
-  return hierarchiesOf(read('/proc/self/mountinfo'), read('/proc/self/cgroup'));
+  return hierarchiesOf(textOf('/proc/self/mountinfo'), textOf('/proc/self/cgroup'));
 }
 
 /** The hierarchies that are mounted and hold this process, by /proc/self/mountinfo and /proc/self/cgroup. */
@@ -217,9 +218,9 @@ function placesIn(hierarchies: readonly Hierarchy[], name: string, mayMove: bool
 function unifiedPlace(hierarchy: Hierarchy, name: string, mayMove: boolean): Place | undefined {
   const base = baseOf(hierarchy);
   if (base === undefined) return undefined;
-  const offered = read(join(base, 'cgroup.controllers')).trim().split(' ');
+  const offered = textOf(join(base, 'cgroup.controllers')).trim().split(' ');
   const wanted = controllers.filter((controller) => offered.includes(controller));
-  const enabled = () => read(join(base, 'cgroup.subtree_control')).trim().split(' ');
+  const enabled = () => textOf(join(base, 'cgroup.subtree_control')).trim().split(' ');
   const enable = () => wanted.forEach((controller) => attempt(join(base, 'cgroup.subtree_control'), `+${controller}`));
   const isWhole = () => wanted.every((controller) => enabled().includes(controller));
   if (!isWhole()) enable();
@@ -254,7 +255,7 @@ function moveDaemon(base: string): void {
   } catch {
     return;
   }
-  for (const pid of read(join(base, 'cgroup.procs')).split('\n').filter(Boolean)) {
+  for (const pid of textOf(join(base, 'cgroup.procs')).split('\n').filter(Boolean)) {
     attempt(join(leaf, 'cgroup.procs'), pid);
   }
 }
@@ -382,14 +383,6 @@ function remove(path: string): void {
     rmdirSync(path);
   } catch {
     // It is gone, or in use.
-  }
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
   }
 }
 

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { textOf } from '../../machine/text-of.js';
 import type { App } from '../../model/app.js';
 import { type Databases, groupName, knownIds, readDatabases } from './account.js';
 import { findSetpriv } from './confine.js';
@@ -71,7 +71,7 @@ export async function lookAtProcessHost({ stateDir, scratchDir }: Directories): 
   const { areAvailable, missing } = ControlGroups.open(stateDir, false);
   return {
     ...{ daemon: readCredentials(), ...readDatabases() },
-    ...{ subuid: readOr('/etc/subuid'), subgid: readOr('/etc/subgid'), loginDefs: readOr('/etc/login.defs') },
+    ...{ subuid: textOf('/etc/subuid'), subgid: textOf('/etc/subgid'), loginDefs: textOf('/etc/login.defs') },
     groups: { areAvailable, missing },
     setpriv: await findSetpriv(),
     scratchObstacle: scratchObstacle(scratchDir),
@@ -189,12 +189,4 @@ function appsOf(names: readonly string[]): string {
 function listed(items: readonly (string | number)[]): string {
   const more = items.length - mostNames;
   return more > 0 ? `${items.slice(0, mostNames).join(', ')} and ${more} more` : items.join(', ');
-}
-
-function readOr(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
 }
