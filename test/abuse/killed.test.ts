@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import t from 'tap';
 import { type Installation, install, isAlive, spawnDaemon, startDaemon, until, webApp } from '../fixtures/daemon.js';
+import { metric } from '../fixtures/metric.js';
 import { ask, askIdentity, instances } from '../fixtures/request.js';
 import { TestWebSocket } from '../fixtures/websocket.js';
 
@@ -137,9 +138,9 @@ t.test(
     const installation = await install(t);
     const env = { BOOT_DELAY_MS: '60000', ...marked(installation, 'hello') };
     await installation.writeApp('hello', { env, bootTimeout: '5m' });
-    const { daemon, port, log } = await startDaemon(t, installation);
+    const { daemon, port, admin } = await startDaemon(t, installation);
     const answers = herd(port, '/');
-    await until(() => log.find(({ msg }) => msg === 'booting'));
+    await until(async () => (await metric(admin, 'fastcontainer_queue_length{app="hello"}')) === herdSize);
     const [pid] = await until(() => {
       const found = processesOf(installation, 'hello');
       return found.length > 0 ? found : undefined;
