@@ -12,6 +12,8 @@ interface Forwarded {
   readonly req: IncomingMessage;
   readonly admitted: Admitted;
   readonly seat: Seat;
+  /** How often it was sent in vain. */
+  readonly attempts: number;
   /** The headers for the upstream, flat; set when the request is first sent. */
   upstreamHeaders: string[] | undefined;
   /** Nothing was sent to the client. `replayable`: the request may be sent again. */

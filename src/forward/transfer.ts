@@ -59,7 +59,9 @@ export class Transfer implements Occupant, Breakable {
     this.#exchange = exchange;
     this.#body = body;
     this.#pool = pool;
-    this.#upstream = pool.take(exchange.req.socket, exchange.seat.app.concurrency.max);
+    const { admitted, attempts, req, seat } = exchange;
+    const isFresh = attempts > 0 || !admitted.idempotent || admitted.hasBody;
+    this.#upstream = pool.take(req.socket, seat.app.concurrency.max, isFresh);
     this.#startedAt = performance.now();
     const res: Carrying = exchange.res;
     res[kTransfer] = this;

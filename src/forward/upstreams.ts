@@ -4,26 +4,29 @@ import type { Seat } from '../uses/seat.js';
 import { type ListenerOf, provenConnector } from './proven-connector.js';
 import { awaitsAnswer, upstreamConnector } from './upstream-connector.js';
 
-/**
- * An idle connection is closed after this time: the app may close it at any moment, and a request that must not be repeated would
- * be lost. See docs/decisions/keep-alive.md.
- */
-const keepAliveMs = 1_000;
+/** How long idle connections are kept: until a second before the app closes them by its own word. See docs/decisions/keep-alive.md. */
+const keepAlive = { keepAliveTimeout: 4_000, keepAliveMaxTimeout: 60_000, keepAliveTimeoutThreshold: 1_000 };
+/** The app may close an idle connection at any moment: what must not be repeated goes on none that was idle for longer. */
+const freshMs = 1_000;
 export const connectTimeoutMs = 5_000;
 const maxHeaderSizeBytes = 64 * 1024;
 
-/** Counts connections to instances, and ends an idle one if there are too many. */
+/** Counts connections to instances, and ends the longest idle one if there are too many. */
 export interface UpstreamCount {
   /** Call it before opening a connection. */
   opening(): void;
   closed(): void;
 }
 
+interface UpstreamCensus extends UpstreamCount {
+  /** Of all instances, the longest idle first. */
+  readonly idle: Set<Upstream>;
+}
+
 /** Connections to instances. Each pool belongs to one instance id and ends with it, so that no connection reaches another app. */
-export class Upstreams implements UpstreamCount {
+export class Upstreams implements UpstreamCensus {
+  readonly idle = new Set<Upstream>();
   readonly #pools = new Map<string, UpstreamPool>();
-  /** Cycles through the pools in search of an idle connection. */
-  #round = this.#pools.values();
   readonly #most: number;
   #open = 0;
   readonly #connect = upstreamConnector({ timeout: connectTimeoutMs, autoSelectFamily: false });
@@ -37,19 +40,13 @@ export class Upstreams implements UpstreamCount {
 
   opening(): void {
     this.#open += 1;
-    if (this.#open > this.#most) this.#endIdle();
+    if (this.#open <= this.#most) return;
+    const [longest] = this.idle;
+    longest?.pool.end(longest);
   }
 
   closed(): void {
     this.#open -= 1;
-  }
-
-  #endIdle(): void {
-    for (let looks = this.#pools.size; looks >= 0; looks -= 1) {
-      const { value, done } = this.#round.next();
-      if (done) this.#round = this.#pools.values();
-      else if (value.endIdle()) return;
-    }
   }
 
   /** The pool of a seat's instance. */
@@ -86,6 +83,7 @@ export class Upstreams implements UpstreamCount {
  */
 export class Upstream {
   readonly client: Client;
+  readonly pool: UpstreamPool;
   owner: Socket | undefined = undefined;
   /** Set while it is connected. */
   socket: Socket | undefined = undefined;
@@ -93,8 +91,11 @@ export class Upstream {
   isLost = false;
   /** Start of the first request's wait for an answer, in monotonic milliseconds; undefined once that has begun. */
   waitsSince: number | undefined = undefined;
+  /** When it was given back last, likewise. */
+  idleSince = 0;
 
-  constructor(origin: string, options: Client.Options, connect: buildConnector.connector) {
+  constructor(pool: UpstreamPool, origin: string, options: Client.Options, connect: buildConnector.connector) {
+    this.pool = pool;
     this.client = new Client(origin, {
       ...options,
       connect: (target, callback) =>
@@ -112,14 +113,13 @@ export class Upstream {
 }
 
 const clientOptions: Client.Options = {
+  ...keepAlive,
   pipelining: 1,
-  keepAliveTimeout: keepAliveMs,
-  keepAliveMaxTimeout: keepAliveMs,
   bodyTimeout: 0,
   maxHeaderSize: maxHeaderSizeBytes,
 };
 
-/** A request on a new connection that waits for longer than this may wait for others to close: see `give`. */
+/** A request on a new connection that waits for longer than this may wait for others to close: see `give` and `#relieve`. */
 const waitsLongMs = 500;
 
 /**
@@ -133,29 +133,40 @@ export class UpstreamPool {
   readonly #free: Upstream[] = [];
   /** Idle connections that belong to a client, by the client's connection; the longest idle first. */
   readonly #owned = new Map<Socket, Upstream>();
+  /** Connections of clients that take along what belongs to them. */
+  readonly #tied = new WeakSet<Socket>();
   /** New connections on which nothing was answered yet, the oldest first. */
   readonly #new = new Set<Upstream>();
-  readonly #count: UpstreamCount;
+  readonly #census: UpstreamCensus;
+  #relief: NodeJS.Timeout | undefined;
 
-  constructor(origin: string, connect: buildConnector.connector, count: UpstreamCount) {
+  constructor(origin: string, connect: buildConnector.connector, census: UpstreamCensus) {
     this.#origin = origin;
     this.#connect = connect;
-    this.#count = count;
+    this.#census = census;
   }
 
   /**
    * A connection for one request of a client; give it back when the request has ended, however it did. If there are `mostAtOnce`
-   * connections already, an idle one is ended, as the app may serve no more at once.
+   * connections already, an idle one is ended, as the app may serve no more at once. `isFresh`: only one that hardly closes now.
    */
-  take(client: Socket, mostAtOnce: number): Upstream {
+  take(client: Socket, mostAtOnce: number, isFresh: boolean): Upstream {
+    const idleFrom = isFresh ? performance.now() - freshMs : -Infinity;
     const owned = this.#owned.size > 0 ? this.#owned.get(client) : undefined;
-    if (owned) {
+    if (owned && owned.idleSince >= idleFrom) {
       this.#owned.delete(client);
+      this.#census.idle.delete(owned);
       return owned;
     }
-    const free = this.#free.pop();
-    if (free) return free;
-    if (this.#owned.size > 0 && this.#all.size >= mostAtOnce) this.#endLongestIdle();
+    // Another one will be the client's.
+    if (owned) this.end(owned);
+    const free = this.#free.at(-1);
+    if (free && free.idleSince >= idleFrom) {
+      this.#free.pop();
+      this.#census.idle.delete(free);
+      return free;
+    }
+    if (this.#all.size >= mostAtOnce) this.#endIdle();
     return this.#open();
   }
 
@@ -173,16 +184,26 @@ export class UpstreamPool {
     if (upstream.waitsSince !== undefined) this.answered(upstream);
     const { client, owner, isLost } = upstream;
     if (!this.#all.has(client)) return;
-    if (isLost || (this.#new.size > 0 && this.#isAwaited())) this.#end(upstream);
-    else if (owner === undefined) this.#free.push(upstream);
-    else if (owner.destroyed || this.#owned.has(owner)) this.#end(upstream);
-    else this.#owned.set(owner, upstream);
+    if (isLost || (this.#new.size > 0 && this.#isAwaited())) return this.end(upstream);
+    if (owner === undefined) this.#free.push(upstream);
+    else if (owner.destroyed || this.#owned.has(owner)) return this.end(upstream);
+    else {
+      this.#owned.set(owner, upstream);
+      this.#endWith(owner);
+    }
+    upstream.idleSince = performance.now();
+    this.#census.idle.add(upstream);
+    if (this.#new.size > 0) this.#relieve();
   }
 
   /** Breaks off what is under way. */
   async destroy(): Promise<void> {
     const clients = [...this.#all.keys()];
-    for (const _client of clients) this.#count.closed();
+    for (const upstream of this.#all.values()) {
+      this.#census.idle.delete(upstream);
+      this.#census.closed();
+    }
+    clearTimeout(this.#relief);
     this.#all.clear();
     this.#owned.clear();
     this.#new.clear();
@@ -190,20 +211,14 @@ export class UpstreamPool {
     await Promise.all(clients.map((client) => client.destroy()));
   }
 
-  /** Ends the connection that is idle for longest. False if none is idle. */
-  endIdle(): boolean {
-    const [free] = this.#free;
-    if (free) this.#end(free);
-    return free !== undefined || this.#endLongestIdle();
-  }
-
   #open(): Upstream {
-    this.#count.opening();
-    const upstream = new Upstream(this.#origin, clientOptions, this.#connect);
+    this.#census.opening();
+    const upstream = new Upstream(this, this.#origin, clientOptions, this.#connect);
     const { client } = upstream;
     this.#all.set(client, upstream);
     upstream.waitsSince = performance.now();
     this.#new.add(upstream);
+    this.#relieve();
     const onLost = () => this.#onLost(upstream);
     client.on('disconnect', onLost);
     client.on('connectionError', onLost);
@@ -223,27 +238,51 @@ export class UpstreamPool {
     return true;
   }
 
-  #endLongestIdle(): boolean {
-    const [owner] = this.#owned.keys();
-    const upstream = owner && this.#owned.get(owner);
-    if (upstream) this.#end(upstream);
-    return upstream !== undefined;
+  /** An app that serves one connection at a time comes to a new one when an idle one is closed. */
+  #relieve(): void {
+    if (this.#relief || this.#free.length + this.#owned.size === 0) return;
+    this.#relief = setTimeout(() => {
+      this.#relief = undefined;
+      if (this.#new.size === 0) return;
+      if (this.#isAwaited()) this.#endIdle();
+      this.#relieve();
+    }, waitsLongMs);
+    this.#relief.unref();
+  }
+
+  /** One that only its owner could use before those that serve all. */
+  #endIdle(): void {
+    const [owned] = this.#owned.values();
+    const upstream = owned ?? this.#free[0];
+    if (upstream) this.end(upstream);
+  }
+
+  /** Nobody else may use what belongs to it. */
+  #endWith(owner: Socket): void {
+    if (this.#tied.has(owner)) return;
+    this.#tied.add(owner);
+    owner.once('close', () => {
+      const upstream = this.#owned.get(owner);
+      if (upstream) this.end(upstream);
+    });
   }
 
   #onLost(upstream: Upstream): void {
     const at = this.#free.indexOf(upstream);
     const isIdle = at >= 0 || (upstream.owner !== undefined && this.#owned.get(upstream.owner) === upstream);
-    if (isIdle) this.#end(upstream);
+    if (isIdle) this.end(upstream);
     else if (this.#all.has(upstream.client)) upstream.isLost = true;
   }
 
-  #end(upstream: Upstream): void {
+  /** Breaks off what is under way on it. */
+  end(upstream: Upstream): void {
     const { client, owner } = upstream;
+    this.#census.idle.delete(upstream);
     const at = this.#free.indexOf(upstream);
     if (at >= 0) this.#free.splice(at, 1);
     if (owner !== undefined && this.#owned.get(owner) === upstream) this.#owned.delete(owner);
     this.#new.delete(upstream);
-    if (this.#all.delete(client)) this.#count.closed();
+    if (this.#all.delete(client)) this.#census.closed();
     client.destroy().catch(() => {});
   }
 }

@@ -13,9 +13,11 @@ async function startApp(t: Test) {
   const server = createServer((req, res) => {
     asked.push(sockets.indexOf(req.socket));
     if (req.url === '/close') res.setHeader('Connection', 'close');
+    if (req.url === '/brief') res.setHeader('Keep-Alive', 'timeout=2');
     if (req.url === '/reset') req.socket.resetAndDestroy();
     else res.end('ok');
   });
+  server.keepAliveTimeout = 0;
   server.on('connection', (socket: Socket) => sockets.push(socket));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -31,7 +33,7 @@ async function startApp(t: Test) {
 
 /** For a client of its own, at an app with room for many. */
 function take(pool: UpstreamPool, client = new Socket()): Upstream {
-  return pool.take(client, 100);
+  return pool.take(client, 100, false);
 }
 
 function ask({ client }: Upstream, path = '/'): Promise<string> {
@@ -93,14 +95,48 @@ t.test('a connection that cannot be made leaves nothing behind', async (t) => {
   t.not(take(pool), client);
 });
 
-t.test('an idle connection closes after a second', async (t) => {
+t.test('an idle connection is closed before the app does by its own word, else after a few seconds', async (t) => {
   const { pool, sockets } = await startApp(t);
-  const client = take(pool);
-  await ask(client);
-  pool.give(client);
-  const [socket] = sockets;
-  if (socket && !socket.destroyed) await once(socket, 'close');
-  t.ok(socket?.destroyed);
+  const [usual, brief] = [take(pool), take(pool)];
+  await ask(usual);
+  await ask(brief, '/brief');
+  pool.give(usual);
+  pool.give(brief);
+  const closed: string[] = [];
+  const ends = ['usual', 'brief'].map((name, index) => once(sockets[index]!, 'close').then(() => closed.push(name)));
+  await Promise.all(ends);
+  t.same(closed, ['brief', 'usual']);
+});
+
+t.test('what must not be repeated goes on no connection that was idle for over a second', async (t) => {
+  const { pool } = await startApp(t);
+  const client = new Socket();
+  const first = take(pool);
+  await ask(first);
+  pool.give(first);
+  const [fresh, repeatable] = [true, false];
+  t.equal(pool.take(client, 100, fresh), first);
+  pool.give(first);
+  first.idleSince -= 1_100;
+  const second = pool.take(client, 100, fresh);
+  t.not(second, first);
+  t.equal(pool.take(client, 100, repeatable), first);
+  await ask(second);
+  second.owner = client;
+  pool.give(second);
+  second.idleSince -= 1_100;
+  t.not(pool.take(client, 100, fresh), second, 'nor on its own');
+});
+
+t.test('what belongs to a client goes with it', async (t) => {
+  const { pool, sockets } = await startApp(t);
+  const owner = new Socket();
+  const upstream = take(pool, owner);
+  await ask(upstream);
+  upstream.owner = owner;
+  pool.give(upstream);
+  owner.destroy();
+  await eventually(() => sockets[0]?.closed);
 });
 
 t.test('an instance that ended takes its connections with it, also those that are given back later', async (t) => {
@@ -139,17 +175,17 @@ t.test('a connection that belongs to a client is given to that client only, and 
 t.test('an idle connection that belongs to a client gives way where the app has room for no more', async (t) => {
   const { pool, sockets } = await startApp(t);
   const [owner, other] = [new Socket(), new Socket()];
-  const first = pool.take(owner, 1);
+  const first = pool.take(owner, 1, false);
   await ask(first);
   first.owner = owner;
   pool.give(first);
-  const next = pool.take(other, 1);
+  const next = pool.take(other, 1, false);
   t.not(next, first);
   await once(sockets[0] as Socket, 'close');
   t.equal(await ask(next), 'answered');
 });
 
-t.test('idle connections to other apps make room for one more, the longest idle of an app first', async (t) => {
+t.test('idle connections to other apps make room for one more, the longest idle of all first', async (t) => {
   const apps = await Promise.all([startApp(t), startApp(t)]);
   const upstreams = new Upstreams(() => undefined, 3);
   t.teardown(() => upstreams.close());
@@ -161,11 +197,16 @@ t.test('idle connections to other apps make room for one more, the longest idle 
   const [one, two] = [pools[0]!, pools[1]!];
   const taken = [take(one.pool), take(one.pool), take(two.pool)];
   await Promise.all(taken.map((upstream) => ask(upstream)));
+  two.pool.give(taken[2]!);
   one.pool.give(taken[0]!);
+  const more = take(one.pool);
+  t.equal(more, taken[0]);
   one.pool.give(taken[1]!);
-  const more = take(two.pool);
-  t.equal(await ask(more), 'answered');
-  await eventually(() => one.sockets[0]?.closed);
+  const beyondAll = [take(two.pool), take(two.pool)];
+  t.equal(beyondAll[0], taken[2]);
+  t.equal(await ask(beyondAll[1]!), 'answered');
+  await eventually(() => one.sockets[1]?.closed);
+  t.notOk(one.sockets[0]?.closed);
   // All are in use: requests are not refused for it.
   const [beyond, again] = [take(one.pool), take(two.pool)];
   t.same(await Promise.all([ask(beyond), ask(again)]), ['answered', 'answered']);
