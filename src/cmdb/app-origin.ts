@@ -2,7 +2,7 @@ import type { App } from '../model/app.js';
 import type { AppOrigin, PutOrigin } from './cmdb.js';
 import type { RecordFormat, StoredApp } from './record-format.js';
 
-/** Whether the record stays as it is where `app` is put: it holds that app already, or a newer one that came from a file. */
+/** Whether putting `app` changes nothing: the record holds that app already, or a newer one that came from a file. */
 export function staysAs(
   app: App,
   text: string | undefined,
@@ -11,7 +11,7 @@ export function staysAs(
   format: RecordFormat,
 ): boolean {
   const held = format.holdsApp(text, app);
-  // An app that an operator has, too, is no longer the customer's.
+  // An app that an operator's file holds as well is no longer the customer's.
   if (held === 'of a customer') return origin?.customer !== undefined;
   if (held) return held === 'with origin' || origin === undefined;
   if (origin === undefined || origin.changed || text === undefined) return false;
@@ -22,8 +22,8 @@ export function staysAs(
 }
 
 /**
- * Whether an app is not for the file of this origin to replace or remove: a customer's file has no say over what came from another
- * machine, unless it came from the file of the same path there. Between the files of one machine its reader decides.
+ * Whether the file of this origin may not replace or remove an app: a customer's file may not touch what came from another machine,
+ * unless it came from the same path there. Among the files of one machine their reader decides.
  */
 export function isForeign(
   stored: Pick<StoredApp, 'removed' | 'origin'> | undefined,
@@ -34,7 +34,7 @@ export function isForeign(
   return host !== origin.host && customer !== origin.customer;
 }
 
-/** The record to store for an app that is put over another one. Who has had the same content for longer goes on to be its origin. */
+/** The record to store for an app that is put over another one. If the content is the same, its earlier origin stays. */
 export function recordToPut(
   app: App,
   text: string | undefined,
@@ -47,12 +47,12 @@ export function recordToPut(
   if (before && isSameOwner && format.holdsApp(text, app)) return { app, removed: false, origin: before };
   if (!origin) return { app, removed: false };
   const { host, since, changed, customer } = origin;
-  // A machine whose clock is behind has changed its file all the same.
+  // A file that just changed is newer, even if its machine's clock is behind.
   const counted = changed && before ? Math.max(since, before.since + 1) : since;
   return { app, removed: false, origin: { host, since: counted, ...(customer !== undefined && { customer }) } };
 }
 
-/** One order for all machines, also for files of the same moment. */
+/** The same order on all machines; files of the same moment are ordered by host. */
 function isNewer(stored: AppOrigin, put: AppOrigin): boolean {
   return stored.since > put.since || (stored.since === put.since && stored.host > put.host);
 }

@@ -22,20 +22,20 @@ export interface ApplyContext {
   readonly reader: RecordReader;
 }
 
-/** What one transaction of a change writes. */
+/** The part of a change that one transaction writes. */
 interface Part {
   readonly apps: readonly App[];
-  /** Of apps to remove. */
+  /** Apps to remove. */
   readonly names: readonly string[];
 }
 
-/** See Cmdb.apply. Apps that exchange domains are written in one transaction, however many they are; the others in batches. */
+/** See Cmdb.apply. All apps that exchange domains are written in one transaction, the others in batches. */
 export async function applyApps(
   put: readonly App[],
   remove: readonly string[],
   { store, origins, files, reader }: ApplyContext,
 ): Promise<Conflict[]> {
-  // First what the files hold: from then on no other machine removes it.
+  // First what the files hold, so that no other machine removes it from then on.
   if (files?.apps) await noteHoldings(files.host, files.apps, store);
   const others = (files?.others ?? []).filter(isKey);
   const records = (documents: Documents) => new Records(documents, reader);
@@ -60,7 +60,7 @@ export async function applyApps(
       },
       { isLast },
     );
-  // Removed first: what they give up may be wanted by the others. What fits one transaction is not split.
+  // Removals come first, as other apps may want the freed domains. A change that fits one transaction is not split.
   const size = store.batch.write;
   const atOnce = { apps: exchanging, names: gone.slice(0, size) };
   const parts: Part[] = [
@@ -80,7 +80,7 @@ async function noteHoldings(host: string, apps: readonly string[], store: Docume
   });
 }
 
-/** Those that are there and that no other machine's files hold. */
+/** The apps that exist and that no other machine's files hold. */
 function removable(
   names: readonly string[],
   others: readonly string[],
@@ -121,7 +121,7 @@ function isThere(name: string, records: Records): boolean {
   return records.appText(name) !== undefined || records.deployment(name).version !== '';
 }
 
-/** Apps of the change between which domains move, and the others. A change that fits one transaction is not split. */
+/** Separates the apps that exchange domains from the others. A change that fits one transaction is not split. */
 async function split(
   changed: readonly App[],
   store: DocumentStore,
@@ -172,7 +172,7 @@ function putAll(apps: readonly App[], documents: Documents, records: Records, or
   return [...taken, ...conflicts];
 }
 
-/** One that cannot be read goes as well: its claims lead nowhere, and what runs of it drains under a record that says so. */
+/** Removes unreadable apps, too: their claims lead nowhere, and their instances drain under a tombstone. */
 function removeAll(names: readonly string[], documents: Documents, records: Records, origins: Origins): void {
   for (const name of names) {
     const stored = records.app(name);

@@ -1,7 +1,7 @@
 import type { App } from '../model/app.js';
 import type { DomainConflict } from './cmdb.js';
 
-/** Who owns what before the change. A claim counts while its owner is there and lists the domain. */
+/** Which app owns which domain before the change. A claim counts while its owner exists and lists the domain. */
 export interface Ownership {
   /** The owner of a domain, whether it is part of the change or not. */
   readonly ownerOf: (domain: string) => string | undefined;
@@ -9,16 +9,16 @@ export interface Ownership {
   readonly domainsOf: (app: string) => readonly string[];
 }
 
-/** What of a change can be stored. */
+/** The apps of a change that can be stored, and why the others cannot. */
 export interface Resolution {
   readonly accepted: readonly App[];
-  /** At least one for each app that was refused; `ownedBy` owns the domain once the change is carried out. */
+  /** At least one for each refused app; `ownedBy` owns the domain after the change. */
   readonly conflicts: readonly DomainConflict[];
 }
 
 /**
- * Decides which apps of one change get all their domains. What one of them gives up another may take, also in a ring;
- * of two that want the same free domain the first has it. One that is refused keeps what it had, which may cost others theirs.
+ * Decides which apps of one change get all their domains. An app may take what another one gives up, even in a ring; of two that
+ * want the same free domain, the first gets it. A refused app keeps its old domains, so others that want those are refused, too.
  */
 export function resolveClaims(put: readonly App[], ownership: Ownership): Resolution {
   const change = new Change(put, ownership);
@@ -33,9 +33,9 @@ class Change {
   readonly #apps: ReadonlyMap<string, App>;
   readonly #wanters = new Map<string, string[]>();
   readonly #refused = new Set<string>();
-  /** Apps to look at, because an owner of what they want has been refused since. */
+  /** Apps to look at again, because an owner of a domain that they want was refused. */
   #open: Set<string>;
-  /** Owners among the accepted, by domain. */
+  /** Accepted apps, by the domains that they get. */
   #taken = new Map<string, string>();
 
   constructor(put: readonly App[], ownership: Ownership) {
@@ -51,7 +51,7 @@ class Change {
     this.#open = new Set(this.#apps.keys());
   }
 
-  /** Refuses whoever wants what its owner keeps, until that costs nobody else anything. */
+  /** Refuses each app that wants a domain which its owner keeps, until that causes no further refusal. */
   refuseTaken(): void {
     for (const name of this.#open) {
       this.#open.delete(name);
@@ -60,7 +60,7 @@ class Change {
     }
   }
 
-  /** Gives each free domain to the first who wants it; whether others had to be refused. */
+  /** Gives each free domain to the first app that wants it. True if others had to be refused. */
   refuseDoubles(): boolean {
     this.#taken = new Map();
     const before = this.#refused.size;
@@ -72,7 +72,7 @@ class Change {
     return this.#refused.size > before;
   }
 
-  /** Takes back refusals in favour of apps that were refused themselves in the end. */
+  /** Accepts refused apps after all if the app that they gave way to was refused itself. */
   acceptFreed(): void {
     for (let before = -1; before !== this.#refused.size;) {
       before = this.#refused.size;
@@ -104,7 +104,7 @@ class Change {
       for (const wanter of this.#wanters.get(domain) ?? []) this.#open.add(wanter);
   }
 
-  /** Another app that has the domain and does not give it up. */
+  /** Another app that owns the domain and does not give it up. */
   #keeper(domain: string, wantedBy: string): string | undefined {
     const owner = this.#ownership.ownerOf(domain);
     if (owner === undefined || owner === wantedBy) return undefined;
@@ -112,7 +112,7 @@ class Change {
     return next && !next.domains.includes(domain) ? undefined : owner;
   }
 
-  /** Another app that owns the domain in the end. */
+  /** Another app that owns the domain after the change. */
   #owner(domain: string, wantedBy: string): string | undefined {
     const taker = this.#taken.get(domain);
     return taker !== undefined && taker !== wantedBy ? taker : this.#keeper(domain, wantedBy);

@@ -2,28 +2,28 @@ import type { App } from '../model/app.js';
 import type { Deployment } from '../model/deployment.js';
 import type { RuntimeIdentity } from '../model/instance.js';
 
-/** An app with its deployment as they stood at `version`. */
+/** An app with its deployment as of `version`. */
 export interface AppRecord {
   readonly app: App;
-  /** Its file or entry is gone: no domain leads here any more, its instances drain, then the record goes. */
+  /** Its file or entry is gone: no domain leads to it, its instances drain, then the record is deleted. */
   readonly removed: boolean;
-  /** The file that it came from; absent where it came from none, or is removed. */
+  /** The file that it came from; absent if it came from none, or is removed. */
   readonly origin?: AppOrigin;
   readonly deployment: Deployment;
-  /** Random token of the deployment; a different one means a different document. '' where none was ever written. */
+  /** Random token of the deployment; another token means another document. '' if none was ever written. */
   readonly version: string;
 }
 
-/** The machine whose file an app's content came from, and since when that machine has had this content, in epoch milliseconds. */
+/** The machine whose file an app's content came from, and when that file got this content, in epoch milliseconds. */
 export interface AppOrigin {
   readonly host: string;
   readonly since: number;
-  /** Path of the customer's file that it came from; absent for an operator's. */
+  /** Path of the customer's file; absent for an operator's. */
   readonly customer?: string;
 }
 
 export interface PutOrigin extends AppOrigin {
-  /** The content changed there just now: it replaces what is stored, whatever the clocks say. Else the newer one stays. */
+  /** The file changed just now: its content replaces what is stored, whatever the clocks say. Otherwise the newer one stays. */
   readonly changed: boolean;
 }
 
@@ -31,18 +31,18 @@ export interface PutOrigin extends AppOrigin {
 export interface AppChange {
   readonly put: readonly App[];
   readonly remove: readonly string[];
-  /** By name of app, for what comes from files. What is put without one replaces what is stored, what is removed without one goes. */
+  /** By app name, for apps that come from files. An app without an origin is put or removed whatever is stored. */
   readonly origins?: ReadonlyMap<string, PutOrigin>;
-  /** Of a change that comes from files: an app that those of another machine hold is not removed. */
+  /** For a change that comes from files: apps that another machine's files hold are not removed. */
   readonly files?: MachineFiles;
 }
 
 export interface MachineFiles {
   /** The machine whose files these are. */
   readonly host: string;
-  /** All apps that they hold, `put` among them; absent: the same as last time. */
+  /** All apps that they hold, including `put`; absent if they are the same as last time. */
   readonly apps?: readonly string[];
-  /** The other machines that count: those that live. */
+  /** The other live machines, whose files count. */
   readonly others: readonly string[];
 }
 
@@ -53,67 +53,67 @@ export interface DomainConflict {
   readonly ownedBy: string;
 }
 
-/** An app that a customer's file wants to be and that is not that customer's; the file was not taken. */
+/** A customer's file names an app that is not that customer's; the file was not applied. */
 export interface NameConflict {
   readonly wantedBy: string;
-  /** The machine whose file has the app; absent if it came from no file. */
+  /** The machine whose file the app came from; absent if it came from no file. */
   readonly heldBy?: string | undefined;
 }
 
 export type Conflict = DomainConflict | NameConflict;
 
-/** A node's liveness. `beats` counts up; membership/peers.ts judges by it. */
+/** A node's liveness: membership/peers.ts judges by `beats`, which counts up. */
 export interface Session {
-  /** Random token of this life of the node: a restarted process, or one that slept too long, has another. */
+  /** Random token of this life of the node: it changes with a restart, or after too long a sleep. */
   readonly incarnation: string;
   readonly host: string;
   readonly beats: number;
   readonly process: SessionProcess;
-  /** Identities of its runtimes, by name. Absent, or without a name: not known. */
+  /** Identities of its runtimes, by name; unknown if absent. */
   readonly runtimes?: Readonly<Record<string, RuntimeIdentity>>;
 }
 
-/** Proof of life for nodes on the same machine. Fields are '' where the system does not tell. */
+/** Proof of life for nodes on the same machine. Fields are '' if the system does not tell. */
 export interface SessionProcess {
   readonly pid: number;
   readonly startTime: string;
   /** Boot id of the machine. */
   readonly bootId: string;
-  /** In which the pid counts: another container has another one. Absent: unknown. */
+  /** The namespace of the pid, which differs between containers; absent if unknown. */
   readonly pidNamespace?: string;
 }
 
 export interface Beat {
-  /** Names this life of the store: another value after a restart with other data or a failover. */
+  /** Names this life of the store: it changes after a failover, or a restart with other data. */
   readonly identity: string;
-  /** All sessions, this one included. */
+  /** All sessions, including this one. */
   readonly sessions: readonly Session[];
-  /** True where another node revoked this session: it must not be used any more. */
+  /** True if another node revoked this session, which must not be used from then on. */
   readonly revoked: boolean;
 }
 
 export interface Change {
   readonly app: string;
-  /** The deployment's version after the change; undefined where the app's own record changed. */
+  /** The deployment's version after the change; undefined if the app's own record changed. */
   readonly version?: string;
-  /** Machines whose own nodes have something to do there at once; none where absent. */
+  /** Machines whose own nodes have something to do at once; none if absent. */
   readonly hosts?: readonly string[];
 }
 
 export interface ChangeBatch {
-  /** Where to go on. */
+  /** The position to go on from. */
   readonly position: string;
   readonly changes: readonly Change[];
-  /** The log no longer reaches back to the position asked for: drop what is cached. */
+  /** The log no longer reaches back to the given position: drop what is cached. */
   readonly gap: boolean;
 }
 
-/** Changes a deployment; returning the same object means no change. Must be pure: it runs again after a lost race. */
+/** Changes a deployment; the same object means no change. Must be pure, as it runs again after a lost race. */
 export type DeploymentChange = (current: Deployment, app: App | undefined) => Deployment;
 
-/** What `Cmdb.update` read, and what stands since. */
+/** What `Cmdb.update` read, and what is stored since. */
 export interface Updated {
-  /** What the change that stands was given. */
+  /** What was given to the change that was stored. */
   readonly before: Deployment;
   readonly app: App | undefined;
   readonly deployment: Deployment;
@@ -121,61 +121,64 @@ export interface Updated {
 }
 
 /**
- * The kind and name of a record, and what is wrong with it; it was skipped. Without a
- * problem: it can be read again, or is gone. Forged: nobody with the key has signed it, as it stands there. */
+ * Reports that a record, given as kind and name, was skipped because of `problem`; undefined: it can be read again, or is gone.
+ * `isForged`: its signature does not hold.
+ */
 export type UnreadableReport = (record: string, problem: string | undefined, isForged?: boolean) => void;
 
 /**
- * The store that dispatchers share: versioned documents with compare-and-set, a resumable change log, a schedule and
- * sessions. Every call has a time limit of 2 s; what cannot be carried out throws a RequestError `cmdb_unavailable`, and a
- * write whose outcome is unknown is read back until it is known before the call returns, for 10 s at most. After a
- * connection was lost the store may be another one: once `beat` was called on this handle, everything but `beat` and
- * `changes` waits for the next one, within the limit, so that its identity is known before anything is believed of it.
+ * The store that nodes share: versioned documents with compare-and-set, a resumable change log, a schedule and sessions.
  *
- * Names, domains and incarnations are keys of 1 to 255 bytes without control characters: what writes another one throws a
- * RangeError and changes nothing, what looks for one finds nothing. A record that cannot be read is reported and skipped.
+ * Every call has a time limit of 2 s and throws a RequestError `cmdb_unavailable` if it fails. A write whose outcome is unknown is
+ * first read back, for at most 10 s. After a lost connection another store may answer: once `beat` was called on this handle, all
+ * calls but `beat` and `changes` wait for the next beat, within the limit, which tells the store's identity.
+ *
+ * Names, domains and incarnations are keys of 1 to 255 bytes without control characters: writing under another one throws a
+ * RangeError and changes nothing, and looking for one finds nothing. An unreadable record is reported and skipped.
  */
 export interface Cmdb {
   /**
-   * Stores apps and claims their domains, and removes apps by name, readable or not, but for those that the files of other
-   * machines hold. An app whose domain another app owns is
-   * not stored, and nothing of what it had changes; the others are. What one app of the change gives up another may take, also
-   * in a ring. Of two that want one free domain the first has it. Apps that are already stored as they are, with all their claims, cost no write. What came from a newer origin
-   * than the one put stays as it is, and is no conflict: of several machines that apply their files at once, the newest wins. A
-   * customer's file replaces and removes only what came from it, or from its own machine; an operator's file replaces it anyhow.
+   * Stores apps and claims their domains; removes apps by name, even unreadable ones, but not those that the files of other machines
+   * hold. What is stored already, with all its claims, costs no write.
+   *
+   * If another app owns one of an app's domains, nothing of that app changes and the result names the conflict. An app may take what
+   * another one of the change gives up, even in a ring; of two that want the same free domain, the first gets it.
+   *
+   * Of machines that apply their files at once, the newest file wins, without a conflict. A customer's file replaces and removes only
+   * what came from it or from its own machine; an operator's file also replaces what came from a customer's.
    */
   apply(change: AppChange): Promise<Conflict[]>;
 
   /**
-   * By exact domain, else by the wildcard one label up, else undefined; or by the app's name, removed ones included. A
-   * domain whose exact owner cannot be read leads nowhere.
+   * Finds an app by exact domain, else by the wildcard one label up; or by its name, even if it is removed. A domain whose exact owner
+   * cannot be read leads nowhere.
    */
   find(query: { readonly domain: string } | { readonly app: string }): Promise<AppRecord | undefined>;
 
-  /** All apps, or only those that have instances or should have them by scale.min. In no order; what changes meanwhile may be seen either way. */
+  /** All apps, or only those that have instances or need some by scale.min, in no order. Changes meanwhile may be seen or not. */
   list(which: 'all' | 'active'): AsyncIterable<AppRecord>;
 
   /**
-   * Applies `change` to the app's deployment with compare-and-set and retries until it stands; resolves to what it
-   * read and what stands then. Keeps the schedule at or before model/schedule.ts nextDueAt, and appends to the change log.
-   * A removed app whose deployment is empty goes with it; an app that cannot be read stays. Where there is no app, what
-   * has instances gets a removed one of that name, so that it drains.
+   * Applies `change` to the app's deployment by compare-and-set, again until it is stored; resolves to what was read and what is
+   * stored. Schedules the app at or before model/schedule.ts nextDueAt, and appends to the change log.
+   *
+   * Deletes a removed app whose deployment is empty, but not an unreadable one. Instances without an app get a removed app of that
+   * name, so that they drain.
    */
   update(app: string, change: DeploymentChange): Promise<Updated>;
 
   /**
-   * Changes after `position` (undefined: from now on, at once with an empty batch). Waits until there is at least one,
-   * the signal aborts (an empty batch) or some seconds passed (an empty batch). Entries may repeat. Of a position that this
-   * store did not give there is a gap.
+   * Changes after `position`; undefined means from now on, and resolves to an empty batch at once. Otherwise waits for at least one
+   * change; the batch is empty if the signal aborts or some seconds pass. Entries may repeat. A position of another store is a gap.
    */
   changes(position: string | undefined, signal: AbortSignal): Promise<ChangeBatch>;
 
-  /** Apps whose deadline has passed at `now`, each handed to one caller and postponed by 5 s; removed ones at once, until they are gone. */
+  /** Apps that are due at `now`, each handed to one caller and postponed by 5 s. Removed apps are due at once, until they are gone. */
   due(now: number, limit: number): Promise<string[]>;
 
-  /** Writes this node's session, removes those in `revoke` (its own: the node leaves), and returns all that stand. */
+  /** Writes this node's session, removes those in `revoke` (a node that leaves names its own), and returns all that are left. */
   beat(session: Session, revoke?: readonly string[]): Promise<Beat>;
 
-  /** Ends connections and files. Calls under way are rejected. Re-entrant. */
+  /** Closes connections and files, and rejects calls under way. Re-entrant. */
   close(): Promise<void>;
 }

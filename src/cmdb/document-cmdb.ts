@@ -19,7 +19,7 @@ import type { RecordReader } from './record-reader.js';
 import { Records, wildcardOf } from './records.js';
 import { updateDeployment } from './update.js';
 
-/** The CMDB over a store of documents: all that Redis and LMDB have in common. */
+/** The CMDB on top of a store of documents: what Redis and LMDB have in common. */
 export function createCmdb(store: DocumentStore, reader: RecordReader): Cmdb {
   return new DocumentCmdb(store, reader);
 }
@@ -107,7 +107,7 @@ function isActive({ app, removed, deployment }: AppRecord): boolean {
   return deployment.instances.length > 0 || (!removed && nextDueAt(deployment, app) !== undefined);
 }
 
-/** A change without repetitions: of two entries of one name the later one counts, and one that is put is not removed. */
+/** A change without repetitions: of two apps of one name the later one counts, and an app that is put is not removed. */
 function normalChange({ put, remove }: AppChange): Pick<AppChange, 'put' | 'remove'> {
   const apps = new Map(put.map((app): [string, App] => [app.name, app]));
   return { put: [...apps.values()], remove: [...new Set(remove)].filter((name) => !apps.has(name)) };

@@ -9,11 +9,11 @@ export interface Write {
 
 export interface Move {
   readonly at: number | undefined;
-  /** Not later than the app is due already; at once if it is not due at all. */
+  /** Only an earlier time counts: see `Documents.scheduleBy`. */
   readonly isBy: boolean;
 }
 
-/** What a transaction wants to write, before any of it is written. */
+/** Collects what a transaction writes, before any of it is stored. */
 export class Draft implements Documents {
   readonly #read: (table: Table, name: string) => string | undefined;
   readonly #writes = new Map<string, Write>();

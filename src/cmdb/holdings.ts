@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** What a machine's files hold, as one document: short digests of names, however long those are. */
+/** The apps that a machine's files hold, as one document: short digests of their names. */
 export function encodeHoldings(apps: Iterable<string>): string | undefined {
   const digests = [...apps].map(digest).toSorted();
   return digests.length === 0 ? undefined : digests.join(' ');

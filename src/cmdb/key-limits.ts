@@ -1,17 +1,17 @@
 import type { App } from '../model/app.js';
 
-/** Longest name, domain or incarnation that every store takes as a key, in bytes of UTF-8. */
+/** Length of the longest name, domain or incarnation that every store takes as a key, in bytes of UTF-8. */
 export const longestKey = 255;
 
-/** Whether every store can hold something under this name. One that it cannot hold is not there. */
+/** Whether every store can take this text as a key; nothing is stored under any other. */
 export function isKey(text: string): boolean {
-  // A character takes at most four bytes: most texts need not be counted.
+  // A UTF-16 unit takes at most four bytes, so that most texts need not be measured.
   const isShort = text.length * 4 <= longestKey || (text.length <= longestKey && Buffer.byteLength(text) <= longestKey);
-  // oxlint-disable-next-line no-control-regex -- they have a meaning of their own in the keys of LMDB
+  // oxlint-disable-next-line no-control-regex -- they have a special meaning in the keys of LMDB
   return text !== '' && isShort && !/[\u0000-\u001f]/.test(text);
 }
 
-/** Throws a RangeError that names what no store could hold, before anything is written. */
+/** Throws a RangeError that names the text if it is no key. Call it before anything is written. */
 export function checkKey(what: string, text: string): void {
   if (isKey(text)) return;
   const shown = JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);

@@ -20,26 +20,27 @@ import { encodeSession } from './session-format.js';
 import { signedElsewhere } from './signed-elsewhere.js';
 
 export interface LmdbCmdbOptions {
-  /** Directory of the store; made where it is missing. */
+  /** Directory of the store; made if it is missing. */
   readonly path: string;
   readonly signer: RecordSigner;
   readonly onUnreadable: UnreadableReport;
-  /** Changes the log holds; who is further behind has fallen off. */
+  /** Changes that the log holds, 10,000 by default; a reader further behind gets a gap. */
   readonly logLength?: number;
-  /** Longest wait of `changes`, in milliseconds. */
+  /** Longest wait of `changes`, in milliseconds; 5 s by default. */
   readonly changesWaitMs?: number;
-  /** 2 s unless told. */
+  /** Limit of each write, in milliseconds; 2 s by default. */
   readonly timeLimitMs?: number;
 }
 
 const ownerOnly = 0o600;
-/** Under which the id of the key is stored that records are signed with. */
+/** Where the id of the key is stored that records are signed with. */
 const keyOfKey = 'signing-key';
 
 /**
- * Opens the embedded store for the processes of one machine. Every write is one LMDB transaction, so there is no
- * unknown outcome; a large `apply` is several of them. A change to an app is on disk when it is done; one to a deployment or a session
- * is when every process can read it, and flushed behind. Throws an Error that names the path if it cannot be opened.
+ * Opens the embedded store for the processes of one machine. Every write is one LMDB transaction, so that no outcome is unknown; a
+ * large `apply` takes several. Throws an Error that names the path if the store cannot be opened.
+ *
+ * A change to an app resolves when it is on disk; one to a deployment or a session when every process can read it, and is flushed later.
  */
 export function openLmdbCmdb(options: LmdbCmdbOptions): Cmdb {
   try {
@@ -60,7 +61,7 @@ export function openLmdbCmdb(options: LmdbCmdbOptions): Cmdb {
   }
 }
 
-/** Its files are the daemon's alone, also those that an older version made. */
+/** Only the daemon may read its files, including those that an older version made. */
 function openRoot(path: string): RootDatabase<string, string> {
   const permissions: object = { permissionsMode: ownerOnly };
   const root = open<string, string>({ path, maxDbs: 16, encoding: 'string', ...permissions });
@@ -78,7 +79,7 @@ function keyProblem(theirs: string | undefined, { path, signer }: LmdbCmdbOption
 }
 
 class LmdbStore implements DocumentStore {
-  /** This store is read and written on the event loop: requests go on between two batches. */
+  /** Small, as this store is read and written on the event loop: requests go on between two batches. */
   readonly batch = { read: 50, write: 25 };
   readonly #options: LmdbCmdbOptions;
   readonly #root: RootDatabase<string, string>;
@@ -102,7 +103,7 @@ class LmdbStore implements DocumentStore {
   }
 
   async view<T>(_wanted: readonly Wanted[], read: (documents: Documents) => T): Promise<T> {
-    // What the caller throws is not the store's.
+    // An error of the caller's is not the store's.
     return valueOf(this.#transactions.read(() => outcomeOf(() => read(this.#draft()))));
   }
 
@@ -121,12 +122,12 @@ class LmdbStore implements DocumentStore {
         }
         return { draft, outcome };
       },
-      // A power cut also ends the instances and nodes that the other records describe. Apps and domains must survive it; of several
-      // writes the last, as LMDB flushes them in order. What writes nothing becomes no transaction that could be seen.
+      // Apps and domains must survive a power cut, which ends the instances and nodes that other records describe. Only the last of
+      // several writes waits for the disk, as LMDB flushes in order. An empty draft makes no transaction that could be seen.
       ({ draft }) => draft.isEmpty || (isLast && [...draft.writes].some(({ table }) => table !== 'deployment')),
     );
     const value = valueOf(outcome);
-    // The writer goes on first: to follow a change takes as long as to write it.
+    // The writer goes on first: following a change takes as long as writing it.
     if (draft.changes.length > 0) setImmediate(() => this.#bell.ring());
     return value;
   }

@@ -8,7 +8,7 @@ import { nameOf } from '../model/schema/parsed.js';
 import type { Shape } from '../model/schema/shape.js';
 import type { RecordSigner, SignedKind } from './record-signer.js';
 
-/** Version of the records' format; a record of another one is not read. */
+/** Version of the records' format; records of other versions are not read. */
 export const format = 1;
 
 const positive = Type.Number({ minimum: 0 });
@@ -82,10 +82,10 @@ export interface StoredDeployment {
   readonly deployment: Deployment;
 }
 
-/** Nobody with the key has written the record under the name at which it was found. */
+/** The record was not written with the key under the name at which it was found. */
 export class SignatureError extends Error {}
 
-/** Records as they are stored: JSON, signed (record-signer.ts). */
+/** Encodes records as signed JSON (record-signer.ts), and decodes them. */
 export class RecordFormat {
   readonly #signer: RecordSigner;
 
@@ -97,7 +97,7 @@ export class RecordFormat {
     return this.#signer.sign('app', stored.app.name, appText(stored));
   }
 
-  /** Whether a record holds exactly this app, not removed, whatever its origin. Parses nothing. */
+  /** Whether a record holds exactly this app, not removed, and from which kind of origin. Parses nothing. */
   holdsApp(signed: string | undefined, app: App): 'with origin' | 'of a customer' | 'without origin' | undefined {
     if (signed === undefined) return undefined;
     const text = this.#signer.textOf(signed);
@@ -106,7 +106,7 @@ export class RecordFormat {
     if (!isPlain && !text.startsWith(`${plain.slice(0, -1)},"origin":`)) return undefined;
     if (!this.#signer.holds('app', app.name, signed)) return undefined;
     if (isPlain) return 'without origin';
-    // A quote within a value is escaped, so that no other key or value reads like this.
+    // Quotes within values are escaped, so that no other key or value can look like this.
     return text.includes('"customer":', plain.length) ? 'of a customer' : 'with origin';
   }
 
@@ -114,7 +114,7 @@ export class RecordFormat {
     return this.#signer.sign('deployment', name, JSON.stringify({ v: format, version, deployment }));
   }
 
-  /** Reads the app stored under a name; throws an Error that says what is wrong with it. */
+  /** Decodes the app stored under a name; throws an Error that says what is wrong with it. */
   decodeApp(name: string, signed: string): StoredApp {
     const record = this.#open('app', name, signed);
     if (!appRecord.Check(record)) throw new Error(problemOf(appRecord.Errors(record), record));
@@ -122,14 +122,14 @@ export class RecordFormat {
     return { app: appWith(app), ...rest };
   }
 
-  /** Reads the deployment stored under a name; throws an Error that says what is wrong with it. */
+  /** Decodes the deployment stored under a name; throws an Error that says what is wrong with it. */
   decodeDeployment(name: string, signed: string): StoredDeployment {
     const record = this.#open('deployment', name, signed);
     if (!deploymentRecord.Check(record)) throw new Error(problemOf(deploymentRecord.Errors(record), record));
     return record as unknown as StoredDeployment;
   }
 
-  /** Nothing is parsed that somebody else may have written. */
+  /** Parses a record after its signature was checked. */
   #open(kind: SignedKind, name: string, signed: string): unknown {
     if (this.#signer.holds(kind, name, signed)) return JSON.parse(this.#signer.textOf(signed));
     throw new SignatureError(
@@ -144,7 +144,7 @@ function appText({ app, removed, origin }: StoredApp): string {
   return JSON.stringify({ v: format, app: recordOf(app), removed, origin });
 }
 
-/** The shape of records of what fits a schema of the files. What has a default may lack: it may be newer than the record. */
+/** The record's shape for a schema of the files. Keys with a default are optional, as they may be newer than the record. */
 function shapeOf(shape: Shape): TSchema {
   if (shape.bounded) return shapeOf(shape.bounded);
   const item = shape.each ?? shape.items;
@@ -165,7 +165,7 @@ function shapeOf(shape: Shape): TSchema {
   return shape.type === 'string' ? Type.String() : positive;
 }
 
-/** What is wrong with a record of the wrong shape or version, in words. */
+/** Says what is wrong with a record of the wrong shape or version. */
 export function problemOf(errors: readonly { instancePath: string; message: string }[], record: unknown): string {
   const version: unknown = typeof record === 'object' && record !== null && 'v' in record ? record.v : undefined;
   if (version !== format) return `its format version is ${JSON.stringify(version)}, this program reads ${format}`;

@@ -3,10 +3,10 @@ import type { Session, UnreadableReport } from './cmdb.js';
 import { type RecordFormat, SignatureError, type StoredApp, type StoredDeployment } from './record-format.js';
 import { decodeSession } from './session-format.js';
 
-/** Records that are remembered as unreadable, so that it can be told when they no longer are. */
+/** Unreadable records that are remembered, to report when they can be read again. */
 const mostReported = 10_000;
 
-/** Reads stored texts. What cannot be read is reported and skipped; what was reported and no longer is so, too. */
+/** Reads stored texts. Reports and skips unreadable ones, and reports when they can be read again. */
 export class RecordReader {
   readonly format: RecordFormat;
   readonly #report: UnreadableReport;
@@ -21,7 +21,7 @@ export class RecordReader {
     return this.#read('app', name, text, (signed) => this.format.decodeApp(name, signed));
   }
 
-  /** One that cannot be read counts as empty. */
+  /** An unreadable deployment counts as empty. */
   deployment(name: string, text: string | undefined): StoredDeployment {
     const stored = this.#read('deployment', name, text, (signed) => this.format.decodeDeployment(name, signed));
     return stored ?? { deployment: emptyDeployment(name), version: '' };

@@ -1,22 +1,22 @@
 import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';
 
-/** Records that decide what is run as whom, and where requests go. */
+/** The signed records: they decide what is run as which user, and where requests go. */
 export type SignedKind = 'app' | 'deployment';
 
 /** Length of a signature: the 32 bytes of HMAC-SHA256 in base64url. */
 const signatureLength = 43;
 
 /**
- * Signs what is stored with the key of the installation: a text with its signature before it and a space between. A signature
- * belongs to the exact text, the kind and the name under which it is stored, and the installation (`cmdb.name`).
+ * Signs records with the key of the installation: a signature, a space, the text. A signature holds only for the exact text, its kind
+ * and name, and the installation (`cmdb.name`).
  */
 export class RecordSigner {
-  /** Tells keys apart without giving one away. */
+  /** Identifies the key without revealing it. */
   readonly keyId: string;
   readonly #key: KeyObject;
   readonly #installation: string;
 
-  /** `key` has at least 32 bytes; config/schema/main-file.ts sees to it. */
+  /** `key` has at least 32 bytes; config/schema/main-file.ts checks that. */
   constructor(key: string, installation: string) {
     this.#key = createSecretKey(Buffer.from(key));
     this.#installation = installation;
@@ -32,7 +32,7 @@ export class RecordSigner {
     return signed.slice(signatureLength + 1);
   }
 
-  /** Takes the time that it takes, wherever the signatures differ. */
+  /** Whether the signature holds. Takes the same time wherever two signatures differ. */
   holds(kind: SignedKind, name: string, signed: string): boolean {
     if (signed[signatureLength] !== ' ') return false;
     const given = Buffer.from(signed.slice(0, signatureLength));
@@ -40,7 +40,7 @@ export class RecordSigner {
     return given.length === expected.length && timingSafeEqual(given, expected);
   }
 
-  /** Kinds, names and installations have no control characters (key-limits.ts): nothing can be divided in two ways. */
+  /** Kinds, names and installations have no control characters (key-limits.ts), so that the scope is unambiguous. */
   #hmac(kind: string, name: string, text: string): string {
     const scope = `fastcontainer\0${this.#installation}\0${kind}\0${name}\0`;
     return createHmac('sha256', this.#key).update(scope).update(text).digest('base64url');

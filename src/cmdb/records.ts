@@ -8,7 +8,7 @@ import type { RecordReader } from './record-reader.js';
 export class Records {
   readonly #documents: Documents;
   readonly #reader: RecordReader;
-  /** Apps as they were read, and of what text: a change looks at the same one many times. */
+  /** Decoded apps with their text, as a change looks at the same app many times. */
   readonly #apps = new Map<string, { readonly text: string | undefined; readonly stored: StoredApp | undefined }>();
 
   constructor(documents: Documents, reader: RecordReader) {
@@ -25,7 +25,7 @@ export class Records {
     return stored && { ...stored, ...this.deployment(name) };
   }
 
-  /** The app's record as it is stored, readable or not. */
+  /** The stored text of the app's record, readable or not. */
   appText(name: string): string | undefined {
     return isKey(name) ? this.#documents.get('app', name) : undefined;
   }
@@ -39,24 +39,24 @@ export class Records {
     return stored;
   }
 
-  /** One that cannot be read counts as empty. */
+  /** An unreadable deployment counts as empty. */
   deployment(name: string): StoredDeployment {
     return this.#reader.deployment(name, isKey(name) ? this.#documents.get('deployment', name) : undefined);
   }
 
-  /** The app that claims a domain, whether that app still counts or not. */
+  /** Name of the app that claims a domain, even if the claim does not count. */
   claimant(domain: string): string | undefined {
     return isKey(domain) ? this.#documents.get('domain', domain) : undefined;
   }
 
-  /** A claim counts while its owner can be read, stands, and still lists the domain. */
+  /** The app that owns a domain. A claim counts while its app can be read, is not removed, and still lists the domain. */
   owner(domain: string): StoredApp | undefined {
     const name = this.claimant(domain);
     const stored = name === undefined ? undefined : this.app(name);
     return stored && !stored.removed && stored.app.domains.includes(domain) ? stored : undefined;
   }
 
-  /** The app that a host name leads to; a domain of an app that cannot be read leads nowhere, least of all to a wildcard. */
+  /** The app that a host name leads to. A domain of an unreadable app leads nowhere, not even to a wildcard. */
   find(domain: string): AppRecord | undefined {
     const exact = this.owner(domain);
     const isUnreadable = exact === undefined && this.#hasUnreadableOwner(domain);

@@ -18,22 +18,22 @@ export interface RedisCmdbOptions extends Omit<ConnectOptions, 'timeLimitMs'> {
   readonly signer: RecordSigner;
   readonly logger: Logger;
   readonly onUnreadable: UnreadableReport;
-  /** 2 s unless told. */
+  /** Limit of each command, in milliseconds; 2 s by default. */
   readonly timeLimitMs?: number;
-  /** Changes the log holds, about; 10,000 unless told. */
+  /** Approximate number of changes that the log holds; 10,000 by default. */
   readonly logLength?: number;
-  /** Longest wait of `changes`, in milliseconds; 5 s unless told. */
+  /** Longest wait of `changes`, in milliseconds; 5 s by default. */
   readonly changesWaitMs?: number;
 }
 
-/** Opens the shared store. Connects in the background: until it is there, calls end in `cmdb_unavailable`. */
+/** Opens the shared store. Connects in the background: until then, calls throw `cmdb_unavailable`. */
 export function openRedisCmdb(options: RedisCmdbOptions): Cmdb {
   const reader = new RecordReader(new RecordFormat(options.signer), options.onUnreadable);
   return createCmdb(new RedisStore(options, reader), reader);
 }
 
 class RedisStore implements DocumentStore {
-  /** A transaction compares every document that it read: a shorter one loses fewer races, and holds up the server less. */
+  /** Bounded, as a transaction compares every document that it read: a small one loses fewer races and blocks the server less. */
   readonly batch = { read: 500, write: 250 };
   readonly #keys: Keys;
   readonly #link: Link;
@@ -55,7 +55,7 @@ class RedisStore implements DocumentStore {
       length: logLength,
       waitMs,
       timeLimitMs,
-      // A read that waits is silent for as long as it waits.
+      // Nothing comes while a blocking read waits.
       connect: () => connect(connection, { commandTimeout: undefined as never, socketTimeout: waitMs + timeLimitMs }),
     });
     this.#sessions = new Sessions({ ...parts, logger, reader, keyId: signer.keyId });

@@ -14,12 +14,12 @@ const sessionRecord = Compile(
   }),
 );
 
-/** A session as it is stored. */
+/** The stored form of a session. */
 export function encodeSession(session: Session): string {
   return JSON.stringify({ v: format, ...session });
 }
 
-/** Reads the session stored under `incarnation`; throws an Error that says what is wrong with it. */
+/** Decodes the session stored under `incarnation`; throws an Error that says what is wrong with it. */
 export function decodeSession(incarnation: string, text: string): Session {
   const record: unknown = JSON.parse(text);
   if (!sessionRecord.Check(record)) throw new Error(problemOf(sessionRecord.Errors(record), record));

@@ -3,8 +3,8 @@ import type { Deployment } from '../model/deployment.js';
 import type { StoredApp } from './record-format.js';
 
 /**
- * Stands for an app of which nothing is known but its name, so that what runs of it drains: its record could not be read
- * when it was removed, or an instance was found after it had gone. Serves no domain and boots nothing.
+ * Stands for an app of which only the name is known, so that its instances drain: its record was unreadable when it was removed, or
+ * an instance was found after the app was gone. Serves no domain and boots nothing.
  */
 export function tombstone(name: string, deployment: Deployment): StoredApp {
   const [instance] = deployment.instances;

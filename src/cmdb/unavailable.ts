@@ -1,6 +1,6 @@
 import { isDefect, RequestError } from '../model/errors.js';
 
-/** What to throw for an error of the store: `cmdb_unavailable`. A defect of ours is thrown as it is. */
+/** The error to throw for one of the store: `cmdb_unavailable`. A defect of ours is returned unchanged. */
 export function unavailable(cause: unknown, message?: string): Error {
   return cause instanceof RequestError || isDefect(cause)
     ? cause

@@ -6,7 +6,7 @@ import type { Documents } from './documents.js';
 import type { Records } from './records.js';
 import { tombstone } from './tombstone.js';
 
-/** See Cmdb.update; within one transaction. */
+/** The work of Cmdb.update within one transaction. */
 export function updateDeployment(
   app: string,
   change: DeploymentChange,
@@ -20,14 +20,14 @@ export function updateDeployment(
   const deployment = change(before, read.app);
   if (deployment === before) return { ...read, ...current };
   const next = { deployment, version: newVersion() };
-  // A record that cannot be read, of a newer version perhaps, is not this program's to delete.
+  // An unreadable record is kept: a newer version may have written it.
   const isGone = stored ? stored.removed : records.appText(app) === undefined;
   if (isGone && deployment.instances.length === 0) records.drop(app);
   else {
     records.putDeployment(app, next);
     if (isGone && !stored) records.putApp(app, tombstone(app, deployment));
     const at = nextDueAt(deployment, read.app);
-    // What is left of a removed app is looked at soon, whatever its own times are.
+    // The instances of a removed app are looked at soon, whatever their own times are.
     if (isGone && at !== undefined) documents.scheduleBy(app, at);
     else documents.schedule(app, at);
   }
@@ -35,7 +35,7 @@ export function updateDeployment(
   return { ...read, ...next };
 }
 
-/** Of a deployment that is written: none is used twice. */
+/** A random version for a deployment that is written. */
 export function newVersion(): string {
   return randomBytes(12).toString('base64url');
 }

@@ -1,12 +1,12 @@
 import { type FSWatcher, watch, writeFile, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Its name in the directory of the store. */
+/** Name of the bell's file in the directory of the store. */
 export const bellFile = 'changes.bell';
 
 /**
- * Wakes whoever follows the change log, in this process and in the others that share the store: each change touches a
- * small file, and the kernel tells its watchers. Nothing polls.
+ * Wakes the readers of the change log, in this process and in others that share the store: each change touches a small file, and
+ * the kernel tells its watchers. Nothing polls.
  */
 export class Bell {
   readonly #file: string;
@@ -20,11 +20,11 @@ export class Bell {
     this.#file = join(directory, bellFile);
     writeFileSync(this.#file, '', { flag: 'a', mode: 0o600 });
     this.#watcher = watch(this.#file, { persistent: false }, () => this.#wake());
-    // Without the bell, a wait ends by its time limit.
+    // Without the bell, a wait ends at its time limit.
     this.#watcher.on('error', () => {});
   }
 
-  /** A change was committed. Touching the file many times at once is told to its watchers once. */
+  /** Call it when a change was committed. Rings during a touch of the file are merged into one. */
   ring(): void {
     this.#wake();
     if (this.#touching || this.#closed) {
@@ -40,7 +40,7 @@ export class Bell {
     });
   }
 
-  /** Resolves at the next ring, or when the signal aborts. Listens from the call on, so that no ring is missed. */
+  /** Resolves at the next ring after the call, or when the signal aborts. */
   next(signal: AbortSignal): { readonly rung: Promise<void>; cancel(): void } {
     let stop = () => {};
     const rung = new Promise<void>((resolve) => {

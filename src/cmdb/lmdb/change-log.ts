@@ -3,7 +3,7 @@ import type { Change, ChangeBatch } from '../cmdb.js';
 
 const batch = 1_000;
 
-/** A bounded table of changes, numbered as they come. Its writes belong into a transaction of the caller. */
+/** A bounded table of changes, numbered in their order. The caller writes within a transaction. */
 export class ChangeTable {
   readonly #entries: Database<string, number>;
   readonly #length: number;
@@ -21,7 +21,7 @@ export class ChangeTable {
     if (oldest > 0) void this.#entries.remove(oldest);
   }
 
-  /** See Cmdb.changes; does not wait. A position belongs to the life of a store that gave it. */
+  /** See Cmdb.changes; does not wait. A position holds only for the life of the store that gave it. */
   after(position: string | undefined, store: string): ChangeBatch {
     const last = this.#last();
     const at = (sequence: number) => `${store}:${sequence}`;

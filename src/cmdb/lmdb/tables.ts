@@ -2,12 +2,12 @@ import type { Database, RootDatabase } from 'lmdb';
 import type { Table } from '../documents.js';
 import type { Draft } from '../draft.js';
 
-/** The documents and the schedule. Writes belong into a transaction of the caller. */
+/** The documents and the schedule. The caller writes within a transaction. */
 export class Tables {
   readonly #documents: Readonly<Record<Table, Database<string, string>>>;
-  /** Apps in the order of their deadlines: [due at, app]. */
+  /** Apps by deadline: [due at, app]. */
   readonly #schedule: Database<string, [number, string]>;
-  /** When each app is due, to find its entry above. */
+  /** When each app is due, to find its entry in the schedule. */
   readonly #dueAt: Database<string, string>;
 
   constructor(root: RootDatabase<string, string>) {
@@ -26,7 +26,7 @@ export class Tables {
     return this.#documents[table].get(name);
   }
 
-  /** Writes all of it but the changes. */
+  /** Writes a draft's documents and schedule, but not its changes. */
   write(draft: Draft): void {
     for (const { table, name, text } of draft.writes) {
       if (text === undefined) void this.#documents[table].remove(name);
@@ -37,7 +37,7 @@ export class Tables {
     }
   }
 
-  /** Moves the app's entry; undefined takes it out. */
+  /** Moves the app's entry; undefined removes it. */
   schedule(app: string, at: number | undefined): void {
     const before = this.#dueAtOf(app);
     if (before === at) return;
@@ -50,7 +50,7 @@ export class Tables {
     void this.#schedule.put([at, app], '');
   }
 
-  /** The first ones whose deadline has passed at `now`. */
+  /** Up to `limit` apps that are due at `now`, the earliest first. */
   due(now: number, limit: number): string[] {
     return [...this.#schedule.getKeys({ end: [now, '\uffff'], limit })].map(([, app]) => app);
   }

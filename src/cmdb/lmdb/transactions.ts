@@ -6,18 +6,18 @@ import { type Outcome, outcomeOf } from './outcome.js';
 /** Looks without a result before writes fall back to waiting for the disk. */
 const mostLooks = 100;
 
-/** A write that waits until all can read it. */
+/** A write that waits until every process can read it. */
 interface Unseen {
   readonly transaction: number;
   readonly end: () => void;
 }
 
-/** Reads and writes of one store, with a time limit. What LMDB throws becomes `cmdb_unavailable`; a defect is thrown as it is. */
+/** Reads and writes of one store, with a time limit. Errors of LMDB become `cmdb_unavailable`; defects of ours are rethrown. */
 export class Transactions {
   readonly #root: RootDatabase<string, string>;
   readonly #timeLimitMs: number;
   #closed = false;
-  /** Settles when the last write is on disk, and with it all before. */
+  /** Settles when all writes are on disk. */
   #onDisk = Promise.resolve();
   #unseen: readonly Unseen[] = [];
   #looks = 0;
@@ -27,21 +27,22 @@ export class Transactions {
     this.#timeLimitMs = timeLimitMs;
   }
 
-  /** All that `run` reads is of one moment, the latest that any process has committed. */
+  /** Runs `run` on a snapshot of what all processes have committed so far. */
   read<T>(run: () => T): T {
     this.#throwIfClosed();
     return fromStore(() => {
-      // A read transaction is kept for a while; what another process has committed since is to be seen.
+      // LMDB keeps a read transaction for a while, which would hide what other processes committed since.
       this.#root.resetReadTxn();
       return run();
     });
   }
 
   /**
-   * Runs alone among all processes, and resolves when every process of the machine can read it; when it is on disk as well if
-   * `isLasting` says so of what `run` gave. `run` decides before it writes: what it throws leaves standing what it has written. A
-   * transaction that does not begin within the limit, because another process holds the store, is given up and writes nothing; one
-   * that has begun is waited for.
+   * Runs `run` alone among all processes, and resolves when every process can read what it wrote; if `isLasting` is true of its result,
+   * when that is on disk. What `run` has written before it throws stays, so it must decide first.
+   *
+   * A transaction that does not begin within the limit, because another process holds the store, is given up and writes nothing; one
+   * that has begun is awaited.
    */
   async write<T>(run: () => T, isLasting: (value: T) => boolean = () => false): Promise<T> {
     this.#throwIfClosed();
@@ -61,13 +62,13 @@ export class Transactions {
       const committed = this.#root.transaction(() => {
         if (state === 'given up') return;
         state = 'begun';
-        // An error must not leave this function: lmdb would never end the transaction, and no other could begin.
+        // An error must not leave this function: LMDB would never end the transaction, and no other could begin.
         outcome = outcomeOf(run);
         if ('error' in outcome || isLasting(outcome.value)) return;
         if (this.#unseen.length === 0) setImmediate(this.#lookForUnseen);
         this.#unseen = [...this.#unseen, { transaction: this.#root.getWriteTxnId(), end }];
       });
-      // If the disk fails later, the next write reports it: lmdb takes none after that.
+      // If the disk fails later, the next write reports it, as LMDB takes no more.
       this.#onDisk = committed.then(() => end(), end);
     });
     if (outcome === undefined) throw unusable(new Error('the transaction did not run'));
@@ -76,8 +77,8 @@ export class Transactions {
   }
 
   /**
-   * lmdb 3.5 reports only the flush, long after the data is visible, whatever its README says of `separateFlushed`: the native code
-   * does not use it. So this looks at the last transaction that can be read, until all that wait are seen.
+   * Polls for the last readable transaction, until every waiting write is visible. lmdb 3.5 reports only the flush, which comes much
+   * later: its native code ignores `separateFlushed`, despite its README.
    */
   readonly #lookForUnseen = (): void => {
     if (this.#closed) return;
@@ -104,7 +105,7 @@ export class Transactions {
   }
 }
 
-/** Runs what asks LMDB: what that throws becomes `cmdb_unavailable`. */
+/** Runs a call of LMDB, and turns its errors into `cmdb_unavailable`. */
 export function fromStore<T>(run: () => T): T {
   try {
     return run();

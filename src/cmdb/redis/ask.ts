@@ -3,7 +3,7 @@ import { connect, type ConnectOptions } from './connect.js';
 
 const timeLimitMs = 2_000;
 
-/** Asks a server over a connection of its own; a cluster through one of its nodes. Throws where it cannot be reached. */
+/** Asks a server, or one node of a cluster, over a new connection. Throws if it cannot be reached. */
 export async function askRedis<T>(
   options: Omit<ConnectOptions, 'timeLimitMs'>,
   ask: (node: Redis, client: Redis | Cluster) => Promise<T>,

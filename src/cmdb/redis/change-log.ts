@@ -7,15 +7,15 @@ import type { Link } from './link.js';
 export interface ChangeLogOptions {
   readonly link: Link;
   readonly key: string;
-  /** Names this life of the store; positions belong to it. */
+  /** Key that names this life of the store; positions hold only for it. */
   readonly nonceKey: string;
-  /** Entries kept, about. */
+  /** Approximate number of entries kept. */
   readonly length: number;
   /** Longest wait for a change, in milliseconds. */
   readonly waitMs: number;
-  /** Of everything that does not wait for a change, in milliseconds. */
+  /** Limit of everything that does not wait for a change, in milliseconds. */
   readonly timeLimitMs: number;
-  /** A connection of its own: a command that waits holds up all behind it. */
+  /** Opens a separate connection, as a command that waits holds up all after it. */
   readonly connect: () => RedisClient;
 }
 
@@ -48,7 +48,7 @@ export class ChangeLog {
     const last = newest[0]?.[0] ?? beginning;
     const at = (entry: string) => `${nonce}:${entry}`;
     if (position === undefined) return { position: at(last), changes: [], gap: false };
-    // Whoever stands at an entry has seen all before it; where that entry is gone, nobody knows what came after it.
+    // A reader at an entry has seen all before it; if that entry is gone, later ones may be gone, too.
     const stands = id === beginning ? count < length : there.length === 1;
     if (from?.nonce !== nonce || !stands) return { position: at(last), changes: [], gap: true };
     if (id === last) await this.#wait(id, signal);
@@ -61,14 +61,14 @@ export class ChangeLog {
     this.#reader?.disconnect();
   }
 
-  /** Until there is something after `position`, the time is up, or the signal aborts. */
+  /** Waits until there is an entry after `position`, the time is up, or the signal aborts. */
   async #wait(position: string, signal: AbortSignal): Promise<void> {
     if (signal.aborted || this.#closed) return;
     const { waitMs, timeLimitMs, key } = this.#options;
     const reader = (this.#reader ??= this.#open());
     let onAbort = () => {};
     const ended = new Promise<void>((resolve) => (onAbort = resolve));
-    // The read cannot be called back; its connection goes with it. A silent server is not waited for.
+    // A read cannot be cancelled, so its connection is closed. A silent server is not awaited.
     signal.addEventListener('abort', onAbort, { once: true });
     try {
       await within(timeLimitMs, 'no connection for the change log', ready(reader), ended);
@@ -80,14 +80,14 @@ export class ChangeLog {
       this.#drop(reader);
       if (!signal.aborted && !this.#closed) throw unavailable(error);
     } finally {
-      // The signal lives as long as the node does: what is left on it would be kept for every change ever seen.
+      // The signal lives as long as the node: listeners left on it would pile up with every change.
       signal.removeEventListener('abort', onAbort);
     }
   }
 
   #open(): RedisClient {
     const reader = this.#options.connect();
-    // What goes wrong is seen by the read that waits on it.
+    // The read that waits on it fails with the same error.
     reader.on('error', () => {});
     return reader;
   }
@@ -106,7 +106,7 @@ async function ready(reader: RedisClient): Promise<void> {
   });
 }
 
-/** Resolves with the work or when it was called off; rejects with the work, or after the limit. */
+/** Resolves when the work is done or called off; rejects if the work fails, or after the limit. */
 async function within(
   limitMs: number,
   complaint: string,
@@ -117,7 +117,7 @@ async function within(
   const limit = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => reject(new Error(`${complaint} within ${limitMs} ms`)), limitMs);
   });
-  // What is left behind fails with its connection.
+  // Abandoned work fails later, with its connection.
   work.catch(() => {});
   try {
     await Promise.race([work, off, limit]);
@@ -132,7 +132,7 @@ function changeOf([, fields]: Entry): Change {
   return hosts === undefined ? { app, version } : { app, version, hosts: hostsOf(hosts) };
 }
 
-/** Nobody, where it cannot be read: the schedule names the app as well. */
+/** None if it cannot be read: the schedule names the app as well. */
 function hostsOf(text: string): string[] {
   try {
     const value: unknown = JSON.parse(text);

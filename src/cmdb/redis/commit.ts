@@ -4,8 +4,8 @@ import type { Keys } from './keys.js';
 import type { Command } from './link.js';
 
 /**
- * The command that writes a draft if all documents that it was made from still stand. `read` has them by key, undefined for one that
- * is not there. Their digests are compared, which are much shorter.
+ * The command that writes a draft if no document that it was made from has changed. `read` has these by key, undefined if absent; only
+ * their digests are sent, which are much shorter.
  */
 export function commitCommand(
   draft: Draft,

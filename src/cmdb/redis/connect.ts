@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 
-/** One server, a Sentinel-managed one, or a cluster. */
+/** A client of one server, perhaps managed by Sentinel, or of a cluster. */
 export type RedisClient = Redis | Cluster;
 
 export interface ConnectOptions {
   /**
    * `redis://`, `rediss://` (TLS), `redis+unix:///path?db=0`, `redis-sentinel://h1:p,h2:p/master/db`,
-   * `redis-cluster://h1:p,h2:p`; user and password in it.
+   * `redis-cluster://h1:p,h2:p`; includes user and password.
    */
   readonly url: string;
   /** PEM file of the authority that signed the server's certificate. */
@@ -16,7 +16,7 @@ export interface ConnectOptions {
   readonly timeLimitMs: number;
 }
 
-/** Replies in their plain form only. */
+/** Options under which replies have their plain form. */
 type ClientOptions = Omit<RedisOptions, 'replyMapping'>;
 
 interface Credentials {
@@ -40,8 +40,8 @@ const socketPattern = /^redis\+unix:\/\/(?:([^:@/]*)(?::([^@/]*))?@)?(\/[^?]+)(?
 const defaultPorts: Record<string, number> = { sentinel: 26_379 };
 
 /**
- * A client that connects in the background and again whenever it is lost. Commands are refused at once while there is no
- * connection, and never sent again behind the caller's back: whoever wrote finds out what became of it.
+ * A client that connects in the background, and again after each loss. Without a connection commands fail at once; they are never
+ * resent, as the writer itself finds out whether a write landed.
  */
 export function connect(options: ConnectOptions, overrides: ClientOptions = {}): RedisClient {
   const target = parseSocket(options.url) ?? parse(options.url);
@@ -54,12 +54,12 @@ export function connect(options: ConnectOptions, overrides: ClientOptions = {}):
       : {}),
     commandTimeout: options.timeLimitMs,
     connectTimeout: options.timeLimitMs,
-    // A peer that fell silent, frozen or behind a dropped route, never closes: the connection is replaced.
+    // A silent peer, frozen or behind a dropped route, never closes, so its connection is replaced.
     socketTimeout: options.timeLimitMs,
     disconnectTimeout: options.timeLimitMs,
-    // After a failover the old master refuses writes: the name is to be resolved again.
+    // After a failover the old master refuses writes, so that its name must be resolved again.
     reconnectOnError: (error) => error.message.includes('READONLY'),
-    // Both need commands that a user with few rights may lack; a server that still loads says so itself.
+    // Both need commands that a restricted user may lack; a server that is still loading says so itself.
     enableReadyCheck: false,
     disableClientInfo: true,
     enableOfflineQueue: false,

@@ -3,7 +3,7 @@ import type { ConnectOptions } from './connect.js';
 
 const evicting = /^(allkeys|volatile)-/;
 
-/** What may make this server lose instances and claims, each with what to set. Throws where it cannot be reached. */
+/** Settings that may make this server lose instances and claims, each with what to set. Throws if it cannot be reached. */
 export function redisDurabilityWarnings(options: Omit<ConnectOptions, 'timeLimitMs'>): Promise<string[]> {
   return askRedis(options, async (node) => {
     const replicas = Number(/connected_slaves:(\d+)/.exec(await node.info('replication'))?.[1] ?? 0);

@@ -1,31 +1,31 @@
 /**
- * Whether it is known which store answers. A connection that was lost may lead to another one afterwards, which came back
- * empty or took over: until a beat has told the node of it, nothing may be read from it as if it were the old one.
+ * Holds reads and writes back until it is known which store answers. After a lost connection that may be a replaced store, which came
+ * back empty or took over: nothing may be read from it as from the old one before a beat has told its identity.
  */
 export class IdentityGate {
   #connections = 0;
-  /** The connection whose store a beat has told; undefined: nobody follows the identity. */
+  /** The connection over which a beat was last answered; undefined before the first beat, when the gate is open. */
   #told: number | undefined;
   #waiting: (() => void)[] = [];
 
-  /** Names the present connection. */
+  /** Number of the current connection. */
   get connection(): number {
     return this.#connections;
   }
 
-  /** The connection was lost. */
+  /** Call it when the connection is lost. */
   lost(): void {
     this.#connections += 1;
   }
 
-  /** A beat was answered over this connection. */
+  /** Call it when a beat was answered over this connection. */
   told(connection: number): void {
     this.#told = connection;
     if (!this.#isOpen) return;
     for (const go of this.#waiting.splice(0)) go();
   }
 
-  /** Resolves when it is known, at the latest after `limitMs`: then rejects. */
+  /** Resolves when the store is known; rejects after `limitMs`. */
   async pass(limitMs: number): Promise<void> {
     if (this.#isOpen) return;
     await new Promise<void>((resolve, reject) => {

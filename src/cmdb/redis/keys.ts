@@ -1,13 +1,13 @@
 import type { Table } from '../documents.js';
 
-/** Names of the keys. All share one hash tag: a transaction may touch any of them, and a cluster keeps them in one slot. */
+/** Names of the keys. All share a hash tag, so that a cluster keeps them in one slot, where a transaction may touch them all. */
 export class Keys {
   readonly #prefix: string;
-  /** A sorted set: when each app is due. */
+  /** A sorted set: apps by due time. */
   readonly schedule: string;
   /** A stream: the change log. */
   readonly changes: string;
-  /** A hash by incarnation. */
+  /** A hash: sessions by incarnation. */
   readonly sessions: string;
   /** Names this life of the store. */
   readonly nonce: string;

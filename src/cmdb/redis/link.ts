@@ -10,12 +10,12 @@ export type Command = readonly (string | number)[];
 
 type Commands = Record<string, (...args: (string | number)[]) => Promise<unknown>>;
 
-/** The connection for everything that does not wait: commands have a limit, and failures one error. */
+/** The connection for all commands that do not block: each has a time limit, and every failure is `cmdb_unavailable`. */
 export class Link {
   readonly #client: RedisClient;
   readonly #timeLimitMs: number;
   readonly isCluster: boolean;
-  /** Of a cluster, which no single connection stands for, it is always open. */
+  /** Always open for a cluster, which has no single connection. */
   readonly identity = new IdentityGate();
   #lost = false;
   #lastError: Error | undefined;
@@ -26,14 +26,14 @@ export class Link {
     this.#client = withScripts(client);
     this.#timeLimitMs = timeLimitMs;
     this.isCluster = client instanceof Cluster;
-    // Without a listener an error event would end the process; the state is logged when it changes, not per attempt.
+    // Without a listener an error event would end the process. The state is logged when it changes, not per attempt.
     let wasConnected = false;
     client.on('error', (error: Error) => (this.#lastError = error));
     client.on('close', () => {
       if (!this.isCluster) this.identity.lost();
       if (this.#lost || this.isClosed) return;
       this.#lost = true;
-      // If it was never reached, whatever needs it says so.
+      // If it was never reached, the first command that needs it says so.
       logger[wasConnected ? 'warn' : 'debug']({ err: this.#lastError }, 'no connection to Redis; trying again');
     });
     client.on('ready', () => {
@@ -48,9 +48,7 @@ export class Link {
     return (await this.all([command]))[0];
   }
 
-  /**
-   * In one round trip. Waits until it is known which store answers.
-   */
+  /** Runs the commands in one round trip, as soon as it is known which store answers. */
   async all(commands: readonly Command[]): Promise<unknown[]> {
     if (commands.length === 0) return [];
     await this.#ready();
@@ -60,7 +58,7 @@ export class Link {
     return this.ofAnyStore(commands);
   }
 
-  /** Like `all`, for what tells stores apart. */
+  /** Like `all`, but without waiting for the store's identity: for the commands that tell it. */
   async ofAnyStore(commands: readonly Command[]): Promise<unknown[]> {
     await this.#ready();
     try {
@@ -70,13 +68,13 @@ export class Link {
     }
   }
 
-  /** Waits for a connection; names it. */
+  /** Waits for a connection; resolves to its number. */
   async connected(): Promise<number> {
     await this.#ready();
     return this.identity.connection;
   }
 
-  /** The values of these keys, of one moment. */
+  /** The values of these keys at one moment. */
   async values(keys: readonly string[]): Promise<(string | undefined)[]> {
     if (keys.length === 0) return [];
     return ((await this.one(['mget', ...keys])) as (string | null)[]).map((value) => value ?? undefined);
@@ -97,7 +95,7 @@ export class Link {
     });
   }
 
-  /** The limit of a command does not cover a pipeline whose connection hangs. */
+  /** Bounds a pipeline, as the client's limit of a command does not cover one whose connection hangs. */
   #limited<T>(work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`no answer within ${this.#timeLimitMs} ms`)), this.#timeLimitMs);
@@ -105,7 +103,7 @@ export class Link {
     });
   }
 
-  /** Waits for a connection that is being made, for as long as a command may take: one wait for all who ask meanwhile. */
+  /** Waits for the connection, for as long as a command may take; concurrent callers share one wait. */
   async #ready(): Promise<void> {
     if (this.isClosed) throw unavailable(new Error('the connection is closed'));
     if (this.#client.status === 'ready') return;

@@ -7,8 +7,8 @@ interface Script {
 
 const scripts = {
   /**
-   * A transaction; see commit.ts for its arguments. KEYS: names, schedule, change log, then documents. Compares the documents
-   * with what was read, and writes everything or nothing → 1 written, 0 something changed.
+   * A transaction; see commit.ts for its arguments. KEYS: names, schedule, change log, then documents. Compares the documents with what
+   * was read, and writes everything or nothing → 1 if written, 0 if something changed.
    */
   fcCommit: {
     lua: `local at = 1
@@ -45,7 +45,7 @@ while at <= #ARGV do
 end
 return 1`,
   },
-  /** schedule; now, until when to postpone, limit → names of the apps that are due, each handed to one caller. */
+  /** schedule; now, when to be due again, limit → names of the apps that are due, each handed to one caller. */
   fcDue: {
     numberOfKeys: 1,
     lua: `local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])
@@ -65,7 +65,7 @@ return { revoked, redis.call('HGETALL', KEYS[1]) }`,
 
 type ScriptCommands = Record<keyof typeof scripts, (...args: (string | number)[]) => Promise<unknown>>;
 
-/** Teaches a client the scripts; it sends their hashes and their text only where the server does not know them. */
+/** Teaches a client the scripts; it sends their hashes, and their text only if the server does not know them. */
 export function withScripts<C extends RedisClient>(client: C): C & ScriptCommands {
   for (const [name, script] of Object.entries(scripts)) client.defineCommand(name, script);
   return client as C & ScriptCommands;

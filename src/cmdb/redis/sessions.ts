@@ -14,18 +14,18 @@ export interface SessionsOptions {
   readonly keys: Keys;
   readonly logger: Logger;
   readonly reader: RecordReader;
-  /** Of the key that records are signed with. */
+  /** Id of the key that records are signed with. */
   readonly keyId: string;
 }
 
-/** The sessions of all nodes, and what names this life of the store. */
+/** The sessions of all nodes, and the store's identity. */
 export class Sessions {
   readonly #options: SessionsOptions;
   #mayAskServer: boolean;
 
   constructor(options: SessionsOptions) {
     this.#options = options;
-    // A cluster has no one process: the nonce alone tells whether it is the same.
+    // A cluster has no single process: the nonce alone identifies it.
     this.#mayAskServer = !options.link.isCluster;
   }
 
@@ -41,7 +41,7 @@ export class Sessions {
       ['get', keys.nonce],
       ['fcBeat', keys.sessions, session.incarnation, encodeSession(session), first, ...revoke],
     ]);
-    // Whoever waits for it goes on after the caller has seen it.
+    // What waits for the identity goes on after the caller has seen it.
     setImmediate(() => link.identity.told(connection));
     const [revoked, flat] = answer as [number, string[]];
     const sessions: Session[] = [];
@@ -53,7 +53,7 @@ export class Sessions {
     return { identity: `${String(nonce)}.${run}.${keyId}`, sessions, revoked: revoked === 1 };
   }
 
-  /** Throws if the records are signed with another key: this node could read none, and must not write over any. */
+  /** Throws if the records are signed with another key: this node could read none and must not overwrite any. */
   async #checkKey(): Promise<void> {
     const { link, keys, keyId } = this.#options;
     const [, theirs] = await link.ofAnyStore([
@@ -64,7 +64,7 @@ export class Sessions {
       throw new RequestError('cmdb_unavailable', signedElsewhere(String(theirs), keyId, remedyFor(keys)));
   }
 
-  /** The server process, whose change tells of a failover; '' where the user of the connection may not ask for it. */
+  /** Id of the server process, which changes with a failover; '' if the connection's user may not ask for it. */
   async #run(): Promise<string> {
     if (!this.#mayAskServer) return '';
     const { link, logger } = this.#options;

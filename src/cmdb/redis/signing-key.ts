@@ -3,12 +3,12 @@ import { askRedis } from './ask.js';
 import type { ConnectOptions } from './connect.js';
 import { Keys } from './keys.js';
 
-/** Takes this installation over to another key. */
+/** Says how to move this installation to another key. */
 export function remedyFor(keys: Keys): string {
   return `to go over to another key, stop all machines and delete the key ${keys.signingKey} of Redis`;
 }
 
-/** What is wrong with the key that this machine would sign with; undefined: nothing, or nobody has signed there yet. */
+/** What is wrong with this machine's signing key; undefined if nothing is, or if nothing is signed there yet. */
 export async function redisKeyProblem(
   options: Omit<ConnectOptions, 'timeLimitMs'> & { readonly name: string },
   keyId: string,

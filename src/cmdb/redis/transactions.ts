@@ -8,27 +8,27 @@ import type { Link } from './link.js';
 export interface TransactionsOptions {
   readonly link: Link;
   readonly keys: Keys;
-  /** Changes that the log holds, about. */
+  /** Approximate number of changes that the log holds. */
   readonly logLength: number;
 }
 
-/** A write of which nobody knows what became of it is looked for during this time, in milliseconds. */
+/** How long a write with an unknown outcome is looked for, in milliseconds. */
 const doubtLimitMs = 10_000;
 const doubtPauseMs = 50;
-/** Longest pause after a lost race, in milliseconds: two nodes that want the same must not get into each other's way for ever. */
+/** Longest random pause after a lost race, in milliseconds, so that two nodes do not collide for ever. */
 const racePauseMs = 30;
 
 type Texts = ReadonlyMap<string, string | undefined>;
 
-/** A write that was sent and of whose outcome nothing is known. */
+/** A write that was sent, with an unknown outcome. */
 interface Attempt<T> {
   readonly draft: Draft;
   readonly result: T;
 }
 
 /**
- * Optimistic transactions: all documents are read by one command, a draft is made from them, and one script writes it if what was read
- * still stands. A draft that needs more documents is made again once they were read with the others.
+ * Optimistic transactions: one command reads all documents, a draft is made from them, and one script writes it if none has changed.
+ * If the draft needs more documents, all are read and it is made again.
  */
 export class Transactions {
   readonly #options: TransactionsOptions;
@@ -47,8 +47,8 @@ export class Transactions {
   }
 
   /**
-   * See DocumentStore.write. If the answer to a write was lost, what it wrote tells whether it landed; if somebody else wrote since,
-   * `write` runs again on what stands then.
+   * See DocumentStore.write. If the answer to a write was lost, the documents tell whether it landed; if another node wrote since,
+   * `write` runs again on their newest state.
    */
   async write<T>(wanted: readonly Wanted[], write: (documents: Documents) => T): Promise<T> {
     const { link, keys: names, logLength } = this.#options;
@@ -84,7 +84,7 @@ export class Transactions {
     return new Map(all.map((key, index) => [key, values[index]]));
   }
 
-  /** Documents that it reads and that were not fetched are added to `keys`. */
+  /** A draft that adds documents which it reads, but which were not fetched, to `keys`. */
   #draft(keys: Set<string>, texts: Texts): Draft {
     return new Draft((table, name) => {
       const key = this.#options.keys.document(table, name);
@@ -93,7 +93,7 @@ export class Transactions {
     });
   }
 
-  /** Whether all that the draft wrote is there. */
+  /** Whether all that the draft wrote is stored. */
   #stands(draft: Draft, texts: Texts): boolean {
     for (const { table, name, text } of draft.writes)
       if (texts.get(this.#options.keys.document(table, name)) !== text) return false;
@@ -101,7 +101,7 @@ export class Transactions {
   }
 }
 
-/** What is not known of the writes of one call. */
+/** The writes of one call whose outcome is unknown. */
 class Doubt<T> {
   readonly attempts: Attempt<T>[] = [];
   readonly #isOpen: () => boolean;
@@ -116,12 +116,12 @@ class Doubt<T> {
     return attempt;
   }
 
-  /** It is known that the attempt wrote nothing. */
+  /** Call it when the attempt certainly wrote nothing. */
   end(attempt: Attempt<T>): void {
     this.attempts.splice(this.attempts.indexOf(attempt), 1);
   }
 
-  /** Undefined, after a pause, if it failed and an attempt has to be looked for; throws the error if there is none, or the time is up. */
+  /** Runs `run`. If it fails, gives undefined after a pause; rethrows if no attempt is in doubt, or the time is up. */
   async overcome<R>(run: () => Promise<R>): Promise<R | undefined> {
     try {
       return await run();
