@@ -15,14 +15,14 @@ export interface Readiness {
 
 export interface AdminOptions extends AdminSource {
   readonly listen: { readonly host?: string; readonly port: number } | { readonly path: string };
-  /** Bearer token; without one everybody who reaches the address may ask. */
+  /** Bearer token; without one every client that reaches the address is answered. */
   readonly token?: string;
   readonly version: string;
-  /** What `/metrics` answers. */
+  /** The answer of `/metrics`. */
   readonly exposition: { readonly contentType: string; metrics(): Promise<string> };
   readonly logger: Logger;
   readonly readiness: () => Readiness;
-  /** What its clients can hold; tests shorten it. */
+  /** Limits of what clients can hold; tests lower them. */
   readonly limits?: ServerLimits;
 }
 
@@ -32,17 +32,17 @@ export interface Admin {
   close(): Promise<void>;
 }
 
-/** Names under which a browser on this machine reaches loopback honestly; another one is DNS rebinding. */
+/** Host names under which a browser on this machine reaches loopback; any other name is DNS rebinding. */
 const loopbackNames = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i;
 
-/** The operators' side: health, metrics and what runs, as JSON. */
+/** The server for operators: health, metrics, apps and instances. */
 export function createAdmin(options: AdminOptions): Admin {
   const server = fastify({
     logger: false,
     serverFactory: (handle) => createBoundedServer(handle, options.limits ?? adminLimits),
     forceCloseConnections: 'idle',
     bodyLimit: 1024 * 1024,
-    // A misspelt query is an error, not a question without it.
+    // A misspelt query parameter is an error; it must not be dropped.
     ajv: { customOptions: { removeAdditional: false } },
   });
   server.addHook('onRequest', async (request, reply) => guard(request, reply, options));

@@ -8,13 +8,13 @@ import { oneDecimal } from '../telemetry/one-decimal.js';
 import { expiresAt } from '../model/lifetime.js';
 import { problem } from './problem.js';
 
-/** Where the admin side reads from. */
+/** The source of the admin side's answers. */
 export interface AdminSource {
   readonly apps: () => AsyncIterable<AppRecord>;
   readonly app: (name: string) => Promise<AppRecord | undefined>;
-  /** Only those with instances. */
+  /** Only apps with instances. */
   readonly activeApps: () => AsyncIterable<AppRecord>;
-  /** How many requests and connections this daemon has under way to each instance that it uses, by instance id. */
+  /** Requests and connections under way from this daemon, by instance id. */
   readonly inflight: () => Promise<ReadonlyMap<string, number>>;
 }
 
@@ -48,7 +48,7 @@ export function registerApps(server: FastifyInstance, source: AdminSource): void
   );
 }
 
-/** Environment and mounts stay out of it: they hold secrets. */
+/** Leaves out environment and mounts, which hold secrets. */
 function appView({ app, removed, deployment }: AppRecord): unknown {
   const byState: Record<string, number> = {};
   for (const { state } of deployment.instances) byState[state] = (byState[state] ?? 0) + 1;

@@ -2,19 +2,19 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import type { Socket } from 'node:net';
 
 export interface ServerLimits {
-  /** Connections at a time. */
+  /** Most connections at a time. */
   readonly connections: number;
-  /** For a request to arrive, in milliseconds. */
+  /** Time for a request to arrive, in milliseconds. */
   readonly requestMs: number;
-  /** From a request to the last byte of its answer, in milliseconds: a reader that stops is cut off. */
+  /** Time from a request to the last byte of its answer, in milliseconds: a reader that stops is cut off. */
   readonly answerMs: number;
 }
 
 export const adminLimits: ServerLimits = { connections: 100, requestMs: 10_000, answerMs: 60_000 };
 
 /**
- * A server whose clients cannot hold more than this. A newcomer beyond the limit takes the place of the oldest connection without a request
- * under way, so that idle ones lock nobody out; if there is none, it is closed.
+ * A server that bounds what its clients can hold. A connection beyond the limit replaces the one that has been idle for longest, so
+ * that idle clients lock nobody out; if none is idle, it is closed.
  */
 export function createBoundedServer(handle: RequestListener, limits: ServerLimits): Server {
   const { connections, requestMs, answerMs } = limits;
@@ -27,7 +27,7 @@ export function createBoundedServer(handle: RequestListener, limits: ServerLimit
     },
     handle,
   );
-  /** In the order in which they came, or had their last answer. */
+  /** Connections without a request, the longest idle first. */
   const idle = new Set<Socket>();
   const busy = new Set<Socket>();
   server.on('connection', (socket: Socket) => {

@@ -3,14 +3,14 @@ import { connect } from 'node:net';
 import { dirname } from 'node:path';
 
 /**
- * Makes room for a socket at this path: a socket on which nobody answers was left by a process that is gone, and goes. Throws an Error that says what
- * to do about anything else that is there, or about a directory in which others could replace the socket.
+ * Makes room for a socket at this path: removes a socket that a dead process left. Throws an Error that says what to do if anything
+ * else is there, or if others could replace the socket in its directory.
  */
 export async function makeRoomForSocket(path: string): Promise<void> {
   const directory = dirname(path);
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const { mode, uid } = await stat(directory);
-  // In a directory like /tmp nobody removes what is another's.
+  // In a sticky directory like /tmp only its owner can remove an entry.
   const isSticky = (mode & 0o1000) !== 0;
   if ((mode & 0o022) !== 0 && !isSticky)
     throw new Error(`others may write in ${directory}; run: chmod go-w ${directory}`);
@@ -26,7 +26,7 @@ export async function makeRoomForSocket(path: string): Promise<void> {
   await unlink(path);
 }
 
-/** Whatever is not a plain refusal may be somebody who is busy. */
+/** Whether something may listen: only a refused connection proves that nothing does. */
 async function answers(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = connect(path);

@@ -5,7 +5,7 @@ export function* batches<T>(items: readonly T[], size: number): Iterable<readonl
   for (let from = 0; from < items.length; from += size) yield items.slice(from, from + size);
 }
 
-/** As batches, each in a turn of the event loop of its own: requests go on while thousands of items are looked at. */
+/** Like `batches`, but one per turn of the event loop, so that requests go on while thousands of items are processed. */
 export async function* inTurns<T>(items: readonly T[], size: number): AsyncIterable<readonly T[]> {
   for (const some of batches(items, size)) {
     yield some;

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** How many files and sockets this process may have open; undefined if the system does not tell. Source: proc(5). */
+/** How many files and sockets this process may open; undefined if unlimited, or if the system does not tell. Source: proc(5). */
 export function openFilesLimit(proc = '/proc'): number | undefined {
   try {
     const limits = readFileSync(`${proc}/self/limits`, 'utf8');
@@ -12,8 +12,8 @@ export function openFilesLimit(proc = '/proc'): number | undefined {
 }
 
 /**
- * How many client connections a process may take that can open `limit` files. Each may need a second descriptor, to an app; the
- * rest is for store, admin side, files and what watches apps.
+ * How many client connections a process that can open `limit` files may take. Each may need a second descriptor, to an app; some are
+ * reserved for the store, the admin side, files and watching apps.
  */
 export function affordableConnections(limit: number): number {
   const reserve = Math.min(4_096, Math.max(64, Math.floor(limit / 4)));

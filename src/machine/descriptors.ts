@@ -8,12 +8,12 @@ export interface Descriptor {
 
 /** As an octal number in /proc/PID/fdinfo/N. Source: proc_pid_fdinfo(5). */
 const closeOnExec = 0o2000000;
-/** More than a program has good reason to inherit; they travel as one argument. */
+/** Far more than any program should inherit; bounded as they are passed in one argument. */
 const mostTold = 1_000;
 
 /**
- * What a program that this process starts would inherit beside 0, 1 and 2, so that it can drop it. Node opens all with
- * close-on-exec, but LMDB does not, nor may whatever started this process. Reads a file per descriptor: for a start, not for a request.
+ * The descriptors besides 0, 1 and 2 that a child of this process would inherit, for it to drop. Node sets close-on-exec on all that
+ * it opens, but LMDB does not, and this process may have inherited some itself. Reads a file per descriptor: too slow per request.
  */
 export function inheritable(): Descriptor[] {
   return openDescriptors()
@@ -22,19 +22,18 @@ export function inheritable(): Descriptor[] {
 }
 
 /**
- * Closes what this process inherited and did not open itself, but 0, 1, 2 and those in `keep`. To be called before anything
- * else is opened. Node has set close-on-exec on the lower ones by then, up to the first hole above 15, so what the
- * parent tells of is needed too.
+ * Closes inherited descriptors except 0, 1, 2 and those in `keep`. Call it before anything is opened. Node has set close-on-exec on
+ * the lower ones by then, up to the first gap above 15, so the parent's list `told` is needed as well.
  */
 export function dropInherited(told: readonly Descriptor[], keep: readonly number[]): void {
   for (const { fd, link } of openDescriptors()) {
     const isTold = told.some((other) => other.fd === fd && other.link === link);
-    // Node itself holds no file open at its start.
+    // Node itself has no file open when it starts.
     if (!keep.includes(fd) && (isTold || link.startsWith('/') || !closesOnExec(fd))) close(fd);
   }
 }
 
-/** What `inheritable` gave, out of an argument or an environment; nothing where it is malformed. */
+/** Parses a JSON list of descriptors, as from `inheritable`; empty if it is malformed. */
 export function parseDescriptors(text = '[]'): Descriptor[] {
   try {
     const list = JSON.parse(text) as Descriptor[];
@@ -44,7 +43,7 @@ export function parseDescriptors(text = '[]'): Descriptor[] {
   }
 }
 
-/** Those beyond 2; none where there is no /proc. */
+/** Open descriptors above 2; none without /proc. */
 function openDescriptors(): Descriptor[] {
   const fds = (readNames('/proc/self/fd') ?? []).map(Number).filter((fd) => fd > 2);
   return fds.flatMap((fd) => {
@@ -58,7 +57,7 @@ function closesOnExec(fd: number): boolean {
     const flags = /^flags:\s*([0-7]+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1] ?? '0';
     return (parseInt(flags, 8) & closeOnExec) !== 0;
   } catch {
-    // It was the one through which this list was read.
+    // It was the one that this list was read through.
     return true;
   }
 }
@@ -83,6 +82,6 @@ function close(fd: number): void {
   try {
     closeSync(fd);
   } catch {
-    // Whatever it was, it is no descriptor of ours any longer.
+    // It is closed already.
   }
 }

@@ -1,17 +1,17 @@
 import { dirname, join } from 'node:path';
 import { textOf } from './text-of.js';
 
-/** Memory of this machine, or of the control group that this process is held in where that has less. Bytes. */
+/** Memory of this machine, or of this process's control group if that has less. In bytes. */
 export interface HostMemory {
   readonly totalBytes: number;
-  /** What can be used without swapping: free memory, and caches that can be dropped. */
+  /** Usable without swapping: free memory, and caches that can be dropped. */
   readonly availableBytes: number;
 }
 
-/** Undefined where the system does not tell. */
+/** Undefined if the system does not tell. */
 export type ReadMemory = () => HostMemory | undefined;
 
-/** What one control group allows, as its files name it. */
+/** Names of the files and keys of one version of control groups. */
 interface Version {
   readonly root: string;
   readonly limit: string;
@@ -21,8 +21,8 @@ interface Version {
 }
 
 /**
- * Reads /proc/meminfo and the memory limits of this process's control group and those above it, of either version. Takes
- * well below a millisecond. Sources: proc(5), cgroups(7), the kernel's cgroup-v1/memory and cgroup-v2.
+ * Reads /proc/meminfo and the memory limits of this process's control group and its ancestors, of either version, in far less than a
+ * millisecond. Sources: proc(5), cgroups(7), the kernel's cgroup-v1/memory and cgroup-v2.
  */
 export function readHostMemory(proc = '/proc', cgroups = '/sys/fs/cgroup'): HostMemory | undefined {
   const info = textOf(join(proc, 'meminfo'));
@@ -36,7 +36,7 @@ export function readHostMemory(proc = '/proc', cgroups = '/sys/fs/cgroup'): Host
   });
 }
 
-/** Every group on the way up that has a limit. */
+/** This process's group and its ancestors, as far as they have a limit. */
 function groupsOf(membership: string, cgroups: string): HostMemory[] {
   return membership.split('\n').flatMap((line) => {
     const [, controllers = '', path = ''] = /^\d+:([^:]*):(\/.*)$/.exec(line) ?? [];
@@ -56,7 +56,7 @@ function second(root: string): Version {
   return { root, limit: 'memory.max', usage: 'memory.current', inactive: 'inactive_file', active: 'active_file' };
 }
 
-/** Inside a container the path may be the host's, and what is mounted is this group itself: then only the root is found. */
+/** A path and all above it. Inside a container the path may be the host's while this very group is mounted: then only the root exists. */
 function ancestors(path: string): string[] {
   return path === '/' ? ['/'] : [path, ...ancestors(dirname(path))];
 }
@@ -77,7 +77,7 @@ function kilobytes(info: string, key: string): number | undefined {
   return amount === undefined ? undefined : amount * 1_024;
 }
 
-/** What follows a key at the beginning of a line. */
+/** The rest of the line that begins with a key; '' if there is none. */
 function fieldOf(text: string, key: string): string {
   const line = text.split('\n').find((candidate) => candidate.startsWith(`${key} `));
   return line?.slice(key.length).trim() ?? '';

@@ -1,8 +1,8 @@
 import { mkdirSync, type Stats, statSync } from 'node:fs';
 
 /**
- * Makes a directory for what decides what runs as whom, or takes the one that is there. Throws an Error that names the command that
- * mends it if other users can enter it.
+ * Makes a directory that only this user can enter, for the files that decide what runs as which user. Throws an Error with the
+ * command to run if it exists and other users can enter it.
  */
 export function makePrivateDirectory(path: string): void {
   mkdirSync(path, { recursive: true, mode: 0o700 });
@@ -10,7 +10,7 @@ export function makePrivateDirectory(path: string): void {
   if (fault !== undefined) throw new Error(fault);
 }
 
-/** What keeps a directory from being private; undefined if nothing does, or if it is not there yet. */
+/** Why a directory is not private, and the command to run; undefined if it is, or if it does not exist yet. */
 export function privateDirectoryFault(path: string): string | undefined {
   const stats = statsOf(path);
   return stats?.isDirectory() ? faultOf(path, stats) : undefined;

@@ -5,12 +5,12 @@ import type { Clock } from '../model/clock.js';
 import type { Address } from '../model/instance.js';
 
 /**
- * Whether what listens at the address answers as `readiness` asks; one attempt, false where it fails or is aborted. May ask
- * `isListening` as soon as something is known to listen there; what that rejects with, it rejects with as well.
+ * Whether the listener at the address answers as `readiness` asks. Makes one attempt; false if it fails or is aborted. May call
+ * `isListening` once something accepts connections there, and rejects if that does.
  */
 export type Probe = (target: ProbeTarget, signal: AbortSignal, isListening: IsListening) => Promise<boolean>;
 
-/** Whether the instance's own process listens there. Undefined: cannot tell. */
+/** Whether the instance's own process listens there; undefined if that cannot be told. */
 export type IsListening = () => Promise<boolean | undefined>;
 
 export interface ProbeTarget {
@@ -18,15 +18,15 @@ export interface ProbeTarget {
   readonly readiness: Readiness;
   /** Host header of an HTTP check. */
   readonly domain: string;
-  /** For this attempt; 1 s by default. */
+  /** Time limit of this attempt; 1 s by default. */
   readonly limitMs?: number;
 }
 
-/** Of the first attempt. An app that takes longer to answer would otherwise be asked again and again, and never answer in time. */
+/** Time limit of the first attempt; later ones get more, or an app that answers slowly would never answer in time. */
 export const attemptLimitMs = 1_000;
 /**
- * A proxy in front of a port that nobody listens on (a published Docker port) accepts and closes within this time. It is
- * waited for where it is not known who accepted.
+ * A proxy in front of a port without a listener (a published Docker port) accepts and closes within this time. Awaited if it is
+ * unknown what accepted.
  */
 const staysOpenMs = 3;
 
@@ -39,10 +39,10 @@ export const connectionProbe: Probe = (target, signal, isListening) => {
     : staysOpen(address, limitMs, signal, isListening);
 };
 
-/** The kernel asks again after a second for what was lost on the way. */
+/** Leaves time for resent packets: the kernel resends a lost SYN after one second. */
 const connectionLimitMs = 3_500;
 
-/** Whether anything takes a connection at the address: one attempt. Never throws. */
+/** Whether anything accepts a connection at the address. Makes one attempt; never throws. */
 export async function takesConnection(address: Address, probe: Probe, clock: Clock): Promise<boolean> {
   const stop = new AbortController();
   const timer = clock.after(connectionLimitMs, () => stop.abort());
@@ -59,7 +59,7 @@ export async function takesConnection(address: Address, probe: Probe, clock: Clo
   }
 }
 
-/** Whether a connection is accepted, by the instance itself or by what does not close it at once. */
+/** Whether a connection is accepted by the instance itself, or at least not closed at once. */
 function staysOpen(
   { host, port }: Address,
   limitMs: number,
@@ -78,7 +78,7 @@ function staysOpen(
     };
     socket.on('connect', () => {
       stay = setTimeout(afterWhatCame, staysOpenMs, () => end(true));
-      // Reading is what notices that the other side closed.
+      // Only a read notices that the other side has closed.
       socket.resume();
       isListening().then(
         (own) => {
@@ -95,7 +95,7 @@ function staysOpen(
   });
 }
 
-/** On a busy event loop a timer comes before what the network brought meanwhile: that is heard first. */
+/** Handles pending network events first, which come after a timer on a busy event loop. */
 function afterWhatCame(run: () => void): void {
   setImmediate(() => setImmediate(run));
 }

@@ -5,15 +5,15 @@ import { batches, inTurns } from './batches.js';
 import { textOf } from './text-of.js';
 
 const filesAtOnce = 16;
-/** Of what the kernel answers at once: read in place it costs a tenth of what it takes through the thread pool. */
+/** Synchronous reads per turn of the event loop: for /proc they cost a tenth of reads through the thread pool. */
 const readsInATurn = 32;
-/** Bytes of an environment that are read at once, and at most. */
+/** Bytes of an environment that are read at once, and in all. */
 const environPiece = 64 * 1024;
 const mostEnviron = 1024 * 1024;
-/** For two seconds in all, as long as a busy machine may hold up a program that starts. */
+/** Looks for two seconds in all, as long as a busy machine may hold up a program that starts. */
 const mostLooks = 64;
 
-/** What /proc/PID/stat says. Times are clock ticks since the machine booted. */
+/** From /proc/PID/stat; times are clock ticks since the machine booted. */
 export interface ProcessStat {
   readonly pid: number;
   readonly parent: number;
@@ -21,24 +21,24 @@ export interface ProcessStat {
   readonly startTime: string;
 }
 
-/** A process beyond its pid, which is used again: with start time and the boot id of the machine it is unique. */
+/** Identifies a process for ever: pids are reused, but not with the same start time and boot id of the machine. */
 export interface ProcessIdentity {
   readonly pid: number;
   readonly startTime: string;
   readonly bootId: string;
 }
 
-/** The identity of a running process; fields are '' where the system does not tell (no /proc). */
+/** The identity of a running process; fields are '' if the system does not tell (no /proc). */
 export function identify(pid: number): ProcessIdentity {
   return { pid, startTime: statOf(pid)?.startTime ?? '', bootId: bootId() };
 }
 
-/** Whether exactly this process runs. A zombie does not; one of which the system does not tell at the moment does. */
+/** Whether exactly this process runs; false for a zombie, true if the system cannot tell at the moment. */
 export function isRunning({ pid, startTime, bootId: boot }: ProcessIdentity): boolean {
   return startTime !== '' && boot === bootId() && stillRuns(pid, startTime);
 }
 
-/** Whether the pid is still that of the process with this start time; true if the system does not tell at the moment. */
+/** Whether the pid still belongs to the process with this start time; true if the system cannot tell at the moment. */
 export function stillRuns(pid: number, startTime: string): boolean {
   try {
     return statOf(pid)?.startTime === startTime;
@@ -47,7 +47,7 @@ export function stillRuns(pid: number, startTime: string): boolean {
   }
 }
 
-/** Whether any process has this pid, or may have. A zombie has not. */
+/** Whether a process with this pid runs; false for a zombie, true if the system cannot tell at the moment. */
 export function mayRun(pid: number): boolean {
   try {
     return statOf(pid) !== undefined;
@@ -56,24 +56,24 @@ export function mayRun(pid: number): boolean {
   }
 }
 
-/** Random id of the machine's present boot; '' where the system does not tell. */
+/** Random id of the machine's current boot; '' if the system does not tell. */
 export function bootId(): string {
   return thisBoot;
 }
 
-/** In which this process's pids count, such as `pid:[4026531836]`; '' where the system does not tell. */
+/** This process's pid namespace, such as `pid:[4026531836]`; '' if the system does not tell. */
 export function pidNamespace(): string {
   return thisPidNamespace;
 }
 
-/** Read at the start: they never change while this process lives, and are needed also when it has no descriptor left. */
+/** Read at the start: these never change, and are needed even when no descriptor is left. */
 const thisBoot = textOf('/proc/sys/kernel/random/boot_id').trim();
 const thisPidNamespace = linkNow('/proc/self/ns/pid');
 
-/** Failures that say nothing of the process: no descriptor or no memory is left to look with. */
+/** Errors that say nothing about the process: no descriptor or memory is left, or a signal came. */
 const noAnswer = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EINTR']);
 
-/** Undefined for a zombie, or if there is no such process. Throws if the system does not tell at the moment. */
+/** Undefined for a zombie, or if there is no such process. Throws if the system cannot tell at the moment. */
 export function statOf(pid: number): ProcessStat | undefined {
   try {
     return parseStat(pid, readFileSync(`/proc/${pid}/stat`, 'utf8'));
@@ -83,21 +83,21 @@ export function statOf(pid: number): ProcessStat | undefined {
   }
 }
 
-/** All running processes, without zombies. Reads a file per process; for rare use. */
+/** All running processes except zombies. Reads a file per process: for rare use. */
 export async function allProcesses(): Promise<ProcessStat[]> {
   const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry)).map(Number);
   const stats = await readInTurns(pids, statOf);
   return stats.filter((stat) => stat !== undefined);
 }
 
-/** Reads something of each process, few at a time: a file for each at once would use up the file descriptors. */
+/** Reads something of each process, a few at a time, as one open file for each would use up the descriptors. */
 export async function forEachProcess<T>(pids: readonly number[], read: (pid: number) => Promise<T>): Promise<T[]> {
   const results: T[] = [];
   for (const some of batches(pids, filesAtOnce)) results.push(...(await Promise.all(some.map(read))));
   return results;
 }
 
-/** Whether a process was started with `NAME=value` in its environment; false if that cannot be read, or is very large. */
+/** Whether a process was started with `NAME=value` in its environment; false if it cannot be read, or is very large. */
 export async function hasInEnvironment(pid: number, entry: string): Promise<boolean> {
   for (let looks = 1; ; looks += 1) {
     const environment = await readEnvironment(pid);
@@ -114,7 +114,7 @@ async function readEnvironment(pid: number): Promise<string> {
   });
   if (!file) return '';
   try {
-    // The kernel gives a page at a time, and an environment may be megabytes of a hostile program's own.
+    // The kernel gives a page at a time, and a hostile program may have megabytes.
     let text = '';
     for (const buffer = Buffer.allocUnsafe(environPiece); text.length < mostEnviron;) {
       const { bytesRead } = await file.read(buffer, 0, environPiece, null);
@@ -129,7 +129,7 @@ async function readEnvironment(pid: number): Promise<string> {
   }
 }
 
-/** Whether it is about to become another program: for that moment it has neither arguments nor environment; one of the kernel never has a program. */
+/** Whether it is in an exec, when it has neither arguments nor environment. A kernel thread has no program at all. */
 function isBecoming(pid: number): boolean {
   try {
     return readlinkSync(`/proc/${pid}/exe`) !== '' && readFileSync(`/proc/${pid}/cmdline`, 'latin1') === '';
@@ -155,7 +155,7 @@ export function usersOf(pid: number): number[] {
   return line === undefined ? [] : line.split(/\s+/).map(Number);
 }
 
-/** Children of a process, by the kernel's own lists; none where it keeps no such lists (CONFIG_PROC_CHILDREN). */
+/** Children of a process by the kernel's own lists; none if it keeps no such lists (CONFIG_PROC_CHILDREN). */
 export async function childrenOf(pid: number): Promise<number[]> {
   const tasks = await readdir(`/proc/${pid}/task`).catch(() => []);
   const lists = await readInTurns(tasks, (task) => textOf(`/proc/${pid}/task/${task}/children`));
@@ -184,7 +184,7 @@ async function readInTurns<T, R>(items: readonly T[], read: (item: T) => R): Pro
   return results;
 }
 
-/** The command name may contain anything, so fields count from its closing parenthesis: state is field 3. */
+/** The command name may contain anything, so the fields are counted from its closing parenthesis: state is field 3. */
 function parseStat(pid: number, text: string): ProcessStat | undefined {
   const [state, parent, group, ...rest] = text.slice(text.lastIndexOf(')') + 2).split(' ');
   const startTime = rest[16];

@@ -2,27 +2,26 @@ import { open } from 'node:fs/promises';
 import { endianness } from 'node:os';
 import { allProcesses, forEachProcess, socketDescriptors } from './proc-fs.js';
 
-/** A TCP socket that listens, as a table of the kernel tells. */
+/** A listening TCP socket, from a table of the kernel. */
 export interface ListeningSocket {
   readonly family: 4 | 6;
-  /** As text; an IPv4 address that an IPv6 socket is bound to is written as IPv4. */
+  /** As text; an IPv4 address that an IPv6 socket is bound to has the form of IPv4. */
   readonly address: string;
   readonly port: number;
-  /** User that created it. */
+  /** The user that created it. */
   readonly uid: number;
   readonly inode: string;
 }
 
 /** State of a listening socket in /proc/net/tcp. */
 const listening = '0A';
-/** Bytes: a few lines of a table of sockets, and a page, of which the kernel gives no more. */
+/** Bytes of a read: a few lines of a table at first, and at most a page, as the kernel gives no more. */
 const firstPiece = 512;
 const largestPiece = 4_096;
 
 /**
- * The TCP sockets that listen, IPv4 first, as they are found: to learn that there are no more takes the kernel milliseconds, and
- * a caller that has found enough stops before. Only those on `port` if it is given; of the network of the process `pid`, or of
- * this one. Throws an Error if that cannot be read.
+ * Listening TCP sockets in the network of the process `pid`, IPv4 first; only those on `port` if that is given. Yields each as it is
+ * found, so that a caller may stop early: reading to the end takes the kernel milliseconds. Throws an Error if they cannot be read.
  */
 export async function* listeningSockets(
   port?: number,
@@ -38,7 +37,7 @@ export async function* listeningSockets(
   }
 }
 
-/** As people write them, each once; undefined if they cannot be read. */
+/** The distinct addresses of these sockets as `address:port`; undefined if they cannot be read. */
 export async function addressesOf(
   sockets: AsyncIterable<ListeningSocket>,
   isMeant: (socket: ListeningSocket) => boolean,
@@ -55,7 +54,7 @@ export async function addressesOf(
   return [...found];
 }
 
-/** A process for each socket that is still held, by inode. Looks into every process of the machine: for rare use. */
+/** A process that holds each socket, by inode. Looks into every process of the machine: for rare use. */
 export async function findHolders(inodes: ReadonlySet<string>): Promise<Map<string, number>> {
   const holders = new Map<string, number>();
   if (inodes.size === 0) return holders;
@@ -87,8 +86,8 @@ function addressIn(hex: string): string {
 }
 
 /**
- * The beginning of a table of sockets: those that listen come first, and the connections after them may be many. It is read in
- * pieces that grow, for the kernel looks on for what fills a piece; no table is that of a machine without this protocol.
+ * The listening sockets of a table, which come first; many connections may follow. Reads in growing pieces, as the kernel searches on
+ * until a piece is full. A missing IPv6 table counts as empty: the machine lacks that protocol.
  */
 async function* listeningLines(path: string): AsyncGenerator<string, void, undefined> {
   const file = await open(path).catch((error: NodeJS.ErrnoException) => {

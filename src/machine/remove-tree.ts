@@ -2,20 +2,20 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { chmod, type FileHandle, open, opendir, rename, rmdir, unlink } from 'node:fs/promises';
 
-/** So much is removed between two pauses. */
+/** Entries removed between two pauses. */
 const entriesPerTurn = 200;
 const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = constants;
 
 /**
- * Removes the directory at `path` with all that the user `uid` could remove of it, and nothing else, though processes of that user change it
- * meanwhile: no link is followed, and only what directories of this user on the same file system hold is touched. Calls `pause` after
- * every 200 entries; what that throws ends it. Resolves to whether nothing is left.
+ * Removes the directory at `path`, as far as the user `uid` could: follows no link, and touches only entries of that user's
+ * directories on the same file system, even if processes of the user change them meanwhile. Calls `pause` after every 200 entries and
+ * rejects if that does. Resolves to whether nothing is left.
  */
 export async function removeTree(path: string, uid: number, pause: () => Promise<void>): Promise<boolean> {
-  // Most are empty.
+  // Most directories are empty.
   if (await isDone(rmdir(path))) return true;
   const top = await openDirectory(path);
-  // A link that was put in its place goes, and not what it leads to.
+  // A link in its place is removed, but not its target.
   if (top === undefined) return isDone(unlink(path));
   try {
     const { uid: owner, dev } = await top.stat();
@@ -29,8 +29,8 @@ export async function removeTree(path: string, uid: number, pause: () => Promise
 }
 
 /**
- * A tree that is taken down from its top: whatever a directory in it holds of directories becomes an entry of the top, so
- * that its depth does not matter. An entry is named by the descriptor of its directory, which nobody can exchange.
+ * A tree that is removed from its top: directories inside are moved to the top, so that the depth does not matter. Entries are named
+ * by the descriptor of their directory, which nobody can replace.
  */
 class Tree {
   readonly #top: FileHandle;
@@ -46,7 +46,7 @@ class Tree {
     this.#pause = pause;
   }
 
-  /** Goes over the top once; false if nothing of it could be removed. */
+  /** Goes through the top once; false if nothing in it could be removed. */
   async pass(): Promise<boolean> {
     let changed = false;
     for await (const entry of entriesOf(this.#top)) {
@@ -56,7 +56,7 @@ class Tree {
     return changed;
   }
 
-  /** Removes a directory of the top, or something of it; false if nothing of it could be. */
+  /** Removes a directory of the top, or a part of it; false if nothing could be removed. */
   async #shrink(path: Buffer): Promise<boolean> {
     if (await isDone(rmdir(path))) return true;
     const directory = await openDirectory(path);
@@ -78,7 +78,7 @@ class Tree {
   async #lift(path: Buffer): Promise<boolean> {
     const target = entryOf(this.#top, Buffer.from(`.lifted-${randomBytes(9).toString('hex')}`));
     if (await isDone(rename(path, target))) return true;
-    // Without root a directory that its owner may not write cannot be moved.
+    // Only root can move a directory that its owner may not write to.
     if (isRoot()) return false;
     await (await openDirectory(path))?.close();
     return isDone(rename(path, target));
@@ -90,7 +90,7 @@ class Tree {
   }
 }
 
-/** A directory, and nothing that a link leads to, open to its owner; undefined if it is none, is gone or is not ours. */
+/** Opens a directory without following a link, and makes it accessible to its owner; undefined if that fails. */
 async function openDirectory(path: string | Buffer): Promise<FileHandle | undefined> {
   const attempt = () => open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   try {
@@ -110,9 +110,9 @@ function isRoot(): boolean {
   return process.geteuid?.() === 0;
 }
 
-/** Paths of what is in a directory, byte by byte: names need not be text. */
+/** Paths of a directory's entries as bytes, as names need not be text. */
 async function* entriesOf(directory: FileHandle): AsyncGenerator<Buffer> {
-  // Node gives names as bytes here, of which its types know nothing.
+  // Node gives names as bytes here, which its types do not know.
   const options = { encoding: 'buffer' as BufferEncoding, bufferSize: 256 };
   const entries = await opendir(`/proc/self/fd/${directory.fd}`, options);
   for await (const { name } of entries) yield entryOf(directory, name as unknown as Buffer);
@@ -122,7 +122,7 @@ function entryOf(directory: FileHandle, name: Buffer): Buffer {
   return Buffer.concat([Buffer.from(`/proc/self/fd/${directory.fd}/`), name]);
 }
 
-/** Also if there was nothing to do. False if the system refuses: it is a directory, not empty, or not ours to remove. */
+/** True even if nothing was there; false if the system refuses: it is a directory, is not empty, or may not be removed. */
 async function isDone(removal: Promise<void>): Promise<boolean> {
   return removal.then(
     () => true,

@@ -6,8 +6,8 @@ import { makePrivateDirectory } from './private-directory.js';
 const shortest = 32;
 
 /**
- * The key of an installation that configures none, made once and kept in `stateDir`. Processes that start at once get the same. Throws an
- * Error that says what to do if the file cannot be trusted.
+ * The key of an installation that configures none: made once and kept in `stateDir`, the same for processes that start at once. Throws
+ * an Error that says what to do if the file cannot be trusted.
  */
 export function localSigningKey(stateDir: string): string {
   makePrivateDirectory(stateDir);
@@ -30,7 +30,7 @@ export function readSigningKey(stateDir: string): string | undefined {
   );
 }
 
-/** Whoever links first has made it. */
+/** Of processes that make a key at once, the first to link its own wins. */
 function makeSigningKey(stateDir: string): string {
   const file = fileIn(stateDir);
   const draft = `${file}.${process.pid}.${randomBytes(6).toString('hex')}`;

@@ -6,7 +6,7 @@ export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   after(delayMs, run) {
-    // setTimeout fires at once beyond 2^31-1 ms.
+    // Beyond 2^31-1 ms setTimeout fires at once.
     const timer = setTimeout(run, Math.min(delayMs, 2_147_483_647)).unref();
     return { cancel: () => clearTimeout(timer) };
   },

@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises';
 import { isIPv4 } from 'node:net';
 import { endianness } from 'node:os';
 
-/** A connection of this machine's, from its own side. */
+/** A connection, as seen from this machine. */
 export interface Connection {
   readonly localAddress?: string | undefined;
   readonly localPort?: number | undefined;
@@ -10,22 +10,22 @@ export interface Connection {
   readonly remotePort?: number | undefined;
 }
 
-/** What the system knows of a connection: the other side has ended it (`ended`) or not (`open`), or there is none (`gone`). */
+/** State of a connection: the other side has ended it (`ended`) or not (`open`), or there is none (`gone`). */
 export type TcpState = 'open' | 'ended' | 'gone';
 
-/** CLOSE_WAIT, LAST_ACK, CLOSING, TIME_WAIT, CLOSE: as /proc/net/tcp numbers them. */
+/** CLOSE_WAIT, LAST_ACK, CLOSING, TIME_WAIT, CLOSE, by their numbers in /proc/net/tcp. */
 const ended = new Set(['08', '09', '0B', '06', '07']);
 const pieceBytes = 64 * 1024;
 
 /**
- * Looks connections up in the system's table: of one that nobody reads from, nothing else tells that its client has gone.
- * Undefined where there is no such table. A connection may be missed while the table changes: `gone` is sure when seen twice.
+ * Looks connections up in the system's table: nothing else tells that the client of an unread connection has gone. Undefined if there
+ * is no such table. A connection may be missed while the table changes, so `gone` is certain only when seen twice.
  */
 export async function tcpStates<C extends Connection>(connections: Iterable<C>): Promise<Map<C, TcpState> | undefined> {
   const wanted = new Map<string, C>();
   const states = new Map<C, TcpState>();
   for (const connection of connections) {
-    // The system no longer knows the other side of a connection that was reset.
+    // A connection that was reset has no remote address.
     const key = keyOf(connection);
     if (key !== undefined) wanted.set(key, connection);
     states.set(connection, 'gone');
@@ -45,7 +45,7 @@ export async function tcpStates<C extends Connection>(connections: Iterable<C>):
   return states;
 }
 
-/** In pieces, between which requests go on: there may be many connections. */
+/** Reads in pieces, between which requests go on, as there may be many connections. */
 async function* lines(path: string): AsyncGenerator<string> {
   const file = await open(path);
   try {
@@ -71,7 +71,7 @@ function endpoint(address: string, port: number): string {
   return `${hexOf(address)}:${port.toString(16).toUpperCase().padStart(4, '0')}`;
 }
 
-/** The table shows addresses as words of 32 bits, each in the order of this machine. */
+/** The table shows addresses as 32-bit words in this machine's byte order. */
 function hexOf(address: string): string {
   const bytes = isIPv4(address) ? bytesOf4(address) : bytesOf6(address);
   if (endianness() === 'LE') {
@@ -92,7 +92,7 @@ function bytesOf6(address: string): number[] {
   return [...front, ...Array.from({ length: 16 - front.length - back.length }, () => 0), ...back];
 }
 
-/** An IPv4 address at the end stands for two groups. */
+/** Writes an IPv4 address at the end as two groups. */
 function groups(text: string): string {
   return text.replace(/\d+\.\d+\.\d+\.\d+$/, (v4) => {
     const [a = 0, b = 0, c = 0, d = 0] = bytesOf4(v4);

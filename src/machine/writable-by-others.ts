@@ -2,31 +2,31 @@ import { realpathSync, type Stats, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { textOf } from './text-of.js';
 
-/** A file or directory through which others can change something. */
+/** A file or directory through which other users can change a path. */
 export interface OpenPlace {
   readonly path: string;
-  /** What is wrong with it and the command that mends it. */
+  /** What is wrong with it, and the command to run. */
   readonly fault: string;
 }
 
 const sticky = 0o1000;
 
 /**
- * Who can change what, as sshd asks: besides root and this process's user nobody may write to a file, to a directory above it, or own one
- * of them. A path that is not there counts by what is there above it. One object remembers what it has looked at.
+ * Finds paths that other users can change, as sshd does: only root and this process's user may own, or write to, a file and the
+ * directories above it. Of a missing path the existing directories above it count. An object remembers what it has seen.
  */
 export class WritableByOthers {
   readonly #me = process.geteuid?.() ?? 0;
   readonly #seen = new Map<string, string | undefined>();
   #ownGroups: ReadonlySet<number> | undefined;
 
-  /** What is wrong on the way to a path, both as it is written and where its links lead. */
+  /** What is wrong on the way to a path, both as written and with its links resolved. */
   on(path: string): OpenPlace[] {
     const places = new Map<string, string>();
     for (const start of new Set([resolve(path), realPath(path)])) {
       for (let at = start; ; at = dirname(at)) {
         const stats = statsOf(at);
-        // From a directory like /tmp nobody removes what is ours, and what is another's is named itself.
+        // In a sticky directory like /tmp nobody can remove our entries, and the entries of others are found themselves.
         const isShared = at !== start && stats !== undefined && (stats.mode & sticky) !== 0 && this.#isOurs(stats);
         const fault = isShared ? undefined : this.#faultOf(at, stats);
         if (fault !== undefined) places.set(at, fault);
@@ -54,7 +54,7 @@ export class WritableByOthers {
     return `its group ${gid} may write to it (mode ${shown}); run: chmod g-w ${path}`;
   }
 
-  /** Root's, and the one that this user alone is in, which many systems give to each user. */
+  /** Root's group, and a group with this user as its only member, which many systems make for each user. */
   #isOwnGroup(gid: number): boolean {
     this.#ownGroups ??= new Set([0, ...ownGroup(this.#me)]);
     return this.#ownGroups.has(gid);

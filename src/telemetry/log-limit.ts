@@ -4,11 +4,11 @@ import type { Clock } from '../model/clock.js';
 export interface LogLimitOptions {
   readonly logger: Logger;
   readonly clock: Clock;
-  /** Lines per key and interval; default 10. */
+  /** Lines per key and interval; 10 by default. */
   readonly lines?: number;
-  /** Default 10 s. */
+  /** 10 s by default. */
   readonly intervalMs?: number;
-  /** Keys told apart at once; default 1,000. */
+  /** Keys that are remembered at a time; 1,000 by default. */
   readonly maxKeys?: number;
 }
 
@@ -17,7 +17,7 @@ interface Window {
   lines: number;
 }
 
-/** Bounds log lines that clients can cause as often as they like: so many per key and interval, then how many were left out. */
+/** Bounds log lines that clients can cause: writes so many per key and interval, then how many were left out. */
 export class LogLimit {
   readonly #options: Required<LogLimitOptions>;
   readonly #windows = new Map<string, Window>();

@@ -1,6 +1,6 @@
 import type { Clock } from '../model/clock.js';
 
-/** Runs and reports how it ended and how long it took, in milliseconds. */
+/** Runs `run`, and reports its result and how long it took, in milliseconds. */
 export async function measure<T>(
   clock: Clock,
   run: () => Promise<T>,

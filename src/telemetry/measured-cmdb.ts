@@ -3,7 +3,7 @@ import type { Clock } from '../model/clock.js';
 import { measure } from './measure.js';
 import type { Metrics } from './metrics.js';
 
-/** A CMDB whose operations are timed into the metrics; waiting for changes and walking a list are not operations. */
+/** A CMDB that times its operations into the metrics, except waiting for changes and iterating over a list. */
 export function measuredCmdb(cmdb: Cmdb, metrics: Metrics, clock: Clock): Cmdb {
   const timed = <T>(operation: string, run: () => Promise<T>) =>
     measure(clock, run, (result, ms) => metrics.cmdb(operation, result, ms));

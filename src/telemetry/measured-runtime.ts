@@ -3,7 +3,7 @@ import type { Runtime } from '../runtime/runtime.js';
 import { measure } from './measure.js';
 import type { Metrics } from './metrics.js';
 
-/** A runtime whose operations are timed into the metrics. */
+/** A runtime that times its operations into the metrics. */
 export function measuredRuntime(runtime: Runtime, metrics: Metrics, clock: Clock): Runtime {
   const timed = <T>(operation: string, run: () => Promise<T>) =>
     measure(clock, run, (result, ms) => metrics.runtime(runtime.name, operation, result, ms));

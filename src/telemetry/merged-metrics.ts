@@ -1,23 +1,23 @@
 import { AggregatorRegistry, type Registry } from 'prom-client';
 
-/** Metrics of one process at one moment, as they cross to another. */
+/** Metrics of one process at one moment, as sent to another process. */
 export type MetricsSnapshot = Awaited<ReturnType<Registry['getMetricsAsJSON']>>;
 
 /**
- * The metrics of several processes as one. What a process counted stays in the sums when it does not answer, with what
- * it last told, and after it ended: a sum that falls would be read as a restart of everything, and counted twice.
+ * The metrics of several processes as one. The last counts of a process stay in the sums while it does not answer, and after it has
+ * ended: a falling sum would be read as a restart, and counted twice.
  */
 export class MergedMetrics {
   readonly #own: Registry;
   readonly #latest = new Map<number, MetricsSnapshot>();
   #ended: MetricsSnapshot = [];
 
-  /** `own` are this process's; where processes must not be summed up, it is the one that counts. */
+  /** `own` are this process's; if a metric must not be summed, these count. */
   constructor(own: Registry) {
     this.#own = own;
   }
 
-  /** `answers` by process; undefined where one did not answer in time. */
+  /** `answers`: snapshots by process; undefined if it did not answer in time. */
   async text(answers: ReadonlyMap<number, MetricsSnapshot | undefined>): Promise<string> {
     const told: MetricsSnapshot[] = [];
     for (const [process, answer] of answers) {
@@ -28,7 +28,7 @@ export class MergedMetrics {
     return AggregatorRegistry.aggregate([own, ...told, this.#ended]).metrics();
   }
 
-  /** The process has ended: what it last told is kept. */
+  /** Call it when a process has ended: its last counts are kept. */
   async ended(process: number): Promise<void> {
     const last = countersOf(this.#latest.get(process) ?? []);
     this.#latest.delete(process);
@@ -36,7 +36,7 @@ export class MergedMetrics {
   }
 }
 
-/** Without what is true of the moment only. */
+/** Drops gauges, which are true only at their moment. */
 function countersOf(snapshot: MetricsSnapshot): MetricsSnapshot {
   return snapshot.filter(({ type }) => ['counter', 'histogram'].includes(String(type)));
 }

@@ -15,7 +15,7 @@ const durationBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 const operationBuckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2, 10];
 const otherApp = '_other';
 
-/** Everything that is counted, in a registry of its own. The names are documented in docs/metrics.md. */
+/** All metrics of a node, in their own registry. docs/metrics.md documents the names. */
 export class Metrics {
   readonly registry = new Registry();
   readonly #maxApps: number;
@@ -40,7 +40,7 @@ export class Metrics {
         try {
           for await (const state of states()) this.inc({ state });
         } catch {
-          // A scrape is no place to fail for a store that is away: /readyz says so.
+          // A scrape must not fail because the store cannot be reached: /readyz reports that.
           this.reset();
         }
       },
@@ -145,22 +145,22 @@ export class Metrics {
     durationBuckets,
   );
 
-  /** Where the instances gauge reads from when it is scraped. */
+  /** Sets the source that each scrape reads the states of instances from. */
   setInstanceSource(source: () => AsyncIterable<InstanceState>): void {
     this.#instances = source;
   }
 
-  /** Where the gauge of available memory reads from when it is scraped. */
+  /** Sets the source that each scrape reads the available memory from. */
   setMemorySource(source: () => HostMemory | undefined): void {
     this.#memory = source;
   }
 
-  /** Where the gauges of the configuration read from when they are scraped. */
+  /** Sets the source that each scrape reads the state of the configuration from. */
   setConfigSource(source: () => Record<'refused' | 'problems' | 'held' | 'withheld', number>): void {
     this.#config = source;
   }
 
-  /** Where the gauge of differing app files reads from when it is scraped. */
+  /** Sets the source that each scrape reads the number of differing app files from. */
   setDifferenceSource(source: () => number): void {
     this.#differences = source;
   }
@@ -169,12 +169,12 @@ export class Metrics {
     this.#unreadable = source;
   }
 
-  /** Where the gauge of client connections reads from when it is scraped. */
+  /** Sets the source that each scrape reads the number of client connections from. */
   setConnectionSource(source: () => number): void {
     this.#connections = source;
   }
 
-  /** A client's connection was closed, or not accepted. */
+  /** Counts a client connection that was closed, or not accepted. */
   connectionClosed(cause: 'limit' | 'client_limit' | 'room' | 'accept_failed'): void {
     this.#closed.inc({ cause });
   }
@@ -183,7 +183,7 @@ export class Metrics {
     this.#memoryWaits.inc({ result });
   }
 
-  /** One request of an app. */
+  /** Counts a request to an app. */
   request(
     app: string,
     code: number,
@@ -197,7 +197,7 @@ export class Metrics {
     if (error) this.#errors.inc({ app: label, error });
   }
 
-  /** A request that reached no app. */
+  /** Counts a request that reached no app. */
   refused(error: ErrorCode): void {
     this.#errors.inc({ app: '', error });
   }
@@ -221,7 +221,7 @@ export class Metrics {
     this.#terminations.inc({ runtime, reason });
   }
 
-  /** An instance was given up with its host. */
+  /** Counts an instance that was given up with its host. */
   lostInstance(runtime: RuntimeName): void {
     this.#lost.inc({ runtime });
   }
@@ -245,7 +245,7 @@ export class Metrics {
     return app;
   }
 
-  /** A gauge that is asked for with each scrape; absent while there is no figure. */
+  /** A gauge that calls `figure` at each scrape; absent while that gives undefined. */
   #count(name: string, help: string, figure: () => number | undefined): void {
     new Gauge({
       name,

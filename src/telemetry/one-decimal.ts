@@ -1,4 +1,4 @@
-/** A value as it leaves the program: numbers in it and in plain objects of it have one decimal at most. Copies what it changes. */
+/** Rounds the numbers in a value, and in the plain objects inside it, to one decimal for output. Copies what it changes. */
 export function oneDecimal<T extends object>(value: T): T {
   let changed: Record<string, unknown> | undefined;
   for (const [key, before] of Object.entries(value)) {
@@ -15,7 +15,7 @@ function rounded(value: unknown): unknown {
   return isPlain(value) ? oneDecimal(value) : value;
 }
 
-/** An error, a request or a buffer is left to those who know how to write it. */
+/** Other objects, such as errors, requests and buffers, have their own serializers. */
 function isPlain(value: unknown): value is object {
   return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 }

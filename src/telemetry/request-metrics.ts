@@ -11,7 +11,7 @@ const outcomes: readonly RequestOutcome[] = ['complete', 'client_gone', 'upstrea
 const combinations = temperatures.length * outcomes.length;
 
 interface Durations {
-  /** Requests per bucket, not yet added up; the last one is +Inf. */
+  /** Requests per bucket, not cumulative; the last bucket is +Inf. */
   readonly buckets: number[];
   sum: number;
 }
@@ -24,8 +24,8 @@ interface AppCounts {
 }
 
 /**
- * Requests by app: the only metrics on the warm path. prom-client's own look up and hash their labels at each call;
- * these are counted in place and handed to its registry when it is scraped.
+ * Counts requests by app: the only metrics on the warm path. prom-client would hash labels at each call; these are counted in place
+ * and handed to its registry at a scrape.
  */
 export class RequestMetrics {
   readonly #apps = new Map<string, AppCounts>();
@@ -47,7 +47,7 @@ export class RequestMetrics {
     });
   }
 
-  /** Apps counted so far. */
+  /** Number of apps counted so far. */
   get size(): number {
     return this.#apps.size;
   }
@@ -56,7 +56,7 @@ export class RequestMetrics {
     return this.#apps.has(app);
   }
 
-  /** Gives the app a place among those that are told apart, before its first request is counted. */
+  /** Adds the app to those with a label of their own, before its first request is counted. */
   open(app: string): void {
     if (!this.#apps.has(app)) this.#apps.set(app, emptyCounts());
   }
@@ -78,7 +78,7 @@ export class RequestMetrics {
   }
 }
 
-/** An app that makes up codes of its own cannot grow the memory: they are counted by their class. 499 is ours: the client went. */
+/** Counts unknown codes by their class, so that an app that invents codes cannot grow the memory. 499 is ours: the client left. */
 function shown(code: number): number {
   return code === 499 || STATUS_CODES[code] !== undefined ? code : Math.floor(code / 100);
 }
@@ -100,7 +100,7 @@ interface Exposed {
   readonly values: () => MetricValue<string>[];
 }
 
-/** A registry asks its metrics for no more than this; its types name prom-client's own classes. */
+/** A registry needs no more of its metrics than this, though its types ask for prom-client's own classes. */
 function register(registry: Registry, { values, ...described }: Exposed): void {
   const get = () => Promise.resolve({ ...described, values: values(), aggregator: 'sum' } as unknown as MetricObject);
   registry.registerMetric({ ...described, get, reset() {} } as unknown as Metric);

@@ -2,13 +2,13 @@ import type { Logger } from 'pino';
 
 export interface UnreadableRecordsOptions {
   readonly logger: Logger;
-  /** Records told apart and logged one by one; more are only counted with the next line. 1,000 by default. */
+  /** Records that are remembered and logged one by one, 1,000 by default; one line tells that there are more. */
   readonly most?: number;
-  /** The record of this app is one that nobody with the key has signed. */
+  /** Called with an app whose record was not signed with the key. */
   readonly onForgedApp?: (app: string) => void;
 }
 
-/** Records of the CMDB that were found unreadable and not readable again since: each is logged once, not with every read. */
+/** The records of the CMDB that cannot be read at present: each is logged once, not with every read. */
 export class UnreadableRecords {
   readonly #logger: Logger;
   readonly #most: number;
@@ -27,12 +27,12 @@ export class UnreadableRecords {
     return this.#problems.size;
   }
 
-  /** Whether this record is one of them, such as `app hello`. */
+  /** Whether this record, such as `app hello`, is unreadable. */
   has(record: string): boolean {
     return this.#problems.has(record);
   }
 
-  /** Names some of them; undefined if there are none. */
+  /** Names one and counts the others; undefined if there are none. */
   get summary(): string | undefined {
     if (this.count === 0) return undefined;
     const [first = ''] = this.#problems.keys();
@@ -41,7 +41,7 @@ export class UnreadableRecords {
       : `cannot be read and are skipped: ${first} and ${this.count - 1} more`;
   }
 
-  /** See UnreadableReport. */
+  /** An `UnreadableReport`. */
   readonly report = (record: string, problem: string | undefined, isForged = false): void => {
     if (problem === undefined) {
       this.#isFull = false;

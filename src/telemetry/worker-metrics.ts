@@ -2,7 +2,7 @@ import { Counter, Gauge, type Registry } from 'prom-client';
 
 export type ReplacementReason = 'died' | 'unresponsive' | 'start_timeout';
 
-/** What a supervisor counts of its workers. The names are documented in docs/metrics.md. */
+/** A supervisor's metrics of its workers. docs/metrics.md documents the names. */
 export class WorkerMetrics {
   readonly #up: Gauge;
   readonly #replaced: Counter;
