@@ -21,7 +21,7 @@ export async function makeRoomForSocket(path: string): Promise<void> {
     throw error;
   });
   if (!found) return;
-  if (!found.isSocket()) throw new Error(`${path} is there and is no socket; move it away`);
+  if (!found.isSocket()) throw new Error(`${path} exists and is not a socket; move it away`);
   if (await answers(path)) throw new Error(`another process listens on ${path}; stop it`);
   await unlink(path);
 }

@@ -55,7 +55,7 @@ export function openLmdbCmdb(options: LmdbCmdbOptions): Cmdb {
     return createCmdb(new LmdbStore(root, options, reader), reader);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw new Error(`cannot open the CMDB in ${options.path}: ${why}; mend the directory or change cmdb`, {
+    throw new Error(`cannot open the CMDB in ${options.path}: ${why}; fix the directory or change cmdb`, {
       cause: error,
     });
   }

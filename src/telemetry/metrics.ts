@@ -47,18 +47,18 @@ export class Metrics {
     });
     this.#count(
       'fastcontainer_memory_available_bytes',
-      'Memory that is left on this host or in the control group of the daemon; absent where the system does not tell.',
+      "Memory that is left on this host, or in the daemon's control group; absent if the system does not tell.",
       () => this.#memory()?.availableBytes,
     );
     this.#count('fastcontainer_connections', 'Client connections that are open.', () => this.#connections());
     this.#count(
       'fastcontainer_app_files_differing',
-      'Apps whose file on this machine is not what the CMDB has of them.',
+      'Apps whose file on this machine differs from the CMDB.',
       () => this.#differences(),
     );
     this.#count(
       'fastcontainer_cmdb_unreadable_records',
-      'Records of the CMDB that this daemon met and could not read, such as those that nobody with the key has signed.',
+      'Records of the CMDB that this daemon could not read, including those that are not signed with the key.',
       () => this.#unreadable(),
     );
     this.#count(
@@ -78,7 +78,7 @@ export class Metrics {
     );
     this.#count(
       'fastcontainer_config_removals_withheld',
-      'Whether apps that no file has any more stay because they are too many at once.',
+      'Whether apps that are no longer in any file stay because they are too many at once.',
       () => this.#config().withheld,
     );
   }
@@ -86,7 +86,7 @@ export class Metrics {
   readonly #requests = new RequestMetrics(this.registry);
   readonly #errors = this.#counter(
     'fastcontainer_errors_total',
-    'Answers given in the place of an app, by code of the error table.',
+    "Answers given in an app's place, by code of the error table.",
     ['app', 'error'],
   );
   readonly #boots = this.#counter('fastcontainer_boots_total', 'Boots, by runtime and result.', ['runtime', 'result']);
@@ -123,12 +123,12 @@ export class Metrics {
   );
   readonly #closed = this.#counter(
     'fastcontainer_connections_closed_total',
-    'Client connections that this process closed for want of room, by cause.',
+    'Client connections that this process closed for lack of room, by cause.',
     ['cause'],
   );
   readonly #queue = new Gauge({
     name: 'fastcontainer_queue_length',
-    help: 'Requests that wait for a boot or a free place, by app.',
+    help: 'Requests that wait for a boot or a free seat, by app.',
     labelNames: ['app'],
     registers: [this.registry],
   });

@@ -45,14 +45,14 @@ export class UnreadableRecords {
   readonly report = (record: string, problem: string | undefined, isForged = false): void => {
     if (problem === undefined) {
       this.#isFull = false;
-      if (this.#problems.delete(record)) this.#logger.info({ record }, 'a record in the CMDB is no longer unreadable');
+      if (this.#problems.delete(record)) this.#logger.info({ record }, 'a record in the CMDB can be read again');
       return;
     }
     if (this.#problems.get(record) === problem) return;
     if (isForged && record.startsWith('app ')) this.#onForgedApp(record.slice('app '.length));
     if (this.#problems.size >= this.#most && !this.#problems.has(record)) {
       if (!this.#isFull)
-        this.#logger.error({ records: this.count }, 'more records in the CMDB cannot be read than are named');
+        this.#logger.error({ records: this.count }, 'too many records in the CMDB cannot be read: further ones are not named');
       this.#isFull = true;
       return;
     }

@@ -11,7 +11,7 @@ export class WorkerMetrics {
     const registers = [registry];
     this.#up = new Gauge({
       name: 'fastcontainer_worker_up',
-      help: '1 for each worker that answered this scrape, 0 where it did not and its last counters stand in.',
+      help: '1 for each worker that answered this scrape, 0 if it did not and its last counters stand in.',
       labelNames: ['worker'],
       registers,
     });

@@ -201,7 +201,7 @@ t.test('what is no socket, and a socket on which somebody listens, are left alon
   for (const path of [file, link, dir]) {
     await t.rejects(
       start(t, { listen: { path } }),
-      { message: /is no socket; move it away; change admin\.listen/ },
+      { message: /is not a socket; move it away; change admin\.listen/ },
       path,
     );
   }

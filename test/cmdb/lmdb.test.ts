@@ -111,7 +111,7 @@ t.test('a path that cannot be used is named, with what to do', async (t) => {
   const file = join(await directory(t), 'file');
   await writeFile(file, '');
   t.throws(() => openLmdbCmdb({ path: join(file, 'cmdb'), signer: testSigner(), onUnreadable() {} }), {
-    message: /cannot open the CMDB in .*file\/cmdb: .*; mend the directory or change cmdb/,
+    message: /cannot open the CMDB in .*file\/cmdb: .*; fix the directory or change cmdb/,
   });
 });
 

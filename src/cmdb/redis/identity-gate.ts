@@ -35,7 +35,7 @@ export class IdentityGate {
       };
       const timer = setTimeout(() => {
         this.#waiting = this.#waiting.filter((other) => other !== go);
-        reject(new Error('which store answers since the connection was lost is not known yet'));
+        reject(new Error('it is not known yet which store answers since the connection was lost'));
       }, limitMs);
       this.#waiting.push(go);
     });
