@@ -27,29 +27,29 @@ export { mountFindings } from './docker/mounts.js';
 export { dockerWarnings } from './docker/warnings.js';
 
 export interface DockerRuntimeOptions extends EngineAddress {
-  /** The bridge network that containers join; created when missing, with traffic between containers off. */
+  /** The bridge network that containers join; created without traffic between containers if it is missing. */
   readonly network: string;
-  /** IPv4 CIDR of the network when it is created; default: one that the engine finds free. */
+  /** IPv4 CIDR of the network if it is created; by default one that the engine finds free. */
   readonly subnet?: string;
-  /** Boot also on a network on which containers can connect to each other. */
+  /** Boot even on a network that lets containers connect to each other. */
   readonly allowSharedNetwork?: boolean;
-  /** Services of the engine's host that containers may use, such as `3306` or `53/udp`. */
+  /** Services of the engine's host that containers may reach, such as `3306` or `53/udp`. */
   readonly allowHost?: readonly string[];
-  /** Whether rules that keep containers from the other services are put; default auto: if that is possible. */
+  /** Whether to install rules that keep containers from the host's other services; `auto`, the default: if possible. */
   readonly hostRules?: 'auto' | 'off';
-  /** How often those rules are put again; default a minute. */
+  /** How often those rules are installed again; a minute by default. */
   readonly hostRulesPeriodMs?: number;
-  /** What a container may write to its own file system, if the engine can bound that; default: not bounded. */
+  /** How much a container may write to its own file system, if the engine can limit that; unlimited by default. */
   readonly diskBytes?: number;
-  /** Which directories apps may mount; default: any but the system's. */
+  /** The directories that apps may mount; by default any but the system's. */
   readonly mounts?: MountOptions;
-  /** Containers carry it as a label; others are never touched. */
+  /** Label of the containers; those without it are never touched. */
   readonly cmdbName: string;
-  /** Tells this installation from others of the same cmdb name, also after its store was replaced; a label as well. */
+  /** Distinguishes this installation from others of the same cmdb name, even if its store was replaced; also a label. */
   readonly installation: string;
   /**
-   * Where other machines reach this one. Present: every container is reached through a port published there; absent:
-   * only those whose app has `publish`, on 127.0.0.1, the others at their own address.
+   * The address at which other machines reach this one: every container is reached through a port published there. If absent, only apps
+   * with `publish` are published, on 127.0.0.1; the others are reached at their own address.
    */
   readonly advertiseHost?: string;
   readonly logger: Logger;
@@ -57,8 +57,8 @@ export interface DockerRuntimeOptions extends EngineAddress {
 }
 
 /**
- * Containers on Docker Engine 20.10 (API 1.41) or newer, local or remote. Connects with the first call; throws at once
- * where `subnet` or a TLS file is bad. Published ports are chosen by the engine, which hands them out in turn.
+ * Runs containers on Docker Engine 20.10 (API 1.41) or newer, local or remote. Connects at the first call, but throws at once if
+ * `subnet` or a TLS file is bad. The engine chooses published ports, each in turn.
  */
 export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
   if (options.subnet !== undefined) parseSubnet(options.subnet);

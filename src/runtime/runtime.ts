@@ -1,7 +1,7 @@
 import type { App, RuntimeName } from '../model/app.js';
 import type { Address, RuntimeIdentity } from '../model/instance.js';
 
-/** What to boot. The id is never reused. */
+/** The instance to boot. Ids are never reused. */
 export interface InstanceSpec {
   readonly id: string;
   readonly app: App;
@@ -13,11 +13,11 @@ export type BootPhase = 'pull' | 'create' | 'start';
 export interface BootOptions {
   /** Aborts the boot; the adapter then leaves nothing behind and rejects with the signal's reason. */
   readonly signal: AbortSignal;
-  /** Called when a phase has ended, with its length in milliseconds. */
+  /** Called after each phase with its length in milliseconds. */
   readonly onPhase: (phase: BootPhase, durationMs: number) => void;
 }
 
-/** A container of this product found in the runtime, dead ones included. */
+/** A container of this product found in the runtime, running or not. */
 export interface FoundInstance {
   readonly id: string;
   readonly app: string;
@@ -29,60 +29,60 @@ export interface FoundInstance {
 export interface Exit {
   readonly id: string;
   readonly app: string;
-  /** Why, for the log: 'exit code 1', 'signal SIGKILL', 'out of memory'. */
+  /** The cause for the log: 'exit code 1', 'signal SIGKILL', 'out of memory'. */
   readonly cause: string;
 }
 
 export type Inspection =
   | {
       readonly state: 'running';
-      /** Whether its own process listens on its address; undefined where the runtime cannot tell. */
+      /** Whether its own process listens on its address; undefined if the runtime cannot tell. */
       readonly listening: boolean | undefined;
     }
   | { readonly state: 'exited'; readonly cause: string }
   | { readonly state: 'gone' };
 
 /**
- * What runs containers. An adapter chooses addresses itself: a freed one is reused oldest first and not within 60 s.
- * Containers carry the cmdb name, app, instance id and revision, so that `list` finds them after a restart,
- * and they outlive the dispatcher. Failures throw an Error whose message says what to do; a missing id is not a failure.
+ * Runs containers, which outlive the dispatcher: they carry the cmdb name, app, instance id and revision, so that `list` finds them
+ * after a restart. An adapter chooses their addresses, the one freed longest ago first, and none within 60 s. Failures throw an Error
+ * that says what to do; an unknown id is no failure.
  */
 export interface Runtime {
   readonly name: RuntimeName;
 
-  /** Written into what is booted here, so that nobody speaks for it who cannot see it; undefined as long as it is not known. */
+  /** Stored with each instance booted here, so that no node that cannot see it reports on it; undefined until it is known. */
   readonly identity?: RuntimeIdentity | undefined;
 
-  /** Asks for `identity` now, so that it is known if this resolves. Absent: it is known from the opening. */
+  /** Asks for `identity`, which is known once this resolves. Absent if it is known from the start. */
   learnIdentity?(): Promise<void>;
 
-  /** Creates and starts a container; resolves to its address once it runs, ready or not. On failure nothing is left. */
+  /** Creates and starts a container; resolves to its address once it runs, ready or not. A failure leaves nothing behind. */
   boot(spec: InstanceSpec, options: BootOptions): Promise<Address>;
 
-  /** SIGTERM, after `graceMs` SIGKILL, then removes all traces. Resolves when it is confirmed gone. Harmless twice and on unknown ids. */
+  /** Sends SIGTERM, SIGKILL after `graceMs`, and removes all traces. Resolves when it is gone; harmless for unknown ids. Re-entrant. */
   stop(id: string, graceMs: number): Promise<void>;
 
   inspect(id: string): Promise<Inspection>;
 
   /**
-   * Names the socket on which the instance's own processes accept connections at its address; undefined if none of theirs
-   * does. The same name before and after a connection was made proves that it leads to the instance, and not to a program that
-   * took its port while it was free. Absent: nothing else can have an address of this runtime.
+   * Names the socket on which the instance's own processes accept connections at its address; undefined if there is none. The same name
+   * before and after connecting proves that the connection leads to the instance, and not to a program that took its free port. Absent
+   * if nothing else can take an address of this runtime.
    */
   listener?(id: string): Promise<string | undefined>;
 
-  /** Every `address:port` on which the instance's own processes accept TCP connections; undefined if that cannot be told. */
+  /** All `address:port` on which the instance's own processes accept TCP connections; undefined if that cannot be told. */
   listensOn?(id: string): Promise<readonly string[] | undefined>;
 
-  /** Everything that carries this cmdb's name. */
+  /** Lists all containers of this installation. */
   list(): Promise<FoundInstance[]>;
 
-  /** Reports each exit of a running container once, also of those found after a restart. Returns the unsubscriber. */
+  /** Reports each exit once, including those of containers found after a restart. Returns the unsubscriber. */
   watch(onExit: (exit: Exit) => void): () => void;
 
-  /** The end of what the container wrote to stdout and stderr, with control characters as `^X`; '' where nothing is known. Works until `stop`. */
+  /** The end of the container's stdout and stderr, with control characters as `^X`; '' if nothing is known. Works until `stop`. */
   output(id: string, maxBytes: number): Promise<string>;
 
-  /** Lets go of the containers, which run on. Re-entrant. */
+  /** Releases all resources; the containers run on. Re-entrant. */
   close(): Promise<void>;
 }

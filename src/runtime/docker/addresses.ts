@@ -2,37 +2,37 @@ import { isIPv4 } from 'node:net';
 import type { Clock } from '../../model/clock.js';
 
 const restMs = 60_000;
-/** A booting container holds its address before the engine knows; longer than that it is not booting. */
+/** Longest time for which a booting container may hold an address that the engine does not know yet. */
 const bootMs = 300_000;
 
-/** The IPv4 addresses of one network, as far as this dispatcher knows: the engine has the last word on what is free. */
+/** The IPv4 addresses of one network, as far as this dispatcher knows; the engine decides which are free. */
 export interface AddressPool {
-  /** An address that is not in use: one never used before, else the one freed longest ago if that was over 60 s ago. */
+  /** Takes an address never used before, else the one freed longest ago if that was over 60 s ago; undefined if there is none. */
   take(): string | undefined;
-  /** Gives an address back; harmless for one that is not held. */
+  /** Gives an address back; harmless if it is not held. */
   free(address: string): void;
-  /** Somebody else holds this address. */
+  /** Marks an address that something else holds. */
   occupy(address: string): void;
-  /** Frees what is held here but not by the engine, and occupies what the engine says is in use. */
+  /** Takes over what the engine says is in use; frees addresses that are held only here for too long. */
   refresh(inUse: readonly string[]): void;
 }
 
 export interface AddressPoolOptions {
   /** CIDR, IPv4. */
   readonly subnet: string;
-  /** Addresses never to be given out: the gateway. */
+  /** Addresses that are never given out, such as the gateway. */
   readonly reserved: readonly string[];
   readonly inUse: readonly string[];
   readonly clock: Clock;
-  /** 0 to 1: where in the subnet to begin, so that a restarted dispatcher does not give out what was just freed. */
+  /** Where in the subnet to begin, from 0 to 1, so that a restarted dispatcher gives out no address that was just freed. */
   readonly start: number;
 }
 
-/** Throws where `subnet` is not IPv4 CIDR with room for containers. */
+/** Throws if `subnet` is not IPv4 CIDR with room for containers. */
 export function addressPool({ subnet, reserved, inUse, clock, start }: AddressPoolOptions): AddressPool {
   const { first, count } = parseSubnet(subnet);
   const held = new Map<number, number>();
-  /** In the order they were freed. */
+  /** Freed addresses with their time, the longest free first. */
   const freed = new Map<number, number>();
   const never = new Set(reserved.filter(isIPv4).map(toNumber));
   let begin = Math.floor(start * count) % count;
@@ -83,7 +83,7 @@ export function addressPool({ subnet, reserved, inUse, clock, start }: AddressPo
   };
 }
 
-/** The first address that a container may have and how many there are; network and broadcast address are left out. */
+/** The first address for containers and how many there are, without network and broadcast address. */
 export function parseSubnet(subnet: string): { readonly first: number; readonly count: number } {
   const [base = '', bits = ''] = subnet.split('/');
   const length = /^\d{1,2}$/.test(bits) ? Number(bits) : NaN;
@@ -97,7 +97,7 @@ export function parseSubnet(subnet: string): { readonly first: number; readonly 
   return { first: network + 1, count: size - 2 };
 }
 
-/** The engine's choice for a gateway that nobody configured. */
+/** The gateway that the engine chooses by default. */
 export function firstAddress(subnet: string): string {
   return toText(parseSubnet(subnet).first);
 }

@@ -29,7 +29,7 @@ export interface BootContext {
   readonly place: Place;
   readonly network: Network;
   readonly exits: Exits;
-  /** Reach every container through a published port, not only those whose app asks for it. */
+  /** Publish a port for every container, not only for apps that ask for it. */
   readonly publishAll: boolean;
   readonly mounts: MountPolicy;
   readonly quota: DiskQuota;
@@ -37,11 +37,11 @@ export interface BootContext {
   readonly isRemote: boolean;
   readonly logger: Logger;
   readonly clock: Clock;
-  /** Remembers what a container wrote that a failed boot removes. */
+  /** Remembers the output of containers that failed boots removed. */
   readonly lastWords: LastWords;
 }
 
-/** One boot, over all its attempts. */
+/** A boot with all its attempts. */
 export interface Job {
   readonly spec: InstanceSpec;
   readonly options: BootOptions;
@@ -50,7 +50,7 @@ export interface Job {
   readonly durations: Record<Exclude<BootPhase, 'pull'>, number>;
 }
 
-/** Creates and starts the container once. On failure nothing is left. */
+/** Creates and starts the container; a failure leaves nothing behind. */
 export async function attemptBoot(context: BootContext, job: Job): Promise<Address> {
   const { network, exits } = context;
   const { signal } = job.options;
@@ -76,7 +76,7 @@ export async function attemptBoot(context: BootContext, job: Job): Promise<Addre
   }
 }
 
-/** An address is only chosen where the network lets us. */
+/** Chooses an address; undefined if the engine has to. */
 async function chooseAddress(network: Network, { name, pool }: BootNetwork): Promise<string | undefined> {
   if (!pool) return undefined;
   const first = pool.take();
@@ -90,7 +90,7 @@ async function chooseAddress(network: Network, { name, pool }: BootNetwork): Pro
   );
 }
 
-/** One that the engine calls taken is somebody else's. */
+/** Frees an address, or marks it if the engine says that it is taken. */
 function giveBack({ pool }: BootNetwork, address: string, error: unknown): void {
   pool?.free(address);
   if (isAddressTaken(error)) pool?.occupy(address);
@@ -112,7 +112,7 @@ async function create(
     const request = { method: 'POST', path: ['containers', 'create'], query, body } as const;
     return engine.json(`create container ${spec.id} of app ${spec.app.name}`, request, { limitMs: createLimitMs });
   };
-  // Not ended by the boot's signal: whether the container exists must be known, so that it can be removed.
+  // The boot's signal does not abort this: whether the container exists must be known, to remove it.
   const diskBytes = quota.bytes();
   const container = await post(diskBytes)
     .catch((error: unknown) => {
@@ -142,7 +142,7 @@ async function start({ engine }: BootContext, { spec, options }: Job, containerI
   );
 }
 
-/** A chosen address is known; a published port, or an address that the engine chose, must be asked for. */
+/** The container's address. If it is published, or the engine chose the address, the engine is asked. */
 async function reachedAt({ engine, place }: BootContext, job: Job, chosen: string | undefined): Promise<Address> {
   if (chosen !== undefined && job.publishOn === undefined) return { host: chosen, port: job.port };
   const container = await findContainer(engine, job.spec.id, place);
@@ -153,7 +153,7 @@ async function reachedAt({ engine, place }: BootContext, job: Job, chosen: strin
   );
 }
 
-/** Leaves nothing behind, also where the outcome of a call is unknown. What fails here is logged: `error` counts. */
+/** Removes what is left, even if the outcome of a call is unknown. Logs its own failures, as the caller throws `error`. */
 async function cleanUp(
   { engine, place, clock, logger, lastWords }: BootContext,
   { spec }: Job,
@@ -173,12 +173,12 @@ async function cleanUp(
   }
 }
 
-/** Somebody else holds the address that was chosen. */
+/** Whether the chosen address was taken by another container. */
 export function isAddressTaken(error: unknown): boolean {
   return error instanceof EngineError && /^address already in use$/i.test(error.reason);
 }
 
-/** Reports a phase when it has ended; one that was tried several times with the sum. */
+/** Reports the length of a phase, summed up over its attempts. */
 async function timed<T>(
   { clock }: BootContext,
   { durations, options }: Job,

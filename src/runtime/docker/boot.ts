@@ -43,16 +43,16 @@ export async function boot(context: BootContext, spec: InstanceSpec, options: Bo
   }
 }
 
-/** True where another attempt makes sense, because something is different now. */
+/** Whether another attempt makes sense, because the cause of the error is gone. */
 async function mended({ network }: BootContext, error: unknown): Promise<boolean> {
   if (!(error instanceof EngineError)) return false;
   const joined = network.known();
-  // Another dispatcher or program was faster with this address, or with all of them.
+  // Another dispatcher or program took this address, or all of them.
   if (isAddressTaken(error) || /no available addresses/i.test(error.reason)) {
     joined?.pool?.refresh(await network.inUse());
     return joined?.pool !== undefined;
   }
-  // The same with the published port.
+  // Or the published port.
   if (/address already in use|port is already allocated/i.test(error.reason)) return true;
   if (/only when connecting to networks with user configured subnets/i.test(error.reason)) {
     network.leaveChoiceToEngine();
@@ -65,7 +65,7 @@ async function mended({ network }: BootContext, error: unknown): Promise<boolean
   return false;
 }
 
-/** The IP address of the engine's host that ports are published on: a name is looked up. */
+/** The IP address of the engine's host to publish ports on, by a look-up if it is a name; undefined if none is published. */
 async function publishAddress({ place, publishAll }: BootContext, publish: boolean): Promise<string | undefined> {
   if (!publish && !publishAll) return undefined;
   try {

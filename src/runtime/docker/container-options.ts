@@ -3,9 +3,8 @@ import type { InstanceSpec } from '../runtime.js';
 import { type Owner, labelsOf } from './labels.js';
 
 /**
- * What a container keeps of root's powers: enough for usual images to start as root, prepare their files, listen on a
- * port below 1024 and become another user. Docker's own default also has AUDIT_WRITE, MKNOD, NET_RAW, SETFCAP, SETPCAP
- * and SYS_CHROOT.
+ * The capabilities that containers keep: enough for usual images to start as root, prepare their files, listen on a port below 1024
+ * and become another user. Docker's default also has AUDIT_WRITE, MKNOD, NET_RAW, SETFCAP, SETPCAP and SYS_CHROOT.
  */
 export const keptCapabilities = [
   'CHOWN',
@@ -22,15 +21,15 @@ export interface ContainerPlan {
   readonly spec: InstanceSpec;
   readonly owner: Owner;
   readonly network: string;
-  /** Chosen address on the network; undefined: the engine chooses. */
+  /** Address on the network; undefined if the engine chooses. */
   readonly address: string | undefined;
-  /** The host's own address on the network, which containers find as host.docker.internal; undefined: they do not. */
+  /** The host's address on the network, named host.docker.internal in the container; undefined for no such name. */
   readonly hostAddress: string | undefined;
-  /** Of what the container writes to its own file system; undefined: the engine cannot bound it. */
+  /** Limit of what the container writes to its own file system; undefined if the engine has none. */
   readonly diskBytes: number | undefined;
-  /** Where the app listens inside. */
+  /** The port that the app listens on inside. */
   readonly port: number;
-  /** IP address of the engine's host to publish the port on; undefined: not published. */
+  /** IP address of the engine's host to publish the port on; undefined if it is not published. */
   readonly publishOn: string | undefined;
 }
 
@@ -43,7 +42,7 @@ export function containerOptions(plan: ContainerPlan) {
     Image: app.image ?? '',
     Labels: labelsOf(plan.owner, spec, port),
     Env: environment(spec, port),
-    // Like `docker run IMAGE COMMAND`: an ENTRYPOINT of the image stays and gets it as arguments.
+    // As with `docker run IMAGE COMMAND`, an ENTRYPOINT of the image stays and gets the command as arguments.
     ...(app.command ? { Cmd: [...app.command] } : {}),
     ...(app.user === undefined || app.user === 'auto' ? {} : { User: app.user }),
     ...(app.cwd === undefined ? {} : { WorkingDir: app.cwd }),
@@ -66,7 +65,7 @@ export function containerOptions(plan: ContainerPlan) {
       RestartPolicy: { Name: 'no' },
       LogConfig: { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '3' } },
       SecurityOpt: ['no-new-privileges'],
-      // Whatever the engine's own default is.
+      // Independent of the engine's default.
       IpcMode: 'private',
       CapDrop: ['ALL'],
       CapAdd: keptCapabilities,
@@ -76,7 +75,7 @@ export function containerOptions(plan: ContainerPlan) {
   };
 }
 
-/** Where an instance has its temporary files: in its own layer, which goes with it, unless a directory of the host is mounted there. */
+/** Directory for temporary files, in the container's own layer and removed with it, unless the app mounts something there. */
 const scratch = '/tmp';
 
 function environment({ id, app, revision }: InstanceSpec, port: number): string[] {
@@ -96,14 +95,14 @@ function environment({ id, app, revision }: InstanceSpec, port: number): string[
 
 function limits({ limits: { memoryBytes, cpus, cpuWeight, pids, files } }: App) {
   return {
-    // The same for memory and swap together: no swap, so a limit means what it says.
+    // The same value for memory and swap together means no swap.
     ...(memoryBytes === undefined ? {} : { Memory: memoryBytes, MemorySwap: memoryBytes }),
     ...(cpus === undefined ? {} : { NanoCpus: Math.round(cpus * 1e9) }),
-    // The engine's own weight is 1024 where ours is 100.
+    // The engine's default weight is 1024, ours is 100.
     CpuShares: Math.max(2, Math.round((cpuWeight * 1024) / 100)),
     ...(pids === undefined ? {} : { PidsLimit: pids }),
     ...(files === undefined ? {} : { Ulimits: [{ Name: 'nofile', Soft: files, Hard: files }] }),
-    // Where the host itself runs out of memory, apps go before its services and the daemon.
+    // If the host runs out of memory, apps are killed before its services and the daemon.
     OomScoreAdj: 500,
   };
 }
@@ -117,7 +116,7 @@ function fileSystem(app: App) {
   return {
     ReadonlyRootfs: readOnly,
     ...(readOnly && !mountsScratch(app) ? { Tmpfs: { [scratch]: 'rw,nosuid,nodev,noexec,size=64m' } } : {}),
-    // Not `Binds`: that would create a missing source as an empty directory owned by root.
+    // Not `Binds`, which would create a missing source as an empty directory of root's.
     Mounts: mounts.map((mount) => ({
       Type: 'bind' as const,
       Source: mount.source,

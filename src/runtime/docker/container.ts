@@ -5,34 +5,34 @@ import { exitCodeCause } from './exit-code.js';
 import { containerName, labels } from './labels.js';
 import { asPort, at, entriesAt, idAt, listAt, oneLine, portAt, textAt } from './reply.js';
 
-/** Where containers of one cmdb live and how they are reached. */
+/** The network of an installation's containers, and how they are reached. */
 export interface Place {
   readonly cmdbName: string;
-  /** Whose containers: another installation may have given itself the same name. */
+  /** Id of the installation, as another one may have the same cmdb name. */
   readonly installation: string;
   readonly network: string;
-  /** Host name or IP address that published ports are reached at. */
+  /** Host name or IP address at which published ports are reached. */
   readonly publishedHost: string;
-  /** Give containers a name for the engine's host, some services of which they may use. */
+  /** Whether containers get a name for the engine's host, as they may use some of its services. */
   readonly showHost: boolean;
 }
 
-/** A container that is ours, by its label and its exact name. */
+/** A container of this installation, by its labels and exact name. */
 export interface OwnContainer {
   readonly containerId: string;
   readonly app: string;
-  /** The engine's whole description. */
+  /** The engine's full description. */
   readonly reply: unknown;
 }
 
 /**
- * Finds the container of an instance; undefined where there is none. Throws where a container has its name but
- * not our label: that is somebody else's, and nothing may happen to it.
+ * Finds the container of an instance; undefined if there is none. Throws if a container has its name but not our labels: it is not
+ * ours and must not be touched.
  */
 export async function findContainer(engine: Engine, id: string, place: Place): Promise<OwnContainer | undefined> {
   const name = containerName(id);
   const reply = await inspectContainer(engine, name, id);
-  // The engine also takes the beginning of another container's id for its name.
+  // The engine also accepts a prefix of another container's id.
   if (textAt(reply, 'Name') !== `/${name}`) return undefined;
   const containerId = idAt(reply, 'Id');
   const own =
@@ -50,7 +50,7 @@ export async function findContainer(engine: Engine, id: string, place: Place): P
   return { containerId, app: textAt(reply, 'Config', 'Labels', labels.app) ?? '', reply };
 }
 
-/** The engine's description of a container, by its id or name; undefined where there is none. */
+/** The engine's description of a container, by its id or name; undefined if there is none. */
 export async function inspectContainer(engine: Engine, containerId: string, name: string): Promise<unknown> {
   try {
     return await engine.json(`inspect container ${name}`, { path: ['containers', containerId, 'json'] });
@@ -60,7 +60,7 @@ export async function inspectContainer(engine: Engine, containerId: string, name
   }
 }
 
-/** Where an inspected container is reached; undefined while it has no address. */
+/** The address at which an inspected container is reached; undefined while it has none. */
 export function inspectedAddress(reply: unknown, place: Place): Address | undefined {
   const port = portAt(reply, 'Config', 'Labels', labels.port);
   if (port === undefined) return undefined;
@@ -75,7 +75,7 @@ export function inspectedAddress(reply: unknown, place: Place): Address | undefi
   return host === undefined ? undefined : { host, port };
 }
 
-/** Where an inspected container itself listens, on the engine's network, and whether others reach it elsewhere. */
+/** The address of an inspected container on the engine's network, and whether it is published elsewhere. */
 export function ownAddress(reply: unknown, place: Place): { isPublished: boolean; address: Address | undefined } {
   const port = portAt(reply, 'Config', 'Labels', labels.port);
   const host = textAt(reply, 'NetworkSettings', 'Networks', place.network, 'IPAddress');
@@ -85,12 +85,12 @@ export function ownAddress(reply: unknown, place: Place): { isPublished: boolean
   };
 }
 
-/** The address that was chosen for it on the network, running or not. */
+/** The address that was chosen for an inspected container, running or not. */
 export function chosenAddress(reply: unknown, place: Place): string | undefined {
   return textAt(reply, 'NetworkSettings', 'Networks', place.network, 'IPAMConfig', 'IPv4Address');
 }
 
-/** Where a container of the engine's list is reached. */
+/** The address at which a listed container is reached. */
 export function listedAddress(entry: unknown, place: Place): Address | undefined {
   const port = portAt(entry, 'Labels', labels.port);
   if (port === undefined) return undefined;
@@ -99,7 +99,7 @@ export function listedAddress(entry: unknown, place: Place): Address | undefined
     .map((binding) => portAt(binding, 'PublicPort'))
     .find((found) => found !== undefined);
   if (published !== undefined) return { host: place.publishedHost, port: published };
-  // A container on another network (its name was changed in the config) is reached there.
+  // A container on an older network, whose name was changed in the config, is reached there.
   const networks = entriesAt(entry, 'NetworkSettings', 'Networks').toSorted(([name]) =>
     name === place.network ? -1 : 0,
   );
@@ -107,13 +107,13 @@ export function listedAddress(entry: unknown, place: Place): Address | undefined
   return host === undefined ? undefined : { host, port };
 }
 
-/** Whether an entry of the engine's list has a live process. */
+/** Whether a listed container has a live process. */
 export function runs(entry: unknown): boolean {
   const state = textAt(entry, 'State');
   return state === 'running' || state === 'paused';
 }
 
-/** Why an exited container ended, from the engine's description of its state. */
+/** Why a container ended, from the engine's description of its state. */
 export function exitCause(state: unknown): string {
   if (at(state, 'OOMKilled') === true) return 'out of memory';
   const startError = textAt(state, 'Error');

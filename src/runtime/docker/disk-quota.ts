@@ -1,13 +1,13 @@
 import type { Logger } from 'pino';
 
 /**
- * How much a container may write to its own file system, if the engine's storage driver can bound that at all. Only trying
- * tells: overlay2 can on xfs that is mounted with pquota, and else refuses to create a container.
+ * How much a container may write to its own file system, if the engine's storage driver can limit that. Only an attempt can tell:
+ * overlay2 refuses to create such a container except on xfs mounted with pquota.
  */
 export interface DiskQuota {
-  /** Undefined once the engine has refused it. */
+  /** The limit; undefined if there is none, or once the engine has refused it. */
   bytes(): number | undefined;
-  /** Whether this is why a container with a bound was refused, as several may be that are created at once; none is tried afterwards. */
+  /** Whether the engine refused a container because of the limit. If so, no limit is tried from then on. */
   isRefused(reason: string): boolean;
 }
 

@@ -12,20 +12,20 @@ const limitMs = 30_000;
 const maxReasonBytes = 4_096;
 
 export interface EgressOptions {
-  /** `off`: the operator has rules of his own. */
+  /** `off` if the operator has other rules. */
   readonly hostRules: 'auto' | 'off';
   readonly allowHost: readonly string[];
-  /** How often the rules are put again, which a firewall that is loaded anew has flushed. */
+  /** How often the rules are installed again, as a reloaded firewall flushes them. */
   readonly hostRulesPeriodMs?: number;
-  /** The engine is reached over the network. */
+  /** Whether the engine is reached over the network. */
   readonly isRemote: boolean;
   readonly logger: Logger;
   readonly clock: Clock;
 }
 
-/** Keeps containers of a bridge from the host's own services. */
+/** Keeps containers of a bridge from the host's services. */
 export interface EgressGuard {
-  /** Puts the rules for this bridge, and again from time to time; what keeps it from that is logged once. */
+  /** Installs the rules for this bridge, and again from time to time. Logs once what prevents that. */
   protect(bridge: string | undefined): Promise<void>;
   close(): void;
 }
@@ -67,7 +67,7 @@ export function egressGuard(options: EgressOptions): EgressGuard {
 
 const advice = '"fastcontainer check" prints the commands that close this way';
 
-/** Why the rules cannot be put from here; undefined where nothing is known to be in the way. */
+/** Why the rules cannot be installed from here; undefined if no obstacle is known. */
 export function obstacleTo(bridge: string | undefined, isRemote: boolean): string | undefined {
   if (isRemote) return 'the engine is on another machine';
   if (bridge === undefined) return 'its network is no bridge';
@@ -77,21 +77,21 @@ export function obstacleTo(bridge: string | undefined, isRemote: boolean): strin
   return isThere ? undefined : 'iptables is not installed';
 }
 
-/** A bridge that exists but not here: the engine, or the daemon, is in a network namespace of its own. */
+/** Says that the bridge is not in the daemon's network namespace; undefined if it is. */
 export async function isElsewhere(bridge: string): Promise<string | undefined> {
   const interfaces = await readFile('/proc/net/dev', 'utf8').catch(() => '');
   const names = interfaces.split('\n').map((line) => line.split(':')[0]?.trim());
   return names.includes(bridge) ? undefined : `the bridge ${bridge} is not in the daemon's network namespace`;
 }
 
-/** The commands, which a shell of root runs; IPv6 is something that a host need not have. */
+/** The rules as scripts for a root shell; separate for IPv6, which a host may lack. */
 export async function egressCommands(plan: Omit<EgressPlan, 'nameservers'>): Promise<{ v4: string; v6: string }> {
   const texts = await Promise.all(resolvers.map((path) => readFile(path, 'utf8').catch(() => '')));
   const whole = { ...plan, nameservers: nameserversIn(texts.join('\n')) };
   return { v4: egressScript(whole, 'iptables'), v6: egressScript(whole, 'ip6tables') };
 }
 
-/** Resolves to what went wrong. */
+/** Resolves to what went wrong; undefined if nothing did. */
 async function install(bridge: string, allowHost: readonly string[]): Promise<string | undefined> {
   const { v4, v6 } = await egressCommands({ bridge, allowHost });
   const problem = await run(v4);
@@ -101,7 +101,7 @@ async function install(bridge: string, allowHost: readonly string[]): Promise<st
   return problem6 === undefined ? undefined : `ip6tables: ${problem6}`;
 }
 
-/** Runs a shell script; resolves to what it complained of if it failed. */
+/** Runs a shell script; resolves to its error output if it failed. */
 function run(script: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     const env = { PATH: searchPath().join(':'), LC_ALL: 'C' };

@@ -1,11 +1,11 @@
 import { messageOf } from './reply.js';
 
-/** A call to the engine that failed. The message says what was tried, why it failed and what to do. */
+/** A failed call to the engine; the message says what was tried, why it failed and what to do. */
 export class EngineError extends Error {
   override readonly name = 'EngineError';
-  /** The engine's own HTTP status; undefined where it could not be asked. */
+  /** The engine's HTTP status; undefined if it did not answer. */
   readonly status: number | undefined;
-  /** The engine's own words; '' where it could not be asked. */
+  /** The engine's error message; '' if it did not answer. */
   readonly reason: string;
 
   constructor(message: string, status: number | undefined, reason: string, cause?: unknown) {
@@ -15,19 +15,19 @@ export class EngineError extends Error {
   }
 }
 
-/** The engine answered with a status that means no; `reason` is what it said. */
+/** The error for an answer with a status that refuses the call; `reason` is the engine's message. */
 export function refused(doing: string, where: string, status: number, reason: string): EngineError {
   const message = `cannot ${doing}: Docker Engine at ${where} answered ${status}: ${reason || 'nothing else'}`;
   return new EngineError(message, status, reason);
 }
 
-/** Turns what the connection threw while `doing` into an EngineError. */
+/** Turns an error of the connection into an EngineError; `doing` says what was tried. */
 export function unreachable(error: unknown, doing: string, where: string): EngineError {
   if (error instanceof EngineError) return error;
   return new EngineError(`cannot ${doing}: ${whyUnreachable(error, where)}`, undefined, '', error);
 }
 
-/** The engine took the call and did not answer in time. */
+/** The error for an engine that did not answer in time. */
 export function tooLate(doing: string, where: string, limitMs: number): EngineError {
   return new EngineError(
     `cannot ${doing}: Docker Engine at ${where} did not answer within ${limitMs / 1000} s; ` +
@@ -37,7 +37,7 @@ export function tooLate(doing: string, where: string, limitMs: number): EngineEr
   );
 }
 
-/** True where the engine itself said that the thing does not exist. */
+/** Whether the engine said that the thing does not exist. */
 export function isMissing(error: unknown): boolean {
   return error instanceof EngineError && error.status === 404;
 }

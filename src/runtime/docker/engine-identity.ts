@@ -2,10 +2,10 @@ import type { RuntimeIdentity } from '../../model/instance.js';
 import type { Engine } from './engine.js';
 import { textAt } from './reply.js';
 
-/** Which engine answers here. */
+/** The identity of the engine that answers here. */
 export class EngineIdentity {
   readonly #engine: Engine;
-  /** As the engine last told it; undefined as long as it did not. */
+  /** As the engine last told it; undefined before that. */
   known: RuntimeIdentity | undefined;
 
   constructor(engine: Engine) {

@@ -5,56 +5,56 @@ import type { Clock } from '../../model/clock.js';
 import { refused, tooLate, unreachable } from './engine-error.js';
 import { messageOf, oneLine, textAt } from './reply.js';
 
-/** Where Docker Engine listens: a unix socket, or host and port with or without TLS. */
+/** Address of Docker Engine: a unix socket, or host and port with or without TLS. */
 export interface EngineAddress {
-  /** Default /var/run/docker.sock; ignored where `host` is given. */
+  /** /var/run/docker.sock by default; ignored if `host` is given. */
   readonly socketPath?: string;
   readonly host?: string;
-  /** Default 2376 with TLS, else 2375. */
+  /** 2376 by default with TLS, else 2375. */
   readonly port?: number;
-  /** Paths of PEM files. Present: TLS, the engine's certificate is verified (against `ca`, else the system's). */
+  /** Paths of PEM files. If present, TLS is used and the engine's certificate verified against `ca`, else the system's authorities. */
   readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
 }
 
-/** A request of the Docker Engine API, with nothing in it that is newer than API 1.41. */
+/** A request of the Docker Engine API; must use nothing newer than API 1.41. */
 export interface EngineRequest {
-  /** Default GET. */
+  /** GET by default. */
   readonly method?: 'GET' | 'POST' | 'DELETE';
-  /** Segments of the path, encoded here. */
+  /** Segments of the path, not encoded. */
   readonly path: readonly string[];
-  /** An object becomes JSON, as the engine's filters are written. */
+  /** Objects, such as the engine's filters, are sent as JSON. */
   readonly query?: Readonly<Record<string, string | number | boolean | object>>;
   /** Sent as JSON. */
   readonly body?: object;
 }
 
 export interface CallOptions {
-  /** Gives up early; the call then rejects with the signal's reason. */
+  /** Aborts the call, which then rejects with the signal's reason. */
   readonly signal?: AbortSignal;
-  /** Default 5 s: an engine that takes longer for what needs no work is dead. */
+  /** 5 s by default: an engine that takes longer for a call that needs no work is dead. */
   readonly limitMs?: number;
-  /** Of the reply; default 16 MiB. */
+  /** Limit of the reply; 16 MiB by default. */
   readonly maxBytes?: number;
 }
 
 /**
- * A client of the engine, in which every call has a limit of time and its reply a limit of bytes. `doing` completes
- * "cannot …" in the message of the EngineError that a failed call throws.
+ * A client of the engine, with a time limit for every call and a limit for every reply. A failed call throws an EngineError, whose
+ * message has `doing` after "cannot".
  */
 export interface Engine {
   /** The socket's path or the engine's URL, for messages. */
   readonly where: string;
-  /** Undefined where the engine has nothing to say. */
+  /** Undefined if the reply is empty. */
   json(doing: string, request: EngineRequest, options?: CallOptions): Promise<unknown>;
   bytes(doing: string, request: EngineRequest, options?: CallOptions): Promise<Buffer>;
-  /** The limits are for its beginning: the caller bounds what it reads of it and destroys it. */
+  /** The time limit ends with the reply's header: the caller bounds what it reads, and destroys the stream. */
   stream(doing: string, request: EngineRequest, options?: CallOptions): Promise<Readable>;
 }
 
 const defaultMaxBytes = 16 * 1024 * 1024;
 const maxErrorBytes = 64 * 1024;
 
-/** A client of the engine. Connects with each call. Throws where a TLS file cannot be read. */
+/** A client of the engine, which connects anew for each call. Throws if a TLS file cannot be read. */
 export function connectEngine(address: EngineAddress, clock: Clock): Engine {
   const { host, tls, socketPath = '/var/run/docker.sock' } = address;
   const port = address.port ?? (tls ? 2376 : 2375);
@@ -63,14 +63,14 @@ export function connectEngine(address: EngineAddress, clock: Clock): Engine {
   const client: Client = {
     where,
     clock,
-    // The host is a name for the engine to see, as Docker's own client sends it.
+    // The Host header that Docker's own client sends over a socket.
     origin: name === undefined ? 'http://docker' : `${tls ? 'https' : 'http'}://${name}:${port}`,
     agent: new Agent({
-      // Calls are bounded by the clock below; a stream of events may be silent for days.
+      // A timer bounds calls; a stream of events may be silent for days.
       headersTimeout: 0,
       bodyTimeout: 0,
       connect: {
-        // Over TCP an engine's machine that vanished would otherwise go unnoticed by a silent stream.
+        // Without this a silent stream over TCP would not notice that the engine's machine is gone.
         ...{ keepAlive: true, keepAliveInitialDelay: 15_000 },
         ...(name === undefined ? { socketPath } : readTls(tls)),
       },
@@ -110,11 +110,11 @@ async function call<T>(client: Client, options: Call<T>): Promise<T> {
       ...bodyOf(request),
       method: request.method ?? 'GET',
       dispatcher: client.agent,
-      // Without keep-alive: a pooled connection that the engine closes meanwhile would fail a call for nothing.
+      // No keep-alive: a call could fail on a pooled connection that the engine is closing.
       reset: true,
       signal: limit.signal,
     });
-    // 304: it was started or stopped already.
+    // 304 means that it was started or stopped already.
     if (isGood(statusCode)) return await read(body, maxBytes);
     throw refused(doing, where, statusCode, await reasonIn(body));
   } catch (error) {
@@ -130,7 +130,7 @@ function isGood(status: number): boolean {
   return (status >= 200 && status < 300) || status === 304;
 }
 
-/** Without a version, which each engine answers in its own: there is none that all of 20.10 to 29 take. */
+/** The URL without an API version, so that each engine uses its newest: no version works with all of 20.10 to 29. */
 function urlOf(origin: string, { path, query = {} }: EngineRequest): string {
   const url = new URL(`/${path.map((segment) => encodeURIComponent(segment)).join('/')}`, origin);
   for (const [name, value] of Object.entries(query)) {
@@ -159,7 +159,7 @@ async function readBytes(body: Readable, maxBytes: number): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** The engine's own words of a refusal, of which no more is read than can be shown. */
+/** The engine's error message, as much of it as can be shown. */
 async function reasonIn(body: Readable): Promise<string> {
   const text = await readBytes(body, maxErrorBytes).then(String, () => '');
   try {

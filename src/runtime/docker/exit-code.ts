@@ -1,8 +1,8 @@
 import { constants } from 'node:os';
 
 /**
- * 'exit code 1', or 'signal SIGKILL' for what ended by a signal: the container's init passes that on as 128 + its
- * number. Takes the engine's number or its text.
+ * 'exit code 1', or 'signal SIGKILL' for a process that ended by a signal, which the container's init reports as 128 + its number.
+ * Accepts a number or its text.
  */
 export function exitCodeCause(exitCode: unknown): string {
   const code = Number(exitCode);

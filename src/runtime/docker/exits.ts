@@ -7,15 +7,15 @@ import { type Owner, labels } from './labels.js';
 import { listOwn } from './list.js';
 import { at, idAt, textAt } from './reply.js';
 
-/** Which containers run, as far as events and listings told; reports each exit once. */
+/** Tracks which containers run, by events and listings; reports each exit once. */
 export interface Exits {
   /** Calls `onExit` with each exit from now on. Returns the unsubscriber. */
   subscribe(onExit: (exit: Exit) => void): () => void;
-  /** A container was started by this adapter: its exit will be reported even if no event told of its start. */
+  /** Call it for a container that was started here: its exit is then reported even if its start event was missed. */
   started(containerId: string, exit: Omit<Exit, 'cause'>): void;
-  /** One message of the engine's event stream. */
+  /** Handles a message of the engine's event stream. */
   take(event: unknown): void;
-  /** Compares what ran with what the engine lists now: reports exits that no event told of. */
+  /** Compares with what the engine lists now, and reports exits whose events were missed. */
   catchUp(): Promise<void>;
 }
 
@@ -27,7 +27,7 @@ interface ExitsOptions {
 export function trackExits(engine: Engine, { owner, logger }: ExitsOptions): Exits {
   const subscribers = new Set<(exit: Exit) => void>();
   const running = new Map<string, Omit<Exit, 'cause'>>();
-  /** Ended, though not yet removed from the engine: a late word of their start must not revive them. */
+  /** Ended but not yet removed: a late start event must not revive them. */
   const ended = new Set<string>();
 
   const start = (containerId: string, exit: Omit<Exit, 'cause'>) => {
@@ -68,11 +68,11 @@ export function trackExits(engine: Engine, { owner, logger }: ExitsOptions): Exi
       const exitCode = at(event, 'Actor', 'Attributes', 'exitCode');
       switch (textAt(event, 'Action')) {
         case 'start':
-          // By hand with `docker start`, perhaps: then it runs again.
+          // It may run again, for example after `docker start` by hand.
           ended.delete(containerId);
           return start(containerId, { id, app });
         case 'die':
-          // The event does not tell a kill for lack of memory from any other.
+          // The event does not say whether it was killed for lack of memory.
           if (String(exitCode) === '137') return void endAsInspected(containerId, exitCodeCause(137));
           return end(containerId, exitCodeCause(exitCode));
         case 'destroy':

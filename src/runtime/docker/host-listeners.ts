@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises';
 
-/** TCP ports of this host on which something listens beyond the loopback, in order. */
+/** TCP ports of this host on which something listens beyond loopback, sorted. */
 export async function hostListeners(): Promise<number[]> {
   const tables = ['/proc/net/tcp', '/proc/net/tcp6'];
   const texts = await Promise.all(tables.map((path) => readFile(path, 'utf8').catch(() => '')));
   return listenersIn(texts.join('\n'));
 }
 
-/** The same from the text of /proc/net/tcp and /proc/net/tcp6, whose addresses are words of the machine's byte order. */
+/** The same from the text of /proc/net/tcp and /proc/net/tcp6, whose addresses are words in the machine's byte order. */
 export function listenersIn(tables: string): number[] {
   const ports = tables.split('\n').flatMap((line) => {
     const [, address = '', port = ''] = /^\s*\d+: ([0-9A-F]+):([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} 0A /.exec(line) ?? [];

@@ -9,7 +9,7 @@ import { entriesAt, messageOf, textAt } from './reply.js';
 
 const progressEveryMs = 10_000;
 const maxPullMs = 3_600_000;
-/** Of which the progress is told; an engine takes images of 127 at most. */
+/** Most layers whose progress is tracked; an image has at most 127. */
 const maxLayers = 1_000;
 
 interface ImageOptions {
@@ -24,19 +24,19 @@ interface ImageOptions {
 export interface LocalImage {
   /** The single TCP port that the image exposes. */
   readonly port: number | undefined;
-  /** How long the pull took; undefined where the image was there. */
+  /** How long the pull took; undefined if the image was there. */
   readonly pulledMs: number | undefined;
 }
 
-/** Pulls under way, by image. They outlive a boot that has no time left, so that the next one finds the image. */
+/** Pulls under way, by image. They outlive a boot that runs out of time, so that the next one finds the image. */
 export class Pulls {
   readonly #running = new Map<string, Promise<void>>();
   readonly #stop = new AbortController();
 
-  /** Joins the pull of this image, or begins it with `pull`. */
+  /** Joins the pull of this image, or starts it with `pull`. */
   join(image: string, pull: (signal: AbortSignal) => Promise<void>): Promise<void> {
     const running = shared(this.#running, image, () => pull(this.#stop.signal));
-    // Those who wait for it may have gone.
+    // Every boot that waits for it may have ended.
     running.catch(() => undefined);
     return running;
   }
@@ -53,12 +53,12 @@ const imageName = new RegExp(
     '(?::\\w[\\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$',
 );
 
-/** Whether the engine may be asked for it: a name becomes part of a URL. */
+/** Whether the name is safe for the engine: it becomes part of a URL. */
 export function isImageName(name: string): boolean {
   return name.length <= 500 && imageName.test(name);
 }
 
-/** Makes sure that the engine has the image. Throws with its name and the cause where it cannot be pulled. */
+/** Pulls the image if the engine lacks it. Throws an Error with its name and the cause if it cannot be pulled. */
 export async function ensureImage(engine: Engine, options: ImageOptions): Promise<LocalImage> {
   const present = await inspectImage(engine, options);
   if (present !== undefined) return { port: exposedPort(present), pulledMs: undefined };
@@ -91,10 +91,10 @@ async function inspectImage(engine: Engine, { image, signal }: ImageOptions): Pr
 }
 
 async function pull(engine: Engine, { image, app, signal, logger, clock }: ImageOptions): Promise<void> {
-  // Without a tag or digest the engine would pull all tags that there are.
+  // Without a tag or digest the engine would pull all tags.
   const query = { fromImage: /[:@][^/]*$/.test(image) ? image : `${image}:latest` };
   const request = { method: 'POST', path: ['images', 'create'], query } as const;
-  // A registry may take its time; a boot only waits for it as long as its own limit allows.
+  // A registry may be slow; a boot waits only as long as its own limit allows.
   const stream = await engine.stream(`pull image ${image}`, request, { signal, limitMs: 600_000 });
   const limit = new AbortController();
   const timer = clock.after(maxPullMs, () => limit.abort());
@@ -109,7 +109,7 @@ async function pull(engine: Engine, { image, app, signal, logger, clock }: Image
   }
 }
 
-/** Resolves when all lines have come; throws what one of them says went wrong. */
+/** Resolves when all lines have come; throws the error that a line reports. */
 async function followPull(
   lines: AsyncIterable<unknown>,
   { image, app, logger, clock }: Pick<ImageOptions, 'image' | 'app' | 'logger' | 'clock'>,

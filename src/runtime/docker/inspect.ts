@@ -11,8 +11,8 @@ interface InspectContext {
 }
 
 /**
- * See Runtime.inspect. Who listens is asked of a container that is reached through a published port; what takes a connection
- * at a container's own address is the container.
+ * See Runtime.inspect. Checks whether the container listens only if it is published: at its own address nothing else can accept
+ * connections.
  */
 export async function inspect({ engine, place, listening }: InspectContext, id: string): Promise<Inspection> {
   const container = await findContainer(engine, id, place);

@@ -3,8 +3,8 @@ import type { Readable } from 'node:stream';
 const maxLineLength = 1024 * 1024;
 
 /**
- * Objects of a stream of JSON lines, as the engine sends events and pull progress. Throws on a line that is not JSON or
- * longer than 1 MiB, on a broken stream, and when `signal` aborts; destroys the stream whenever it ends.
+ * The objects of a stream of JSON lines, such as the engine's events and pull progress. Throws on a line that is not JSON or longer
+ * than 1 MiB, on a broken stream, and when `signal` aborts; always destroys the stream.
  */
 export async function* jsonLines(stream: Readable, signal: AbortSignal): AsyncGenerator<unknown> {
   const stop = () => stream.destroy(new Error('given up'));

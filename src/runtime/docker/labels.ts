@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { type ProcessIdentity, identify, isRunning } from '../../machine/proc-fs.js';
 import type { InstanceSpec } from '../runtime.js';
 
-/** Labels that every container of this product carries. `port` is where the app listens inside, `booter` the process that started it. */
+/** Labels of every container of this product. `port` is the port that the app listens on inside, `booter` the process that started it. */
 export const labels = {
   cmdb: 'fastcontainer.cmdb',
   installation: 'fastcontainer.installation',
@@ -13,7 +13,7 @@ export const labels = {
   booter: 'fastcontainer.booter',
 } as const;
 
-/** Whose a container is: `cmdb.name`, and the installation's own id, as others may have the same name. */
+/** The installation that owns a container: `cmdb.name`, and a unique id, as others may have the same name. */
 export interface Owner {
   readonly cmdbName: string;
   readonly installation: string;
@@ -32,14 +32,14 @@ export function labelsOf(owner: Owner, spec: InstanceSpec, port: number): Record
 }
 
 /**
- * The name of an instance's container, which Docker tells its neighbours: its name server answers whose an address is. So
- * the name says nothing of app or instance, and nobody guesses it.
+ * The name of an instance's container. It reveals neither app nor instance and cannot be guessed, as Docker's name server tells
+ * neighbours the names of addresses.
  */
 export function containerName(id: string): string {
   return `fc-${createHash('sha256').update(id).digest('hex').slice(0, 20)}`;
 }
 
-/** Whether the process that started a container runs on this machine; false for one that cannot be told. */
+/** Whether the process that started a container runs on this machine; false if that is unknown. */
 export function booterRuns(text: string): boolean {
   const [pid = '', startTime = '', bootId = ''] = text.split(' ');
   return isRunning({ pid: Number(pid), startTime, bootId });
@@ -49,12 +49,12 @@ export function booterText({ pid, startTime, bootId }: ProcessIdentity): string 
   return `${pid} ${startTime} ${bootId}`;
 }
 
-/** The filter that asks the engine for the containers of this installation only. */
+/** A filter for the containers of this installation. */
 export function ownFilter({ cmdbName, installation }: Owner): string[] {
   return [...cmdbFilter(cmdbName), `${labels.installation}=${installation}`];
 }
 
-/** The same for those of all installations of this name. */
+/** A filter for the containers of all installations of this name. */
 export function cmdbFilter(cmdbName: string): string[] {
   return [`${labels.cmdb}=${cmdbName}`];
 }

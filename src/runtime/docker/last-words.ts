@@ -1,6 +1,6 @@
 const maxKept = 64;
 
-/** What containers wrote that a failed boot removed before anybody could ask; the newest 64. */
+/** Output of the last 64 containers that failed boots removed, kept for later callers. */
 export interface LastWords {
   keep(id: string, words: string): void;
   of(id: string): string | undefined;

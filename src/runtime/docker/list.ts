@@ -6,11 +6,11 @@ import { type Owner, booterRuns, cmdbFilter, containerName, labels } from './lab
 import type { OutputLog } from './output-log.js';
 import { idAt, textAt } from './reply.js';
 
-/** An entry takes 2 KB, more with many mounts. */
+/** Large enough for many containers: an entry takes 2 KB, more with many mounts. */
 const listLimits = { limitMs: 10_000, maxBytes: 256 * 1024 * 1024 };
 const maxSaid = 1_000;
 
-/** Says once of each what other installations of the same name have on the engine. */
+/** Logs each container of another installation with the same name once. */
 export class ForeignContainers {
   readonly #logger: Logger;
   readonly #said = new Set<string>();
@@ -50,7 +50,7 @@ export async function list({ engine, place, foreign, outputLog }: ListContext): 
   return own.flatMap((entry) => found(entry, place));
 }
 
-/** Follows the output of what runs and was started by a process that is gone. */
+/** Follows the output of running containers whose dispatcher has ended. */
 function followOrphans(entries: readonly unknown[], outputLog: OutputLog): void {
   for (const entry of entries) {
     const [containerId, instance, app] = [
@@ -64,7 +64,7 @@ function followOrphans(entries: readonly unknown[], outputLog: OutputLog): void 
   }
 }
 
-/** The engine's own entries of this installation's containers, dead ones included. */
+/** The engine's entries of this installation's containers, running or not. */
 export async function listOwn(engine: Engine, owner: Owner): Promise<readonly unknown[]> {
   return (await listNamed(engine, owner.cmdbName)).filter((entry) => isOwn(entry, owner));
 }
@@ -84,7 +84,7 @@ function found(entry: unknown, place: Place): FoundInstance[] {
   const id = textAt(entry, 'Labels', labels.instance);
   const app = textAt(entry, 'Labels', labels.app);
   const revision = textAt(entry, 'Labels', labels.revision);
-  // A label alone does not make it ours: `stop` finds containers by name.
+  // The name must match as well, as `stop` finds containers by name.
   const named = id !== undefined && textAt(entry, 'Names', '0') === `/${containerName(id)}`;
   if (id === undefined || app === undefined || revision === undefined || !named) return [];
   const running = runs(entry);

@@ -4,17 +4,17 @@ import type { Address } from '../../model/instance.js';
 const limitMs = 1_000;
 
 /**
- * Whether a container itself listens, which a port published for it does not tell: Docker's proxy takes connections before
- * there is anybody to hand them to. Asks at the container's own address; undefined if that is out of reach.
+ * Whether a container itself listens. Its published port does not tell, as Docker's proxy accepts connections before the app does, so
+ * this connects to the container's own address; undefined if that cannot be reached.
  */
 export interface OwnListening {
   at(address: Address): Promise<boolean | undefined>;
 }
 
-/** So often nothing may answer before its address counts as out of reach: on a busy host a single silence says nothing. */
+/** Timeouts before the network counts as unreachable: a single one may only mean a busy host. */
 const mostSilences = 3;
 
-/** `isRemote`: an address of the engine's network may be somebody else's here. */
+/** `isRemote`: addresses of the engine's network may belong to other machines here. */
 export function ownListening(isRemote: boolean): OwnListening {
   let reach: 'unknown' | 'proved' | 'none' = isRemote ? 'none' : 'unknown';
   let silences = 0;
@@ -26,11 +26,11 @@ export function ownListening(isRemote: boolean): OwnListening {
         reach = 'proved';
         return outcome;
       }
-      // A container that is starting, or a host that is busy: to be asked again.
+      // The container is starting, or the host is busy: the caller asks again.
       if (reach === 'proved') return false;
       silences += 1;
       if (outcome === 'silent' && silences < mostSilences) return false;
-      // A daemon in another network namespace learns that once, not with each boot.
+      // Remembered, as a daemon in another network namespace would time out with each boot.
       reach = 'none';
       return undefined;
     },

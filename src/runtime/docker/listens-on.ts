@@ -5,10 +5,10 @@ import { findContainer, type Place } from './container.js';
 import type { Engine } from './engine.js';
 import { at } from './reply.js';
 
-/** The engine's own name server, inside each container. */
+/** Address of the engine's name server inside each container. */
 const engineDns = '127.0.0.11';
 
-/** See Runtime.listensOn. Told only of an engine on this machine, if the container's processes can be looked at. */
+/** See Runtime.listensOn. Undefined unless the container's processes are visible on this machine. */
 export async function listensOn(engine: Engine, place: Place, id: string): Promise<readonly string[] | undefined> {
   const container = await findContainer(engine, id, place);
   const pid = container && (await processOf(container.containerId, at(container.reply, 'State', 'Pid')));
@@ -16,7 +16,7 @@ export async function listensOn(engine: Engine, place: Place, id: string): Promi
   return addressesOf(listeningSockets(undefined, pid), ({ address }) => address !== engineDns);
 }
 
-/** The engine's number may be that of another machine, or of another namespace: the control group tells whose process it is. */
+/** A process of the container, by its control group: the engine's pid may be of another machine or namespace. */
 async function processOf(containerId: string, told: unknown): Promise<number | undefined> {
   if (typeof told === 'number' && (await isOf(told, containerId))) return told;
   const pids = (await allProcesses()).map(({ pid }) => pid);

@@ -1,17 +1,17 @@
 import { dirname, normalize } from 'node:path';
 import type { Mount } from '../../model/app.js';
 
-/** What the main file says of the directories of the host that apps may name as the source of a mount. */
+/** The settings for the directories of the host that apps may mount. */
 export interface MountOptions {
-  /** `mounts.roots`; undefined: any but those that are never given out. */
+  /** `mounts.roots`; if undefined, all directories but the reserved ones. */
   readonly roots: readonly string[] | undefined;
-  /** The daemon's own: its state, its store, its files, the engine's socket. */
+  /** The daemon's own paths: its state, its store, its files, the engine's socket. */
   readonly own: readonly string[];
 }
 
 export interface MountPolicy {
   readonly roots: readonly string[] | undefined;
-  /** What of the system's or the daemon's own a path is, lies in, or holds. */
+  /** The reserved path that this path is, lies in, or contains; undefined if there is none. */
   reservedAt(path: string): string | undefined;
 }
 
@@ -24,14 +24,14 @@ export function mountPolicy({ roots, own }: MountOptions): MountPolicy {
   };
 }
 
-/** Whoever writes there, or reads there, has the host. */
+/** Paths of the system: access to one of them gives control over the host. */
 const system = [
   ...['/bin', '/boot', '/dev', '/etc', '/lib', '/lib32', '/lib64', '/proc', '/root', '/sbin', '/sys', '/usr'],
   ...['/run/docker.sock', '/run/containerd', '/run/systemd', '/run/dbus'],
   ...['/var/lib/containerd', '/var/lib/docker', '/var/lib/systemd', '/var/spool/cron'],
 ];
 
-/** Why an app may not mount these sources; undefined if it may. Looks at names only. */
+/** Why an app may not mount these sources; undefined if it may. Checks only names. */
 export function mountsFault(mounts: readonly Mount[], policy: MountPolicy): string | undefined {
   for (const { source } of mounts) {
     const fault = sourceFault(clean(source), policy);
@@ -58,8 +58,8 @@ function sourceFault(source: string, { roots, reservedAt }: MountPolicy): string
 }
 
 /**
- * Why these mounts and others cannot be together: in one that is writable, an app can put a symbolic link into the
- * place of another's source, and the engine would follow it. Undefined if none lies in such a one.
+ * Why these mounts conflict with others; undefined if they do not. Inside a writable mount an app could replace the source of another
+ * mount with a symbolic link, which the engine would follow.
  */
 export function nestedFault(
   mounts: readonly Mount[],
@@ -76,7 +76,7 @@ export const nestedAdvice =
   "what can write the outer one could put a link to anywhere into the inner one's place; " +
   'mount directories side by side, or the outer one readOnly';
 
-/** The first of these sources that lies in one of the directories, and that one. */
+/** The first of these sources that lies in one of the directories, and that directory. */
 export function nestedIn(
   directories: ReadonlySet<string>,
   mounts: readonly Pick<Mount, 'source'>[],
@@ -88,12 +88,12 @@ export function nestedIn(
   return undefined;
 }
 
-/** The sources into which apps can write. */
+/** The sources that apps can write to. */
 export function writableIn(mounts: readonly Pick<Mount, 'source' | 'readOnly'>[]): Set<string> {
   return new Set(mounts.filter(({ readOnly }) => !readOnly).map(({ source }) => clean(source)));
 }
 
-/** The directories above a path, itself not included. */
+/** The directories above a path, the root first. */
 export function ancestorsOf(path: string): string[] {
   const parent = dirname(path);
   return parent === path ? [] : [...ancestorsOf(parent), parent];
@@ -108,7 +108,7 @@ function clean(path: string): string {
   return normal.length > 1 && normal.endsWith('/') ? normal.slice(0, -1) : normal;
 }
 
-/** /var/run is /run on all that runs Docker today. */
+/** Resolves /var/run, which is /run on all systems that run Docker today. */
 function withoutAlias(path: string): string {
   return isWithin(path, '/var/run') ? path.slice('/var'.length) : path;
 }

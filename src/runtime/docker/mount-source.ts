@@ -6,9 +6,9 @@ import { ancestorsOf } from './mount-policy.js';
 const [sticky, groupWrites, othersWrite] = [0o1000, 0o020, 0o002];
 
 /**
- * Why a mount's source could be, or become, another directory than its name says: the engine follows symbolic links when
- * a container starts, so nobody but root (and this user) may be able to put one on the way. Undefined if all is well, and
- * for what does not exist here: then the engine has the last word.
+ * Why a mount's source could lead to another directory than its name says: the engine follows symbolic links when a container starts,
+ * so only root and this user may be able to put one on its path. Undefined if all is well, or if the source does not exist here, which
+ * the engine will find itself.
  */
 export async function sourceFault(source: string): Promise<string | undefined> {
   const way = [...ancestorsOf(source), source];
@@ -32,10 +32,10 @@ export async function sourceFault(source: string): Promise<string | undefined> {
   return undefined;
 }
 
-/** Who else may replace an entry of a directory. */
+/** Why other users may replace an entry of a directory; undefined if they may not. */
 function replaceable(directory: Stats, entry: Stats): string | undefined {
   if (!isTrusted(directory.uid)) return `belongs to user ${directory.uid}`;
-  // In a sticky directory, such as /tmp, an entry is its owner's affair.
+  // In a sticky directory such as /tmp only its owner can replace an entry.
   if ((directory.mode & sticky) !== 0 && isTrusted(entry.uid)) return undefined;
   if ((directory.mode & othersWrite) !== 0) return 'is writable for everybody';
   return (directory.mode & groupWrites) !== 0 && directory.gid !== 0

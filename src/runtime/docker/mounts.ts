@@ -13,7 +13,7 @@ import {
 import { sourceFault } from './mount-source.js';
 import { at, idAt, listAt, textAt } from './reply.js';
 
-/** What is wrong with the mounts of these apps, each with its app; and what is doubtful. */
+/** Problems of these apps' mounts, each with its app, and warnings. */
 export async function mountFindings(
   apps: readonly App[],
   options: MountOptions & { readonly isRemote: boolean },
@@ -45,8 +45,8 @@ export async function mountFindings(
 }
 
 /**
- * Throws if a container that was created and not started yet must not start with its mounts: sources are looked at now,
- * and no other container, created or running, may be able to replace them, nor this one theirs.
+ * Throws if a created container must not start with its mounts: a source may have been replaced since, or this container and another,
+ * created or running, could replace each other's sources.
  */
 export async function checkMounts(engine: Engine, app: App, containerId: string, isRemote: boolean): Promise<void> {
   if (app.mounts.length === 0) return;
@@ -69,7 +69,7 @@ async function sourcesFault(mounts: App['mounts']): Promise<string | undefined> 
   return undefined;
 }
 
-/** Of all containers of this product on the engine, whichever installation's. */
+/** Mounts of all other containers of this product on the engine, of any installation. */
 async function othersMounts(engine: Engine, containerId: string): Promise<{ source: string; readOnly: boolean }[]> {
   const query = { all: true, filters: { label: [labels.instance] } };
   const options = { limitMs: 10_000, maxBytes: 256 * 1024 * 1024 };

@@ -12,14 +12,14 @@ const retryMs = 100;
 
 export interface NetworkOptions {
   readonly name: string;
-  /** Subnet of a network that is created; default: one that the engine finds free. */
+  /** Subnet of a network that is created; by default one that the engine finds free. */
   readonly subnet?: string;
   readonly cmdbName: string;
   readonly logger: Logger;
   readonly clock: Clock;
 }
 
-/** The network as the engine describes it; made where it is missing. Safe where several dispatchers do so at once. */
+/** The engine's description of the network, which is created if it is missing. Several dispatchers may call it at once. */
 export async function findOrCreate(engine: Engine, options: NetworkOptions): Promise<unknown> {
   for (let attempt = 1; attempt <= attempts; attempt += 1) {
     const existing = await inspectNetwork(engine, options.name);
@@ -38,7 +38,7 @@ export async function findOrCreate(engine: Engine, options: NetworkOptions): Pro
   throw new Error(`network ${options.name} cannot be made on Docker Engine at ${engine.where}`);
 }
 
-/** Another dispatcher was faster: it made the network, or one with the subnet that was free a moment ago. */
+/** Whether another dispatcher was faster, and made the network or one with the same subnet. */
 function isRace(error: unknown, options: NetworkOptions): boolean {
   if (!(error instanceof EngineError)) return false;
   if (error.status === 409 || /same bridge name/i.test(error.reason)) return true;
@@ -46,15 +46,15 @@ function isRace(error: unknown, options: NetworkOptions): boolean {
 }
 
 /**
- * A subnet that is free on the engine's host. The engine lets addresses be chosen only in a subnet that was given to
- * it, yet it alone knows what is free; so a network is created without one, looked at, and removed.
+ * A subnet that is free on the engine's host. Addresses can be chosen only in a configured subnet, but only the engine knows which
+ * are free; so this creates a network without one, inspects it, and removes it.
  */
 async function freeSubnet(engine: Engine, options: NetworkOptions, attempt: number): Promise<string | undefined> {
   const name = `${options.name}.probe`;
   try {
     await create(engine, options, name, undefined);
   } catch (error) {
-    // Somebody else looks, and will be done in a moment; what is there for long was left by one who was killed.
+    // Another dispatcher is at it and will be done in a moment; a probe that stays was left by a killed one.
     if (!isRace(error, options) || attempt < attempts / 2) throw error;
   }
   const probe = await inspectNetwork(engine, name);
@@ -77,7 +77,7 @@ async function create(
   const body = {
     Name: name,
     Driver: 'bridge',
-    // The check is best effort: two of one name may come to be. No two have the same bridge.
+    // The check is best effort, so that two networks may get the same name, but never the same bridge.
     CheckDuplicate: true,
     Options: { [iccOption]: 'false', [bridgeOption]: bridgeName(name) },
     Labels: { [labels.cmdb]: options.cmdbName },
@@ -88,7 +88,7 @@ async function create(
   if (name === options.name) options.logger.info({ network: name, subnet }, 'created the network of the containers');
 }
 
-/** The interface's name on the engine's host, at most 15 characters; from the network's name, so never made twice. */
+/** Name of the interface on the engine's host, at most 15 characters, derived from the network's so that it is never made twice. */
 export function bridgeName(network: string): string {
   return `fc-${createHash('sha256').update(network).digest('hex').slice(0, 10)}`;
 }

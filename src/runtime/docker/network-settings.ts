@@ -3,30 +3,30 @@ import { isMissing } from './engine-error.js';
 import type { Engine } from './engine.js';
 import { at, listAt, textAt } from './reply.js';
 
-/** Of the interface on the engine's host. */
+/** Name of the interface on the engine's host. */
 export const bridgeOption = 'com.docker.network.bridge.name';
 
 /** Whether containers on a bridge may connect to each other. */
 export const iccOption = 'com.docker.network.bridge.enable_icc';
 
-/** What the engine says about the network; undefined where there is none of this name. */
+/** The engine's description of a network; undefined if there is none of this name. */
 export async function inspectNetwork(engine: Engine, name: string): Promise<unknown> {
   const reply = await engine.json(`look up network ${name}`, { path: ['networks', name] }).catch((error: unknown) => {
     if (isMissing(error)) return undefined;
     throw error;
   });
-  // The engine also takes the beginning of another network's id for its name.
+  // The engine also accepts a prefix of another network's id.
   return textAt(reply, 'Name') === name ? reply : undefined;
 }
 
-/** The network's interface on the engine's host; undefined for one that is no bridge. */
+/** The network's interface on the engine's host; undefined if it is no bridge. */
 export function bridgeOf(network: unknown): string | undefined {
   if (textAt(network, 'Driver') !== 'bridge') return undefined;
   const id = textAt(network, 'Id');
   return textAt(network, 'Options', bridgeOption) ?? (id === undefined ? undefined : `br-${id.slice(0, 12)}`);
 }
 
-/** The host's own address on the network, as its containers see it. */
+/** The host's address on the network, as seen by containers. */
 export function gatewayOf(network: unknown): string | undefined {
   const config = listAt(network, 'IPAM', 'Config').find((entry) => textAt(entry, 'Subnet')?.includes('.'));
   const [gateway, subnet] = [textAt(config, 'Gateway'), textAt(config, 'Subnet')];
@@ -38,7 +38,7 @@ export function gatewayOf(network: unknown): string | undefined {
   }
 }
 
-/** Why apps on this network can attack each other; undefined where they cannot. */
+/** Why apps on this network can attack each other; undefined if they cannot. */
 export function sharedBecause(network: unknown, name: string): string | undefined {
   const driver = textAt(network, 'Driver');
   if (driver !== 'bridge') return `network ${name} has the driver ${driver}, not bridge`;
@@ -46,7 +46,7 @@ export function sharedBecause(network: unknown, name: string): string | undefine
   return `network ${name} lets containers connect to each other (${iccOption} is not "false")`;
 }
 
-/** What is wrong with an existing network, and how to mend it. */
+/** What is wrong with an existing network, and how to fix it. */
 export function networkWarnings(
   network: unknown,
   wanted: { readonly name: string; readonly subnet?: string },
@@ -73,7 +73,7 @@ export function networkWarnings(
   return warnings;
 }
 
-/** What an operator does about a network on which nothing is booted. */
+/** Why nothing is booted on a shared network, and what to do. */
 export function sharedAdvice(name: string): string {
   return (
     `one customer's app could attack another's, so nothing is booted there; ${recreate(name)}. ` +
@@ -81,7 +81,7 @@ export function sharedAdvice(name: string): string {
   );
 }
 
-/** What an operator does about a network that is not as it should be. */
+/** How to have a network created anew with the right settings. */
 export function recreate(name: string): string {
   return `to mend it, stop its containers and run "docker network rm ${name}": it is then created anew as it should be`;
 }

@@ -14,36 +14,36 @@ import {
 import { entriesAt, listAt, textAt } from './reply.js';
 
 export interface BootNetworkOptions extends NetworkOptions {
-  /** Boot also where apps can connect to each other. */
+  /** Boot even if apps on the network can connect to each other. */
   readonly allowShared: boolean;
   readonly guard: EgressGuard;
-  /** See AddressPoolOptions.start; default random. */
+  /** See AddressPoolOptions.start; random by default. */
   readonly start?: number;
 }
 
 /** The network that containers join. */
 export interface BootNetwork {
   readonly name: string;
-  /** Undefined where the engine must choose addresses itself. */
+  /** Undefined if the engine must choose addresses itself. */
   readonly pool: AddressPool | undefined;
-  /** The host's own address there. */
+  /** The host's address on the network. */
   readonly gateway?: string;
 }
 
 export interface Network {
-  /** Looks the network up, or creates it; once, however many boots ask. */
+  /** Finds or creates the network, once for all boots. */
   ensure(): Promise<BootNetwork>;
-  /** What `ensure` found, without asking the engine. */
+  /** The last result of `ensure`, without asking the engine. */
   known(): BootNetwork | undefined;
-  /** The engine says that it is gone: the next `ensure` asks again. */
+  /** Call it if the engine says that the network is gone: the next `ensure` asks again. */
   forget(): void;
-  /** The engine refuses chosen addresses on this network: from now on it chooses. */
+  /** Call it if the engine refuses chosen addresses on this network: it chooses them from then on. */
   leaveChoiceToEngine(): void;
-  /** Addresses in use, by the engine's own account. */
+  /** Addresses in use, as the engine tells. */
   inUse(): Promise<string[]>;
 }
 
-/** The dispatcher's own bridge network: containers on it reach the world but not each other. */
+/** The dispatcher's bridge network: its containers reach the outside, but not each other. */
 export function bootNetwork(engine: Engine, options: BootNetworkOptions): Network {
   let pending: Promise<BootNetwork> | undefined;
   let found: BootNetwork | undefined;
@@ -102,7 +102,7 @@ function poolOf(network: unknown, { clock, start = Math.random() }: BootNetworkO
   try {
     return addressPool({ subnet, reserved: [gateway, ...reserved], inUse: addressesInUse(network), clock, start });
   } catch {
-    // Somebody made it too small to choose from.
+    // It was made too small to choose from.
     return undefined;
   }
 }

@@ -7,13 +7,13 @@ import type { Engine } from './engine.js';
 import { at } from './reply.js';
 
 const linesPerSecond = 50;
-/** What one container may have read of its output in a second: more than its lines in the log can take. */
+/** Most output that is read of one container per second: more than its log lines may take. */
 const bytesPerSecond = 256 * 1024;
 const windowMs = 1_000;
 const retryMs = 2_000;
-/** Reads without a byte of a container that has ended. */
+/** Empty reads in a row after which the output of an ended container counts as complete. */
 const mostFruitless = 3;
-/** Each takes a connection to the engine. */
+/** Containers followed at a time, as each takes a connection to the engine. */
 const mostFollowed = 2_000;
 
 export interface OutputLogOptions {
@@ -28,7 +28,7 @@ interface Followed {
   readonly app: string;
 }
 
-/** Writes to the log what containers write to stdout and stderr, within a budget for each. */
+/** Writes the stdout and stderr of containers to the log, within limits for each. */
 export class OutputLog {
   readonly #options: OutputLogOptions;
   readonly #followed = new Map<string, AbortController>();
@@ -44,7 +44,7 @@ export class OutputLog {
     return this.#followed.has(containerId);
   }
 
-  /** Follows a container until it has ended: all that it wrote, or what it writes from now on. Harmless twice. */
+  /** Follows a container's output until it has ended, from its start or from now on. Harmless twice. */
   follow(container: Followed, from: 'start' | 'now'): void {
     const { containerId } = container;
     if (this.#followed.has(containerId)) return;
@@ -76,7 +76,7 @@ export class OutputLog {
     while (!signal.aborted) {
       const seen = { bytes: 0 };
       const outcome = await this.#read(containerId, sinceS, lines, signal, seen).catch(() => 'lost' as const);
-      // A busy engine may fail, or give nothing yet of a container that has just ended: that is asked for again.
+      // A busy engine may fail, or give nothing yet of a container that has just ended, so it is asked again.
       if (seen.bytes > 0) sinceS = this.#nowS();
       fruitless = seen.bytes > 0 ? 0 : fruitless + 1;
       if (outcome === 'tooMuch') {
@@ -91,7 +91,7 @@ export class OutputLog {
     }
   }
 
-  /** Resolves when the stream has ended, or when more came in a second than is read of it. */
+  /** Resolves when the stream has ended, or when it exceeds `bytesPerSecond`. */
   async #read(
     containerId: string,
     since: number,
@@ -143,7 +143,7 @@ function rateOf({ bytesPerSecond: bytes, burst }: typeof logRateOfOne, clock: Cl
   return new Rate(bytes, burst, () => clock.monotonic());
 }
 
-/** The payload of the engine's frames (see `demultiplex` in output.ts), as it comes in; keeps no more than a header. */
+/** Extracts the payload of the engine's frames as it comes (see `demultiplex` in output.ts); buffers only a header. */
 export class Frames {
   #header = Buffer.alloc(0);
   #left = 0;

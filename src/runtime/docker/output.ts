@@ -3,7 +3,7 @@ import { type Place, findContainer } from './container.js';
 import type { Engine } from './engine.js';
 import { isMissing } from './engine-error.js';
 
-/** A line of the engine's log is at most 16 KiB, so this bounds what one call reads. */
+/** Bounds what one call reads, as a line of the engine's log is at most 16 KiB. */
 const maxLines = 500;
 
 /** See Runtime.output. */
@@ -22,8 +22,8 @@ export async function output(engine: Engine, place: Place, id: string, maxBytes:
 }
 
 /**
- * What a container without a terminal wrote, out of the engine's frames: one byte for the stream, three zero bytes,
- * four bytes of length (Docker Engine API, "Attach to a container"). A torn last frame gives what is there of it.
+ * The output of a container without a terminal, from the engine's frames: one byte for the stream, three zero bytes, four bytes of
+ * length, the payload (Docker Engine API, "Attach to a container"). The last frame may be incomplete.
  */
 export function demultiplex(frames: Buffer): Buffer {
   const parts: Buffer[] = [];

@@ -7,8 +7,8 @@ const confirmMs = 15_000;
 const pollMs = 50;
 
 /**
- * Kills and removes a container with its anonymous volumes. Resolves when the engine no longer knows it; harmless on
- * one that is gone. Throws where it is still there after 15 s.
+ * Kills and removes a container with its anonymous volumes. Resolves when the engine no longer knows it, even if it was gone before.
+ * Throws if it is still there after 15 s.
  */
 export async function removeContainer(engine: Engine, containerId: string, name: string, clock: Clock): Promise<void> {
   const startedAt = clock.monotonic();
@@ -18,12 +18,12 @@ export async function removeContainer(engine: Engine, containerId: string, name:
     if (clock.monotonic() - startedAt > confirmMs) {
       throw problem ?? new Error(`container ${name} is still there though Docker Engine at ${engine.where} removed it`);
     }
-    // Another removal is under way, or the kernel still holds a mount: both pass.
+    // Another removal is under way, or the kernel still holds a mount: it needs a moment.
     await sleep(clock, pollMs);
   }
 }
 
-/** Resolves to what the engine had against it, unless it could not be asked at all: that throws. */
+/** Resolves to the engine's refusal, if there was one; throws if it could not be asked. */
 async function tryRemove(engine: Engine, containerId: string, name: string): Promise<EngineError | undefined> {
   try {
     await engine.bytes(

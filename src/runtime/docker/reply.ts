@@ -1,6 +1,6 @@
-/** What the engine answers is input like any other: these read it without trusting its shape. */
+/** These functions read the engine's answers without trusting their shape. */
 
-/** The value at `path` inside a parsed JSON reply; undefined where anything on the way is missing. */
+/** The value at `path` in a parsed JSON reply; undefined if anything on the way is missing. */
 export function at(reply: unknown, ...path: readonly string[]): unknown {
   return path.reduce<unknown>(
     (value, key) =>
@@ -11,13 +11,13 @@ export function at(reply: unknown, ...path: readonly string[]): unknown {
   );
 }
 
-/** The non-empty string at `path`. */
+/** The string at `path`; undefined if it is empty or not a string. */
 export function textAt(reply: unknown, ...path: readonly string[]): string | undefined {
   const value = at(reply, ...path);
   return typeof value === 'string' && value !== '' ? value : undefined;
 }
 
-/** The engine's id of a container at `path`: hexadecimal, so that it may become part of a URL. */
+/** The engine's id of a container at `path`: hexadecimal, and so safe in a URL. */
 export function idAt(reply: unknown, ...path: readonly string[]): string | undefined {
   const id = textAt(reply, ...path);
   return id !== undefined && /^[0-9a-f]{12,64}$/.test(id) ? id : undefined;
@@ -33,24 +33,24 @@ export function asPort(value: unknown): number | undefined {
   return typeof port === 'number' && Number.isInteger(port) && port > 0 && port < 65_536 ? port : undefined;
 }
 
-/** The members of the array at `path`; none where there is no array. */
+/** The members of the array at `path`; none if there is no array. */
 export function listAt(reply: unknown, ...path: readonly string[]): readonly unknown[] {
   const value = at(reply, ...path);
   return Array.isArray(value) ? value : [];
 }
 
-/** Names and values of the object at `path`; none where there is no object. */
+/** Names and values of the object at `path`; none if there is no object. */
 export function entriesAt(reply: unknown, ...path: readonly string[]): readonly [string, unknown][] {
   const value = at(reply, ...path);
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.entries(value) : [];
 }
 
-/** What an error says, fit for one log line. */
+/** An error's message, made fit for one log line. */
 export function messageOf(error: unknown): string {
   return oneLine(error instanceof Error ? error.message : String(error));
 }
 
-/** A foreign text made fit for one log line: no control characters, at most 500 characters. */
+/** A foreign text, made fit for one log line: without control characters, at most 500 characters. */
 export function oneLine(text: string): string {
   const line = text.replaceAll(/[\p{Cc}\s]+/gu, ' ').trim();
   return line.length > 500 ? `${line.slice(0, 500)}…` : line;

@@ -13,7 +13,7 @@ interface StopContext {
   readonly clock: Clock;
 }
 
-/** The image's stop signal (SIGTERM unless it says otherwise), SIGKILL after `graceMs`; then nothing of it is left. */
+/** Sends the image's stop signal (SIGTERM by default), SIGKILL after `graceMs`, and removes the container. */
 export async function stop(context: StopContext, id: string, graceMs: number): Promise<void> {
   const { engine, place, network, clock } = context;
   const container = await findContainer(engine, id, place);
@@ -24,7 +24,7 @@ export async function stop(context: StopContext, id: string, graceMs: number): P
   if (address !== undefined) network.known()?.pool?.free(address);
 }
 
-/** What goes wrong here is left to the removal, which kills. */
+/** Ignores errors of the engine, as the removal kills the container anyway. */
 async function end(engine: Engine, containerId: string, id: string, graceMs: number): Promise<void> {
   const graceS = Math.max(0, Math.ceil(graceMs / 1000));
   try {

@@ -21,8 +21,8 @@ export interface DockerWarningsOptions extends EngineAddress {
 }
 
 /**
- * What is doubtful about this engine, each with what to do about it; nothing is changed. Throws an Error that says what to
- * do where the docker runtime cannot work at all.
+ * What is unsafe about this engine, each with what to do; changes nothing. Throws an Error that says what to do if the docker runtime
+ * cannot work at all.
  */
 export async function dockerWarnings(options: DockerWarningsOptions): Promise<string[]> {
   if (options.subnet !== undefined) parseSubnet(options.subnet);
@@ -42,7 +42,7 @@ export async function dockerWarnings(options: DockerWarningsOptions): Promise<st
   return [...warnings, ...(await egressWarnings(network, options))];
 }
 
-/** What containers can reach of the engine's host, and the commands that close it. */
+/** Which services of the engine's host containers can reach, and the commands that prevent it. */
 async function egressWarnings(network: unknown, options: DockerWarningsOptions): Promise<string[]> {
   const { allowHost = [], hostRules = 'auto', host } = options;
   const bridge = network === undefined ? bridgeName(options.network) : bridgeOf(network);
@@ -65,7 +65,7 @@ function networkOf({ network, subnet }: DockerWarningsOptions) {
   return { name: network, ...(subnet === undefined ? {} : { subnet }) };
 }
 
-/** What keeps a container from the kernel and from the disk of others, as far as the engine tells. */
+/** Warns if the engine has no seccomp or cannot limit disk space. */
 function confinementWarnings(info: unknown, where: string): string[] {
   const seccomp = listAt(info, 'SecurityOptions').some((option) => String(option).startsWith('name=seccomp'));
   const driver = textAt(info, 'Driver') ?? 'unknown';
@@ -83,7 +83,7 @@ function confinementWarnings(info: unknown, where: string): string[] {
   ];
 }
 
-/** Limits that the engine would take and not enforce. */
+/** Limits that the engine accepts but does not enforce. */
 function limitWarnings(info: unknown, where: string): string[] {
   const limits = { MemoryLimit: 'memory', SwapLimit: 'swap', CpuCfsQuota: 'cpus', PidsLimit: 'pids' };
   return Object.entries(limits)

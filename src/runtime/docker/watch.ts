@@ -16,16 +16,16 @@ interface WatchOptions {
   readonly clock: Clock;
 }
 
-/** One event stream of the engine for all who watch. */
+/** One event stream of the engine for all watchers. */
 export interface Watch {
   watch(onExit: (exit: Exit) => void): () => void;
-  /** Ends the stream; nobody is told of anything more. */
+  /** Ends the stream and all reports. */
   close(): void;
 }
 
 /**
- * Follows the engine's events while anybody watches. When the stream breaks it is opened again with back-off, where it
- * broke off (`since`); then a listing tells of exits that went unseen.
+ * Follows the engine's events while there is a watcher. After a break it reopens the stream with back-off, from where it broke
+ * (`since`), and finds missed exits by a listing.
  */
 export function watchEngine(engine: Engine, exits: Exits, { owner, logger, clock }: WatchOptions): Watch {
   let watchers = 0;
@@ -54,7 +54,7 @@ export function watchEngine(engine: Engine, exits: Exits, { owner, logger, clock
     }
   };
 
-  /** Returns never but by throwing: a stream that ends is a stream that was lost. */
+  /** Ends only by an error, even if the engine ends the stream. */
   const openStream = async (signal: AbortSignal, position: { nanos: number | undefined }, onOpen: () => void) => {
     const replayedTo = position.nanos;
     const query = {
@@ -62,7 +62,7 @@ export function watchEngine(engine: Engine, exits: Exits, { owner, logger, clock
       ...(replayedTo === undefined ? {} : { since: seconds(replayedTo) }),
     };
     const body = await engine.stream('follow container events', { path: ['events'], query }, { signal });
-    // The listing comes after the stream stands, so that nothing falls between the two.
+    // The listing follows the opening of the stream, so that no exit is missed between the two.
     const caughtUp = exits.catchUp().then(onOpen);
     caughtUp.catch((error: unknown) => body.destroy(error as Error));
     for await (const event of jsonLines(body, signal)) {
@@ -103,7 +103,7 @@ export function watchEngine(engine: Engine, exits: Exits, { owner, logger, clock
   };
 }
 
-/** A little early, for a double does not hold nanoseconds; what comes twice is skipped. */
+/** Slightly too early, as a double cannot hold nanoseconds; repeated events are skipped. */
 function seconds(nanos: number): number {
   return Math.floor(nanos / 1e3 - 1) / 1e6;
 }

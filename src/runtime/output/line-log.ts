@@ -5,34 +5,34 @@ import { printable } from './printable.js';
 import type { Rate } from './rate.js';
 
 export interface LineLogOptions {
-  /** Carries app and instance. */
+  /** A logger with the fields app and instance. */
   readonly logger: Logger;
   readonly clock: Clock;
   readonly linesPerSecond: number;
-  /** Bytes that this instance may write to the log, and all together: see `logRates`. */
+  /** Limits of what this instance, and all together, may write to the log: `logRateOfOne`, `logRateOfAll`. */
   readonly rates: { readonly own: Rate; readonly all: Rate };
 }
 
 const longestLine = 2_000;
 const windowMs = 1_000;
-/** What was dropped is said this often. */
+/** Interval between log lines about what was dropped. */
 const reportMs = 10_000;
-/** What a line costs in the log beside its text, about: time, level, app, instance. */
+/** Approximate bytes of a log line besides its text: time, level, app, instance. */
 const lineBytes = 150;
 
-/** What one instance may write to the log: about 1.4 GB a day, and a stack trace or two at once. */
+/** Limit of one instance in the log: about 1.4 GB a day, and a stack trace or two at once. */
 export const logRateOfOne = { bytesPerSecond: 16 * 1024, burst: 256 * 1024 };
-/** What all instances of a dispatcher together may: about 22 GB a day. */
+/** Limit of all instances of a dispatcher together: about 22 GB a day. */
 export const logRateOfAll = { bytesPerSecond: 256 * 1024, burst: 2 * 1024 * 1024 };
 
 /**
- * Cuts an instance's output into lines and writes them to the log, so many lines and bytes a second at most; how much was
- * dropped beyond that is said every ten seconds. Whatever the bytes are, the log stays readable.
+ * Writes an instance's output to the log line by line, within limits of lines and bytes a second; every ten seconds it logs how much
+ * was dropped. The log stays readable whatever the bytes are.
  */
 export class LineLog {
   readonly #options: LineLogOptions;
   #decoder = new StringDecoder('utf8');
-  /** The line that has not ended, cut to its limit. */
+  /** The unfinished line, cut to its limit. */
   #rest = '';
   #windowEnd = 0;
   #lines = 0;
@@ -52,14 +52,14 @@ export class LineLog {
     for (const line of lines) this.#line(line);
   }
 
-  /** So much was not read, as it came too fast; what comes next does not continue the line before. */
+  /** Call it when `bytes` were not read because they came too fast; what comes next begins a new line. */
   skip(bytes: number): void {
     this.#endLine();
     this.#unreadBytes += bytes;
     this.#reportLater();
   }
 
-  /** Nothing more comes: writes what has no line end, and what was dropped. */
+  /** Call it when nothing more comes: writes the unfinished line, and how much was dropped. */
   end(): void {
     this.#endLine();
     this.#reportNow();

@@ -1,10 +1,9 @@
-/** Control characters, those that turn the direction of a line, line ends of Unicode, and what stands for bytes that are no text. */
+/** Control and bidirectional control characters, Unicode line ends, and the replacement character. */
 const unsafe = /[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufffd]/gu;
 
 /**
- * What an app wrote, with nothing in it that steers a terminal or forges a line: control characters as `^X`, those of C1 as
- * the escape sequences that they stand for, the rest as `?`. Line ends and tabs stay. At most twice the bytes that the app wrote, in
- * JSON too.
+ * Makes an app's output safe for terminals and logs: writes control characters as `^X`, those of C1 as their escape sequences, and
+ * other unsafe ones as `?`; keeps line ends and tabs. At most doubles the bytes, even in JSON.
  */
 export function printable(text: string): string {
   return text.replaceAll(unsafe, (character) => {
@@ -17,7 +16,7 @@ export function printable(text: string): string {
   });
 }
 
-/** The last bytes that an app wrote, printable, from the beginning of a character, and no more than `maxBytes`. */
+/** The end of an app's output, printable: at most `maxBytes`, from the beginning of a character. */
 export function lastWords(bytes: Buffer, maxBytes: number): string {
   if (maxBytes <= 0) return '';
   const text = printable(endOf(bytes, maxBytes).toString('utf8'));

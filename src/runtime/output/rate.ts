@@ -1,4 +1,4 @@
-/** A bucket of bytes that fills at a constant rate; what is spent beyond it is owed, and waited for. */
+/** A bucket of bytes that fills at a constant rate; spending more than it holds makes a debt. */
 export class Rate {
   readonly #bytesPerMs: number;
   readonly #burst: number;
@@ -6,7 +6,7 @@ export class Rate {
   #bytes: number;
   #at: number;
 
-  /** `burst`: bytes that can be spent at once after a rest. `now`: milliseconds that never step. */
+  /** `burst`: bytes that can be spent at once from a full bucket. `now`: a monotonic clock, in milliseconds. */
   constructor(bytesPerSecond: number, burst: number, now: () => number) {
     this.#bytesPerMs = bytesPerSecond / 1_000;
     this.#burst = burst;
@@ -15,14 +15,14 @@ export class Rate {
     this.#at = now();
   }
 
-  /** Spends them in any case; gives the milliseconds until nothing is owed. */
+  /** Spends the bytes in any case; gives the milliseconds until the debt is paid. */
   spend(bytes: number): number {
     this.#fill();
     this.#bytes -= bytes;
     return this.#bytes >= 0 ? 0 : -this.#bytes / this.#bytesPerMs;
   }
 
-  /** Whether they are there; only then they are spent. */
+  /** Spends the bytes only if the bucket holds them, and tells whether it did. */
   take(bytes: number): boolean {
     this.#fill();
     if (this.#bytes < bytes) return false;
