@@ -27,37 +27,37 @@ import type { BootOptions, Exit, FoundInstance, InstanceSpec, Inspection, Runtim
 export { lookAtProcessHost, processFindings } from './process/findings.js';
 
 export interface ProcessRuntimeOptions {
-  /** Directory of records, output and port leases; processes on one machine may share it. */
+  /** Directory of records, output and port leases; several dispatchers of one machine may share it. */
   readonly stateDir: string;
   readonly cmdbName: string;
-  /** Tells this installation from others of the same cmdb name that share the directory, also after its store was replaced. */
+  /** Distinguishes this installation from others of the same cmdb name in the directory, even if its store was replaced. */
   readonly installation: string;
   readonly ports: { readonly from: number; readonly to: number };
-  /** Numbers that apps with `user: auto` get. */
+  /** User ids for apps with `user: auto`. */
   readonly users: { readonly from: number; readonly to: number };
-  /** Apps may have groups of a dispatcher that is not root, even if these are as good as root. */
+  /** Whether apps may have the groups of a dispatcher that is not root, even groups that are as good as root. */
   readonly inheritGroups?: boolean;
-  /** Where instances get a directory each for temporary files; `scratch` in `stateDir` if absent, which only the daemon's user can enter. */
+  /** Directory for the instances' temporary files; by default `scratch` in `stateDir`, which only the daemon's user can enter. */
   readonly scratchDir?: string;
-  /** Apps that a control group does not hold for certain get a pid namespace, if this machine allows it; true by default. */
+  /** Whether apps that could leave their control group get a pid namespace, if the machine allows it; true by default. */
   readonly pidNamespace?: boolean;
-  /** Where apps are told to listen; loopback unless told. */
+  /** Address on which apps are told to listen; loopback by default. */
   readonly bindHost?: string;
-  /** Under which address others reach them; `bindHost` unless told. */
+  /** Address at which other machines reach them; `bindHost` by default. */
   readonly advertiseHost?: string;
   readonly logger: Logger;
   readonly clock: Clock;
-  /** Start what starts apps at once, and not with the first of them. */
+  /** Whether to start the keeper at once, instead of with the first app. */
   readonly prepare?: boolean;
-  /** Of each instance's output files; 1 MiB unless told. */
+  /** Limit of each instance's output files; 1 MiB by default. */
   readonly outputMaxBytes?: number;
-  /** Of each instance's output in the log; 50 unless told. */
+  /** Limit of each instance's output in the log; 50 by default. */
   readonly logLinesPerSecond?: number;
 }
 
 /**
- * Opens the runtime that runs apps as plain processes of this machine, and takes up those that run already. Throws an
- * Error where the directory cannot be used, or the machine has no /proc, without which no process can be trusted.
+ * Opens the runtime that runs apps as plain processes of this machine, and adopts those that run already. Throws an Error if the
+ * directory cannot be used, or if the machine has no /proc, without which processes cannot be told apart.
  */
 export async function openProcessRuntime(options: ProcessRuntimeOptions): Promise<Runtime> {
   const runtime = new ProcessRuntime(options);
@@ -66,9 +66,9 @@ export async function openProcessRuntime(options: ProcessRuntimeOptions): Promis
 }
 
 interface Boot {
-  /** Aborted by a stop that comes meanwhile. */
+  /** Aborted by a stop during the boot. */
   readonly stop: AbortController;
-  /** Resolves when the boot has ended, however. */
+  /** Resolves when the boot has ended, in whatever way. */
   readonly done: Promise<unknown>;
 }
 
@@ -88,9 +88,9 @@ class ProcessRuntime implements Runtime {
   readonly #bindHost: string;
   readonly #booting = new Map<string, Boot>();
   readonly #stopping = new Map<string, Promise<void>>();
-  /** Make the control groups of instances that are being started. */
+  /** Functions that make the control groups of instances that are being started. */
   readonly #createGroups = new Map<string, () => void>();
-  /** Records that could not be read, or are another installation's: said once each. */
+  /** Unreadable records and instances of other installations that were logged already. */
   readonly #said = new Set<string>();
 
   constructor(options: ProcessRuntimeOptions) {
@@ -207,7 +207,7 @@ class ProcessRuntime implements Runtime {
     this.#confinements.close();
   }
 
-  /** What dispatchers left that died: their keepers tell of it from now on, and those of living ones will in case they die. */
+  /** Adopts the instances of dead dispatchers: follows all keepers, including those of live ones in case these die. */
   async #adoptAll(): Promise<void> {
     try {
       await this.#keepers.inherit();
@@ -227,7 +227,7 @@ class ProcessRuntime implements Runtime {
     return named.filter((record) => this.#isOwn(record));
   }
 
-  /** The record of an instance; undefined if there is none. Throws if it is another installation's, to which nothing may happen. */
+  /** The record of an instance; undefined if there is none. Throws if it is another installation's, which must not be touched. */
   async #find(id: string): Promise<ProcessRecord | undefined> {
     const record = await this.#records.read(id);
     if (record === undefined || this.#isOwn(record)) return record;
@@ -275,7 +275,7 @@ class ProcessRuntime implements Runtime {
       signal.throwIfAborted();
       return { host, port };
     } catch (error) {
-      // Where this fails too, the record stays, is listed, and can be stopped again: the first error is what matters.
+      // If this fails as well, the record stays listed and can be stopped later. The first error matters.
       await this.#remove(record, 0).catch(() => {});
       throw error;
     }
@@ -316,7 +316,7 @@ class ProcessRuntime implements Runtime {
     await this.#remove(record, graceMs);
   }
 
-  /** The record goes last, so that what fails on the way can be tried again. */
+  /** Removes the record last, so that a failed removal can be repeated. */
   async #remove(record: ProcessRecord, graceMs: number): Promise<void> {
     const { id, port, uid } = record;
     await end(record, { graceMs, clock: this.#options.clock });
@@ -330,7 +330,7 @@ class ProcessRuntime implements Runtime {
     this.#listening.forget(id);
   }
 
-  /** An instance is its main process: what that left behind must not hold the port. A stop takes care of it itself. */
+  /** Kills what a dead main process left, which must not hold the port. A stop does that itself. */
   async #killLeftovers(record: ProcessRecord, trustGroup: boolean): Promise<void> {
     if (this.#stopping.has(record.id)) return;
     const known = await this.#records.read(record.id);
@@ -345,7 +345,7 @@ class ProcessRuntime implements Runtime {
     }
   }
 
-  /** A dispatcher that died between the start and its record left what its keeper knows. */
+  /** Completes the record of a dispatcher that died between the start and the record, with what its keeper knows. */
   async #resolve(record: ProcessRecord): Promise<ProcessRecord> {
     if (record.process || isRunning(record.booter)) return record;
     const { id, keeper } = record;
@@ -364,7 +364,7 @@ class ProcessRuntime implements Runtime {
     if (record) this.#exits.died({ ...record, process: main }, cause, late);
   }
 
-  /** Why it is dead, as told or as its keeper knows. */
+  /** Why it ended, as reported or as its keeper knows. */
   async #causeOf({ id, keeper }: ProcessRecord): Promise<string> {
     const known = this.#exits.knownCause(id);
     if (known !== undefined) return known;
@@ -375,7 +375,7 @@ class ProcessRuntime implements Runtime {
     return cause ?? 'it ended while no dispatcher watched';
   }
 
-  /** Nobody reads what its apps write any longer, or learns of their exits: they are ended, and that is told. */
+  /** Ends the apps of a keeper that has ended, as nothing reads their output or sees their exits, and reports that. */
   async #onKeeperLost(name: string, running: readonly Kept[]): Promise<void> {
     try {
       const ids = new Map(running.map(({ id, process: main }) => [id, main]));
@@ -389,7 +389,7 @@ class ProcessRuntime implements Runtime {
     }
   }
 
-  /** An instance whose keeper has ended. Of one that had ended before nobody is told, unless its keeper left a word. */
+  /** Ends an instance whose keeper has ended. If it had ended before, its exit is reported only if the keeper left a note. */
   async #endUnkept(found: ProcessRecord): Promise<void> {
     const { id } = found;
     const main = found.process ?? (await findMain(found));
@@ -405,12 +405,12 @@ class ProcessRuntime implements Runtime {
     const main = record && (await findMain(record));
     if (!record) return;
     await end({ ...record, ...(main && { process: main }) }, { graceMs: 0, clock: this.#options.clock });
-    // What it was killed in may let nothing start again.
+    // A control group that was killed may not let anything start again.
     removeGroup(record.groups ?? []);
     this.#createGroups.get(id)?.();
   }
 
-  /** Whether another dispatcher started it that runs: it is told of the death. */
+  /** Whether a running dispatcher other than this one started it, which learns of the exit. */
   #isElsewhere({ booter }: ProcessRecord): boolean {
     return booter.pid !== process.pid && isRunning(booter);
   }
@@ -433,7 +433,7 @@ class ProcessRuntime implements Runtime {
   }
 }
 
-/** An instance that is about to be started lives as long as the dispatcher that does it. */
+/** An instance that is about to be started counts as alive while its dispatcher runs. */
 function isAlive({ process, booter }: ProcessRecord): boolean {
   return isRunning(process ?? booter);
 }

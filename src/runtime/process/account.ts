@@ -1,10 +1,10 @@
 import { textOf } from '../../machine/text-of.js';
 
-/** Whom a command runs as. */
+/** The user that a command runs as. */
 export interface Account {
   readonly uid: number;
   readonly gid: number;
-  /** Supplementary groups: those of /etc/group for a user given by name, else none. */
+  /** Supplementary groups: those in /etc/group if the user was given by name, else none. */
   readonly groups: readonly number[];
   readonly home: string;
 }
@@ -15,12 +15,12 @@ export interface Databases {
   readonly group: string;
 }
 
-/** Beyond it the kernel and node read ids as negative. */
+/** The kernel and Node take larger ids for negative. */
 const largestId = 2_147_483_647;
 
 /**
- * A user as an app names it: `NAME`, `UID`, or either with `:GROUP` or `:GID`; of a number without group, group and home are
- * those in /etc/passwd, if it is there. Throws an Error that names the user and what to do.
+ * Looks up the user of an app: `NAME`, `UID`, or either with `:GROUP` or `:GID`. Group and home come from /etc/passwd if it has the
+ * user. Throws an Error that names the user and what to do.
  */
 export function accountOf(user: string, databases: Databases = readDatabases()): Account {
   const [name = '', group, ...more] = user.split(':');
@@ -40,7 +40,7 @@ export function readDatabases(): Databases {
   return { passwd: textOf('/etc/passwd'), group: textOf('/etc/group') };
 }
 
-/** Ids that /etc/passwd and /etc/group know, for what must not be given to anybody else. */
+/** Ids in /etc/passwd and /etc/group, which must not be given to apps. */
 export function knownIds({ passwd, group }: Databases): Set<number> {
   return new Set([
     ...passwdEntries(passwd).flatMap(([, , uid, gid]) => [Number(uid), Number(gid)]),
@@ -48,7 +48,7 @@ export function knownIds({ passwd, group }: Databases): Set<number> {
   ]);
 }
 
-/** Name of a group; its number where /etc/group does not know it. */
+/** Name of a group, or its number if /etc/group does not have it. */
 export function groupName(gid: number, { group }: Databases): string {
   return groupEntries(group).find(([, , id]) => id === String(gid))?.[0] ?? String(gid);
 }

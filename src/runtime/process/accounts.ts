@@ -8,7 +8,7 @@ export interface AccountsOptions extends AutoUsersOptions {
   readonly inheritGroups: boolean;
 }
 
-/** Whom each app runs as on this host. */
+/** The users that apps run as on this host. */
 export class Accounts {
   readonly daemon: Credentials = readCredentials();
   readonly #users: AutoUsers;
@@ -23,7 +23,7 @@ export class Accounts {
     await this.#users.open();
   }
 
-  /** Throws an Error that says what to do if the app may not run as what it names, or as nobody. */
+  /** The account of an app. Throws an Error that says what to do if the app may not run as the user that it names. */
   async of({ name, user }: App): Promise<Account> {
     const databases = readDatabases();
     try {

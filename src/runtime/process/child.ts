@@ -2,26 +2,26 @@ import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { identify, type ProcessIdentity } from '../../machine/proc-fs.js';
 
-/** A program with all that it is started with. */
+/** A program with all that it needs to start. */
 export interface Command {
   readonly program: string;
   readonly args: readonly string[];
-  /** All of its environment: nothing is inherited. */
+  /** The whole environment: nothing is inherited. */
   readonly env: Readonly<Record<string, string>>;
-  /** That of the process that starts it where it is undefined. */
+  /** Working directory; if undefined, that of the process that starts it. */
   readonly cwd?: string | undefined;
   readonly uid?: number | undefined;
   readonly gid?: number | undefined;
-  /** The user that it becomes by itself, who may open its output again by name. */
+  /** The user that it becomes by itself, and that may open its output by name. */
   readonly owner?: { readonly uid: number; readonly gid: number };
-  /** A shell waits for it, which tells its death by a signal as an exit code above 128. */
+  /** Whether a shell waits for it, which reports the end by a signal as an exit code above 128. */
   readonly tellsSignals?: boolean;
 }
 
 /**
- * Starts a program as a child of this process, in a session and group of its own, so that it outlives this process. Its
- * stdout and stderr go to the descriptor `output`. Resolves once it runs; rejects with the system's error. `onExit` is
- * called once when it has ended, possibly before.
+ * Starts a program as a child in its own session and process group, so that it outlives this process, with stdout and stderr on the
+ * descriptor `output`. Resolves once it runs; rejects with the system's error. Calls `onExit` once when it has ended, perhaps before
+ * that.
  */
 export async function startChild(
   { program, args, env, cwd, uid, gid, tellsSignals }: Command,
@@ -36,7 +36,7 @@ export async function startChild(
     ...(uid === undefined ? {} : { uid }),
     ...(gid === undefined ? {} : { gid }),
   });
-  // Before anything is waited for: an exit must not be missed, and until it is reaped the pid cannot be another's.
+  // Before any await: an exit must not be missed, and until the child is reaped its pid cannot be reused.
   const identity = identify(child.pid ?? 0);
   child.once('exit', (code, signal) => {
     const told = signal ?? (tellsSignals ? signalOf(code ?? 0) : undefined);

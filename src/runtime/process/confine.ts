@@ -9,34 +9,36 @@ import { capability, type Credentials } from './credentials.js';
 export interface Confinement {
   readonly account: Account;
   readonly daemon: Credentials;
-  /** Directories of the control group that it is to be in. */
+  /** Directories of the app's control group. */
   readonly groups: readonly string[];
-  /** Open files of a process; undefined: as many as the daemon may have. */
+  /** Limit of open files per process; if undefined, that of the daemon. */
   readonly files: number | undefined;
-  /** Path of setpriv; undefined if there is none of use. */
+  /** Path of a usable setpriv; undefined if there is none. */
   readonly setpriv: string | undefined;
-  /** See findPidNamespace; undefined if it is to have none. */
+  /** See findPidNamespace; undefined if the app gets none. */
   readonly pidNamespace?: readonly string[] | undefined;
 }
 
 const shell = '/bin/sh';
-/** Variables that mean nothing to a loader or a shell; by one of them the chain is known from its first moment. */
+/** Prefix of variables that mean nothing to a loader or a shell. One of them marks the chain from its first moment. */
 const ours = 'FASTCONTAINER_';
-/** Enters control groups and lowers the limit of files, to the daemon's own if that is lower, then becomes what follows `--`. */
+/** Lowers the limit of open files, to the daemon's if that is lower, enters the control groups, then becomes what follows `--`. */
 const enter =
   'if [ -n "$1" ]; then ulimit -n "$1" 2>/dev/null || ulimit -n "$(ulimit -Hn)" || exit 125; fi; shift; ' +
   'while [ "$1" != -- ]; do echo 0 >"$1" || exit 125; shift; done; shift; exec "$@"';
 
-/** Whether `launch` has to be told its user, since without setpriv nothing else can become it. */
+/** Whether a chain of programs can start the app. If not, Node must change the user, as there is no setpriv. */
 export function canConfine({ daemon, account, setpriv }: Pick<Confinement, 'daemon' | 'account' | 'setpriv'>): boolean {
   return setpriv !== undefined || (account.uid === daemon.uid && account.gid === daemon.gid);
 }
 
 /**
- * The command as a chain of programs that each become the next: a shell that enters the control group, setpriv that drops user, groups,
- * capabilities and any way to gain them, a shell that puts on the app's environment, the app. What the environment says can steer a
- * loader or a shell, so that none of it is in force before the app's user is. With a pid namespace, two more stay: `unshare`, and a
- * shell that is process 1 there. It is made after the privileges are dropped, but under root, which alone can without a user namespace.
+ * The command as a chain of programs that each become the next: a shell that enters the control group; setpriv, which drops user,
+ * groups, capabilities and all ways to regain them; a shell that sets the app's environment; the app. The environment could steer a
+ * loader or a shell, so it takes effect only after the user is changed.
+ *
+ * A pid namespace adds two programs that stay: `unshare`, and a shell as process 1. It is made after privileges are dropped, or before
+ * under root, since only root can make one without a user namespace.
  */
 export function confined(command: Command, confinement: Confinement): Command {
   const { account, groups, files, setpriv, pidNamespace = [] } = confinement;
@@ -68,7 +70,7 @@ export function confined(command: Command, confinement: Confinement): Command {
   };
 }
 
-/** What setpriv is told: an app that is root keeps its capabilities, else it would not be what was asked for. */
+/** Arguments of setpriv. An app that runs as root keeps its capabilities, as the operator asked for that. */
 function privileges({ account, daemon }: Confinement): string[] {
   const { uid, gid, groups } = account;
   const isRoot = uid === 0;
@@ -83,7 +85,7 @@ function privileges({ account, daemon }: Confinement): string[] {
   ];
 }
 
-/** The setpriv of util-linux; that of BusyBox cannot become another user. */
+/** Finds the setpriv of util-linux; that of BusyBox cannot change the user. */
 export async function findSetpriv(): Promise<string | undefined> {
   for (const path of ['/usr/bin/setpriv', '/bin/setpriv', '/usr/local/bin/setpriv']) {
     if (!existsSync(path)) continue;

@@ -12,12 +12,12 @@ export interface ConfinementsOptions {
   readonly cmdbName: string;
   readonly users: { readonly from: number; readonly to: number };
   readonly inheritGroups: boolean;
-  /** Apps that a control group does not hold for certain get a pid namespace, if this machine lets us. */
+  /** Whether apps that could leave their control group get a pid namespace, if the machine allows it. */
   readonly pidNamespace: boolean;
   readonly logger: Logger;
 }
 
-/** Whom each app runs as on this host, and in which control group. */
+/** The users, control groups and pid namespaces of apps on this host. */
 export class Confinements {
   readonly #options: ConfinementsOptions;
   readonly #accounts: Accounts;
@@ -31,7 +31,7 @@ export class Confinements {
     this.#accounts = new Accounts({ directory: join(stateDir, 'users'), cmdbName, range, inheritGroups });
   }
 
-  /** `isKnown` tells whether an instance has a record: what others left is ended and removed. */
+  /** Ends and removes what instances without a record (`isKnown`) left. */
   async open(isKnown: (id: string) => Promise<boolean>): Promise<void> {
     const { stateDir, logger } = this.#options;
     await this.#accounts.open();
@@ -50,7 +50,7 @@ export class Confinements {
     }
   }
 
-  /** Creates nothing. Throws an Error that says what to do if the app may not run as what it names. */
+  /** The confinement of an instance; creates nothing. Throws an Error that says what to do if the app may not run as its user. */
   async of(id: string, app: App): Promise<Confinement> {
     const { daemon } = this.#accounts;
     const account = await this.#accounts.of(app);
@@ -62,12 +62,12 @@ export class Confinements {
     return { ...basis, groups, files: app.limits.files, pidNamespace };
   }
 
-  /** To be called as soon as a process is to be started: what takes time goes on meanwhile. */
+  /** Call it as early as possible before a start: slow preparations run in the background. */
   makeReady(): void {
     void this.#groups?.makeReady();
   }
 
-  /** Makes the control group of an instance whose record names it. Throws an Error that names what the kernel refuses. */
+  /** Makes the control group of an instance, which must be in its record already. Throws an Error that names what the kernel refuses. */
   create(id: string, { limits }: App, { groups }: Confinement): void {
     if (groups.length > 0) this.#groups?.create(id, limits);
   }

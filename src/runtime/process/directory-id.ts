@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { link, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** The random id of a state directory, given by the first that asks and kept in the file `id`. Throws if it cannot be kept. */
+/** The random id of a state directory, made by the first caller and kept in the file `id`. Throws if it cannot be kept. */
 export async function directoryId(directory: string): Promise<string> {
   const path = join(directory, 'id');
   const known = await idIn(path);
@@ -10,7 +10,7 @@ export async function directoryId(directory: string): Promise<string> {
   const draft = join(directory, `id-${randomBytes(6).toString('hex')}`);
   await writeFile(draft, `${randomBytes(12).toString('base64url')}\n`, { mode: 0o600 });
   try {
-    // A hard link appears whole or not at all, and not if another dispatcher was first.
+    // A hard link appears whole or not at all, and fails if another dispatcher was first.
     await link(draft, path).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'EEXIST') throw error;
     });

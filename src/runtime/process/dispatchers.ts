@@ -7,18 +7,18 @@ import { identify, isRunning, type ProcessIdentity } from '../../machine/proc-fs
 
 export interface DispatchersOptions {
   readonly directory: string;
-  /** Whose they are: those of several may be in the directory. */
+  /** The installation, as several may share the directory. */
   readonly group: string;
   readonly clock: Clock;
-  /** This is the eldest, and some dispatcher has come or gone since it was called last. */
+  /** Called if this dispatcher is the eldest and the set of dispatchers has changed since the last call. */
   readonly onDuty: () => void;
 }
 
 const lookMs = 1_000;
 
 /**
- * The dispatchers that share a state directory, a file each. Its number is higher than those of all that live when it
- * comes, so that the eldest stays the eldest while it lives. It looks after the instances that nobody else looks after.
+ * The dispatchers that share a state directory, each with a file. A new file has a higher number than all others, so that the eldest
+ * stays the eldest while it lives. The eldest looks after the instances of dead dispatchers.
  */
 export class Dispatchers {
   readonly #options: DispatchersOptions;
@@ -47,7 +47,7 @@ export class Dispatchers {
     rmSync(this.#path(this.#own), { force: true });
   }
 
-  /** A hard link appears whole or not at all, and not where there is one. */
+  /** Makes this dispatcher's file by a hard link, which appears whole or not at all, and fails if the name is taken. */
   #register(): void {
     const draft = this.#path(`new-${randomBytes(6).toString('hex')}`);
     writeFileSync(draft, JSON.stringify(identify(process.pid)), { mode: 0o600 });
@@ -67,13 +67,13 @@ export class Dispatchers {
       try {
         this.#look();
       } catch {
-        // The directory cannot be read at the moment, such as when no descriptor is left: the next look may.
+        // The directory cannot be read at the moment, for example without a free descriptor; the next look may succeed.
       }
     });
   }
 
   #look(): void {
-    // Were the directory removed under a running daemon, there would be nothing to look after either.
+    // If the directory was removed under a running daemon, there is nothing to look after.
     const living = existsSync(this.#options.directory) ? this.#living() : [];
     const seen = living.join(' ');
     if (living[0] !== this.#own || seen === this.#seen) return;
@@ -81,7 +81,7 @@ export class Dispatchers {
     this.#options.onDuty();
   }
 
-  /** Files of those that live, the eldest first; those of dead ones are removed. */
+  /** Files of the live dispatchers, the eldest first. Removes those of dead ones. */
   #living(): string[] {
     return this.#files().filter((file) => {
       if (file === this.#own || isRunning(identityIn(this.#path(file)))) return true;
@@ -114,7 +114,7 @@ function numberIn(file = ''): number {
   return Number(file.split('.')[1] ?? 0);
 }
 
-/** Of no process if the file is gone or not whole. Throws if it cannot be read: it may be that of a living one. */
+/** The identity in a file; that of no process if the file is gone or torn. Throws if it cannot be read, as its dispatcher may live. */
 function identityIn(path: string): ProcessIdentity {
   try {
     return JSON.parse(readFileSync(path, 'utf8')) as ProcessIdentity;

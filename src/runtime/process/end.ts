@@ -7,23 +7,23 @@ import type { ProcessRecord } from './records.js';
 export interface EndOptions {
   readonly graceMs: number;
   readonly clock: Clock;
-  /** The main process was seen alive a moment ago, so that its group is still its own. */
+  /** The main process was alive a moment ago, so that the group's number cannot have been reused. */
   readonly trustGroup?: boolean;
 }
 
 const firstPauseMs = 5;
 const longestPauseMs = 100;
-/** After SIGKILL the kernel may take its time with a process in an uninterruptible call. */
+/** Limit after SIGKILL: a process in an uninterruptible call may take long to die. */
 const killLimitMs = 30_000;
 
 /**
- * Ends all processes of an instance: SIGTERM to the group of a main process that runs, SIGKILL to whatever is left when
- * the group has ended or its grace is over, also to what left the group before. Resolves when all are dead, as zombies are. Throws
- * an Error that names what does not die.
+ * Ends all processes of an instance: sends SIGTERM to the main process's group, then SIGKILL to all that is left after the group has
+ * ended or its grace is over, even outside the group. Resolves when all are dead; zombies count as dead. Throws an Error that names
+ * what does not die.
  */
 export async function end(record: ProcessRecord, { graceMs, clock, trustGroup = false }: EndOptions): Promise<void> {
   const main = record.process && isRunning(record.process) ? record.process : undefined;
-  // What leaves the group and clears its environment is found by its parents alone, as long as these live.
+  // A process that leaves the group and clears its environment can be found only through its parents, while these live.
   const seen = new Map<number, string>();
   if (main && graceMs > 0) {
     for (const { pid, startTime } of await membersOf(record)) seen.set(pid, startTime);
@@ -42,7 +42,7 @@ async function endGracefully(main: ProcessIdentity, graceMs: number, clock: Cloc
   }
 }
 
-/** Kills until nobody is left: a process may start another one while it is being killed. */
+/** Kills until nothing is left, as a process may start another one while it is being killed. */
 async function killAll(
   record: ProcessRecord,
   seen: Map<number, string>,
@@ -55,10 +55,10 @@ async function killAll(
     if (record.groups) killGroup(record.groups);
     for (const { pid, startTime } of await membersOf(record, trustGroup)) seen.set(pid, startTime);
     const left = [...seen].filter(([pid, startTime]) => stillRuns(pid, startTime));
-    // A process whose first thread has ended looks dead while others of it run, but not to its control group.
+    // A process whose first thread has ended looks dead while its other threads run, but its control group still lists it.
     const grouped = record.groups?.[0] === undefined ? [] : pidsOf(record.groups[0]);
     if (left.length === 0 && grouped.length === 0) return;
-    // The whole group at once, so that a member cannot outrun its death by forking; then those outside, one by one.
+    // The whole group at once, so that no member can escape by forking; then those outside, one by one.
     const group = ownGroup(record, trustGroup);
     if (group !== undefined) signalTo(-group, 'SIGKILL');
     for (const [pid] of left) signalTo(pid, 'SIGKILL');
@@ -71,7 +71,7 @@ async function killAll(
   }
 }
 
-/** False where there is no such process. */
+/** Sends a signal; false if there is no such process. */
 function signalTo(pid: number, signal: NodeJS.Signals): boolean {
   try {
     return process.kill(pid, signal);

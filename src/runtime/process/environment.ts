@@ -3,8 +3,8 @@ import type { InstanceSpec } from '../runtime.js';
 const markerName = 'FASTCONTAINER_MARKER';
 
 /**
- * Every process of an instance is started with this entry in its environment, and so are its children unless they clear it. Other
- * users can neither read nor guess it.
+ * The entry in the environment of every process of an instance, which its children inherit unless they clear it. Other users can
+ * neither read nor guess it.
  */
 export function marker(secret: string): string {
   return `${markerName}=${secret}`;
@@ -12,18 +12,18 @@ export function marker(secret: string): string {
 
 export interface EnvironmentOptions {
   readonly spec: InstanceSpec;
-  /** By which its processes are known. */
+  /** Identifies the instance's processes. */
   readonly secret: string;
   readonly cmdbName: string;
   readonly host: string;
   readonly port: number;
-  /** Home of the user it runs as. */
+  /** Home of the user that it runs as. */
   readonly home: string;
-  /** Its own directory for temporary files; undefined if it has none. */
+  /** The instance's directory for temporary files; undefined if it has none. */
   readonly scratch: string | undefined;
 }
 
-/** What an app is told, its own settings, and of the dispatcher's environment only what a program needs to run at all. */
+/** The app's environment: what we tell it, its own settings, and only the basics of the dispatcher's environment. */
 export function environment({
   spec,
   secret,

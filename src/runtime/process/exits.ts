@@ -4,24 +4,24 @@ import type { ProcessRecord } from './records.js';
 
 export interface ExitsOptions {
   readonly clock: Clock;
-  /** Called once per exit, before those who watch; `late` if it happened long ago. */
+  /** Called once per exit, before the watchers; `late` if it may have happened long ago. */
   readonly onDeath: (record: ProcessRecord, late: boolean) => void;
 }
 
-/** An app is seen dead before its exit is told: by a moment, or by what a busy machine makes of one. */
+/** Longest wait for the report of an exit after the app was seen dead: normally a moment, longer on a busy machine. */
 const tellMs = 10_000;
-/** Deaths whose cause is remembered, or whose exit nobody watched yet; the oldest are forgotten first. */
+/** Most exits that are remembered with their cause, or kept for a first watcher; the oldest are forgotten first. */
 const mostDeaths = 1_000;
 
-/** Who has died, of what, and who wants to know. */
+/** Exits of instances with their causes, for watchers and callers. */
 export class Exits {
   readonly #options: ExitsOptions;
   readonly #watchers = new Set<(exit: Exit) => void>();
-  /** Those who wait for the cause of one death. */
+  /** Callers that wait for the cause of an exit. */
   readonly #askers = new Set<(id: string) => void>();
-  /** Causes of the deaths that were told, by instance id, until they are forgotten. */
+  /** Causes of reported exits, by instance id, until they are forgotten. */
   readonly #causes = new Map<string, string>();
-  /** Those told before anybody watched. */
+  /** Exits that were reported before there was a watcher. */
   readonly #untold = new Map<string, Exit>();
   #closed = false;
 
@@ -29,7 +29,7 @@ export class Exits {
     this.#options = options;
   }
 
-  /** Whoever watches first is told of what was found at the opening. */
+  /** Watches exits. The first watcher also gets those that were found at the opening. */
   watch(onExit: (exit: Exit) => void): () => void {
     this.#watchers.add(onExit);
     const untold = [...this.#untold.values()];
@@ -38,11 +38,11 @@ export class Exits {
     return () => void this.#watchers.delete(onExit);
   }
 
-  /** Of one death, only what is told first counts. */
+  /** Reports an exit. Only the first report of an instance counts. */
   died(record: ProcessRecord, cause: string, late: boolean): void {
     const { id, app } = record;
     if (this.#closed || this.#causes.has(id)) return;
-    // What another dispatcher stops is never forgotten by name here.
+    // Bounded, as instances that another dispatcher stops are never forgotten by `forget`.
     remember(this.#causes, id, cause);
     this.#options.onDeath(record, late);
     if (this.#watchers.size === 0) remember(this.#untold, id, { id, app, cause });
@@ -50,18 +50,18 @@ export class Exits {
     for (const watcher of [...this.#watchers]) watcher({ id, app, cause });
   }
 
-  /** Why it died, if that was told. */
+  /** Why the instance ended, if that was reported. */
   knownCause(id: string): string | undefined {
     return this.#causes.get(id);
   }
 
-  /** Why it died; asked by whoever found it dead, which may be a moment before that is told. */
+  /** Why an instance that was found dead ended. Waits for the report, which may come a moment later; undefined if none comes. */
   async causeOf(id: string): Promise<string | undefined> {
     if (!this.#causes.has(id)) await this.#told(id);
     return this.#causes.get(id);
   }
 
-  /** It is gone, or was never started. */
+  /** Call it when the instance is gone or was never started. */
   forget(id: string): void {
     this.#causes.delete(id);
     this.#untold.delete(id);
@@ -72,7 +72,7 @@ export class Exits {
     this.#watchers.clear();
   }
 
-  /** Resolves when its exit is told, or is not. */
+  /** Resolves when the exit is reported, or after a limit. */
   #told(id: string): Promise<void> {
     return new Promise((resolve) => {
       const done = () => {

@@ -9,7 +9,7 @@ import { capabilitiesFault, groupsFault, keptGroups, runAs } from './run-as.js';
 import { scratchObstacle } from './scratch.js';
 
 export interface FindingsOptions {
-  /** Those of the process runtime. */
+  /** The apps of the process runtime. */
   readonly apps: readonly App[];
   readonly users: IdRange;
   readonly inheritGroups: boolean;
@@ -26,18 +26,18 @@ interface IdRange {
   readonly to: number;
 }
 
-/** What this host has for apps of the process runtime; texts of files, '' if there is none. */
+/** What this host offers to apps of the process runtime. Texts are of files, '' if there is none. */
 export interface ProcessHost extends Databases {
   readonly daemon: Credentials;
   readonly subuid: string;
   readonly subgid: string;
   readonly loginDefs: string;
-  /** Whether instances can have control groups, and which limits these lack. */
+  /** Whether instances can have control groups, and which limits those lack. */
   readonly groups: { readonly areAvailable: boolean; readonly missing: readonly string[] };
   readonly setpriv: string | undefined;
-  /** Whether it lets the daemon give an app a pid namespace. */
+  /** Whether the daemon can give apps a pid namespace. */
   readonly hasPidNamespaces: boolean;
-  /** Why other users than the daemon's would have no scratch directory. */
+  /** Why apps under other users than the daemon's get no scratch directory. */
   readonly scratchObstacle: string | undefined;
 }
 
@@ -48,7 +48,7 @@ interface Directories {
 
 const mostNames = 5;
 
-/** What keeps apps of the process runtime from running here, and what is unsafe about it. */
+/** What prevents apps of the process runtime from running here, and what is unsafe about them. */
 export function processFindings(options: FindingsOptions, host: ProcessHost): ProcessFindings {
   const { byUser, faults } = groupByUser(options.apps, host);
   const fault = groupsFault(host.daemon, host, options.inheritGroups);
@@ -66,7 +66,7 @@ export function processFindings(options: FindingsOptions, host: ProcessHost): Pr
   };
 }
 
-/** Changes nothing; the directories are those of the process runtime. */
+/** Inspects this host for the process runtime with these directories; changes nothing. */
 export async function lookAtProcessHost({ stateDir, scratchDir }: Directories): Promise<ProcessHost> {
   const { areAvailable, missing } = ControlGroups.open(stateDir, false);
   return {

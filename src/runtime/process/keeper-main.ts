@@ -9,23 +9,23 @@ import { spareFromOom } from './keeper/oom.js';
 import { Pipes } from './keeper/pipes.js';
 
 /**
- * The keeper: starts apps for its dispatcher, is their parent, reads what they write, and outlives the dispatcher as long as one of
- * them runs (docs/decisions/keeper.md). It stays as small as it can, so it imports next to nothing.
+ * The keeper: starts apps for its dispatcher, is their parent, reads their output, and outlives the dispatcher while one of them runs
+ * (docs/decisions/keeper.md). It imports next to nothing, to stay small.
  */
 const ownerFd = 3;
 const [settings = '{}', inherited] = process.argv.slice(2);
 
 export interface KeeperSettings {
-  /** The process that is to be its parent. */
+  /** Pid of the dispatcher, which must be its parent. */
   readonly dispatcher: number;
-  /** Where its socket and its pipes are, and the names of these. */
+  /** Directory of its socket and pipes, which are named by `name`. */
   readonly directory: string;
   readonly name: string;
   readonly output: { readonly directory: string; readonly maxBytes: number };
 }
 
 dropInherited(parseDescriptors(inherited), [ownerFd]);
-// It ends with its last app; a signal to everything that a service started is not for it.
+// It ends with its last app, so it ignores signals that are sent to all processes of a service.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGPIPE'] as const) process.on(signal, () => {});
 await keep(JSON.parse(settings) as KeeperSettings, new Socket({ fd: ownerFd, readable: true, writable: true }));
 
@@ -45,9 +45,9 @@ async function keep({ dispatcher, directory, name, output }: KeeperSettings, own
       await Promise.all([rm(paths.socket, { force: true }), rm(paths.pipes, { recursive: true, force: true })]);
       process.exit();
     };
-    // Its apps would be lost with it, and what fails concerns one of them or none.
+    // Its end would cost all its apps, and an error concerns at most one of them.
     process.on('uncaughtException', (error) => keeper.fault(error));
-    // A socket's whole path has to be short; that of its directory need not be.
+    // The path of a socket must be short, but its directory's path may be long.
     const handle = await open(directory, 'r');
     const server = createServer();
     keeper.listen(server);

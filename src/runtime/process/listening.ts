@@ -16,13 +16,13 @@ export interface ListeningOptions {
 
 /** A listening socket of an instance. */
 interface Own {
-  /** Of this socket alone, as long as it is open. */
+  /** Unique to this socket while it is open. */
   readonly name: string;
-  /** The descriptor of one of the instance's processes; undefined if their descriptors cannot be read. */
+  /** Path of its descriptor in one of the instance's processes; undefined if descriptors cannot be read. */
   readonly descriptor?: string;
 }
 
-/** `foreign`: another program's; `none`: nothing listens; `untold`: /proc does not tell. */
+/** `foreign`: another program listens; `none`: nothing listens; `untold`: /proc does not tell. */
 type Found = Own | 'foreign' | 'none' | 'untold';
 
 interface Verdict {
@@ -30,14 +30,14 @@ interface Verdict {
   readonly until: number;
 }
 
-/** While a foreign program holds a port, readiness asks many times a second; all processes are looked at this often. */
+/** How long a port counts as foreign without another look at all processes, as readiness asks many times a second. */
 const verdictMs = 500;
 const mostRemembered = 10_000;
 
 /**
- * Whether what listens at the address of an instance is one of its own processes. To find that out costs milliseconds; that a
- * socket which was found is still open, one look at a descriptor. While it is, no other user's program can listen there: the kernel
- * shares a port that listens among sockets of one user only.
+ * Whether one of an instance's own processes listens at its address. Finding the socket takes milliseconds; checking that it is still
+ * open takes one look at a descriptor. While it is, no other user's program can listen there: the kernel shares a listening port only
+ * among sockets of one user.
  */
 export class Listening {
   readonly #options: ListeningOptions;
@@ -46,32 +46,32 @@ export class Listening {
   readonly #finding = new Map<string, Promise<Found>>();
   /** Sockets that were found to be foreign, by instance id. */
   readonly #foreign = new Map<string, Verdict>();
-  /** Instances whose port another program was seen to hold: said once each. */
+  /** Instances whose port another program holds, which is logged once. */
   readonly #said = new Set<string>();
 
   constructor(options: ListeningOptions) {
     this.#options = options;
   }
 
-  /** Undefined if /proc does not tell. */
+  /** Whether the instance itself listens at its address; undefined if /proc does not tell. */
   async isOwn(record: ProcessRecord): Promise<boolean | undefined> {
     const found = await this.#find(record);
     return found === 'untold' ? undefined : typeof found === 'object';
   }
 
-  /** The name of the socket that was found, if it is still open; see `Runtime.listener`. Costs a look at one descriptor. */
+  /** Name of the socket that was found, if it is still open; see `Runtime.listener`. Takes one look at a descriptor. */
   stillOpen(id: string): string | undefined {
     const own = this.#own.get(id);
     return own?.descriptor !== undefined && nameOf(own.descriptor) === own.name ? own.name : undefined;
   }
 
-  /** The name of the socket at which the instance accepts connections at the moment; undefined if it does not. */
+  /** Name of the socket on which the instance accepts connections now; undefined if it does not. */
   async nameOf(record: ProcessRecord): Promise<string | undefined> {
     const { id } = record;
     const found = await shared(this.#finding, id, () => this.#find(record));
     if (found === 'untold') return found;
     if (typeof found === 'string') return undefined;
-    // A search that was under way may have seen it before it closed: it has to be open after this call began.
+    // A search that began earlier may have seen a socket that closed since, so it must still be open.
     return found.descriptor === undefined ? this.#stillListed(record, found) : this.stillOpen(id);
   }
 
@@ -114,7 +114,7 @@ export class Listening {
     try {
       for await (const socket of listeningSockets(port)) {
         if (!serves(socket, address)) continue;
-        // An IPv6 socket beside a foreign IPv4 one takes no IPv4 connections.
+        // Beside a foreign IPv4 socket, an IPv6 socket gets no IPv4 connections.
         if (socket.family === 6 && isIP(address) === 4 && seen.length > 0) break;
         const held = await descriptorOf(await tree, [socket]);
         if (typeof held === 'object') return held;
@@ -127,7 +127,7 @@ export class Listening {
     if (seen.length === 0) return 'none';
     if (!isReadable) return this.#byUser(record, await tree, seen);
     if (this.#isKnownForeign(record.id, seen)) return 'foreign';
-    // It may have left its parents: then its group or its marker tells.
+    // The process may have left its parents; its group or its marker tells then.
     const pids = (await membersOf(record)).map(({ pid }) => pid);
     const found = await descriptorOf(pids, seen);
     if (found === 'untold') return this.#byUser(record, pids, seen);
@@ -135,7 +135,7 @@ export class Listening {
     return found;
   }
 
-  /** A program whose descriptors are hidden from a dispatcher that is not root: sockets of its user are taken for its own. */
+  /** If descriptors are hidden from a dispatcher that is not root, sockets of the instance's user count as its own. */
   async #byUser(record: ProcessRecord, pids: readonly number[], seen: readonly ListeningSocket[]): Promise<Found> {
     const users = new Set(pids.flatMap(usersOf));
     const [socket] = seen;
@@ -175,7 +175,7 @@ export class Listening {
   }
 }
 
-/** Where connections to the instance lead, as an IP address; its host if that has none. */
+/** The IP address that connections to the instance lead to; the host itself if the look-up fails. */
 async function addressOf({ host }: ProcessRecord): Promise<string> {
   if (isIP(host) !== 0) return normal(host);
   return lookup(host).then(
@@ -184,7 +184,7 @@ async function addressOf({ host }: ProcessRecord): Promise<string> {
   );
 }
 
-/** As the kernel's tables are read. */
+/** The form in which addresses are read from the kernel's tables. */
 function normal(address: string): string {
   return isIP(address) === 6 ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address;
 }
@@ -195,7 +195,7 @@ function serves(socket: ListeningSocket, address: string): boolean {
   return socket.address === '::' || (socket.address === '0.0.0.0' && isIP(address) !== 6);
 }
 
-/** `untold` if none was found, but not all processes that run could be looked into. */
+/** The first descriptor of one of these sockets; `untold` if none was found but a running process could not be inspected. */
 async function descriptorOf(
   pids: readonly number[],
   sockets: readonly ListeningSocket[],
@@ -223,7 +223,7 @@ function nameOf(descriptor: string): string | undefined {
   }
 }
 
-/** The oldest goes first: what another dispatcher ends is never forgotten by name here. */
+/** Drops the oldest entry beyond a limit, as instances that another dispatcher ends are never forgotten by `forget`. */
 function remember<T>(map: Map<string, T>, id: string, value: T): void {
   if (map.size >= mostRemembered) map.delete(map.keys().next().value ?? '');
   map.set(id, value);

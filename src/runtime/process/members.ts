@@ -16,18 +16,19 @@ import { marker } from './environment.js';
 import type { ProcessRecord } from './records.js';
 
 /**
- * All processes of an instance. With a control group those in it, which nothing can leave or enter but by our hand, and the main
- * process, which enters it before it becomes the app. Without one: its main process, its group, what of its user carries its
- * marker, also after it left the group, and the descendants of all these. A group whose leader is dead may be another's by now; it is
- * counted only with `trustGroup`, for a leader that was seen alive a moment ago, and not where its number is used again. Throws if
- * the system does not tell at the moment.
+ * All processes of an instance. With a control group: its members, as only this program moves processes in or out, and the main
+ * process, which enters it before it becomes the app. Without one: the main process, its process group, processes of its user with its
+ * marker, and the descendants of all these.
+ *
+ * The number of a group whose leader is dead may be reused: such a group counts only with `trustGroup`, for a leader that was alive a
+ * moment ago. Throws if the system cannot tell at the moment.
  */
 export async function membersOf(record: ProcessRecord, trustGroup = false): Promise<ProcessStat[]> {
   const grouped = record.groups?.[0] === undefined ? [] : membersOfGroup(record, record.groups[0]);
-  // What is in a pid namespace as well may have left the group.
+  // An instance that also has a pid namespace may leave its control group.
   if (record.groups?.[0] !== undefined && !record.pidNamespace) return grouped;
   const all = (await allProcesses()).filter(({ pid }) => pid !== process.pid && pid > 1);
-  // Reading an environment is dear, and nothing that an instance started is older than its main process.
+  // Reading an environment is expensive, and nothing that an instance started is older than its main process.
   const born = Number(record.process?.startTime ?? 0);
   const young = all.filter(({ startTime }) => Number(startTime) >= born);
   const marked = await forEachProcess(
@@ -42,13 +43,13 @@ export async function membersOf(record: ProcessRecord, trustGroup = false): Prom
   return [...members.values()];
 }
 
-/** The number of the group that is certainly the instance's; see `membersOf`. */
+/** Number of the process group, if it is certainly the instance's; see `membersOf`. */
 export function ownGroup({ process: main }: ProcessRecord, trustGroup: boolean): number | undefined {
   if (!main) return undefined;
   return isRunning(main) || (trustGroup && !mayRun(main.pid)) ? main.pid : undefined;
 }
 
-/** Whether a group has a member that is no zombie. */
+/** Whether a process group has a member that is no zombie. */
 export async function groupLives(group: number): Promise<boolean> {
   try {
     process.kill(-group, 0);
@@ -58,7 +59,7 @@ export async function groupLives(group: number): Promise<boolean> {
   return (await allProcesses()).some((stat) => stat.group === group);
 }
 
-/** The main process of an instance whose dispatcher died before it could write it down: a marked leader of a group. */
+/** Finds the main process of an instance whose dispatcher died before recording it: a marked group leader. */
 export async function findMain(record: ProcessRecord): Promise<ProcessIdentity | undefined> {
   const entered = oldest(membersOfGroup(record, record.groups?.[0]).filter(isLeader));
   if (entered) return entered;
@@ -86,8 +87,8 @@ function oldest(stats: readonly ProcessStat[]): ProcessIdentity | undefined {
 }
 
 /**
- * Whether a process carries the marker of an instance and is of its user, or of ours until it has become its user. Whoever got hold
- * of the marker as another user is none of its processes.
+ * Whether a process carries the marker of an instance and runs as its user, or still as ours before it changes. A process of another
+ * user does not count, even if it has got hold of the marker.
  */
 async function isMarked(pid: number, { secret, uid }: ProcessRecord): Promise<boolean> {
   if (secret === undefined || uid === undefined) return false;
@@ -96,7 +97,7 @@ async function isMarked(pid: number, { secret, uid }: ProcessRecord): Promise<bo
   return hasInEnvironment(pid, marker(secret));
 }
 
-/** A process and its descendants, by the kernel's lists of children: much cheaper than to look at all processes. */
+/** A process and its descendants, by the kernel's lists of children: much cheaper than looking at all processes. */
 export async function treeOf(pid: number): Promise<number[]> {
   const tree = [pid];
   for (const parent of tree) tree.push(...(await childrenOf(parent)));

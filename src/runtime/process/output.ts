@@ -12,15 +12,15 @@ export interface OutputOptions {
   readonly directory: string;
   readonly logger: Logger;
   readonly clock: Clock;
-  /** Of each instance's files together. */
+  /** Limit of each instance's files together. */
   readonly maxBytes: number;
   readonly linesPerSecond: number;
 }
 
-/** Bytes of a character that may stand before what is asked for. */
+/** Bytes of a cut character that may precede the wanted part. */
 const longestRest = 3;
 
-/** Output of the instances: the files that their keepers write, and what these tell of it, which goes to the log. */
+/** Output of the instances: reads the files that keepers write, and logs what keepers report. */
 export class Output {
   readonly #options: OutputOptions;
   readonly #logs = new Map<string, LineLog>();
@@ -32,7 +32,7 @@ export class Output {
     this.#rateOfAll = this.#rate(logRateOfAll);
   }
 
-  /** `isKnown`: whether an instance still exists; what others wrote is removed. */
+  /** Removes the output of instances that no longer exist (`isKnown`). */
   async open(isKnown: (id: string) => Promise<boolean>): Promise<void> {
     const { directory } = this.#options;
     await mkdir(directory, { recursive: true, mode: 0o700 });
@@ -42,7 +42,7 @@ export class Output {
     }
   }
 
-  /** Writes what an instance has written to the log; `lost` bytes before it were not told. */
+  /** Writes an instance's output to the log; `lost` bytes before it were not reported. */
   log(id: string, app: string, bytes: Buffer, lost: number): void {
     if (this.#closed) return;
     const { logger, clock, linesPerSecond } = this.#options;
@@ -56,18 +56,18 @@ export class Output {
     lines.write(bytes);
   }
 
-  /** Its main process has ended: the last line needs no end. */
+  /** Call it when the main process has ended, to log an unfinished last line. */
   end(id: string): void {
     this.#logs.get(id)?.end();
     this.#logs.delete(id);
   }
 
-  /** The last of what it wrote, printable; '' where there is nothing. */
+  /** The end of its output, printable; '' if there is none. */
   async tail(id: string, maxBytes: number): Promise<string> {
     if (!isSafeId(id)) return '';
     const { current, older } = outputPaths(this.#options.directory, id);
     const length = Math.max(0, Math.min(maxBytes, this.#options.maxBytes));
-    // What is turned over between the two is read twice rather than not at all, and no more than is asked for.
+    // A file that turns between the two reads is read twice rather than not at all, and used once.
     const [last, before] = [await endOf(current, length + longestRest), await endOf(older, length + longestRest)];
     const isTurned = before.inode !== undefined && before.inode === last.inode;
     const bytes = isTurned ? last.bytes : Buffer.concat([before.bytes, last.bytes]);
@@ -76,7 +76,7 @@ export class Output {
     return lastWords(isWhole || bytes.length > length ? bytes : fromWholeLine(end), length);
   }
 
-  /** Why it ended, as its keeper wrote down when no dispatcher was there; said once. */
+  /** Why it ended, from the note that its keeper left if no dispatcher was there. Removes the note. */
   async takeExit(id: string): Promise<string | undefined> {
     if (!isSafeId(id)) return undefined;
     const { exit } = outputPaths(this.#options.directory, id);
@@ -85,7 +85,7 @@ export class Output {
     return cause;
   }
 
-  /** Nothing more comes of it, and nobody asks for it again. */
+  /** Removes an instance's output, which no longer grows and is no longer needed. */
   async remove(id: string): Promise<void> {
     this.end(id);
     if (isSafeId(id)) await removeOutput(this.#options.directory, id);
@@ -103,7 +103,7 @@ export class Output {
 
 interface End {
   readonly bytes: Buffer;
-  /** Undefined where there is no file. */
+  /** Undefined if there is no file. */
   readonly inode: number | undefined;
 }
 
@@ -120,7 +120,7 @@ async function endOf(path: string, maxBytes: number): Promise<End> {
   }
 }
 
-/** Drops what is left of a line that was cut. */
+/** Drops the rest of a line that was cut. */
 function fromWholeLine(bytes: Buffer): Buffer {
   const lineEnd = bytes.indexOf('\n');
   return lineEnd < 0 || lineEnd === bytes.length - 1 ? bytes : bytes.subarray(lineEnd + 1);

@@ -3,13 +3,13 @@ import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
 import type { Credentials } from './credentials.js';
 
-/** One that starts no program of its own is 1 there: it reaps what loses its parents, and its end is the end of all. */
+/** Script of the shell that is process 1: it runs the program, reaps orphans, and its end ends everything in the namespace. */
 const init = '"$@"; exit $?';
 
 /**
- * The start of a command line that gives a program a pid namespace of its own, with a /proc that shows it; undefined if this process
- * may not make one. Nothing leaves it: what loses its parents stays below the program that is started, and ends with it. Without root it
- * takes a user namespace, in which everybody else's files are shown as those of nobody.
+ * The start of a command line that gives a program its own pid namespace and /proc; undefined if this process may not make one. Nothing
+ * can leave it: orphans stay below the started program and end with it. Without root this takes a user namespace, which shows the files
+ * of other users as those of nobody.
  */
 export async function findPidNamespace(): Promise<readonly string[] | undefined> {
   const unshare = ['/usr/bin/unshare', '/bin/unshare'].find((path) => existsSync(path));
@@ -29,12 +29,12 @@ export async function findPidNamespace(): Promise<readonly string[] | undefined>
     'sh',
   ];
   const [program = '', ...args] = words;
-  // The shell tells the number that it has in there.
+  // The shell prints its parent's pid inside the namespace, which must be 1.
   const tried = promisify(execFile)(program, [...args, '/bin/sh', '-c', 'echo $PPID'], { env: {}, cwd: '/' });
   return (await tried.catch(() => undefined))?.stdout === '1\n' ? words : undefined;
 }
 
-/** An app of the daemon's own user can leave a control group as the daemon can. */
+/** Whether apps need a pid namespace: those of the daemon's own user could leave a control group, just as the daemon can. */
 export function needsPidNamespace(daemon: Credentials, hasGroups: boolean): boolean {
   return daemon.uid !== 0 || !hasGroups;
 }

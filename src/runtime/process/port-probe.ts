@@ -1,8 +1,8 @@
 import { createServer } from 'node:net';
 
 /**
- * Whether no program of this machine holds the port, on `host` or on any other address: an app may listen on all of
- * them, whatever HOST says. Throws an Error that says what to do where nothing can listen on `host` at all.
+ * Whether no program of this machine holds the port, on `host` or any other address, as an app may listen on all of them. Throws an
+ * Error that says what to do if nothing can listen on `host` at all.
  */
 export async function isPortFree(port: number, host: string): Promise<boolean> {
   const code = await listenError(port, host);
@@ -17,7 +17,7 @@ export async function isPortFree(port: number, host: string): Promise<boolean> {
   return everywhere !== 'EADDRINUSE' && (await listenError(port, '0.0.0.0')) !== 'EADDRINUSE';
 }
 
-/** Undefined where it can be listened on; on '::' that is every address of either protocol. */
+/** The error of listening there; undefined if it works. '::' stands for all addresses of both protocols. */
 function listenError(port: number, host: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     const probe = createServer();

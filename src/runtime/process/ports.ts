@@ -12,9 +12,9 @@ export interface PortsOptions {
   readonly to: number;
   readonly bindHost: string;
   readonly clock: Clock;
-  /** Whether an instance still exists; what others leased is freed once their dispatcher is dead. */
+  /** Whether an instance still exists; the leases of others are freed once their dispatcher is dead. */
   readonly isKnown: (instanceId: string) => Promise<boolean>;
-  /** Whether an app can listen on a port; asks the system if absent. */
+  /** Whether an app can listen on a port; by default `isPortFree`. */
   readonly isFree?: typeof isPortFree;
 }
 
@@ -23,32 +23,32 @@ interface Lease {
   readonly claimant: ProcessIdentity;
 }
 
-/** A port that was freed is not used again for this long: a late packet must not reach another app. */
+/** How long a freed port is not reused, so that no late packet reaches another app. */
 const restMs = 60_000;
-/** Ports that are not listed as listening and cannot be listened on, before a boot gives up. */
+/** Unusable ports, not listed as listening, after which a boot gives up. */
 const mostRefused = 100;
 /** Minimum interval between looks for abandoned leases and for the programs that hold ports. */
 const lookMs = 10_000;
 
-/** What keeps ports from being leased, as of one moment. */
+/** The ports that cannot be leased, as of one moment. */
 interface Held {
   readonly leased: ReadonlySet<number>;
-  /** Sockets of other programs, by port. */
+  /** Listening sockets of other programs, by port. */
   readonly foreign: ReadonlyMap<number, ListeningSocket>;
 }
 
 /**
- * Ports of instances, leased through a file each, so that processes that share the directory never choose the same and a
- * restart forgets nothing. `PORT` exists while the port is leased, `PORT.freed` was last written when it was freed.
+ * Leases ports to instances by one file each, so that dispatchers that share the directory never choose the same and a restart forgets
+ * nothing. `PORT` exists while the port is leased; `PORT.freed` was last written when it was freed.
  */
 export class Ports {
   readonly #options: PortsOptions;
-  /** Oldest freed first, as far as this process knows; what it leased or freed itself goes to the end. */
+  /** Ports in the order in which they were freed, as far as this process knows; those that it leases or frees go to the end. */
   #order = new Set<number>();
-  /** By the monotonic clock: a step of the wall clock must not cut the rest of what was freed here. */
+  /** Ports freed here, by the monotonic clock: a step of the wall clock must not shorten their rest. */
   readonly #freedHere = new Map<number, number>();
   #lookedAt = -Infinity;
-  /** What the last look found of the programs that hold ports. */
+  /** The programs that hold ports, as the last look found them. */
   #holders = '';
 
   constructor(options: PortsOptions) {
@@ -71,7 +71,7 @@ export class Ports {
     this.#order = new Set(range.toSorted((a, b) => (rank(a) === rank(b) ? a - b : rank(a) - rank(b))));
   }
 
-  /** Leases the port that has been free for longest. Throws an Error that says what holds them and what to do if none is left. */
+  /** Leases the port that has been free for longest. If none is left, throws an Error that says what holds them and what to do. */
   async lease(id: string): Promise<number> {
     const claim = join(this.#options.directory, `claim-${id}`);
     const lease: Lease = { id, claimant: identify(process.pid) };
@@ -83,7 +83,7 @@ export class Ports {
     }
   }
 
-  /** The range is not looked at before its first candidate fails. */
+  /** Leases the first usable port. Looks at the whole range only after a candidate has failed. */
   async #leaseFirst(id: string, claim: string): Promise<number> {
     const { bindHost } = this.#options;
     let held: Held | undefined;
@@ -112,12 +112,12 @@ export class Ports {
         if (port >= from && port <= to && !leased.has(port)) foreign.set(port, socket);
       }
     } catch {
-      // Not told: each port is tried.
+      // The table cannot be read, so each port is tried.
     }
     return { leased, foreign };
   }
 
-  /** Why there is no port, in words. */
+  /** Says why there is no port. */
   async #shortage({ leased, foreign }: Held, refused: readonly number[]): Promise<string> {
     const { from, to, clock } = this.#options;
     if (clock.monotonic() - this.#lookedAt >= lookMs) {
@@ -141,7 +141,7 @@ export class Ports {
     );
   }
 
-  /** Frees the port where this instance holds it. Harmless twice. */
+  /** Frees the port if this instance holds it. Harmless twice. */
   async free(port: number, id: string): Promise<void> {
     const lease = await this.#read(port);
     if (lease?.id === id) await this.#release(port);
@@ -153,13 +153,13 @@ export class Ports {
     try {
       usable = await isFree(port, bindHost);
     } finally {
-      // No instance had it, so that it need not rest: else a program that tries all ports would keep them from us for longer.
+      // No instance used it, so it need not rest: otherwise a program that tries all ports would block them for longer.
       if (!usable && (await this.#read(port))?.id === id) await rm(this.#path(port), { force: true });
     }
     return usable;
   }
 
-  /** A hard link appears whole or not at all, and not where there is one. */
+  /** Claims a port by a hard link, which appears whole or not at all, and fails if the port is leased. */
   async #claim(port: number, claim: string): Promise<boolean> {
     if (this.#restsHere(port)) return false;
     try {
@@ -168,7 +168,7 @@ export class Ports {
       if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
       throw error;
     }
-    // Only now can nobody lease and free it between this look and the lease.
+    // Checked after the claim, so that nothing can lease and free the port in between.
     if (!this.#restsHere(port) && (await this.#isRested(port))) return true;
     await rm(this.#path(port), { force: true });
     return false;
@@ -188,12 +188,12 @@ export class Ports {
     const freedAt = await modifiedAt(path);
     if (freedAt === undefined) return true;
     const now = clock.now();
-    // The wall clock was set back: how long it rested is unknown, so it rests anew.
+    // The wall clock was set back, so the time of rest is unknown and begins anew.
     if (freedAt > now) await utimes(path, now / 1_000, now / 1_000);
     return now - freedAt >= restMs;
   }
 
-  /** Written as freed before it is: a claim in between is given back. */
+  /** Frees a port. `PORT.freed` is written first, so that a claim in between is given back. */
   async #release(port: number): Promise<void> {
     const { clock } = this.#options;
     const path = `${this.#path(port)}.freed`;
@@ -204,7 +204,7 @@ export class Ports {
     this.#moveToEnd(port);
   }
 
-  /** Frees what a dispatcher leased that died before it wrote a record, and what lost its record since. */
+  /** Frees the leases without a record whose dispatcher is dead. */
   async #freeAbandoned(): Promise<void> {
     const { directory, isKnown } = this.#options;
     for (const file of await readdir(directory)) {
@@ -237,7 +237,7 @@ async function modifiedAt(path: string): Promise<number | undefined> {
   return (await stat(path).catch(() => undefined))?.mtimeMs;
 }
 
-/** The programs that hold most of these sockets, in words. */
+/** Names the programs that hold most of these sockets. */
 async function holdersOf(sockets: Iterable<ListeningSocket>): Promise<string> {
   const all = [...sockets];
   const pids = await findHolders(new Set(all.map(({ inode }) => inode)));

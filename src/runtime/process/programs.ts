@@ -5,24 +5,24 @@ import { delimiter, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import type { Account } from './account.js';
 
-/** Why a command cannot be run, by the names of the system's errors; `CWD` if its user may not enter the directory. */
+/** Why a command cannot be run, as an error code of the system; `CWD` if its user may not enter the directory. */
 export type Fault = 'ENOENT' | 'EACCES' | 'CWD';
 
 export interface Wanted {
   readonly program: string;
   readonly cwd: string;
-  /** PATH of the app. */
+  /** The app's PATH. */
   readonly path: string;
   readonly account: Account;
-  /** With it the kernel itself is asked about what the modes of files seem to forbid. */
+  /** If given, the kernel is asked when file modes seem to forbid access. */
   readonly setpriv: string | undefined;
 }
 
 const interpreterBytes = 256;
 
 /**
- * What keeps a user from running a command, looked at beforehand, since the shell that becomes the command could tell only its end.
- * Undefined if nothing is found. A missing directory is not its business.
+ * Why a user cannot run a command; undefined if no reason is found. Checked beforehand, since the shell that becomes the command could
+ * report only its exit. Ignores a missing directory, which the caller reports.
  */
 export async function faultOf({ program, cwd, path, account, setpriv }: Wanted): Promise<Fault | undefined> {
   const may = (file: string, directory: boolean) => mayExecute(file, directory, account, setpriv);
@@ -43,7 +43,7 @@ export async function faultOf({ program, cwd, path, account, setpriv }: Wanted):
   return fault;
 }
 
-/** By the modes of the file and the directories above it; what these forbid an access list may still allow. */
+/** Checks the modes of a file and the directories above it. An access list may still allow what these forbid. */
 async function mayExecute(
   path: string,
   isDirectoryWanted: boolean,
@@ -80,7 +80,7 @@ async function asks(path: string, { uid, gid, groups }: Account, setpriv: string
   );
 }
 
-/** Whether what a script's #! line names is there. */
+/** Whether the interpreter in a script's #! line exists. */
 async function hasInterpreter(file: string, cwd: string): Promise<boolean> {
   const handle = await open(file).catch(() => undefined);
   if (!handle) return true;

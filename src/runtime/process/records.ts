@@ -3,38 +3,38 @@ import { access, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'n
 import { join } from 'node:path';
 import type { ProcessIdentity } from '../../machine/proc-fs.js';
 
-/** What is kept of an instance so that it is found after a restart. Without `process` it was about to be started. */
+/** The record by which an instance is found after a restart. Without `process` it was about to be started. */
 export interface ProcessRecord {
   readonly v: 1;
   readonly id: string;
   readonly app: string;
   readonly revision: string;
   readonly cmdb: string;
-  /** Whose it is, as several may have the same `cmdb.name`. Instances of before it was written have none. */
+  /** Its installation, as several may have the same `cmdb.name`; absent in old records. */
   readonly installation?: string;
-  /** Under which address others reach it. */
+  /** Address at which other machines reach it. */
   readonly host: string;
   readonly port: number;
   /** The dispatcher that started it. */
   readonly booter: ProcessIdentity;
   readonly process?: ProcessIdentity;
-  /** Random, in the environment of its processes; known to nobody else. Instances of before it existed have none. */
+  /** Random token in the environment of its processes, known to no others; absent in old records. */
   readonly secret?: string;
-  /** The user it was started as. */
+  /** The user that it was started as. */
   readonly uid?: number;
-  /** Name of the keeper that starts it and tells of its exit. */
+  /** Name of the keeper that starts it and reports its exit. */
   readonly keeper?: string;
-  /** Directories of its control group, the first of which tells its processes. */
+  /** Directories of its control group; the first one lists its processes. */
   readonly groups?: readonly string[];
-  /** Its main process is the way into a pid namespace, which nothing leaves: all of it are descendants of that. */
+  /** Its main process leads into a pid namespace that nothing can leave, so that all its processes descend from it. */
   readonly pidNamespace?: true;
-  /** Another dispatcher than the booter that stops it: what the main process leaves has its grace, and is its business. */
+  /** A dispatcher other than the booter that is stopping it, and takes care of all its processes. */
   readonly stopper?: ProcessIdentity;
 }
 
-/** Ids come from records and listings; as file names they must not lead elsewhere. */
+/** Ids come from records and listings, and must be safe as file names. */
 const safeId = /^[a-z0-9][a-z0-9-]{0,127}$/;
-/** A file that its writer left behind half done is older than this. */
+/** Age from which an unfinished file counts as abandoned by its writer. */
 const abandonedMs = 60_000;
 
 const secretPattern = /^[0-9a-f]{32}$/;
@@ -47,12 +47,12 @@ export function isSafeId(id: string): boolean {
   return safeId.test(id);
 }
 
-/** The records of all instances, a file each, replaced whole. */
+/** The records of all instances, each a file that is replaced as a whole. */
 export class ProcessRecords {
   readonly #directory: string;
   readonly #onUnreadable: (path: string) => void;
 
-  /** `onUnreadable` is told of a file that is no record of this version; it is skipped. */
+  /** `onUnreadable` is called with the path of each skipped file that is no record of this version. */
   constructor(directory: string, onUnreadable: (path: string) => void) {
     this.#directory = directory;
     this.#onUnreadable = onUnreadable;
@@ -70,7 +70,7 @@ export class ProcessRecords {
     await rename(written, path);
   }
 
-  /** Undefined where there is none or it cannot be read. */
+  /** Undefined if there is no record or it cannot be read. */
   async read(id: string): Promise<ProcessRecord | undefined> {
     if (!safeId.test(id)) return undefined;
     const text = await readFile(this.#path(id), 'utf8').catch(() => undefined);
@@ -80,7 +80,7 @@ export class ProcessRecords {
     return record;
   }
 
-  /** Whether there is one, readable or not. */
+  /** Whether there is a record, readable or not. */
   has(id: string): Promise<boolean> {
     return access(this.#path(id)).then(
       () => true,
@@ -92,7 +92,7 @@ export class ProcessRecords {
     if (safeId.test(id)) await rm(this.#path(id), { force: true });
   }
 
-  /** Of all that are there, readable or not. */
+  /** Ids of all records, readable or not. */
   async ids(): Promise<string[]> {
     const files = await readdir(this.#directory);
     return files.filter((file) => file.endsWith('.json')).map((file) => file.slice(0, -'.json'.length));
@@ -109,7 +109,7 @@ export class ProcessRecords {
   }
 }
 
-/** Removes files that a killed process left half done. */
+/** Removes unfinished files that killed processes left. */
 export async function removeAbandoned(directory: string, isTemporary: (file: string) => boolean): Promise<void> {
   for (const file of (await readdir(directory)).filter(isTemporary)) {
     const path = join(directory, file);
@@ -144,7 +144,7 @@ function isPath(value: unknown): boolean {
   return typeof value === 'string' && value.startsWith('/') && !value.split('/').includes('..');
 }
 
-/** A pid of 0 or 1 would make a signal to the group one to everything. */
+/** With a pid of 0 or 1, a signal to the group would reach other processes. */
 function isIdentity({ pid, startTime, bootId }: ProcessIdentity): boolean {
   return Number.isInteger(pid) && pid > 1 && typeof startTime === 'string' && typeof bootId === 'string';
 }

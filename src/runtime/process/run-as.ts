@@ -1,7 +1,7 @@
 import { type Account, accountOf, type Databases, groupName } from './account.js';
 import { capability, type Credentials } from './credentials.js';
 
-/** Whom an app is to run as: an account, or one of its own that is given to it. */
+/** What an app runs as: an account, or a user of its own that is assigned later. */
 export type RunAs = { readonly account: Account } | { readonly auto: true };
 
 /** Groups whose members can become root. */
@@ -20,8 +20,8 @@ const groupsOfRoot = [
 ];
 
 /**
- * What `user` of an app means for a daemon with these credentials. `auto` is a user of its own under a root daemon, else the
- * daemon's user. Throws an Error that says what to write.
+ * What `user` of an app means for a daemon with these credentials: `auto` is a user of its own under a root daemon, else the daemon's
+ * user. Throws an Error that says what to write.
  */
 export function runAs(user: string | undefined, daemon: Credentials, databases: Databases): RunAs {
   if (daemon.uid !== 0) return { account: ownAccount(user, daemon, databases) };
@@ -35,8 +35,8 @@ export function runAs(user: string | undefined, daemon: Credentials, databases: 
 }
 
 /**
- * Why a daemon that is not root must not start apps: they would get groups that are as good as root. Undefined if it may, since
- * the groups are harmless, can be dropped, or `inheritGroups` allows them.
+ * Why a daemon that is not root must not start apps: they would get groups that are as good as root. Undefined if the groups are
+ * harmless, can be dropped, or are allowed by `inheritGroups`.
  */
 export function groupsFault(daemon: Credentials, databases: Databases, inheritGroups: boolean): string | undefined {
   if (inheritGroups || daemon.uid === 0) return undefined;
@@ -52,8 +52,8 @@ export function groupsFault(daemon: Credentials, databases: Databases, inheritGr
 }
 
 /**
- * Why a daemon that is not root must not start apps: they would keep its capabilities. Undefined if it has none to hand on, or setpriv
- * drops them.
+ * Why a daemon that is not root must not start apps: they would keep its capabilities. Undefined if it has none to pass on, or if
+ * setpriv drops them.
  */
 export function capabilitiesFault(daemon: Credentials, setpriv: string | undefined): string | undefined {
   const { uid, ambient, inheritable } = daemon;
@@ -66,9 +66,9 @@ export function capabilitiesFault(daemon: Credentials, setpriv: string | undefin
   );
 }
 
-/** Supplementary groups that apps of a daemon which is not root cannot be kept from. */
+/** Supplementary groups that apps of a daemon that is not root cannot drop. */
 export function keptGroups({ uid, gid, groups, ambient }: Credentials): number[] {
-  // What setpriv drops them with has to have survived the start of setpriv.
+  // To drop them, setpriv needs a capability that survives its start.
   if (uid === 0 || (ambient & capability.setgid) !== 0n) return [];
   return groups.filter((group) => group !== gid);
 }

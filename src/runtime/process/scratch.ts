@@ -8,20 +8,20 @@ import { type Clock, sleep } from '../../model/clock.js';
 import type { Account } from './account.js';
 
 export interface ScratchOptions {
-  /** Where the directories are made; several installations may share it. */
+  /** Parent of the scratch directories; several installations may share it. */
   readonly directory: string;
   readonly logger: Logger;
   readonly clock: Clock;
 }
 
-/** What is large is removed in the background, a quarter of the time. */
+/** Rest per time of work in the background: a removal works a quarter of the time. */
 const restPerWork = 3;
-/** Removing it longer than that means that somebody goes on filling it. */
+/** A removal that takes longer is given up: something goes on filling the directory. */
 const limitMs = 3_600_000;
 
 /**
- * A directory for temporary files, pid files and sockets of each instance, which its user alone can enter, and which goes with the instance.
- * Its name is short, as paths of sockets have to be, and tells whose it is.
+ * Gives each instance a directory for temporary files, pid files and sockets, which only its user can enter and which is removed with
+ * it. Its name contains installation, user and instance, and is short, as paths of sockets must be.
  */
 export class Scratch {
   readonly #options: ScratchOptions;
@@ -34,7 +34,7 @@ export class Scratch {
     this.#options = options;
   }
 
-  /** `installation` tells its directories from those of others. Removes in the background what is left of instances that `known` does not list. */
+  /** `installation` marks our directories. Removes, in the background, those of instances that `known` does not list. */
   async open(installation: string, known: () => Promise<readonly string[]>): Promise<void> {
     this.#prefix = createHash('sha256').update(installation).digest('hex').slice(0, 8);
     const found = await this.#found();
@@ -44,13 +44,13 @@ export class Scratch {
     this.#keep(this.#removeAll(left));
   }
 
-  /** Makes the directory of an instance that has its record; undefined if its user could not enter it. Throws an Error that says what to do. */
+  /** Makes the directory of an instance with a record; undefined if its user could not enter it. Throws an Error that says what to do. */
   async make(id: string, { uid, gid }: Pick<Account, 'uid' | 'gid'>): Promise<string | undefined> {
     const { directory } = this.#options;
     const isOwn = uid === process.geteuid?.();
     const path = join(directory, this.#nameOf(id, uid));
     try {
-      // Without write or read for others: each finds its own.
+      // Other users may pass through, but neither list nor write it.
       await mkdir(directory, { recursive: true, mode: 0o711 });
       const obstacle = isOwn ? undefined : scratchObstacle(directory);
       if (obstacle !== undefined) return this.#without(obstacle);
@@ -68,7 +68,7 @@ export class Scratch {
     }
   }
 
-  /** What an ordinary app left is gone when this resolves; of very much the rest goes later. */
+  /** Removes the directory of an instance; resolves when it is gone, or earlier if it is large and the rest is removed later. */
   async remove(id: string, uid: number | undefined): Promise<void> {
     if (uid === undefined || this.#prefix === '') return;
     await new Promise<void>((resolve) => {
@@ -76,7 +76,7 @@ export class Scratch {
     });
   }
 
-  /** Lets go: what is left by then goes at the next start. */
+  /** Ends removals; the next start removes the rest. */
   async close(): Promise<void> {
     this.#closing.abort();
     await Promise.all(this.#removals);
@@ -138,14 +138,14 @@ export class Scratch {
 interface Ended {
   readonly name: string;
   readonly uid: number;
-  /** Undefined if a start found it, which knows no more than its name. */
+  /** Undefined if it was found at a start, when only its name is known. */
   readonly instance?: string;
 }
 
 interface Found {
   readonly name: string;
   readonly uid: number;
-  /** Of the instance's id. */
+  /** Hash of the instance's id. */
   readonly hash: string;
 }
 
@@ -153,7 +153,7 @@ function hashOf(id: string): string {
   return createHash('sha256').update(id).digest('hex').slice(0, 12);
 }
 
-/** Why other users could not reach their own directories in this one, and what to do; undefined if they can, or if it is not there yet. */
+/** Why other users cannot reach their directories inside this one, and what to do; undefined if they can, or if it does not exist. */
 export function scratchObstacle(directory: string): string | undefined {
   for (let at = directory; ; at = dirname(at)) {
     const stats = statSync(at, { throwIfNoEntry: false });

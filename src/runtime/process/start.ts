@@ -8,14 +8,14 @@ import { environment, type EnvironmentOptions } from './environment.js';
 import { faultOf } from './programs.js';
 
 export interface StartOptions extends Omit<EnvironmentOptions, 'home'> {
-  /** Starts the command and rejects with the system's error where it cannot: see `startChild`. */
   readonly confinement: Confinement;
+  /** Starts the command; rejects with the system's error: see `startChild`. */
   readonly launch: (command: Command) => Promise<ProcessIdentity>;
 }
 
 /**
- * Starts the app's command. Resolves once it runs; throws an Error that names what is wrong with the command, the
- * directory or the user and what to do.
+ * Starts the app's command. Resolves once it runs; throws an Error that says what is wrong with the command, the directory or the
+ * user, and what to do.
  */
 export async function start({ launch, confinement, ...told }: StartOptions): Promise<ProcessIdentity> {
   const { app } = told.spec;
@@ -31,7 +31,7 @@ export async function start({ launch, confinement, ...told }: StartOptions): Pro
   }
 }
 
-/** Without a chain of programs before the app the system itself tells, and exactly. */
+/** Throws if the command cannot be run. Needed only for a chain of programs: otherwise the system itself reports it exactly. */
 async function refuseUnrunnable(app: App, program: string, path: string, confinement: Confinement): Promise<void> {
   if (!canConfine(confinement)) return;
   const { account, setpriv } = confinement;
@@ -44,7 +44,7 @@ function startError(app: App, command: string, account: Account, error: NodeJS.E
   return new Error(`cannot run '${command}' of app ${app.name}: ${why}`, { cause: error });
 }
 
-/** The system's error does not tell a missing program from a missing directory. */
+/** Why the directory cannot be used: the system's error is the same for a missing program and a missing directory. */
 function directoryFault(cwd: string): string | undefined {
   try {
     return statSync(cwd).isDirectory() ? undefined : `its cwd ${cwd} is no directory; correct 'cwd'`;

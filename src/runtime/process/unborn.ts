@@ -2,13 +2,12 @@ import { allProcesses, forEachProcess, hasInEnvironment } from '../../machine/pr
 import { type Clock, sleep } from '../../model/clock.js';
 
 const pauseMs = 5;
-/** A process in an uninterruptible call dies when that returns, such as one of a file server that is away. */
+/** A process in an uninterruptible call, such as to a file server that is down, dies only when that returns. */
 const limitMs = 30_000;
 
 /**
- * Kills what a dead launcher had forked and what has not become the app yet: until it does, its environment is that of the
- * launcher, with this entry of it. Afterwards whatever the launcher started carries the marker of its instance. Throws an Error that
- * names what does not die.
+ * Kills the forks of a dead keeper that have not become the app yet: until then they have the keeper's environment, with this entry,
+ * and from then on the marker of their instance. Throws an Error that names what does not die.
  */
 export async function killUnborn(entry: string, clock: Clock): Promise<void> {
   const limit = clock.monotonic() + limitMs;
@@ -31,6 +30,6 @@ function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
-    // It has ended meanwhile.
+    // It has ended in the meantime.
   }
 }
