@@ -129,7 +129,7 @@ class ProcessRuntime implements Runtime {
 
   async open(): Promise<void> {
     if (identify(process.pid).startTime === '') {
-      throw new Error('the process runtime needs /proc, which this machine does not show; use docker instead');
+      throw new Error('the process runtime needs /proc, which this machine does not have; use docker instead');
     }
     const { stateDir } = this.#options;
     await mkdir(stateDir, { recursive: true, mode: 0o700 });
@@ -421,14 +421,14 @@ class ProcessRuntime implements Runtime {
     this.#options.logger.warn(
       { instance: id, app, stateDir: this.#options.stateDir },
       'an instance of another installation with the same cmdb.name has its record in this directory; it is left alone: give one of ' +
-        'them another cmdb.name or another runtimes.process.stateDir, or end the instance if its installation is no more',
+        'them another cmdb.name or another runtimes.process.stateDir, or end the instance if its installation no longer exists',
     );
   }
 
   #sayUnreadable(path: string): void {
     if (this.#said.has(path)) return;
     this.#said.add(path);
-    const advice = 'if no process of it runs, remove the file';
+    const advice = 'if none of its processes runs, remove the file';
     this.#options.logger.error({ path }, `the record of an instance cannot be read and is skipped; ${advice}`);
   }
 }

@@ -28,7 +28,7 @@ export class ForeignContainers {
       this.#logger.warn(
         fields,
         'a container of another installation with the same cmdb.name is on this engine; it is left alone: give one of them ' +
-          'another cmdb.name, or end the container if its installation is no more',
+          'another cmdb.name, or end the container if its installation no longer exists',
       );
     }
   }

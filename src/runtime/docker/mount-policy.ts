@@ -73,7 +73,7 @@ export function nestedFault(
 }
 
 export const nestedAdvice =
-  "what can write the outer one could put a link to anywhere into the inner one's place; " +
+  'an app that can write to the outer one could replace the inner one with a link to anywhere; ' +
   'mount directories side by side, or the outer one readOnly';
 
 /** The first of these sources that lies in one of the directories, and that directory. */

@@ -74,7 +74,7 @@ async function othersMounts(engine: Engine, containerId: string): Promise<{ sour
   const query = { all: true, filters: { label: [labels.instance] } };
   const options = { limitMs: 10_000, maxBytes: 256 * 1024 * 1024 };
   const entries = await engine.json('list the mounts of containers', { path: ['containers', 'json'], query }, options);
-  if (!Array.isArray(entries)) throw new Error(`Docker Engine at ${engine.where} lists no containers`);
+  if (!Array.isArray(entries)) throw new Error(`Docker Engine at ${engine.where} did not list its containers`);
   return entries
     .filter((entry: unknown) => idAt(entry, 'Id') !== containerId && textAt(entry, 'State') !== 'exited')
     .flatMap((entry: unknown) => listAt(entry, 'Mounts'))

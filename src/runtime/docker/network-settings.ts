@@ -83,5 +83,5 @@ export function sharedAdvice(name: string): string {
 
 /** How to have a network created anew with the right settings. */
 export function recreate(name: string): string {
-  return `to mend it, stop its containers and run "docker network rm ${name}": it is then created anew as it should be`;
+  return `to fix it, stop its containers and run "docker network rm ${name}": it is then created anew with the right settings`;
 }

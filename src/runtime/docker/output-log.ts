@@ -57,7 +57,7 @@ export class OutputLog {
     const lines = new LineLog({ logger: logger.child(fields), clock, linesPerSecond, rates });
     void this.#run(container, from === 'start' ? 0 : this.#nowS(), lines, stop.signal)
       .catch((error: unknown) =>
-        logger.debug({ ...fields, err: error }, 'the output of a container is not followed any longer'),
+        logger.debug({ ...fields, err: error }, 'the output of a container is no longer followed'),
       )
       .finally(() => {
         lines.end();

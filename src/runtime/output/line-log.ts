@@ -109,7 +109,7 @@ export class LineLog {
     const limits = `${linesPerSecond} lines or ${logRateOfOne.bytesPerSecond} bytes a second`;
     logger.warn(
       { droppedLines: lines, droppedBytes: droppedBytes + unreadBytes },
-      `${lines} lines of output dropped${unread}: the app writes more than ${limits}, or all apps together too much`,
+      `${lines} lines of output dropped${unread}: the app writes more than ${limits}, or all apps together write too much`,
     );
   }
 }

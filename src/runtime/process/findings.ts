@@ -173,7 +173,7 @@ function confinementWarnings({ groups, setpriv, daemon, hasPidNamespaces }: Proc
     ...(setpriv === undefined ? [`${bare}; install util-linux`] : []),
     ...(groups.missing.length > 0
       ? [
-          `runtime process: limits of ${limits} are not enforced, for the daemon may not make such control groups; ${remedy}`,
+          `runtime process: limits of ${limits} are not enforced, as the daemon may not make such control groups; ${remedy}`,
         ]
       : []),
     ...(!needsPidNamespace(daemon, groups.areAvailable) || (wanted && hasPidNamespaces)

@@ -79,5 +79,5 @@ function ownAccount(user: string | undefined, daemon: Credentials, databases: Da
   if (user === undefined || user === 'auto') return own;
   const account = accountOf(user, databases);
   if (account.uid === uid && account.gid === gid) return { ...own, home: account.home };
-  throw new Error(`running as user '${user}' needs the dispatcher to run as root; run it so, or remove 'user'`);
+  throw new Error(`running as user '${user}' needs the dispatcher to run as root; run it as root, or remove 'user'`);
 }

@@ -60,11 +60,11 @@ function commandFault(app: App, { uid }: Account, error: NodeJS.ErrnoException):
       'there is no such program on PATH, or what its #! line names is missing; install it, or correct the command',
     EACCES: `it is not executable${asUser}, or its directory may not be entered; check the permissions`,
     CWD:
-      `its user (${uid}) may not enter ${app.cwd ?? process.cwd()}, its working directory; set 'cwd' to one that it may, or open ` +
-      'that one and all above it to this user',
+      `its user (${uid}) may not enter ${app.cwd ?? process.cwd()}, its working directory; set 'cwd' to one that it may enter, ` +
+      'or give it access to this one and all above it',
     ENOEXEC: 'it is no program for this machine; a script needs a #! line',
     EPERM: `the system does not allow it to run${asUser}; check the permissions`,
-    ENOTDIR: 'a part of its path is no directory; correct the command',
+    ENOTDIR: 'a part of its path is not a directory; correct the command',
     EAGAIN: 'the machine has no room for another process; raise the limit of processes, or run fewer apps',
     ENOMEM: 'the machine has no memory left; run fewer apps',
     EMFILE: 'too many files are open; raise the limit of open files of the dispatcher',

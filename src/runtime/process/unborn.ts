@@ -19,7 +19,7 @@ export async function killUnborn(entry: string, clock: Clock): Promise<void> {
     for (const pid of left) kill(pid);
     if (clock.monotonic() > limit) {
       throw new Error(
-        `what was being started does not die after SIGKILL (processes ${left.join(', ')}); see what blocks them`,
+        `forks of a keeper that has ended do not die after SIGKILL (processes ${left.join(', ')}); see what blocks them`,
       );
     }
     await sleep(clock, pauseMs);

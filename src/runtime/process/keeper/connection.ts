@@ -3,16 +3,16 @@ import { frame, FrameReader } from './frames.js';
 import { type Order, protocolVersion, type Report, type Role } from './messages.js';
 
 export interface ConnectionEvents {
-  /** The first order was heard, and its version is ours. */
+  /** Called when the first order came, and has our version. */
   readonly onRole: (role: Role) => void;
   readonly onOrder: (order: Exclude<Order, { kind: 'hello' }>) => void;
   readonly onClosed: () => void;
 }
 
-/** Output that its reader has not taken yet; beyond it output is not told, while exits are. */
+/** Bytes that the reader has not taken yet, beyond which only exits are reported, but no output. */
 const mostWaiting = 1024 * 1024;
 
-/** A dispatcher as its keeper sees it. Whatever it says that is no order closes the connection. */
+/** A keeper's connection to a dispatcher. Anything but an order closes it. */
 export class Connection {
   role: Role | undefined;
   readonly #socket: Socket;
@@ -25,7 +25,7 @@ export class Connection {
     socket.on('data', (piece: Buffer) => this.#read(piece));
     socket.on('error', () => {});
     socket.once('close', events.onClosed);
-    // One that has said its last word waits for no answer.
+    // A dispatcher that ends its side waits for no answer.
     socket.once('end', () => socket.destroy());
   }
 
@@ -33,7 +33,7 @@ export class Connection {
     return !this.#socket.destroyed && !this.#socket.readableEnded;
   }
 
-  /** Whether it takes what it is told fast enough for more output. */
+  /** Whether the dispatcher reads fast enough for more output. */
   get keepsUp(): boolean {
     return this.#socket.writableLength < mostWaiting;
   }
@@ -42,7 +42,7 @@ export class Connection {
     if (!this.#socket.destroyed) this.#socket.write(frame(report));
   }
 
-  /** Resolves when all that was told has been handed over, or cannot be. */
+  /** Resolves when all reports have been handed over, or cannot be. */
   close(): Promise<void> {
     return new Promise((resolve) => {
       if (this.#socket.destroyed) return resolve();

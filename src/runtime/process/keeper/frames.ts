@@ -1,8 +1,8 @@
-/** Bytes of one message; a command's arguments and environment may have a few million. */
+/** Bytes of the largest message; a command's arguments and environment may take a few million. */
 const largestFrame = 16 * 1024 * 1024;
 const headerBytes = 4;
 
-/** A message as it is sent: its length as a big-endian number of four bytes, then JSON. */
+/** The encoded form of a message: its length as a big-endian number of four bytes, then JSON. */
 export function frame(message: object): Buffer {
   const text = JSON.stringify(message);
   const length = Buffer.byteLength(text);
@@ -12,12 +12,12 @@ export function frame(message: object): Buffer {
   return bytes;
 }
 
-/** Puts messages together out of the pieces in which they arrive. */
+/** Decodes messages from the pieces in which they arrive. */
 export class FrameReader {
   #pieces: Buffer[] = [];
   #length = 0;
 
-  /** The messages that this piece completes. Throws an Error where one is too large or no JSON. */
+  /** The messages that this piece completes. Throws an Error if one is too large or not JSON. */
   push(piece: Buffer): unknown[] {
     this.#pieces.push(piece);
     this.#length += piece.length;
@@ -31,7 +31,7 @@ export class FrameReader {
     return messages;
   }
 
-  /** Of the next message, once its header is here. */
+  /** Size of the next message; undefined until its header has arrived. */
   #size(): number | undefined {
     if (this.#length < headerBytes) return undefined;
     const [first] = this.#pieces;

@@ -11,23 +11,23 @@ import { Rate } from '../../output/rate.js';
 export interface KeeperOptions {
   readonly pipes: Pipes;
   readonly output: { readonly directory: string; readonly maxBytes: number };
-  /** Runs what forks. */
+  /** Runs a function that forks. */
   readonly fork: <T>(run: () => T) => T;
-  /** Whether its dispatcher still is its parent. */
+  /** Whether its dispatcher is still its parent. */
   readonly hasParent: () => boolean;
-  /** No app runs and its dispatcher is gone: nothing is left to do. */
+  /** Called when nothing is left to do: no app runs and its dispatcher is gone. */
   readonly onDone: () => void;
 }
 
-/** Of what all apps write together. */
+/** Limits of what all apps write together. */
 const bytesPerSecond = 16 * 1024 * 1024;
 const burstBytes = 64 * 1024 * 1024;
-/** Of what a dispatcher is told of one app's output, which it cuts further for the log. */
+/** Limits of the output of one app that is sent to a dispatcher, which cuts it further for the log. */
 const toldPerSecond = 64 * 1024;
 const toldBurst = 256 * 1024;
 const faultPauseMs = 10_000;
 
-/** The apps that a dispatcher had started, and the dispatchers that ask for them: its own, and those that come after it. */
+/** Keeps the apps that a dispatcher started, and serves the dispatchers that ask for them: its own and later ones. */
 export class Keeper {
   readonly #options: KeeperOptions;
   readonly #rateOfAll = new Rate(bytesPerSecond, burstBytes, () => performance.now());
@@ -42,24 +42,24 @@ export class Keeper {
     this.#options = options;
   }
 
-  /** Takes the connection of its own dispatcher. */
+  /** Serves the connection of its own dispatcher. */
   serveOwner(socket: Socket): void {
     this.#owner = this.#serve(socket);
   }
 
-  /** Those that connect by its socket. */
+  /** Serves dispatchers that connect to its socket. */
   listen(server: Server): void {
     server.on('connection', (socket) => this.#serve(socket));
   }
 
-  /** For the log of whoever listens; the same trouble comes again and again. */
+  /** Sends an error to the watching dispatcher's log; rate-limited, as the same error may come again and again. */
   fault(error: Error): void {
     if (performance.now() < this.#faultAt + faultPauseMs) return;
     this.#faultAt = performance.now();
     this.#watcher()?.tell({ kind: 'fault', message: error.message });
   }
 
-  /** Writes down why apps ended of which no dispatcher was told, and says good-bye. */
+  /** Leaves notes on exits that no dispatcher was told of, and closes all connections. */
   async close(): Promise<void> {
     if (!this.#watcher()) for (const app of this.#apps.values()) this.#leaveNote(app);
     await Promise.all([...this.#connections].map((connection) => connection.close()));
@@ -68,7 +68,7 @@ export class Keeper {
   #serve(socket: Socket): Connection {
     const connection: Connection = new Connection(socket, {
       onRole: (role) => {
-        // There is one owner, and it needs no name to come in.
+        // There is only one owner, which does not connect by the socket.
         if (role === 'owner' && connection !== this.#owner) connection.role = 'guest';
         connection.tell({ kind: 'hello', v: protocolVersion, kept: [...this.#apps.values()].map(({ kept }) => kept) });
         if (connection === this.#watcher()) this.#tellExits(connection);
@@ -107,7 +107,7 @@ export class Keeper {
 
   #startApp(id: string, app: string, command: Command, connection: Connection): Promise<KeptApp> {
     const { pipes, output, fork, hasParent } = this.#options;
-    // An order that outlived its dispatcher would start what nobody waits for.
+    // An order that outlives its dispatcher must not start an app that nothing waits for.
     const forkIfAwaited = <T>(run: () => T): T => {
       if (connection !== this.#owner || !connection.isOpen || !hasParent()) throw new Error('its dispatcher has ended');
       return fork(run);
@@ -131,7 +131,7 @@ export class Keeper {
     this.#apps.delete(id);
   }
 
-  /** Its own dispatcher, or the first of those that follow it. */
+  /** The dispatcher that gets reports: its own, or else the first heir. */
   #watcher(): Connection | undefined {
     const { role } = this.#owner ?? {};
     if (this.#owner) return role === undefined ? undefined : this.#owner;
@@ -187,7 +187,7 @@ export class Keeper {
     try {
       writeFileSync(outputPaths(this.#options.output.directory, id).exit, cause, { mode: 0o600 });
     } catch {
-      // Then it ended while nobody watched.
+      // Without a note the exit counts as unwatched.
     }
   }
 }

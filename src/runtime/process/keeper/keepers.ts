@@ -16,30 +16,30 @@ import { KeeperLostError, KeeperSilentError, Link, type LinkEvents } from './lin
 import type { Kept } from './messages.js';
 
 export interface KeepersOptions {
-  /** Of their sockets. */
+  /** Directory of their sockets. */
   readonly directory: string;
-  /** Whose they are: those of several may be in the directory. */
+  /** The installation, as several may share the directory. */
   readonly group: string;
   readonly output: { readonly directory: string; readonly maxBytes: number };
   readonly clock: Clock;
   readonly logger: Logger;
   readonly events: Pick<LinkEvents, 'onExit' | 'onOutput'> & {
-    /** A keeper has ended before its apps, which may run on unseen. Not called after `close`. */
+    /** Called when a keeper has ended before its apps, which may run on unseen. Not called after `close`. */
     readonly onLost: (name: string, running: readonly Kept[]) => void;
   };
-  /** Kills what an order that was lost with its keeper has started. */
+  /** Kills what a lost order, whose keeper has ended, has started. */
   readonly endStarted: (id: string) => Promise<void>;
 }
 
-/** Whose apps can be asked for. A keeper that stands still is `silent`; one that has ended is `gone`. */
+/** A link to a keeper; `silent` if the keeper does not answer, `gone` if it has ended. */
 export type Found = Link | 'silent' | 'gone';
 
 const keeperMain = fileURLToPath(new URL('../keeper-main.js', import.meta.url));
-/** No threads for the compiler, which has nothing to do there. */
+/** No threads for the compiler, which has nothing to do in a keeper. */
 const flags = ['--v8-pool-size=0'];
-/** In its environment, so that what it has forked is known as long as that is not the app yet. */
+/** Variable in a keeper's environment that marks its forks until they become the app. */
 const entryName = 'FASTCONTAINER_KEEPER';
-/** A keeper that stands still is told from one on a busy machine. */
+/** How long a keeper may take to answer on a busy machine before it counts as silent. */
 const helloLimitMs = 10_000;
 const safeName = /^[0-9a-f]{12}\.[0-9a-f]{24}$/;
 
@@ -51,13 +51,13 @@ interface OwnKeeper {
 }
 
 /**
- * The keepers (keeper-main.ts) that a dispatcher has to do with: its own, which starts its apps, and those that dispatchers before it left
- * with apps that run. Sockets are in a directory that nobody else can enter.
+ * The keepers (keeper-main.ts) that a dispatcher uses: its own, which starts its apps, and those of earlier dispatchers whose apps
+ * still run. Their sockets are in a directory that no other user can enter.
  */
 export class Keepers {
   readonly #options: KeepersOptions;
   readonly #group: string;
-  /** Those that tell of their apps, or will, by name. */
+  /** Links to keepers that report to this dispatcher, or will, by name. */
   readonly #links = new Map<string, Link>();
   #own: OwnKeeper | undefined;
   #directory = -1;
@@ -75,12 +75,12 @@ export class Keepers {
     this.#directory = openSync(directory, 'r');
   }
 
-  /** The name of the keeper that starts the next app; it is started where there is none. Throws the system's error. */
+  /** Name of the keeper that starts the next app; starts one if there is none. Throws the system's error. */
   prepare(): string {
     return this.#ensure().name;
   }
 
-  /** Resolves once the process runs, and to the keeper's name. Rejects with the system's error; it was then not started, or has been ended. */
+  /** Starts an app; resolves once it runs. Rejects with the system's error if it was not started, or was ended again. */
   async start(id: string, app: string, command: Command): Promise<{ process: ProcessIdentity; keeper: string }> {
     try {
       return await this.#startBy(this.#ensure(), id, app, command);
@@ -90,7 +90,7 @@ export class Keepers {
     }
   }
 
-  /** Becomes the heir of all keepers that are there: their exits and output are told from now on, where their own dispatcher is gone. */
+  /** Becomes an heir of all keepers: those whose own dispatcher is gone report their exits and output here from now on. */
   async inherit(): Promise<void> {
     const names = (await readdir(this.#options.directory)).flatMap((file) => {
       const name = file.slice(0, -'.sock'.length);
@@ -99,7 +99,7 @@ export class Keepers {
     await Promise.all(names.map((name) => this.#inherit(name)));
   }
 
-  /** Asks a keeper by its name, for as long as `ask` takes. Only what our own keeper and a fresh guest know of its apps is true now. */
+  /** Asks a keeper by its name: its own by its link, others over a new connection that lasts while `ask` runs, as an heir's may lag. */
   async with<T>(name: string | undefined, ask: (found: Found) => T | Promise<T>): Promise<T> {
     if (name === undefined || !safeName.test(name)) return ask('gone');
     if (this.#own?.name === name) return ask(this.#own.link);
@@ -112,7 +112,7 @@ export class Keepers {
     }
   }
 
-  /** Lets go of all. A keeper without apps ends, and that is waited for. Re-entrant. */
+  /** Closes all links. Waits for its own keeper to end if that has no apps. Re-entrant. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -133,7 +133,7 @@ export class Keepers {
       return { process: await own.link.start(id, app, command), keeper: own.name };
     } catch (error) {
       if (error instanceof KeeperLostError) {
-        // What it had forked must not become the app beside the one that is started in its place.
+        // Its forks must not become the app, beside the one that is started again.
         await killUnborn(`${entryName}=${own.name}`, this.#options.clock);
         await this.#options.endStarted(id);
       } else if (error instanceof KeeperSilentError && this.#own === own) {
@@ -165,13 +165,13 @@ export class Keepers {
     this.#inherited ??= inheritable();
     const args = [...flags, keeperMain, JSON.stringify(settings), JSON.stringify(this.#inherited)];
     const child = spawn(process.execPath, args, {
-      // Of a session of its own: what ends a dispatcher in a terminal (Ctrl-C) must not end it.
+      // In its own session, so that Ctrl-C, which ends a dispatcher in a terminal, does not end it.
       detached: true,
       stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
       env: { ...onlyForRunning(), [entryName]: name },
     });
     child.unref();
-    // A process that could not be started has no exit.
+    // A process that could not be started emits no exit.
     const exited = new Promise<void>((ended) => child.once('exit', () => ended()).once('error', () => ended()));
     const link = new Link({ name, socket: child.stdio[3] as Socket, role: 'owner', clock }, this.#events());
     const own = { name, link, child, exited };
@@ -194,14 +194,14 @@ export class Keepers {
     const { clock } = this.#options;
     if (this.#closing) return Promise.resolve('gone');
     return new Promise((resolve) => {
-      // A socket's whole path has to be short; that of its directory need not be.
+      // The path of a socket must be short, but its directory's path may be long.
       const socket = connect(`/proc/self/fd/${this.#directory}/${name}.sock`);
       const link = new Link({ name, socket, role, clock }, this.#events());
       if (role === 'heir') {
         this.#links.set(name, link);
         void link.closed.then(() => this.#onClosed(link));
       }
-      // What is waited for keeps this process alive.
+      // Waiting for the keeper keeps this process alive.
       socket.ref();
       const settle = (found: Found) => {
         limit.cancel();
@@ -230,7 +230,7 @@ export class Keepers {
   }
 }
 
-/** What of the environment node and `mkfifo` may need to be found and loaded; the rest is not for the keeper. */
+/** The part of the environment that Node and `mkfifo` need to be found and loaded; the keeper gets nothing else. */
 function onlyForRunning(): Record<string, string> {
   return Object.fromEntries(
     ['PATH', 'LD_LIBRARY_PATH'].flatMap((name) => {

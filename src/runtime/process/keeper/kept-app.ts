@@ -12,36 +12,36 @@ export interface KeptAppOptions {
   readonly app: string;
   readonly command: Command;
   readonly pipes: Pipes;
-  /** Of the files that hold output, and of each instance's. */
+  /** Directory of the files with output, and limit of each instance's. */
   readonly output: { readonly directory: string; readonly maxBytes: number };
-  /** Of what all apps write. */
+  /** Limit of what all apps write together. */
   readonly rateOfAll: Rate;
-  /** Runs what forks. */
+  /** Runs a function that forks. */
   readonly fork: <T>(run: () => T) => T;
   readonly onData: (app: KeptApp, bytes: Buffer) => void;
-  /** It has ended, and its file has all that it wrote. */
+  /** Called when the app has ended and its file has all that it wrote. */
   readonly onExit: (app: KeptApp) => void;
   readonly onFault: (error: Error) => void;
 }
 
-/** Far above what apps write on an ordinary day; who writes faster waits. */
+/** Limits of what one app writes, far above the usual; a faster one waits. */
 const bytesPerSecond = 4 * 1024 * 1024;
 const burstBytes = 16 * 1024 * 1024;
 
-/** An app that this process started, from then until it is released. */
+/** An app that this process started, until it is released. */
 export class KeptApp {
   readonly id: string;
   readonly app: string;
   readonly process: ProcessIdentity;
   cause: string | undefined;
-  /** Of its output, what was not told to its dispatcher since it was told some. */
+  /** Bytes of output not sent to the dispatcher since the last that was. */
   untold = 0;
   readonly toldRate: Rate;
   readonly #options: KeptAppOptions;
   readonly #output: KeptOutput;
   readonly #ended: Promise<void>;
 
-  /** Rejects with the system's error if the command cannot be run. */
+  /** Starts the app; rejects with the system's error if the command cannot be run. */
   static async start(options: KeptAppOptions, toldRate: Rate): Promise<KeptApp> {
     const { command, pipes, fork } = options;
     const { read, write } = await pipes.take(command.owner ?? command);
@@ -106,11 +106,11 @@ export class KeptApp {
   }
 }
 
-/** A child that was not reaped keeps its number. */
+/** Kills the group of a child, whose number cannot be reused before it is reaped. */
 function kill(pid: number): void {
   try {
     process.kill(-pid, 'SIGKILL');
   } catch {
-    // It has just ended; its exit is on its way.
+    // It has just ended; its exit event will follow.
   }
 }

@@ -4,31 +4,31 @@ import type { OutputFile } from './output-file.js';
 import type { Rate } from '../../output/rate.js';
 
 export interface KeptOutputOptions {
-  /** The end of a pipe, which is closed here. */
+  /** The read end of a pipe, which this object closes. */
   readonly fd: number;
   readonly file: OutputFile;
-  /** Of this app, and of all apps: one that writes faster than one of them waits. */
+  /** Limits of this app, and of all apps together: an app that exceeds one waits. */
   readonly rates: readonly Rate[];
   readonly onData: (bytes: Buffer) => void;
   readonly onFault: (error: Error) => void;
 }
 
-/** As much as the kernel keeps in a pipe at most, unless root says otherwise: what an app had written when it ended. */
+/** The most that a pipe holds by default, and so the most that an app can have left there when it ended. */
 const largestPipe = 1024 * 1024;
 
 /**
- * Reads what an app writes, into its file and to whom it concerns. An app that writes too fast is not read for a moment: the pipe fills, and
- * its writes wait. So it can neither fill the disk nor use up this process, and nothing of what it wrote is missing in the file's end.
+ * Reads an app's output, writes it to its file and passes it on. If the app writes too fast, reading pauses, so that the pipe fills and
+ * its writes wait: it can neither fill the disk nor overload this process, and the end of its file has no holes.
  */
 export class KeptOutput {
-  /** Resolves when nobody holds the other end any longer, or after `close`, and all is written. */
+  /** Resolves when all is written, after every process has closed the other end, or after `close`. */
   readonly ended: Promise<void>;
   readonly #options: KeptOutputOptions;
   readonly #pipe: Socket;
   #isBusy = false;
   #hasEnded = false;
   #bytes = 0;
-  /** Aborted when nothing is to be waited for any more. */
+  /** Aborted to end pauses at once. */
   #hurry = new AbortController();
 
   constructor(options: KeptOutputOptions) {
@@ -37,11 +37,11 @@ export class KeptOutput {
     this.ended = this.#run();
   }
 
-  /** Its main process has ended: resolves when what that wrote is in the file. Others may write on. */
+  /** Call it when the main process has ended; resolves when its output is in the file. Other processes may write on. */
   async drain(): Promise<void> {
     this.#hurry.abort();
     const limit = this.#bytes + largestPipe;
-    // What is in the pipe is read in the next turn of the event loop at the latest.
+    // Data in the pipe is read in the next turn of the event loop at the latest.
     for (let quietTurns = 0; quietTurns < 3 && this.#bytes < limit && !this.#hasEnded;) {
       const before = this.#bytes;
       await turn();
@@ -51,7 +51,7 @@ export class KeptOutput {
     this.#hurry = new AbortController();
   }
 
-  /** Lets go of the pipe; resolves when all that was read is written. */
+  /** Closes the pipe; resolves when all that was read is written. */
   async close(): Promise<void> {
     this.#hurry.abort();
     this.#pipe.destroy();
@@ -75,7 +75,7 @@ export class KeptOutput {
     this.#isBusy = true;
     this.#bytes += bytes.length;
     onData(bytes);
-    // A full disk costs what could not be written, and nothing else.
+    // With a full disk only the unwritten bytes are lost.
     await file.append(bytes).catch(onFault);
     const delayMs = Math.max(...rates.map((rate) => rate.spend(bytes.length)));
     if (delayMs > 0) await sleep(delayMs, undefined, { signal: this.#hurry.signal }).catch(() => {});

@@ -18,25 +18,25 @@ export interface LinkEvents {
   readonly onFault: (message: string) => void;
 }
 
-/** The keeper has ended, or cannot be spoken to, with an order in hand that it may have carried out or not. */
+/** The keeper has ended or cannot be reached, and may have carried out the order or not. */
 export class KeeperLostError extends Error {}
 
-/** The keeper runs and does not answer: it stands still. */
+/** The keeper runs but does not answer. */
 export class KeeperSilentError extends Error {}
 
-/** A new keeper is ready in a fraction of a second; what takes so long stands still. */
+/** Limit of each answer; even a new keeper is ready in a fraction of a second. */
 const answerLimitMs = 15_000;
 
-/** A keeper as a dispatcher sees it. */
+/** A dispatcher's connection to a keeper. */
 export class Link {
   readonly name: string;
-  /** Resolves when the keeper has said what it keeps; never if it ends before. */
+  /** Resolves when the keeper has listed its apps; never if it ends before. */
   readonly ready: Promise<void>;
-  /** Resolves when nothing can be asked of it and nothing is told any more. */
+  /** Resolves when the connection is closed and no event will follow. */
   readonly closed: Promise<void>;
-  /** What it keeps, by instance id: those that have ended, too, until they are released. */
+  /** Its apps by instance id, including ended ones until they are released. */
   readonly kept = new Map<string, Kept>();
-  /** The last thing that it complained of. */
+  /** The last fault that it reported. */
   fault: string | undefined;
   readonly #options: LinkOptions;
   readonly #events: LinkEvents;
@@ -62,7 +62,7 @@ export class Link {
     });
     socket.on('data', (piece: Buffer) => this.#read(piece));
     socket.on('error', () => {});
-    // What waits for an answer keeps this process alive, a keeper as such does not.
+    // Only an order that waits for an answer keeps this process alive.
     socket.unref();
     this.#say({ kind: 'hello', v: protocolVersion, role });
   }
@@ -71,14 +71,14 @@ export class Link {
     return this.#isClosed;
   }
 
-  /** Whether one of its apps runs. */
+  /** Whether one of its apps runs or an order is under way. */
   get isNeeded(): boolean {
     return this.#waiting.size > 0 || [...this.kept.values()].some(({ cause }) => cause === undefined);
   }
 
   /**
-   * Resolves once the process runs. Rejects with the system's error if the command cannot be run, with a KeeperLostError if the keeper
-   * has ended, with a KeeperSilentError if it does not answer: should it start the process later, it ends it at once.
+   * Starts an app; resolves once it runs. Rejects with the system's error if the command cannot be run, a KeeperLostError if the keeper
+   * has ended, or a KeeperSilentError if it does not answer; if it starts the app later, it ends it at once.
    */
   async start(id: string, app: string, command: Command): Promise<ProcessIdentity> {
     const order = this.#nextOrder();
@@ -88,7 +88,7 @@ export class Link {
     throw Object.assign(new Error(message), { code });
   }
 
-  /** See the order of this name. Resolves when it is carried out, or the keeper has ended. */
+  /** Sends the order `release`. Resolves when it is carried out, or if the keeper has ended. */
   async release(id: string): Promise<void> {
     const order = this.#nextOrder();
     await this.#ask(id, { kind: 'release', order, id }).catch((error: unknown) => {
@@ -97,12 +97,12 @@ export class Link {
     this.kept.delete(id);
   }
 
-  /** Does not keep this process alive while nothing is asked. */
+  /** Lets this process end unless an order waits for an answer. */
   beIdle(): void {
     if (this.#waiting.size === 0) this.#options.socket.unref();
   }
 
-  /** Lets go of it. Re-entrant. */
+  /** Closes the connection. Re-entrant. */
   async close(): Promise<void> {
     this.#options.socket.ref().destroySoon();
     await this.closed;
@@ -114,7 +114,7 @@ export class Link {
     return new Promise((resolve, reject) => {
       const limit = clock.after(answerLimitMs, () => {
         this.#settle(order.order)?.reject(new KeeperSilentError('the keeper of apps does not answer'));
-        // It reads this after the order, however late.
+        // However late it reads the order, it reads this afterwards.
         if (order.kind === 'start') this.#say({ kind: 'release', order: this.#nextOrder(), id });
       });
       this.#waiting.set(order.order, {
@@ -174,7 +174,7 @@ export class Link {
         this.fault = report.message;
         return this.#events.onFault(report.message);
       default:
-        // Of a later version that still calls itself this one.
+        // Unknown: ignored, as a later keeper may have added it within this version.
         return;
     }
   }

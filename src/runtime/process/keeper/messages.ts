@@ -1,7 +1,7 @@
 import type { ProcessIdentity } from '../../../machine/proc-fs.js';
 import type { Command } from '../child.js';
 
-/** A keeper of another version is spoken to by its own dispatcher only; see docs/decisions/keeper.md. */
+/** A keeper of another version talks only to its own dispatcher; see docs/decisions/keeper.md. */
 export const protocolVersion = 1;
 
 /** An app as its keeper knows it. */
@@ -15,13 +15,13 @@ export interface Kept {
 
 export interface Exited extends Kept {
   readonly cause: string;
-  /** It happened before whom this is told was there. */
+  /** Whether it happened before this dispatcher was there. */
   readonly late: boolean;
 }
 
-/** What a dispatcher says. `order` names it in the answer and is never used twice on a connection. */
+/** A dispatcher's message. `order` identifies it in the answer, and is unique on a connection. */
 export type Order =
-  /** Said first. An heir is told of exits and output once the keeper's own dispatcher is gone; a guest is only answered. */
+  /** The first message. An heir gets exits and output once the keeper's own dispatcher is gone; a guest gets only answers. */
   | { readonly kind: 'hello'; readonly v: number; readonly role: Role }
   | {
       readonly kind: 'start';
@@ -30,21 +30,21 @@ export type Order =
       readonly app: string;
       readonly command: Command;
     }
-  /** The instance is over: what still runs of its main process is killed, its output goes, and it is forgotten. */
+  /** Ends and forgets an instance: kills its main process and group if they still run, and removes its output. */
   | { readonly kind: 'release'; readonly order: number; readonly id: string };
 
 export type Role = 'owner' | 'heir' | 'guest';
 
-/** What a keeper says: `hello` first, then answers to orders, then what happens. */
+/** A keeper's message: `hello` first, then answers to orders, and events. */
 export type Report =
   | { readonly kind: 'hello'; readonly v: number; readonly kept: readonly Kept[] }
   | { readonly kind: 'started'; readonly order: number; readonly process: ProcessIdentity }
-  /** The command cannot be run, by the system's error. */
+  /** The command cannot be run; has the system's error. */
   | { readonly kind: 'failed'; readonly order: number; readonly message: string; readonly code?: string | undefined }
   | { readonly kind: 'released'; readonly order: number }
-  /** Everything that it wrote until then is in its file. */
+  /** The app has ended; its file has all output until then. */
   | ({ readonly kind: 'exited' } & Exited)
-  /** `data` is base64; `lost` bytes before it were too many to be told. */
+  /** `data` is base64; `lost` bytes before it were dropped as too many. */
   | { readonly kind: 'output'; readonly id: string; readonly app: string; readonly data: string; readonly lost: number }
-  /** Something failed that concerns no order; for the log. */
+  /** A failure outside any order, for the log. */
   | { readonly kind: 'fault'; readonly message: string };

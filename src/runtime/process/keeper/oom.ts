@@ -1,12 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 
 const path = '/proc/self/oom_score_adj';
-/** Short of what makes a process immune. */
+/** Just above -1000, which would make a process immune. */
 const spared = '-900';
 
 /**
- * Lowers the odds that this process is killed when the machine is out of memory, since its apps would be lost with it; nothing
- * happens where the system does not allow that. What is run through the function returned does not inherit it.
+ * Makes it unlikely that this process is killed when memory runs out, as its apps would be lost with it; does nothing if the system
+ * does not allow that. Programs that are started through the returned function do not inherit it.
  */
 export function spareFromOom(): <T>(run: () => T) => T {
   const usual = read();

@@ -2,28 +2,28 @@ import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /**
- * Names of an instance's output in its directory: what it wrote last, what it wrote before that, and why it ended where no
- * dispatcher was there to be told.
+ * Paths of an instance's output: its newest part, the part before that, and a note of why it ended, which is written if no dispatcher
+ * was there.
  */
 export function outputPaths(directory: string, id: string) {
   const path = (kind: string) => join(directory, `${id}.${kind}`);
   return { current: path('log'), older: path('old'), exit: path('exit') };
 }
 
-/** An instance's output on the disk, in two files that take turns: never more than `maxBytes`, and never less than the last half of it. */
+/** An instance's output in two files that take turns: at most `maxBytes`, and at least the last half of that. */
 export class OutputFile {
   readonly #paths: ReturnType<typeof outputPaths>;
   readonly #halfBytes: number;
   #file: FileHandle | undefined;
   #size = 0;
 
-  /** Nothing is created before something is written. */
+  /** Creates no file before the first write. */
   constructor(directory: string, id: string, maxBytes: number) {
     this.#paths = outputPaths(directory, id);
     this.#halfBytes = Math.max(1, Math.floor(maxBytes / 2));
   }
 
-  /** One at a time. Rejects with the system's error; what was to be written is lost then. */
+  /** Appends bytes; call it again only after it has settled. Rejects with the system's error, and the bytes are lost then. */
   async append(bytes: Buffer): Promise<void> {
     const kept = bytes.subarray(Math.max(0, bytes.length - this.#halfBytes));
     if (this.#size + kept.length > this.#halfBytes) await this.#turn();

@@ -3,19 +3,19 @@ import { closeSync, constants, fchownSync, openSync, rmSync, unlinkSync } from '
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
-/** Both ends of a pipe that has no name any longer. */
+/** Both ends of an unlinked pipe. */
 export interface Pipe {
-  /** Does not block. */
+  /** Non-blocking. */
   readonly read: number;
   readonly write: number;
 }
 
-/** So many are made at once, when fewer than half of that are left. */
+/** Pipes that are made at once, when fewer than half as many are left. */
 const batch = 32;
 
 /**
- * Pipes for the output of apps. Node has no way to make one (what its child processes get are sockets, which no app can
- * open by the name of /dev/stderr), so named ones are made ahead of time, in a directory of our own, and unlinked when opened.
+ * Pipes for the output of apps. Node cannot make pipes: child processes get sockets, which an app cannot open as /dev/stderr. So this
+ * makes named pipes ahead of time in a directory of its own, and unlinks them when they are opened.
  */
 export class Pipes {
   readonly #directory: string;
@@ -23,17 +23,17 @@ export class Pipes {
   #made = 0;
   #making: Promise<void> | undefined;
 
-  /** A directory that nobody else can enter and that is not used otherwise. */
+  /** The directory must be used for nothing else, and no other user may be able to enter it. */
   constructor(directory: string) {
     this.#directory = directory;
   }
 
-  /** Resolves when the first are there. Rejects with an Error that says what to do. */
+  /** Resolves when the first pipes are made. Rejects with an Error that says what to do. */
   async open(): Promise<void> {
     await this.#make();
   }
 
-  /** One whose ends `owner` may open again by their names in /proc; the caller closes both. */
+  /** A pipe that `owner` may open again by its name in /proc; the caller closes both ends. */
   async take(owner: { readonly uid?: number | undefined; readonly gid?: number | undefined }): Promise<Pipe> {
     while (this.#paths.length === 0) await this.#make();
     const path = this.#paths.pop() as string;
