@@ -99,7 +99,7 @@ export class Keepers {
     await Promise.all(names.map((name) => this.#inherit(name)));
   }
 
-  /** Asks a keeper by its name: its own by its link, others over a new connection that lasts while `ask` runs, as an heir's may lag. */
+  /** Asks a keeper by its name over its owner's link, or a new connection for as long as `ask` runs: an heir's link may be out of date. */
   async with<T>(name: string | undefined, ask: (found: Found) => T | Promise<T>): Promise<T> {
     if (name === undefined || !safeName.test(name)) return ask('gone');
     if (this.#own?.name === name) return ask(this.#own.link);
