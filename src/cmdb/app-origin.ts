@@ -34,7 +34,7 @@ export function isForeign(
   return host !== origin.host && customer !== origin.customer;
 }
 
-/** The record to store for an app that is put over another one. If the content is the same, its earlier origin stays. */
+/** The record to store for an app that is put over another one. The same content keeps its earlier origin, except if an operator takes it over. */
 export function recordToPut(
   app: App,
   text: string | undefined,

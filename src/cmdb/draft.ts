@@ -17,7 +17,7 @@ export interface Move {
 export class Draft implements Documents {
   readonly #read: (table: Table, name: string) => string | undefined;
   readonly #writes = new Map<string, Write>();
-  /** By app. */
+  /** Changes of the schedule, by app. */
   readonly moves = new Map<string, Move>();
   readonly changes: Change[] = [];
 

@@ -74,7 +74,7 @@ function openRoot(path: string): RootDatabase<string, string> {
 
 function keyProblem(theirs: string | undefined, { path, signer }: LmdbCmdbOptions): string | undefined {
   if (theirs === undefined || theirs === signer.keyId) return undefined;
-  const remedy = `without that key, move ${path} away: apps come again from their files, and what runs is found again`;
+  const remedy = `without that key, move ${path} away: apps are read from their files again, and running instances are found again`;
   return signedElsewhere(theirs, signer.keyId, remedy);
 }
 

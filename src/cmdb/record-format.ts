@@ -134,7 +134,7 @@ export class RecordFormat {
     if (this.#signer.holds(kind, name, signed)) return JSON.parse(this.#signer.textOf(signed));
     throw new SignatureError(
       signed.startsWith('{')
-        ? 'it is not signed: a version before signatures wrote it, or somebody without the key'
+        ? 'it is not signed: a version without signatures wrote it, or something without the key'
         : 'its signature does not hold: it was written or changed with another key, or moved here',
     );
   }

@@ -24,6 +24,6 @@ export function decodeSession(incarnation: string, text: string): Session {
   const record: unknown = JSON.parse(text);
   if (!sessionRecord.Check(record)) throw new Error(problemOf(sessionRecord.Errors(record), record));
   const { v: _format, ...session } = record;
-  if (session.incarnation !== incarnation) throw new Error(`it is that of ${session.incarnation}`);
+  if (session.incarnation !== incarnation) throw new Error(`it belongs to ${session.incarnation}`);
   return session;
 }

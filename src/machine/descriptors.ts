@@ -6,7 +6,7 @@ export interface Descriptor {
   readonly link: string;
 }
 
-/** As an octal number in /proc/PID/fdinfo/N. Source: proc_pid_fdinfo(5). */
+/** The flag in /proc/PID/fdinfo/N, where it is octal. Source: proc_pid_fdinfo(5). */
 const closeOnExec = 0o2000000;
 /** Far more than any program should inherit; bounded as they are passed in one argument. */
 const mostTold = 1_000;

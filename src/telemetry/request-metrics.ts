@@ -17,7 +17,7 @@ interface Durations {
 }
 
 interface AppCounts {
-  /** By code, temperature and outcome in one number. */
+  /** Keys combine code, temperature and outcome in one number. */
   readonly requests: Map<number, { count: number }>;
   /** By temperature, in the order of `temperatures`. */
   readonly durations: readonly Durations[];

@@ -3,7 +3,7 @@ import { RequestError } from '../../model/errors.js';
 import { unavailable } from '../unavailable.js';
 import { type Outcome, outcomeOf } from './outcome.js';
 
-/** Looks without a result before writes fall back to waiting for the disk. */
+/** Fruitless looks after which writes wait for the disk instead. */
 const mostLooks = 100;
 
 /** A write that waits until every process can read it. */

@@ -73,7 +73,7 @@ export class Sessions {
     } catch (error) {
       if (!(error instanceof Error) || !/NOPERM|unknown command/i.test(String(error.cause))) throw error;
       this.#mayAskServer = false;
-      logger.warn('Redis forbids INFO to this user: a failover is not noticed, only a store that comes back empty');
+      logger.warn('Redis forbids INFO to this user: failovers go unnoticed, except if the store comes back empty');
       return '';
     }
   }

@@ -18,7 +18,7 @@ export interface AddressPool {
 }
 
 export interface AddressPoolOptions {
-  /** CIDR, IPv4. */
+  /** IPv4 CIDR. */
   readonly subnet: string;
   /** Addresses that are never given out, such as the gateway. */
   readonly reserved: readonly string[];

@@ -29,7 +29,7 @@ export class Exits {
     this.#options = options;
   }
 
-  /** Watches exits. The first watcher also gets those that were found at the opening. */
+  /** Watches exits. The first watcher also gets those that were reported before it. */
   watch(onExit: (exit: Exit) => void): () => void {
     this.#watchers.add(onExit);
     const untold = [...this.#untold.values()];
