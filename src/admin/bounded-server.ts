@@ -2,7 +2,7 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import type { Socket } from 'node:net';
 
 export interface ServerLimits {
-  /** Most connections at a time. */
+  /** Limit of connections at a time. */
   readonly connections: number;
   /** Time for a request to arrive, in milliseconds. */
   readonly requestMs: number;

@@ -34,7 +34,7 @@ export function isForeign(
   return host !== origin.host && customer !== origin.customer;
 }
 
-/** The record to store for an app that is put over another one. The same content keeps its earlier origin, except if an operator takes it over. */
+/** The record for an app that is put over another one. The same content keeps its earlier origin, except if an operator takes it over. */
 export function recordToPut(
   app: App,
   text: string | undefined,
