@@ -148,7 +148,7 @@ class ProcessRuntime implements Runtime {
 
   boot(spec: InstanceSpec, { signal, onPhase }: BootOptions): Promise<Address> {
     const { id } = spec;
-    if (this.#booting.has(id)) return Promise.reject(new Error(`instance ${id} boots already`));
+    if (this.#booting.has(id)) return Promise.reject(new Error(`instance ${id} is booting already`));
     const stop = new AbortController();
     const booting = this.#boot(spec, { signal: AbortSignal.any([signal, stop.signal]), onPhase }).finally(() =>
       this.#booting.delete(id),
@@ -243,7 +243,7 @@ class ProcessRuntime implements Runtime {
     const { id, app, revision } = spec;
     const from = clock.monotonic();
     signal.throwIfAborted();
-    if (!isSafeId(id)) throw new Error(`'${id}' is no instance id: lower-case letters, digits and '-' make one`);
+    if (!isSafeId(id)) throw new Error(`'${id}' is not an instance id, which has only lower-case letters, digits and '-'`);
     this.#confinements.makeReady();
     const [exists, port] = await Promise.all([this.#records.has(id), this.#ports.lease(id)]);
     if (exists) {

@@ -70,7 +70,7 @@ const advice = '"fastcontainer check" prints the commands that close this way';
 /** Why the rules cannot be installed from here; undefined if no obstacle is known. */
 export function obstacleTo(bridge: string | undefined, isRemote: boolean): string | undefined {
   if (isRemote) return 'the engine is on another machine';
-  if (bridge === undefined) return 'its network is no bridge';
+  if (bridge === undefined) return 'its network is not a bridge';
   if (!safeInterface.test(bridge)) return `its bridge ${oneLine(bridge)} has a name that needs quotes`;
   if (process.geteuid?.() !== 0) return 'only root may set packet filter rules, and the daemon is not root';
   const isThere = searchPath().some((folder) => existsSync(join(folder, 'iptables-restore')));

@@ -17,7 +17,7 @@ export class EngineError extends Error {
 
 /** The error for an answer with a status that refuses the call; `reason` is the engine's message. */
 export function refused(doing: string, where: string, status: number, reason: string): EngineError {
-  const message = `cannot ${doing}: Docker Engine at ${where} answered ${status}: ${reason || 'nothing else'}`;
+  const message = `cannot ${doing}: Docker Engine at ${where} answered ${status}: ${reason || 'no reason given'}`;
   return new EngineError(message, status, reason);
 }
 
@@ -59,7 +59,7 @@ function whyUnreachable(error: unknown, where: string): string {
       return `${where} is not a socket; correct runtimes.docker.socketPath`;
     default:
       return (
-        `Docker Engine at ${where} cannot be talked to ` +
+        `Docker Engine at ${where} cannot be reached ` +
         `(${messageOf(error)}); ` +
         'see whether it runs and whether address and TLS files under runtimes.docker are right'
       );

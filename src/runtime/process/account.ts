@@ -31,7 +31,7 @@ export function accountOf(user: string, databases: Databases = readDatabases()):
   const uid = Number(isNumber ? name : entry?.[2]);
   const gid = group === undefined ? Number(entry?.[3] ?? uid) : gidOf(group, databases.group);
   if (![uid, gid].every((id) => Number.isInteger(id) && id <= largestId)) {
-    throw new Error(`user '${user}' has an id that is no number up to ${largestId}; correct 'user'`);
+    throw new Error(`user '${user}' has an id that is not a number up to ${largestId}; correct 'user'`);
   }
   return { uid, gid, groups: isNumber ? [] : groupsOf(name, gid, databases.group), home: entry?.[5] || '/' };
 }

@@ -8,7 +8,7 @@ export async function isPortFree(port: number, host: string): Promise<boolean> {
   const code = await listenError(port, host);
   if (code === 'EADDRINUSE') return false;
   if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
-    throw new Error(`apps cannot listen on ${host}: it is no address of this machine; correct node.advertise`);
+    throw new Error(`apps cannot listen on ${host}: it is not an address of this machine; correct node.advertise`);
   }
   if (code === 'EACCES') throw new Error(`port ${port} may not be used; choose runtimes.process.ports above 1023`);
   if (code !== undefined) throw new Error(`cannot listen on ${host}, port ${port}: ${code}`);

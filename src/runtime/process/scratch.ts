@@ -106,7 +106,7 @@ export class Scratch {
     if (isGone || this.#closing.signal.aborted) return;
     logger.warn(
       { instance, path, cause },
-      'the scratch directory of an instance that has ended cannot be removed whole; remove it by hand',
+      'the scratch directory of an instance that has ended cannot be removed completely; remove it by hand',
     );
   }
 

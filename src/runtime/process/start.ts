@@ -47,7 +47,7 @@ function startError(app: App, command: string, account: Account, error: NodeJS.E
 /** Why the directory cannot be used: the system's error is the same for a missing program and a missing directory. */
 function directoryFault(cwd: string): string | undefined {
   try {
-    return statSync(cwd).isDirectory() ? undefined : `its cwd ${cwd} is no directory; correct 'cwd'`;
+    return statSync(cwd).isDirectory() ? undefined : `its cwd ${cwd} is not a directory; correct 'cwd'`;
   } catch {
     return `there is no directory ${cwd}; create it, or correct 'cwd'`;
   }
@@ -62,7 +62,7 @@ function commandFault(app: App, { uid }: Account, error: NodeJS.ErrnoException):
     CWD:
       `its user (${uid}) may not enter ${app.cwd ?? process.cwd()}, its working directory; set 'cwd' to one that it may enter, ` +
       'or give it access to this one and all above it',
-    ENOEXEC: 'it is no program for this machine; a script needs a #! line',
+    ENOEXEC: 'it is not a program for this machine; a script needs a #! line',
     EPERM: `the system does not allow it to run${asUser}; check the permissions`,
     ENOTDIR: 'a part of its path is not a directory; correct the command',
     EAGAIN: 'the machine has no room for another process; raise the limit of processes, or run fewer apps',

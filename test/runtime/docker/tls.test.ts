@@ -35,13 +35,13 @@ t.test('an engine behind TLS', async (t) => {
     const refused = dockerWarnings({ ...common, tls: { ca: files('other.pem') } });
     await t.rejects(
       refused,
-      /Docker Engine at https:\/\/127\.0\.0\.1:\d+ cannot be talked to .*(certificate|signature)/,
+      /Docker Engine at https:\/\/127\.0\.0\.1:\d+ cannot be reached .*(certificate|signature)/,
     );
   });
 
   t.test('refuses whoever has no certificate, or speaks no TLS', async (t) => {
-    await t.rejects(dockerWarnings({ ...common, tls: { ca: files('ca.pem') } }), /cannot be talked to/);
-    await t.rejects(dockerWarnings(common), /Docker Engine at tcp:\/\/127\.0\.0\.1:\d+ cannot be talked to/);
+    await t.rejects(dockerWarnings({ ...common, tls: { ca: files('ca.pem') } }), /cannot be reached/);
+    await t.rejects(dockerWarnings(common), /Docker Engine at tcp:\/\/127\.0\.0\.1:\d+ cannot be reached/);
   });
 });
 

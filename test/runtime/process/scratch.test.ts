@@ -83,8 +83,8 @@ t.test('of what cannot be removed the log says whose it is and why', needsRoot, 
   await mkdir(join(path, 'of root'));
   await writeFile(join(path, 'of root', 'file'), '');
   await runtime.stop(id, 1_000);
-  await eventually(() => processes.log.some(({ msg }) => /cannot be removed whole/.test(String(msg))));
-  const [line] = processes.log.filter(({ msg }) => /cannot be removed whole/.test(String(msg)));
+  await eventually(() => processes.log.some(({ msg }) => /cannot be removed completely/.test(String(msg))));
+  const [line] = processes.log.filter(({ msg }) => /cannot be removed completely/.test(String(msg)));
   t.match(line, { instance: id, path, cause: /belongs to other users/ });
   t.ok(existsSync(join(path, 'of root', 'file')));
 });

@@ -106,7 +106,7 @@ t.test('what cannot be started is refused with its name and what to do, and leav
     [{ command: [orphan] }, /orphan-script.*#! line names is missing/],
     [{ command: [plain] }, /plain-file.*check the permissions/],
     [{ command: ['ls'], cwd: '/no/such/directory' }, /'ls'.*there is no directory \/no\/such\/directory/],
-    [{ command: ['ls'], cwd: plain }, /plain-file is no directory/],
+    [{ command: ['ls'], cwd: plain }, /plain-file is not a directory/],
     [{ command: [] }, /has no command to run/],
     [{ command: [''] }, /has no command to run/],
     [{ command: ['ls'], env: { BAD: 'nul\0byte' } }, /cannot run 'ls'/],

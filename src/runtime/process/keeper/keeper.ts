@@ -95,7 +95,7 @@ export class Keeper {
   async #start(order: Extract<Order, { kind: 'start' }>, connection: Connection): Promise<Report> {
     const { id, app, command } = order;
     try {
-      if (this.#apps.has(id) || this.#starting.has(id)) throw new Error(`instance ${id} runs already`);
+      if (this.#apps.has(id) || this.#starting.has(id)) throw new Error(`instance ${id} is running already`);
       const kept = await this.#startApp(id, app, command, connection);
       this.#apps.set(id, kept);
       return { kind: 'started', order: order.order, process: kept.process };
