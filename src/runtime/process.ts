@@ -243,7 +243,8 @@ class ProcessRuntime implements Runtime {
     const { id, app, revision } = spec;
     const from = clock.monotonic();
     signal.throwIfAborted();
-    if (!isSafeId(id)) throw new Error(`'${id}' is not an instance id, which has only lower-case letters, digits and '-'`);
+    if (!isSafeId(id))
+      throw new Error(`'${id}' is not an instance id, which has only lower-case letters, digits and '-'`);
     this.#confinements.makeReady();
     const [exists, port] = await Promise.all([this.#records.has(id), this.#ports.lease(id)]);
     if (exists) {

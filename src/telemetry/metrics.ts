@@ -51,10 +51,8 @@ export class Metrics {
       () => this.#memory()?.availableBytes,
     );
     this.#count('fastcontainer_connections', 'Client connections that are open.', () => this.#connections());
-    this.#count(
-      'fastcontainer_app_files_differing',
-      'Apps whose file on this machine differs from the CMDB.',
-      () => this.#differences(),
+    this.#count('fastcontainer_app_files_differing', 'Apps whose file on this machine differs from the CMDB.', () =>
+      this.#differences(),
     );
     this.#count(
       'fastcontainer_cmdb_unreadable_records',

@@ -52,7 +52,10 @@ export class UnreadableRecords {
     if (isForged && record.startsWith('app ')) this.#onForgedApp(record.slice('app '.length));
     if (this.#problems.size >= this.#most && !this.#problems.has(record)) {
       if (!this.#isFull)
-        this.#logger.error({ records: this.count }, 'too many records in the CMDB cannot be read: further ones are not named');
+        this.#logger.error(
+          { records: this.count },
+          'too many records in the CMDB cannot be read: further ones are not named',
+        );
       this.#isFull = true;
       return;
     }

@@ -104,7 +104,8 @@ export class ProcessRecords {
   }
 
   #path(id: string): string {
-    if (!safeId.test(id)) throw new Error(`'${id}' is not an instance id, which has only lower-case letters, digits and '-'`);
+    if (!safeId.test(id))
+      throw new Error(`'${id}' is not an instance id, which has only lower-case letters, digits and '-'`);
     return join(this.#directory, `${id}.json`);
   }
 }

@@ -33,10 +33,7 @@ t.test('an engine behind TLS', async (t) => {
 
   t.test('is refused where its certificate is not signed by the authority', async (t) => {
     const refused = dockerWarnings({ ...common, tls: { ca: files('other.pem') } });
-    await t.rejects(
-      refused,
-      /Docker Engine at https:\/\/127\.0\.0\.1:\d+ cannot be reached .*(certificate|signature)/,
-    );
+    await t.rejects(refused, /Docker Engine at https:\/\/127\.0\.0\.1:\d+ cannot be reached .*(certificate|signature)/);
   });
 
   t.test('refuses whoever has no certificate, or speaks no TLS', async (t) => {
