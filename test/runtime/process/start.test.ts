@@ -122,7 +122,7 @@ t.test('an id that is no file name is refused and leaves nothing; one that exist
   const processes = await useProcesses(t);
   const runtime = await processes.open();
   for (const id of ['', '..', '../x', 'A', 'a/b', 'a\0', 'a'.repeat(200)]) {
-    await t.rejects(boot(runtime, { command: ['sleep', '100'] }, id), { message: /no instance id/ }, `'${id}'`);
+    await t.rejects(boot(runtime, { command: ['sleep', '100'] }, id), { message: /not an instance id/ }, `'${id}'`);
   }
   t.same(await processes.traces(), []);
   const { id } = await boot(runtime, { command: ['sleep', '100'] });
