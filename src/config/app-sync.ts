@@ -1,4 +1,3 @@
-import { setImmediate as turn } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Clock, Timer } from '../model/clock.js';
 import { isStoreAway } from '../model/errors.js';
@@ -76,7 +75,6 @@ export class AppSync {
       if (identity === undefined) throw new StoreUnknown('the CMDB has not told which store it is');
       const conflicts = await applier.apply(wanted.files, { ...wanted, identity });
       this.#failures = 0;
-      await turn();
       if (this.#wanted !== wanted) return;
       this.#wanted = undefined;
       onApplied(identity, conflicts);
