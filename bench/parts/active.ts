@@ -146,7 +146,7 @@ function table({ name }: Store, many: number, rate: number, small: Seen, large: 
     notes: [
       `Each app has one ready instance in the CMDB, on another host whose session the bench keeps; ${upstreams} real processes ` +
         'answer for all of them. Each app was asked once before; the requests go round over all apps. Medians over windows.',
-      'With many apps most requests need a new connection to their instance: each is asked every ten seconds, and closes idle ones after five.',
+      'With many apps most requests need a new connection to their instance: idle ones to another host are kept for a second.',
     ],
   };
 }

@@ -198,6 +198,7 @@ class Composition {
       runtimes: this.#runtimes,
       forwarder: new Forwarder({
         ...config.http,
+        host: config.node.host,
         maxConnections: this.#bounds.max,
         clients: this.#clients,
         silenced,

@@ -13,6 +13,8 @@ import { Upstreams } from './upstreams.js';
 const expectsBody = new Set(['POST', 'PUT', 'PATCH']);
 
 export interface ForwarderOptions {
+  /** The name of this one. */
+  readonly host: string;
   readonly clients: Clients;
   /** Bounds connections to apps too, by ending idle ones. */
   readonly maxConnections: number;
@@ -35,7 +37,7 @@ export class Forwarder {
   readonly #options: ForwarderOptions;
 
   constructor(options: ForwarderOptions) {
-    this.#upstreams = new Upstreams(options.listenerOf, options.maxConnections);
+    this.#upstreams = new Upstreams(options.host, options.listenerOf, options.maxConnections);
     this.#upgrades = new Upgrades(options.listenerOf, this.#upstreams, options.responseStallTimeoutMs, (exchange) =>
       options.silenced?.note(exchange.seat.app, exchange),
     );

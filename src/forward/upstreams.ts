@@ -5,7 +5,9 @@ import { type ListenerOf, provenConnector } from './proven-connector.js';
 import { awaitsAnswer, upstreamConnector } from './upstream-connector.js';
 
 /** How long idle connections are kept: until a second before the app closes them by its own word. See docs/decisions/keep-alive.md. */
-const keepAlive = { keepAliveTimeout: 4_000, keepAliveMaxTimeout: 60_000, keepAliveTimeoutThreshold: 1_000 };
+const keptHere = { keepAliveTimeout: 4_000, keepAliveMaxTimeout: 60_000, keepAliveTimeoutThreshold: 1_000 };
+/** A host that is lost or cut off closes no connection, and a request on one would wait in vain. */
+const keptElsewhere = { keepAliveTimeout: 1_000, keepAliveMaxTimeout: 1_000 };
 /** The app may close an idle connection at any moment: what must not be repeated goes on none that was idle for longer. */
 const freshMs = 1_000;
 export const connectTimeoutMs = 5_000;
@@ -32,8 +34,11 @@ export class Upstreams implements UpstreamCensus {
   readonly #connect = upstreamConnector({ timeout: connectTimeoutMs, autoSelectFamily: false });
   readonly #listenerOf: ListenerOf;
 
-  /** Keeps at most `most` connections open, each of which holds a descriptor, unless more requests are under way. */
-  constructor(listenerOf: ListenerOf, most: number) {
+  readonly #host: string;
+
+  /** `host` is this one. Keeps at most `most` connections open, each of which holds a descriptor, unless more requests are under way. */
+  constructor(host: string, listenerOf: ListenerOf, most: number) {
+    this.#host = host;
     this.#listenerOf = listenerOf;
     this.#most = most;
   }
@@ -51,13 +56,14 @@ export class Upstreams implements UpstreamCensus {
 
   /** The pool of a seat's instance. */
   of(seat: Seat): UpstreamPool {
-    const { instanceId, address } = seat;
+    const { instanceId, address, location } = seat;
     const known = this.#pools.get(instanceId);
     if (known) return known;
     const listener = this.#listenerOf(seat);
     const connect = listener ? provenConnector(this.#connect, listener) : this.#connect;
     const host = address.host.includes(':') ? `[${address.host}]` : address.host;
-    const pool = new UpstreamPool(`http://${host}:${address.port}`, connect, this);
+    const options = { ...clientOptions, ...(location.host === this.#host ? keptHere : keptElsewhere) };
+    const pool = new UpstreamPool(`http://${host}:${address.port}`, options, connect, this);
     this.#pools.set(instanceId, pool);
     return pool;
   }
@@ -113,7 +119,6 @@ export class Upstream {
 }
 
 const clientOptions: Client.Options = {
-  ...keepAlive,
   pipelining: 1,
   bodyTimeout: 0,
   maxHeaderSize: maxHeaderSizeBytes,
@@ -128,6 +133,7 @@ const waitsLongMs = 500;
  */
 export class UpstreamPool {
   readonly #origin: string;
+  readonly #options: Client.Options;
   readonly #connect: buildConnector.connector;
   readonly #all = new Map<Client, Upstream>();
   readonly #free: Upstream[] = [];
@@ -140,8 +146,9 @@ export class UpstreamPool {
   readonly #census: UpstreamCensus;
   #relief: NodeJS.Timeout | undefined;
 
-  constructor(origin: string, connect: buildConnector.connector, census: UpstreamCensus) {
+  constructor(origin: string, options: Client.Options, connect: buildConnector.connector, census: UpstreamCensus) {
     this.#origin = origin;
+    this.#options = options;
     this.#connect = connect;
     this.#census = census;
   }
@@ -213,7 +220,7 @@ export class UpstreamPool {
 
   #open(): Upstream {
     this.#census.opening();
-    const upstream = new Upstream(this, this.#origin, clientOptions, this.#connect);
+    const upstream = new Upstream(this, this.#origin, this.#options, this.#connect);
     const { client } = upstream;
     this.#all.set(client, upstream);
     upstream.waitsSince = performance.now();

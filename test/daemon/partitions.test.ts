@@ -118,7 +118,8 @@ t.test(
 t.test(
   'where two machines cannot reach each other, requests for the other fail in time and nothing is killed',
   async (t) => {
-    const two = await startTwo(t, { hello: {}, other: {} });
+    const queue = { timeout: '45s' };
+    const two = await startTwo(t, { hello: { queue }, other: { queue } });
     if (!two) return;
     const { sites, a, b } = two;
     const hello = await a.identity('hello.localhost');

@@ -6,6 +6,8 @@ import type { Seat } from '../../src/uses/seat.js';
 import { type Upstream, type UpstreamPool, Upstreams } from '../../src/forward/upstreams.js';
 import { eventually } from '../fixtures/eventually.js';
 
+const location = { runtime: 'process', host: 'here' } as const;
+
 /** An app that notes on which connection each request came. */
 async function startApp(t: Test) {
   const sockets: Socket[] = [];
@@ -13,6 +15,7 @@ async function startApp(t: Test) {
   const server = createServer((req, res) => {
     asked.push(sockets.indexOf(req.socket));
     if (req.url === '/close') res.setHeader('Connection', 'close');
+    if (req.url === '/long') res.setHeader('Keep-Alive', 'timeout=600');
     if (req.url === '/brief') res.setHeader('Keep-Alive', 'timeout=2');
     if (req.url === '/reset') req.socket.resetAndDestroy();
     else res.end('ok');
@@ -21,13 +24,13 @@ async function startApp(t: Test) {
   server.on('connection', (socket: Socket) => sockets.push(socket));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const upstreams = new Upstreams(() => undefined, 100);
+  const upstreams = new Upstreams('here', () => undefined, 100);
   t.teardown(async () => {
     await upstreams.close();
     await new Promise((resolve) => server.close(resolve));
   });
   const { port } = server.address() as AddressInfo;
-  const seat = { instanceId: 'app-1', address: { host: '127.0.0.1', port } } as Seat;
+  const seat = { instanceId: 'app-1', address: { host: '127.0.0.1', port }, location } as Seat;
   return { upstreams, pool: upstreams.of(seat), asked, sockets, port };
 }
 
@@ -84,9 +87,9 @@ for (const path of ['/close', '/reset']) {
 }
 
 t.test('a connection that cannot be made leaves nothing behind', async (t) => {
-  const upstreams = new Upstreams(() => undefined, 100);
+  const upstreams = new Upstreams('here', () => undefined, 100);
   t.teardown(() => upstreams.close());
-  const pool = upstreams.of({ instanceId: 'app-1', address: { host: '127.0.0.1', port: 1 } } as Seat);
+  const pool = upstreams.of({ instanceId: 'app-1', address: { host: '127.0.0.1', port: 1 }, location } as Seat);
   const client = take(pool);
   const failed = once(client.client, 'connectionError');
   t.equal(await ask(client), 'failed');
@@ -106,6 +109,26 @@ t.test('an idle connection is closed before the app does by its own word, else a
   const ends = ['usual', 'brief'].map((name, index) => once(sockets[index]!, 'close').then(() => closed.push(name)));
   await Promise.all(ends);
   t.same(closed, ['brief', 'usual']);
+});
+
+t.test('an idle connection to another host is kept for a second, whatever the app says', async (t) => {
+  const { upstreams, sockets, port } = await startApp(t);
+  const there = { runtime: 'process', host: 'there' } as const;
+  const address = { host: '127.0.0.1', port };
+  const seats = [
+    { instanceId: 'app-2', address, location },
+    { instanceId: 'app-3', address, location: there },
+  ] as Seat[];
+  const closed: number[] = [];
+  for (const [index, seat] of seats.entries()) {
+    const pool = upstreams.of(seat);
+    const upstream = take(pool);
+    await ask(upstream, '/long');
+    pool.give(upstream);
+    sockets[index]?.once('close', () => closed.push(index));
+  }
+  await eventually(() => closed.length > 0);
+  t.same(closed, [1]);
 });
 
 t.test('what must not be repeated goes on no connection that was idle for over a second', async (t) => {
@@ -187,11 +210,11 @@ t.test('an idle connection that belongs to a client gives way where the app has 
 
 t.test('idle connections to other apps make room for one more, the longest idle of all first', async (t) => {
   const apps = await Promise.all([startApp(t), startApp(t)]);
-  const upstreams = new Upstreams(() => undefined, 3);
+  const upstreams = new Upstreams('here', () => undefined, 3);
   t.teardown(() => upstreams.close());
   const pools = apps.map(({ sockets }, index) => {
     const { port } = apps[index]!;
-    const seat = { instanceId: `app-${index}`, address: { host: '127.0.0.1', port } } as Seat;
+    const seat = { instanceId: `app-${index}`, address: { host: '127.0.0.1', port }, location } as Seat;
     return { pool: upstreams.of(seat), sockets };
   });
   const [one, two] = [pools[0]!, pools[1]!];
