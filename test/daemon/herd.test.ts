@@ -11,7 +11,10 @@ async function herd(t: Test, port: number, log: Record<string, unknown>[]): Prom
   const agent = new Agent({ maxSockets: Infinity });
   const answers = await Promise.all(Array.from({ length: 1_000 }, () => ask(port, 'hello.localhost', '/', { agent })));
   agent.destroy();
-  t.equal(answers.filter(({ status }) => status === 200).length, 1_000);
+  t.same(
+    answers.filter(({ status }) => status !== 200),
+    [],
+  );
   t.equal(log.filter(({ msg }) => msg === 'booting').length, 1);
 }
 
