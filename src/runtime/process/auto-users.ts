@@ -35,27 +35,21 @@ export class AutoUsers {
     return id;
   }
 
-  async #give(app: string): Promise<number> {
-    const id = await this.#claim(app);
-    if (await this.#written(this.#fileOf(app), { app, id })) return id;
-    // Another dispatcher was faster; what was claimed here goes back.
-    await rm(this.#path(String(id)), { force: true });
-    const given = await this.#read(app);
-    if (given === undefined) throw new Error(`the user of app ${app} cannot be read; see ${this.#fileOf(app)}`);
-    return given;
-  }
-
   /** Numbers are given in their order, so that all below the highest are most likely gone. */
-  async #claim(app: string): Promise<number> {
+  async #give(app: string): Promise<number> {
     const { directory, range } = this.#options;
     const taken = knownIds(readDatabases());
     for (const file of await readdir(directory)) if (/^\d+$/.test(file)) taken.add(Number(file));
     for (let id = range.from; id <= range.to; id += 1) {
-      if (!taken.has(id) && (await this.#written(this.#path(String(id)), { app, id }))) return id;
+      if (!taken.has(id) && (await this.#claim(id, app))) return (await this.#read(app)) ?? this.#lost(app);
     }
     throw new Error(
       `every user from ${range.from} to ${range.to} is given to an app, and none is given twice; widen runtimes.process.users`,
     );
+  }
+
+  #lost(app: string): never {
+    throw new Error(`the user of app ${app} cannot be read; see ${this.#fileOf(app)}`);
   }
 
   /** Undefined if the app has none; throws if its file is there and is none of ours. */
@@ -71,19 +65,20 @@ export class AutoUsers {
     throw new Error(`${path} should hold the user of app ${app} and does not; restore it, or remove it for a new user`);
   }
 
-  /** False if the path exists. A hard link appears whole or not at all, and what it names is on the disk before. */
-  async #written(path: string, content: object): Promise<boolean> {
-    const draft = this.#path(`new-${randomBytes(6).toString('hex')}`);
+  /**
+   * False if the number is given. What the two names lead to is on the disk before them, and both are when this resolves. If another
+   * dispatcher gave the app a number meanwhile, that stands.
+   */
+  async #claim(id: number, app: string): Promise<boolean> {
+    const [draft, number] = [this.#path(`new-${randomBytes(6).toString('hex')}`), this.#path(String(id))];
     const file = await open(draft, 'wx', 0o600);
     try {
-      await file.writeFile(JSON.stringify({ cmdb: this.#options.cmdbName, ...content }));
+      await file.writeFile(JSON.stringify({ cmdb: this.#options.cmdbName, app, id }));
       await file.sync();
-      await link(draft, path);
+      if (!(await isLinked(draft, number))) return false;
+      if (!(await isLinked(draft, this.#fileOf(app)))) await rm(number, { force: true });
       await syncDirectory(this.#options.directory);
       return true;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-      throw error;
     } finally {
       await file.close();
       await rm(draft, { force: true });
@@ -97,6 +92,17 @@ export class AutoUsers {
 
   #path(file: string): string {
     return join(this.#options.directory, file);
+  }
+}
+
+/** False if the path exists. A hard link appears whole or not at all. */
+async function isLinked(draft: string, path: string): Promise<boolean> {
+  try {
+    await link(draft, path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
   }
 }
 
