@@ -46,11 +46,14 @@ const periodUs = 100_000;
  */
 export class ControlGroups {
   readonly #places: readonly Place[];
+  /** As /proc/self/mountinfo told them. */
+  readonly #mounts: string;
   /** Could not be removed yet. */
   #left: readonly string[] = [];
 
-  private constructor(places: readonly Place[]) {
+  private constructor(places: readonly Place[], mounts: string) {
     this.#places = places;
+    this.#mounts = mounts;
   }
 
   /**
@@ -59,7 +62,8 @@ export class ControlGroups {
    */
   static open(name: string, mayMove: boolean): ControlGroups {
     const directory = `fastcontainer-${createHash('sha256').update(name).digest('hex').slice(0, 12)}`;
-    return new ControlGroups(placesIn(ownHierarchies(), directory, mayMove));
+    const mounts = textOf('/proc/self/mountinfo');
+    return new ControlGroups(placesIn(ownHierarchies(mounts), directory, mayMove), mounts);
   }
 
   /** Whether an instance's processes are known by a group. */
@@ -84,7 +88,7 @@ export class ControlGroups {
   async makeReady(): Promise<void> {
     if (!this.areAvailable) return;
     // Looked up anew: somebody may have moved it.
-    const [hierarchy] = ownHierarchies();
+    const [hierarchy] = ownHierarchies(this.#mounts);
     if (hierarchy) await writeFile(join(hierarchy.own, 'cgroup.procs'), '0').catch(() => {});
   }
 
@@ -164,8 +168,8 @@ export function removeGroup(paths: readonly string[]): void {
   }
 }
 
-function ownHierarchies(): Hierarchy[] {
-  return hierarchiesOf(textOf('/proc/self/mountinfo'), textOf('/proc/self/cgroup'));
+function ownHierarchies(mounts: string): Hierarchy[] {
+  return hierarchiesOf(mounts, textOf('/proc/self/cgroup'));
 }
 
 /** The hierarchies that are mounted and hold this process, by /proc/self/mountinfo and /proc/self/cgroup. */
