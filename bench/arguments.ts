@@ -4,6 +4,8 @@ export interface BenchArguments {
   readonly parts: readonly string[];
   /** Short, for CI: shows that everything works, not how fast it is. */
   readonly smoke: boolean;
+  /** A stable budget that is not held makes the exit code 1. */
+  readonly gate: boolean;
   /** Tables as Markdown, for docs/performance.md. */
   readonly markdown: boolean;
   /** Of what is measured in rounds; undefined: each part's own number. */
@@ -26,7 +28,7 @@ export function parseArguments(args: readonly string[], known: readonly string[]
   let against: string | undefined;
   for (let index = 0; index < args.length; index += 1) {
     const [word = '', inline] = (args[index] ?? '').split('=', 2);
-    if (word === '--smoke' || word === '--markdown') {
+    if (['--smoke', '--gate', '--markdown'].includes(word)) {
       if (inline !== undefined) throw new UsageError(`${word} takes no value`);
       flags.add(word);
     } else if (word === '--rounds' || word === '--seconds') {
@@ -43,6 +45,7 @@ export function parseArguments(args: readonly string[], known: readonly string[]
   return {
     parts: asked.length === 0 ? known : [...new Set(asked)],
     smoke: flags.has('--smoke'),
+    gate: flags.has('--gate'),
     markdown: flags.has('--markdown'),
     rounds: numbers.get('--rounds'),
     seconds: numbers.get('--seconds'),

@@ -11,9 +11,10 @@ import { Processes } from './processes.js';
 import { markdown, plainText } from './table.js';
 import { verdictTable } from './verdict.js';
 
-// `npm run bench -- [PART…] [--smoke] [--markdown] [--rounds N] [--seconds N] [--against DIR]`
+// `npm run bench -- [PART…] [--smoke] [--gate] [--markdown] [--rounds N] [--seconds N] [--against DIR]`
 
-const usage = `usage: npm run bench -- [PART…] [--smoke] [--markdown] [--rounds N] [--seconds N] [--against DIR]
+const usage = `usage: npm run bench -- [PART…] [--smoke] [--gate] [--markdown] [--rounds N] [--seconds N] [--against DIR]
+  --gate: exit code 1 if a budget of counts or bytes is not held, which no machine excuses
   DIR: another checkout of this project, built; warm and cold measure it in the same rounds
 ${parts.map(({ name, about }) => `  ${name.padEnd(10)} ${about}`).join('\n')}`;
 
@@ -42,7 +43,11 @@ async function main(args: readonly string[]): Promise<number> {
   const verdicts = results.flatMap((result) => result.verdicts);
   if (verdicts.length > 0) console.log(`${print(verdictTable(verdicts))}\n`);
   for (const line of results.flatMap(({ missing = [] }) => missing)) console.error(`left out: ${line}`);
-  const broken = results.flatMap((result) => result.broken ?? []);
+  const gated = asked.gate ? verdicts.filter(({ held, isStable }) => isStable && held === false) : [];
+  const broken = [
+    ...results.flatMap((result) => result.broken ?? []),
+    ...gated.map(({ what, budget, measured }) => `${what}: ${measured}, not ${budget}`),
+  ];
   for (const line of broken) console.error(`BROKEN: ${line}`);
   return broken.length > 0 ? 1 : 0;
 }

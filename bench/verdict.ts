@@ -7,6 +7,8 @@ export interface Verdict {
   readonly measured: string;
   /** Undefined: this machine could not show it. */
   readonly held: boolean | undefined;
+  /** It says nothing about the speed of the machine: broken, it breaks `--gate`. */
+  readonly isStable: boolean;
 }
 
 /** A figure that must not exceed its budget; `show` words both. */
@@ -17,14 +19,19 @@ export function atMost(
   show: (value: number) => string,
 ): Verdict {
   if (measured === undefined || Number.isNaN(measured)) {
-    return { what, budget: `≤ ${show(limit)}`, measured: 'not measured', held: undefined };
+    return { what, budget: `≤ ${show(limit)}`, measured: 'not measured', held: undefined, isStable: false };
   }
-  return { what, budget: `≤ ${show(limit)}`, measured: show(measured), held: measured <= limit };
+  return { what, budget: `≤ ${show(limit)}`, measured: show(measured), held: measured <= limit, isStable: false };
+}
+
+/** As a verdict on bytes or counts, which are the same on every machine. */
+export function stable(verdict: Verdict): Verdict {
+  return { ...verdict, isStable: true };
 }
 
 /** A figure that must be exactly this one. */
 export function exactly(what: string, expected: number, measured: number, show: (value: number) => string): Verdict {
-  return { what, budget: show(expected), measured: show(measured), held: measured === expected };
+  return { what, budget: show(expected), measured: show(measured), held: measured === expected, isStable: true };
 }
 
 /** Every budget in one table. */

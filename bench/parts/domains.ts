@@ -12,7 +12,7 @@ import { openStore, putSleepingApps, sleepingDomain } from '../sleeping-apps.js'
 import { median } from '../statistics.js';
 import { startStores, type Store } from '../stores.js';
 import type { Table } from '../table.js';
-import { atMost, type Verdict } from '../verdict.js';
+import { atMost, stable, type Verdict } from '../verdict.js';
 
 /** Many domains in the CMDB: what they cost at start, per look-up, in memory, and while nobody asks for them. */
 export const domains: Part = { name: 'domains', about: '100,000 domains in the CMDB, 1,000 app files', run };
@@ -113,7 +113,7 @@ function judge(store: string, many: number, small: Seen, large: Seen): Verdict[]
   return [
     atMost(of('start'), budget.startMs, large.startMs, ms),
     atMost(lookups, budget.lookup, large.findMs / small.findMs, times),
-    atMost(of('RSS growth'), budget.bytes, Math.max(0, large.resident - small.resident), mib),
+    stable(atMost(of('RSS growth'), budget.bytes, Math.max(0, large.resident - small.resident), mib)),
     atMost(of('CPU of an idle dispatcher more'), budget.idle, Math.max(0, large.idle - small.idle), percent),
   ];
 }

@@ -7,6 +7,7 @@ t.test('without arguments every part runs at its own length', async (t) => {
   const expected = {
     parts: known,
     smoke: false,
+    gate: false,
     markdown: false,
     rounds: undefined,
     seconds: undefined,
@@ -20,8 +21,16 @@ t.test('parts may be named, each runs once', async (t) => {
 });
 
 t.test('options stand anywhere, with their value beside or behind them', async (t) => {
-  const asked = parseArguments(['--smoke', 'cold', '--rounds', '3', '--seconds=2', '--markdown'], known);
-  t.same(asked, { parts: ['cold'], smoke: true, markdown: true, rounds: 3, seconds: 2, against: undefined });
+  const asked = parseArguments(['--smoke', 'cold', '--rounds', '3', '--gate', '--seconds=2', '--markdown'], known);
+  t.same(asked, {
+    parts: ['cold'],
+    smoke: true,
+    gate: true,
+    markdown: true,
+    rounds: 3,
+    seconds: 2,
+    against: undefined,
+  });
   t.equal(parseArguments(['warm', '--against', '../before'], known).against, '../before');
   t.equal(parseArguments(['--against=../before'], known).against, '../before');
 });

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { atMost, exactly, verdictTable } from '../../bench/verdict.js';
+import { atMost, exactly, stable, verdictTable } from '../../bench/verdict.js';
 
 const show = (value: number) => `${value} ms`;
 
@@ -18,6 +18,12 @@ t.test('a count has to be exactly what was promised', async (t) => {
   t.match(exactly('boots', 1, 1, show), { held: true });
   t.match(exactly('boots', 1, 0, show), { held: false });
   t.match(exactly('boots', 1, 2, show), { held: false });
+});
+
+t.test('counts are stable, and what is said to be', async (t) => {
+  t.equal(exactly('boots', 1, 2, show).isStable, true);
+  t.equal(atMost('start', 10, 11, show).isStable, false);
+  t.match(stable(atMost('bytes', 10, 11, show)), { held: false, isStable: true });
 });
 
 t.test('the table of budgets says which are held', async (t) => {
