@@ -23,11 +23,16 @@ export interface UpstreamCount {
 interface UpstreamCensus extends UpstreamCount {
   /** Of all instances, the longest idle first. */
   readonly idle: Set<Upstream>;
+  /** The pool has an idle connection that belongs to the client's. */
+  owns(owner: Socket, pool: UpstreamPool): void;
+  ownsNoMore(owner: Socket, pool: UpstreamPool): void;
 }
 
 /** Connections to instances. Each pool belongs to one instance id and ends with it, so that no connection reaches another app. */
 export class Upstreams implements UpstreamCensus {
   readonly idle = new Set<Upstream>();
+  /** Pools that have an idle connection of a client's, by that. */
+  readonly #owners = new WeakMap<Socket, Set<UpstreamPool>>();
   readonly #pools = new Map<string, UpstreamPool>();
   readonly #most: number;
   #open = 0;
@@ -52,6 +57,21 @@ export class Upstreams implements UpstreamCensus {
 
   closed(): void {
     this.#open -= 1;
+  }
+
+  owns(owner: Socket, pool: UpstreamPool): void {
+    const known = this.#owners.get(owner);
+    if (known) return void known.add(pool);
+    const pools = new Set([pool]);
+    this.#owners.set(owner, pools);
+    // One listener for all apps that a client's connection asks: behind a proxy these are thousands.
+    owner.once('close', () => {
+      for (const each of pools) each.endOwnedBy(owner);
+    });
+  }
+
+  ownsNoMore(owner: Socket, pool: UpstreamPool): void {
+    this.#owners.get(owner)?.delete(pool);
   }
 
   /** The pool of a seat's instance. */
@@ -139,8 +159,6 @@ export class UpstreamPool {
   readonly #free: Upstream[] = [];
   /** Idle connections that belong to a client, by the client's connection; the longest idle first. */
   readonly #owned = new Map<Socket, Upstream>();
-  /** Connections of clients that take along what belongs to them. */
-  readonly #tied = new WeakSet<Socket>();
   /** New connections on which nothing was answered yet, the oldest first. */
   readonly #new = new Set<Upstream>();
   readonly #census: UpstreamCensus;
@@ -161,7 +179,7 @@ export class UpstreamPool {
     const idleFrom = isFresh ? performance.now() - freshMs : -Infinity;
     const owned = this.#owned.size > 0 ? this.#owned.get(client) : undefined;
     if (owned && owned.idleSince >= idleFrom) {
-      this.#owned.delete(client);
+      this.#disown(client);
       this.#census.idle.delete(owned);
       return owned;
     }
@@ -196,7 +214,7 @@ export class UpstreamPool {
     else if (owner.destroyed || this.#owned.has(owner)) return this.end(upstream);
     else {
       this.#owned.set(owner, upstream);
-      this.#endWith(owner);
+      this.#census.owns(owner, this);
     }
     upstream.idleSince = performance.now();
     this.#census.idle.add(upstream);
@@ -212,7 +230,7 @@ export class UpstreamPool {
     }
     clearTimeout(this.#relief);
     this.#all.clear();
-    this.#owned.clear();
+    for (const owner of this.#owned.keys()) this.#disown(owner);
     this.#new.clear();
     this.#free.length = 0;
     await Promise.all(clients.map((client) => client.destroy()));
@@ -264,14 +282,15 @@ export class UpstreamPool {
     if (upstream) this.end(upstream);
   }
 
-  /** Nobody else may use what belongs to it. */
-  #endWith(owner: Socket): void {
-    if (this.#tied.has(owner)) return;
-    this.#tied.add(owner);
-    owner.once('close', () => {
-      const upstream = this.#owned.get(owner);
-      if (upstream) this.end(upstream);
-    });
+  /** Its client has gone, and nobody else may use it. */
+  endOwnedBy(owner: Socket): void {
+    const upstream = this.#owned.get(owner);
+    if (upstream) this.end(upstream);
+  }
+
+  #disown(owner: Socket): void {
+    this.#owned.delete(owner);
+    this.#census.ownsNoMore(owner, this);
   }
 
   #onLost(upstream: Upstream): void {
@@ -287,7 +306,7 @@ export class UpstreamPool {
     this.#census.idle.delete(upstream);
     const at = this.#free.indexOf(upstream);
     if (at >= 0) this.#free.splice(at, 1);
-    if (owner !== undefined && this.#owned.get(owner) === upstream) this.#owned.delete(owner);
+    if (owner !== undefined && this.#owned.get(owner) === upstream) this.#disown(owner);
     this.#new.delete(upstream);
     if (this.#all.delete(client)) this.#census.closed();
     client.destroy().catch(() => {});

@@ -162,6 +162,22 @@ t.test('what belongs to a client goes with it', async (t) => {
   await eventually(() => sockets[0]?.closed);
 });
 
+t.test('a client that asks many apps on one connection is listened to once', async (t) => {
+  const { upstreams, sockets, port } = await startApp(t);
+  const owner = new Socket();
+  const address = { host: '127.0.0.1', port };
+  for (let index = 0; index < 20; index += 1) {
+    const pool = upstreams.of({ instanceId: `many-${index}`, address, location } as Seat);
+    const upstream = take(pool, owner);
+    await ask(upstream);
+    upstream.owner = owner;
+    pool.give(upstream);
+  }
+  t.equal(owner.listenerCount('close'), 1);
+  owner.destroy();
+  await eventually(() => sockets.length === 20 && sockets.every(({ closed }) => closed));
+});
+
 t.test('an instance that ended takes its connections with it, also those that are given back later', async (t) => {
   const { upstreams, pool, sockets } = await startApp(t);
   const [busy, idle] = [take(pool), take(pool)];
