@@ -55,8 +55,11 @@ module.exports = {
       name: 'every-file-has-a-room',
       severity: 'error',
       from: {
-        path: '^src/(?!(cli|daemon|entrance|dispatch|check|boot|forward|terminate|uses|membership|admin|config|telemetry|cmdb|runtime|machine|model)/)',
-        pathNot: '^src/(main|worker-main)\\.ts$',
+        path: '^src/',
+        pathNot: [
+          '^src/(cli|daemon|entrance|dispatch|check|boot|forward|terminate|uses|membership|admin|config|telemetry|cmdb|runtime|machine|model)/',
+          '^src/(main|worker-main)\\.ts$',
+        ],
       },
       to: {},
     },
