@@ -88,6 +88,8 @@ export class AppSync {
         );
       }
       this.#failures += 1;
+      // What was asked for meanwhile has an attempt of its own.
+      if (this.#wanted !== wanted) return;
       this.#timer = clock.after(retryMs, () => void this.apply(wanted.files, wanted));
     }
   }
