@@ -123,6 +123,7 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
     await turn();
     const entries = new Map(known.apps);
     for (const { app, entry } of wanted) entries.set(app.name, entry);
+    await turn();
     const now = clock.now();
     const past = recentRemovals(known.removals ?? [], now);
     const goes = unfiled(files, known);
@@ -132,13 +133,16 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
     withheld = fault;
     const remove = fault === undefined ? goes.map(({ name }) => name) : [];
     const removed = new Set(remove);
+    await turn();
     const holdings = holdingsOf(entries, removed);
     const isTold = !all && holdings.digest === known.told;
     if (wanted.length === 0 && remove.length === 0 && isTold) return [];
 
     const areFamiliar = wanted.every(({ app }) => known.apps.has(app.name));
     const areNoted = wanted.every(({ app, entry }) => known.apps.get(app.name) === entry);
-    const noted = (manifest = { ...known, apps: entries });
+    const { told: before, ...rest } = known;
+    // While a change is under way nobody knows what the store was told.
+    const noted = (manifest = { ...rest, ...(isTold && before !== undefined && { told: before }), apps: entries });
     // Before the store is asked: an app that is not remembered could never be removed with its file.
     if (!areFamiliar) await remember(noted);
     await turn();
@@ -146,6 +150,7 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
     const origins = new Map(put.map((each) => [each.app.name, originOf(each, host)]));
     for (const name of remove) origins.set(name, { ...placeOf(entries.get(name)!, host), changed: false });
     const others = remove.length === 0 ? [] : await otherHosts();
+    await turn();
     const machine = { host, others, ...(!isTold && { apps: holdings.apps }) };
     const conflicts = await cmdb
       .apply({ put: put.map(({ app }) => app), remove, origins, files: machine })
@@ -160,16 +165,14 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
     await turn();
     for (const name of remove) entries.delete(name);
     for (const { app, entry } of put) entries.set(app.name, entryAnswered(entry, refusals.get(app.name)));
+    const { maxRemovals } = files;
+    const removal = { at: now, count: remove.length, ...(maxRemovals !== undefined && { wasAllowed: true as const }) };
+    const removals = remove.length === 0 ? [...past] : [...past, removal];
+    const taken = (manifest = { ...(identity !== undefined && { identity }), apps: entries, removals });
     // A customer's app is held only once the store has taken it.
     const { apps, digest } = holdingsOf(entries, removed);
     if (digest !== holdings.digest) await cmdb.apply({ put: [], remove: [], files: { host, others: [], apps } });
-    const { maxRemovals } = files;
-    const removal = { at: now, count: remove.length, ...(maxRemovals !== undefined && { wasAllowed: true as const }) };
-    await remember({
-      ...(identity !== undefined && { identity }),
-      ...{ apps: entries, told: digest },
-      removals: remove.length === 0 ? [...past] : [...past, removal],
-    });
+    await remember({ ...taken, told: digest });
     for (const conflict of conflicts) report(conflict, entries.get(conflict.wantedBy)?.file, logger);
     return conflicts;
   };

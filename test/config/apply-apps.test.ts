@@ -407,3 +407,38 @@ t.test('what the store has lost is put again though the files are the same', asy
   await applier().apply(list, { identity: 'one', again: new Set(['b', 'other']) });
   t.strictSame(cmdb.calls.at(-1), { put: ['b'], remove: [] });
 });
+
+t.test('what the store was told is told again after a change that it took in part', async (t) => {
+  const { cmdb, applier } = await setUp(t);
+  const one = applier();
+  const [before, more] = [await apps({ a: ['a.localhost'] }), await apps({ a: ['a.localhost'], x: ['x.localhost'] })];
+  await one.apply(before, { identity: 'one' });
+  const { apply } = cmdb;
+  cmdb.apply = async ({ files }) => {
+    cmdb.holdings.push(files?.apps);
+    throw new Error('away');
+  };
+  await t.rejects(one.apply(more, { identity: 'one' }));
+  t.strictSame(cmdb.holdings.at(-1), ['a', 'x']);
+  cmdb.apply = apply;
+  await one.apply(before, { identity: 'one' });
+  t.strictSame(cmdb.holdings.filter(Boolean).at(-1), ['a']);
+});
+
+t.test('a removal counts though the store goes away before it is told what is held', async (t) => {
+  const { cmdb, applier, customers, manifestFile } = await setUp(t);
+  const one = applier();
+  await one.apply(await apps({ a: ['a.localhost'] }), { identity: 'one' });
+  customers.add('c');
+  const renamed = await apps({ c: ['c.localhost'] });
+  const { apply } = cmdb;
+  cmdb.apply = async (change) => {
+    if (change.put.length + change.remove.length === 0) throw new Error('away');
+    return apply(change);
+  };
+  await t.rejects(one.apply(renamed, { identity: 'one' }));
+  cmdb.apply = apply;
+  await one.apply(renamed, { identity: 'one' });
+  t.strictSame(cmdb.holdings.at(-1), ['c']);
+  t.match(manifestFile.read().removals, [{ count: 1 }]);
+});
