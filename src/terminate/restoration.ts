@@ -76,7 +76,7 @@ export class Restoration implements StoreListener {
   async sessionRenewed(republishUntil?: number): Promise<void> {
     const { apps, uses } = this.#options;
     const restoring = republishUntil === undefined ? undefined : this.#restoreOwned(republishUntil);
-    this.#restoring = Promise.all([this.#restoring, restoring]);
+    if (restoring) this.#restoring = Promise.all([this.#restoring, restoring]).then(() => {});
     await Promise.all([uses.renew(republishUntil), restoring]);
     if (restoring) void apps.refreshAll().catch(() => {});
   }
