@@ -133,6 +133,8 @@ class Supervisor implements Daemon {
       this.#config = before;
       // Nothing else would: files that say again what they said before are no change, and no reload follows.
       await this.#takeOver(before).catch(() => {});
+      // A store that was replaced meanwhile has got what is refused.
+      await this.#control.apply(before);
       throw error;
     }
     await this.#control.apply(config);
