@@ -46,7 +46,7 @@ const periodUs = 100_000;
  */
 export class ControlGroups {
   readonly #places: readonly Place[];
-  /** As /proc/self/mountinfo told them. */
+  /** Lines of /proc/self/mountinfo of control groups. */
   readonly #mounts: string;
   /** Could not be removed yet. */
   #left: readonly string[] = [];
@@ -62,7 +62,8 @@ export class ControlGroups {
    */
   static open(name: string, mayMove: boolean): ControlGroups {
     const directory = `fastcontainer-${createHash('sha256').update(name).digest('hex').slice(0, 12)}`;
-    const mounts = textOf('/proc/self/mountinfo');
+    const lines = textOf('/proc/self/mountinfo').split('\n');
+    const mounts = lines.filter((line) => / - cgroup2? /.test(line)).join('\n');
     return new ControlGroups(placesIn(ownHierarchies(mounts), directory, mayMove), mounts);
   }
 
