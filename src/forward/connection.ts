@@ -54,9 +54,13 @@ export class Connection implements Occupant, Breakable {
     for (const side of [client, upstream]) {
       side.on('end', () => this.#lingerOn(options.isWebSocket ? lingerMs : halfClosedMs));
     }
-    upstream.on('error', (error) => this.#end('upstream_gone', error));
-    client.on('error', () => this.#end('complete'));
-    client.on('close', () => this.#end('complete'));
+    const complete = contained(this, () => this.#end('complete'));
+    upstream.on(
+      'error',
+      contained(this, (error: Error) => this.#end('upstream_gone', error)),
+    );
+    client.on('error', complete);
+    client.on('close', complete);
     upstream.on('close', () => this.#lingerFor(lingerMs));
     if (client.destroyed) this.#end('complete');
   }
@@ -130,7 +134,10 @@ export class Connection implements Occupant, Breakable {
 
   #lingerFor(limitMs: number): void {
     clearTimeout(this.#linger);
-    this.#linger = setTimeout(() => this.#end('complete'), limitMs).unref();
+    this.#linger = setTimeout(
+      contained(this, () => this.#end('complete')),
+      limitMs,
+    ).unref();
   }
 
   #end(outcome: 'complete' | 'upstream_gone', cause?: Error): void {

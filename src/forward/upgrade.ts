@@ -243,10 +243,13 @@ class Attempt implements Breakable {
       }),
     );
     // A clean end would pass off half an answer as a whole one.
-    response.on('error', (error) => {
-      this.#settle(() => this.#exchange.onFinished(statusCode, 'upstream_gone', error));
-      (socket as Socket).resetAndDestroy();
-    });
+    response.on(
+      'error',
+      contained(this, (error: Error) => {
+        this.#settle(() => this.#exchange.onFinished(statusCode, 'upstream_gone', error));
+        (socket as Socket).resetAndDestroy();
+      }),
+    );
   }
 
   #onError(error: Error): void {
