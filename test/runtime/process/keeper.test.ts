@@ -1,13 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setImmediate as turn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { type App, revisionOf } from '../../../src/model/app.js';
-import { statOf } from '../../../src/machine/proc-fs.js';
+import { isRunning, statOf } from '../../../src/machine/proc-fs.js';
 import { frame, FrameReader } from '../../../src/runtime/process/keeper/frames.js';
 import { Keepers } from '../../../src/runtime/process/keeper/keepers.js';
 import type { Order, Report } from '../../../src/runtime/process/keeper/messages.js';
@@ -25,6 +25,11 @@ const sleeper = { command: ['sleep', '100'] };
 
 async function mainOf({ stateDir }: Processes, id: string): Promise<number> {
   return (await readRecord(stateDir, id)).process?.pid ?? 0;
+}
+
+/** What becomes the app may fork for a moment. */
+async function becomesOnly(id: string, main: number): Promise<void> {
+  await eventually(async () => (await marked(id)).join(' ') === `${main}`);
 }
 
 async function openWatched(processes: Processes): Promise<{ runtime: Runtime; exits: Exit[] }> {
@@ -103,7 +108,7 @@ t.test('many boots at once are carried out each once, and each exit is told once
   const keeper = await keeperOn(processes.stateDir);
   for (const { id } of booted) {
     const main = await mainOf(processes, id);
-    t.same(await marked(id), [main]);
+    await becomesOnly(id, main);
     process.kill(main, 'SIGKILL');
   }
   await eventually(() => exits.length >= booted.length);
@@ -132,7 +137,7 @@ t.test(
       [{ pid: keeper, apps: 2, msg: /keeper of apps has ended/ }],
     );
     const { id } = await boot(runtime, sleeper);
-    t.same(await marked(id), [await mainOf(processes, id)]);
+    await becomesOnly(id, await mainOf(processes, id));
     t.not(await keeperOn(processes.stateDir), keeper);
   },
 );
@@ -218,6 +223,51 @@ t.test('signals that end a service, or a terminal, do not end its keeper', async
   const { id } = await boot(runtime, sleeper);
   t.equal(statOf(await mainOf(processes, id))?.parent, keeper);
 });
+
+t.test(
+  'a keeper counts as ended only if nothing has its socket: not if its dispatcher closes, nor if it hangs up',
+  async (t) => {
+    const { stateDir, options } = await useProcesses(t);
+    const directory = join(stateDir, 'keepers');
+    const lost: string[] = [];
+    const useKeepers = async () => {
+      const keepers = new Keepers({
+        ...{ directory, group: 'test', clock: systemClock, logger: options.logger },
+        output: { directory: stateDir, maxBytes: 1_000 },
+        events: { onExit: () => {}, onOutput: () => {}, onLost: (name) => void lost.push(name) },
+        endStarted: async () => {},
+      });
+      await keepers.open();
+      t.teardown(() => keepers.close());
+      return keepers;
+    };
+    const first = await useKeepers();
+    const id = newId('kept');
+    const env = { FASTCONTAINER_INSTANCE: id, PATH: '/bin:/usr/bin' };
+    const { process: main, keeper } = await first.start(id, 'shop', { program: 'sleep', args: ['100'], env });
+    t.teardown(() => isRunning(main) && process.kill(main.pid, 'SIGKILL'));
+    const socket = join(directory, `${keeper}.sock`);
+    const closing = await useKeepers();
+    const inheriting = closing.inherit();
+    const asked = closing.with(keeper, (found) => typeof found === 'string' && found);
+    await Promise.all([inheriting, closing.close()]);
+    t.not(await asked, 'gone');
+    t.equal(await closing.with(keeper, (found) => found), 'silent', 'nor once it is closed');
+    t.ok(existsSync(socket), 'its socket stays');
+
+    const heir = await useKeepers();
+    rmSync(socket);
+    const busy = createServer((connection) => connection.destroy()).listen(socket);
+    await once(busy, 'listening');
+    await heir.inherit();
+    t.equal(await heir.with(keeper, (found) => found), 'silent');
+    t.ok(existsSync(socket));
+    t.same(lost, []);
+    busy.close();
+    await once(busy, 'close');
+    t.equal(await heir.with(keeper, (found) => found), 'gone');
+  },
+);
 
 t.test('a keeper that stands still fails a boot, is replaced, and ends what it starts too late', async (t) => {
   const processes = await useProcesses(t);

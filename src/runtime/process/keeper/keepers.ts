@@ -31,7 +31,7 @@ export interface KeepersOptions {
   readonly endStarted: (id: string) => Promise<void>;
 }
 
-/** A link to a keeper; `silent` if the keeper does not answer, `gone` if it has ended. */
+/** A link to a keeper; `gone` if the keeper has certainly ended, `silent` if it does not answer or cannot be asked. */
 export type Found = Link | 'silent' | 'gone';
 
 const keeperMain = fileURLToPath(new URL('../keeper-main.js', import.meta.url));
@@ -42,6 +42,8 @@ const entryName = 'FASTCONTAINER_KEEPER';
 /** How long a keeper may take to answer on a busy machine before it counts as silent. */
 const helloLimitMs = 10_000;
 const safeName = /^[0-9a-f]{12}\.[0-9a-f]{24}$/;
+/** What the system says if no socket has this name, or if nothing listens on it. All other errors tell nothing of the keeper. */
+const goneCodes: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ECONNREFUSED']);
 
 interface OwnKeeper {
   readonly name: string;
@@ -176,7 +178,7 @@ export class Keepers {
     const link = new Link({ name, socket: child.stdio[3] as Socket, role: 'owner', clock }, this.#events());
     const own = { name, link, child, exited };
     this.#links.set(name, link);
-    void link.closed.then(() => this.#onClosed(link, own));
+    void link.closed.then(() => this.#onOwnClosed(own));
     return own;
   }
 
@@ -190,27 +192,33 @@ export class Keepers {
     }
   }
 
-  #connect(name: string, role: 'heir' | 'guest'): Promise<Found> {
+  async #connect(name: string, role: 'heir' | 'guest'): Promise<Found> {
+    const found = await this.#ask(name, role);
+    // A connection that was cut proves nothing: whether the keeper has ended, a second one tells.
+    return found === 'cut' ? this.#ask(name, role).then((again) => (again === 'cut' ? 'silent' : again)) : found;
+  }
+
+  #ask(name: string, role: 'heir' | 'guest'): Promise<Found | 'cut'> {
     const { clock } = this.#options;
-    if (this.#closing) return Promise.resolve('gone');
+    if (this.#closing) return Promise.resolve('silent');
     return new Promise((resolve) => {
       // The path of a socket must be short, but its directory's path may be long.
       const socket = connect(`/proc/self/fd/${this.#directory}/${name}.sock`);
       const link = new Link({ name, socket, role, clock }, this.#events());
       if (role === 'heir') {
         this.#links.set(name, link);
-        void link.closed.then(() => this.#onClosed(link));
+        void link.closed.then(() => this.#onHeirClosed(link));
       }
       // Waiting for the keeper keeps this process alive.
       socket.ref();
-      const settle = (found: Found) => {
+      const settle = (found: Found | 'cut') => {
         limit.cancel();
         link.beIdle();
         resolve(found);
       };
       const limit = clock.after(helloLimitMs, () => settle('silent'));
       void link.ready.then(() => settle(link));
-      void link.closed.then(() => settle('gone'));
+      void link.closed.then(() => settle(goneCodes.has(link.errorCode) ? 'gone' : 'cut'));
     });
   }
 
@@ -220,14 +228,28 @@ export class Keepers {
     return { onExit: events.onExit, onOutput: events.onOutput, onFault };
   }
 
-  #onClosed(link: Link, own?: OwnKeeper): void {
+  #onOwnClosed({ link, child }: OwnKeeper): void {
     if (this.#own?.link === link) this.#own = undefined;
-    if (this.#links.get(link.name) === link) this.#links.delete(link.name);
+    this.#forget(link);
     if (this.#closing) return;
-    const running = [...link.kept.values()].filter(({ cause }) => cause === undefined);
-    if (own) this.#options.logger.warn({ pid: own.child.pid, apps: running.length }, 'the keeper of apps has ended');
+    const running = runningOf(link);
+    this.#options.logger.warn({ pid: child.pid, apps: running.length }, 'the keeper of apps has ended');
     this.#options.events.onLost(link.name, running);
   }
+
+  async #onHeirClosed(link: Link): Promise<void> {
+    this.#forget(link);
+    const isGone = goneCodes.has(link.errorCode) || (await this.with(link.name, (found) => found === 'gone'));
+    if (isGone && !this.#closing) this.#options.events.onLost(link.name, runningOf(link));
+  }
+
+  #forget(link: Link): void {
+    if (this.#links.get(link.name) === link) this.#links.delete(link.name);
+  }
+}
+
+function runningOf({ kept }: Link): Kept[] {
+  return [...kept.values()].filter(({ cause }) => cause === undefined);
 }
 
 /** The part of the environment that Node and `mkfifo` need to be found and loaded; the keeper gets nothing else. */

@@ -38,6 +38,8 @@ export class Link {
   readonly kept = new Map<string, Kept>();
   /** The last fault that it reported. */
   fault: string | undefined;
+  /** The system's code for why the connection failed; undefined if it did not, or was just closed. */
+  errorCode: string | undefined;
   readonly #options: LinkOptions;
   readonly #events: LinkEvents;
   readonly #reader = new FrameReader();
@@ -61,7 +63,7 @@ export class Link {
       });
     });
     socket.on('data', (piece: Buffer) => this.#read(piece));
-    socket.on('error', () => {});
+    socket.on('error', ({ code }: NodeJS.ErrnoException) => (this.errorCode = code));
     // Only an order that waits for an answer keeps this process alive.
     socket.unref();
     this.#say({ kind: 'hello', v: protocolVersion, role });
