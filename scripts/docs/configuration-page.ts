@@ -1,4 +1,4 @@
-import type { TSchema } from 'typebox';
+import type { TSchema } from '../../src/model/schema/typebox.js';
 import type { Shape } from '../../src/model/schema/shape.js';
 
 /** docs/configuration.md: every key with its meaning, default and an example. */

@@ -1,4 +1,4 @@
-import type { TSchema } from 'typebox';
+import type { TSchema } from '../../src/model/schema/typebox.js';
 import type { Shape } from '../../src/model/schema/shape.js';
 
 const interpolated = { type: 'string', pattern: '\\$\\{' };

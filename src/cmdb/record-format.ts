@@ -1,5 +1,4 @@
-import Type, { type TSchema } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Type, Compile, type TSchema } from '../model/schema/typebox.js';
 import { type App, appWith, recordOf } from '../model/app.js';
 import { appSchema, containerSchema } from '../model/app-keys.js';
 import type { AppOrigin } from './cmdb.js';

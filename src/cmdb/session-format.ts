@@ -1,5 +1,4 @@
-import Type from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Type, Compile } from '../model/schema/typebox.js';
 import type { Session } from './cmdb.js';
 import { format, problemOf } from './record-format.js';
 

@@ -1,4 +1,4 @@
-import { Check, Errors } from 'typebox/value';
+import { Check, Errors } from '../model/schema/typebox.js';
 import { adviceFor } from './foreign-keys.js';
 import { nearest } from './nearest.js';
 import { type Path, shorten } from './path.js';

@@ -1,4 +1,4 @@
-import Type, { type Static, type TSchema } from 'typebox';
+import { Type, type Static, type TSchema } from './schema/typebox.js';
 import { readDomain } from './domain.js';
 import {
   anyText,

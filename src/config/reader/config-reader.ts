@@ -1,5 +1,5 @@
 import { dirname, join, resolve } from 'node:path';
-import { Compile } from 'typebox/compile';
+import { Compile } from '../../model/schema/typebox.js';
 import type { App } from '../../model/app.js';
 import { type AppFile, appFileSchema, customerFileSchema } from '../../model/app-keys.js';
 import type { Settings } from '../config.js';

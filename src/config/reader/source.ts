@@ -1,4 +1,4 @@
-import type { TSchema } from 'typebox';
+import type { TSchema } from '../../model/schema/typebox.js';
 import { explain } from '../explain.js';
 import type { Interpolate } from '../interpolate.js';
 import { formatPath, type Path, showFile } from '../path.js';

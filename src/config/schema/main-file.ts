@@ -1,5 +1,4 @@
-import type { Static } from 'typebox';
-import Type from 'typebox';
+import { Type, type Static } from '../../model/schema/typebox.js';
 import { cidrFault, ipOrCidrFault } from '../cidr.js';
 import { readDomain } from '../../model/domain.js';
 import { parseListenAddress } from '../listen-address.js';

@@ -1,4 +1,4 @@
-import Type, { type TProperties, type TSchema } from 'typebox';
+import { Type, type TProperties, type TSchema } from './typebox.js';
 import { parseDuration } from '../duration.js';
 import { formatDuration, formatSize, parseSize } from '../units.js';
 

@@ -1,4 +1,4 @@
-import type { Static, TProperties, TSchema } from 'typebox';
+import type { Static, TProperties, TSchema } from './typebox.js';
 import { unlimited } from './fields.js';
 import type { Shape } from './shape.js';
 

@@ -1,4 +1,4 @@
-import type { TSchema } from 'typebox';
+import type { TSchema } from './typebox.js';
 import type { Unit } from './fields.js';
 
 /** The JSON Schema of a key, with this product's annotations. */
