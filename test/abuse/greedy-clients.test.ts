@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
 import { once } from 'node:events';
 import t, { type Test } from 'tap';
-import { install, spawnCommand, spawnDaemon, startDaemon, until } from '../fixtures/daemon.js';
+import { install, killAfter, spawnCommand, spawnDaemon, startDaemon, until } from '../fixtures/daemon.js';
 import { eventually } from '../fixtures/eventually.js';
 import { ok, rawUpstream, sendRaw } from '../fixtures/raw.js';
 import { startRelay } from '../fixtures/relay.js';
@@ -216,7 +216,7 @@ t.test(
     const first = await ask(port, 'hello.localhost');
     t.equal(first.status, 200, first.body);
     const { pid } = JSON.parse(first.body) as { pid: number };
-    t.teardown(() => process.kill(pid, 'SIGKILL'));
+    killAfter(t, pid);
     const idle = Array.from({ length: 600 }, () => client(t, port));
     await Promise.all(idle.map((socket) => Promise.race([once(socket, 'connect'), once(socket, 'close')])));
     for (let round = 0; round < 5; round += 1) {
@@ -238,7 +238,7 @@ t.test(
   async (t) => {
     const { port, admin, child, log } = await spawnDaemon(t, await install(t, { memory: { floor: '1m' } }));
     const first = JSON.parse((await ask(port, 'hello.localhost')).body) as { pid: number };
-    t.teardown(() => process.kill(first.pid, 'SIGKILL'));
+    killAfter(t, first.pid);
     // Every open, accept and connect fails from now on.
     const limit = (files: number) => spawnSync('prlimit', ['--pid', String(child.pid), `--nofile=${files}:`]);
     t.equal(limit(3).status, 0);

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import t from 'tap';
 import { childrenOf } from '../../src/machine/proc-fs.js';
-import { install, isAlive, spawnCommand, until } from '../fixtures/daemon.js';
+import { install, isAlive, killAfter, spawnCommand, until } from '../fixtures/daemon.js';
 import { askIdentity } from '../fixtures/request.js';
 
 t.test('a daemon that npm started ends as by SIGTERM when npm is ended, and says what runs on', async (t) => {
@@ -10,9 +10,9 @@ t.test('a daemon that npm started ends as by SIGTERM when npm is ended, and says
   const command = ['start', '--silent', '--ignore-scripts', '--', '--config', installation.file];
   const { child, port, log } = await spawnCommand(t, 'npm', ...command);
   const [daemon = 0] = await childrenOf(child.pid ?? 0);
-  t.teardown(() => isAlive(daemon) && process.kill(daemon, 'SIGKILL'));
+  killAfter(t, daemon);
   const { pid } = await askIdentity(port, 'hello.localhost');
-  t.teardown(() => isAlive(pid) && process.kill(pid, 'SIGKILL'));
+  killAfter(t, pid);
   t.ok(isAlive(daemon));
   child.kill('SIGTERM');
   await once(child, 'exit');

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import t from 'tap';
-import { install, isAlive, spawnDaemon, startDaemon, until } from '../fixtures/daemon.js';
+import { install, isAlive, killAfter, spawnDaemon, startDaemon, until } from '../fixtures/daemon.js';
 import { ask, askIdentity, instances } from '../fixtures/request.js';
 import { TestWebSocket } from '../fixtures/websocket.js';
 
@@ -40,7 +40,7 @@ t.test('a dispatcher killed with -9 finds its containers again, uses them, and e
   const installation = await install(t, {}, { hello: { idleTtl: '20s' } });
   const first = await spawnDaemon(t, installation);
   const { pid, instance } = await askIdentity(first.port, 'hello.localhost');
-  t.teardown(() => isAlive(pid) && process.kill(pid, 'SIGKILL'));
+  killAfter(t, pid);
   first.child.kill('SIGKILL');
   await once(first.child, 'exit');
   t.ok(isAlive(pid), 'the container outlives its dispatcher');
@@ -72,7 +72,7 @@ t.test('SIGTERM lets requests finish, leaves the containers running, and exits 0
   const installation = await install(t);
   const { child, port } = await spawnDaemon(t, installation);
   const { pid } = await askIdentity(port, 'hello.localhost');
-  t.teardown(() => isAlive(pid) && process.kill(pid, 'SIGKILL'));
+  killAfter(t, pid);
   const slow = ask(port, 'hello.localhost', '/slow?ms=1000');
   await until(async () => (await ask(port, 'hello.localhost')).status === 200);
   child.kill('SIGTERM');

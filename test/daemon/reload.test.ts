@@ -2,7 +2,7 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { loadConfig } from '../../src/config/load-config.js';
-import { install, isAlive, spawnDaemon, startDaemon, until } from '../fixtures/daemon.js';
+import { install, killAfter, spawnDaemon, startDaemon, until } from '../fixtures/daemon.js';
 import { portRange } from '../fixtures/port-range.js';
 import { ask, askIdentity } from '../fixtures/request.js';
 
@@ -10,7 +10,7 @@ t.test('a file that an editor replaces is applied, with a log line of what chang
   const installation = await install(t);
   const { port, log } = await spawnDaemon(t, installation, '--stop-apps');
   const { pid } = await askIdentity(port, 'hello.localhost');
-  t.teardown(() => isAlive(pid) && process.kill(pid, 'SIGKILL'));
+  killAfter(t, pid);
   const path = join(installation.dir, 'apps', 'hello.yaml');
   await writeFile(`${path}.swp`, (await readFile(path, 'utf8')).replace('idleTtl: 10m', 'idleTtl: 2m'));
   await rename(`${path}.swp`, path);
@@ -25,7 +25,7 @@ t.test('a bad file keeps what it said last and says why, and a mended one is tak
   const error = await until(() => log.find(({ msg }) => /app files are wrong/.test(String(msg))));
   t.match(error, { msg: /hello\.yaml:\d+ .*idleTTL/ });
   const { pid } = await askIdentity(port, 'hello.localhost');
-  t.teardown(() => isAlive(pid) && process.kill(pid, 'SIGKILL'));
+  killAfter(t, pid);
   await installation.writeApp('hello', { domains: ['hello.localhost', 'other.localhost'] });
   child.kill('SIGHUP');
   await until(async () => (await ask(port, 'other.localhost')).status === 200);

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Test } from 'tap';
-import { allProcesses } from '../../../src/machine/proc-fs.js';
+import { allProcesses, isRunning } from '../../../src/machine/proc-fs.js';
 import type { ProcessRecord } from '../../../src/runtime/process/records.js';
-import { install, type Installation, isAlive, type Spawned, spawnScript } from '../../fixtures/daemon.js';
+import { install, type Installation, type Spawned, spawnScript } from '../../fixtures/daemon.js';
 
 export const script = 'dist/test/fixtures/start-workers.js';
 
@@ -18,7 +18,7 @@ export async function installWorkers(
   const installation = await install(t, { workers: 2, ...main }, apps);
   t.teardown(async () => {
     for (const { process: app } of await records(installation)) {
-      if (app && isAlive(app.pid)) process.kill(app.pid, 'SIGKILL');
+      if (app && isRunning(app)) process.kill(app.pid, 'SIGKILL');
     }
   });
   return installation;
