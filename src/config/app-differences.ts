@@ -15,6 +15,12 @@ export interface AppDifferencesOptions {
   readonly logger: Logger;
 }
 
+/** The apps that were applied last, by name, and to which store. */
+interface Applied {
+  readonly apps: Map<string, App>;
+  readonly store: string | undefined;
+}
+
 const retryMs = 5_000;
 /** Apps that are asked for at a time. */
 const atOnce = 20;
@@ -27,11 +33,7 @@ const manyShare = 0.1;
  */
 export class AppDifferences {
   readonly #options: AppDifferencesOptions;
-  /** The apps that were applied last, by name, and to which store. */
-  #applied: { readonly apps: ReadonlyMap<string, App>; readonly store: string | undefined } = {
-    apps: new Map(),
-    store: undefined,
-  };
+  #applied: Applied = { apps: new Map(), store: undefined };
   /** The files have changed since they were applied. */
   #isSuspended = true;
   /** What was logged, by app: the stored content. */
@@ -61,18 +63,17 @@ export class AppDifferences {
    * than last time, or at all of them if the store is another one.
    */
   expect(apps: readonly App[], refused: ReadonlySet<string>, store: string | undefined): void {
-    const before = this.#applied.store === store ? this.#applied.apps : new Map<string, App>();
-    const wanted = new Map<string, App>();
-    const news: string[] = [];
-    for (const app of apps) {
-      if (refused.has(app.name)) continue;
-      wanted.set(app.name, app);
-      if (before.get(app.name) !== app) news.push(app.name);
-    }
-    this.#applied = { apps: wanted, store };
+    const known = this.#applied.store === store ? this.#applied.apps : new Map<string, App>();
+    const wanted = refused.size === 0 ? apps : apps.filter(({ name }) => !refused.has(name));
+    const news = wanted.filter((app) => known.get(app.name) !== app);
+    // Of thousands usually one has changed.
+    const isKept = wanted.length === known.size && news.every(({ name }) => known.has(name));
+    const byName = isKept ? known : new Map<string, App>();
+    for (const app of isKept ? news : wanted) byName.set(app.name, app);
+    this.#applied = { apps: byName, store };
     this.#isSuspended = false;
-    for (const name of this.#logged.keys()) if (!wanted.has(name)) this.#logged.delete(name);
-    this.look(news);
+    for (const name of this.#logged.keys()) if (!byName.has(name)) this.#logged.delete(name);
+    this.look(news.length === byName.size ? 'all' : news.map(({ name }) => name));
   }
 
   /** Looks at the records of these apps in the background, until that succeeds. */
@@ -93,11 +94,12 @@ export class AppDifferences {
     const { clock, logger, onMissing } = this.#options;
     await turn();
     while (!this.#isSuspended && !this.#stopped && (this.#open === 'all' || this.#open.size > 0)) {
-      const { apps } = this.#applied;
+      const applied = this.#applied;
+      const { apps } = applied;
       const names = this.#open === 'all' ? [...apps.keys()] : [...this.#open].filter((name) => apps.has(name));
       this.#open = new Set();
       try {
-        const missing = await this.#lookAt(names, apps);
+        const missing = await this.#lookAt(names, applied);
         if (missing.length > 0) onMissing(missing);
       } catch (error) {
         logger.debug({ err: error }, 'comparing the app files with the CMDB failed; trying again');
@@ -109,16 +111,18 @@ export class AppDifferences {
   }
 
   /** Resolves to those that the store lacks. If others were applied meanwhile, it looks again. */
-  async #lookAt(names: readonly string[], apps: ReadonlyMap<string, App>): Promise<string[]> {
+  async #lookAt(names: readonly string[], applied: Applied): Promise<string[]> {
+    const { apps } = applied;
     const left = new Set(names);
+    await turn();
     for await (const record of this.#read(names, apps.size)) {
-      if (this.#isOutdated(apps)) break;
+      if (this.#isOutdated(applied)) break;
       const app = apps.get(record.app.name);
       if (!app || !left.has(app.name) || record.removed) continue;
       left.delete(app.name);
       this.#compare(app, record);
     }
-    if (!this.#isOutdated(apps)) {
+    if (!this.#isOutdated(applied)) {
       for (const name of left) this.#compare(apps.get(name) as App, undefined);
       return [...left];
     }
@@ -126,8 +130,8 @@ export class AppDifferences {
     return [];
   }
 
-  #isOutdated(apps: ReadonlyMap<string, App>): boolean {
-    return this.#isSuspended || this.#applied.apps !== apps;
+  #isOutdated(applied: Applied): boolean {
+    return this.#isSuspended || this.#applied !== applied;
   }
 
   async *#read(names: readonly string[], all: number): AsyncGenerator<AppRecord> {

@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { AppOrigin, Cmdb, Conflict, PutOrigin } from '../cmdb/cmdb.js';
+import { inTurns } from '../machine/batches.js';
 import type { App } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
 import type { Config } from './config.js';
@@ -87,10 +88,14 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
     });
   };
 
-  /** The apps to put, and those of which the manifest has to say something new; of thousands usually one. */
-  const compare = async (files: AppFiles, known: Manifest, isAgain: (app: string) => boolean): Promise<Wanted[]> => {
+  /**
+   * The apps to put, and those of which the manifest has to say something new; of thousands usually one. `familiar`: how many of the
+   * manifest's apps are in files.
+   */
+  const compare = async (files: AppFiles, known: Manifest, isAgain: (app: string) => boolean) => {
     const customers = new Set(files.customerApps);
     const wanted: Wanted[] = [];
+    let familiar = 0;
     let work = 0;
     for (const app of files.apps) {
       const { name } = app;
@@ -104,6 +109,7 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
       const file = files.appFiles[name] ?? files.file;
       const place: Place = { file, ...(customers.has(name) && { byCustomer: true }) };
       const before = known.apps.get(name);
+      if (before) familiar += 1;
       const now = clock.now();
       const entry = before
         ? entryAfter(before, hash, place, now)
@@ -111,7 +117,7 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
       if (entry !== before || entry.pending || isAgain(name))
         wanted.push({ app, entry, changed: before !== undefined && before.hash !== hash });
     }
-    return wanted;
+    return { wanted, familiar };
   };
 
   const apply = async (files: AppFiles, { identity: told, force, again }: ApplyOptions): Promise<Conflict[]> => {
@@ -119,14 +125,15 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
     const identity = told ?? known.identity;
     const all = force === true || identity !== known.identity;
     const isAgain = (app: string) => all || again?.has(app) === true;
-    const wanted = await compare(files, known, isAgain);
+    const { wanted, familiar } = await compare(files, known, isAgain);
     await turn();
     const entries = new Map(known.apps);
-    for (const { app, entry } of wanted) entries.set(app.name, entry);
+    for await (const some of inTurns(wanted, workInTurn))
+      for (const { app, entry } of some) entries.set(app.name, entry);
     await turn();
     const now = clock.now();
     const past = recentRemovals(known.removals ?? [], now);
-    const goes = unfiled(files, known);
+    const goes = familiar === known.apps.size ? [] : unfiled(files, known);
     const fault = faultOf(goes, files, entries, past);
     if (fault !== undefined && fault !== withheld)
       logger.error({ apps: goes.slice(0, mostNamed).map(({ name }) => name) }, fault);
@@ -147,7 +154,9 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
     if (!areFamiliar) await remember(noted);
     await turn();
     const put = wanted.filter(({ app, entry }) => entry.pending || isAgain(app.name));
-    const origins = new Map(put.map((each) => [each.app.name, originOf(each, host)]));
+    const origins = new Map<string, PutOrigin>();
+    for await (const some of inTurns(put, workInTurn))
+      for (const each of some) origins.set(each.app.name, originOf(each, host));
     for (const name of remove) origins.set(name, { ...placeOf(entries.get(name)!, host), changed: false });
     const others = remove.length === 0 ? [] : await otherHosts();
     await turn();
@@ -164,13 +173,14 @@ export function createAppApplier(options: AppApplierOptions): AppApplier {
     const refusals = new Map(conflicts.map((conflict) => [conflict.wantedBy, conflict]));
     await turn();
     for (const name of remove) entries.delete(name);
-    for (const { app, entry } of put) entries.set(app.name, entryAnswered(entry, refusals.get(app.name)));
+    for await (const some of inTurns(put, workInTurn))
+      for (const { app, entry } of some) entries.set(app.name, entryAnswered(entry, refusals.get(app.name)));
     const { maxRemovals } = files;
     const removal = { at: now, count: remove.length, ...(maxRemovals !== undefined && { wasAllowed: true as const }) };
     const removals = remove.length === 0 ? [...past] : [...past, removal];
     const taken = (manifest = { ...(identity !== undefined && { identity }), apps: entries, removals });
     // A customer's app is held only once the store has taken it.
-    const { apps, digest } = holdingsOf(entries, removed);
+    const { apps, digest } = put.some(({ entry }) => entry.byCustomer) ? holdingsOf(entries, removed) : holdings;
     if (digest !== holdings.digest) await cmdb.apply({ put: [], remove: [], files: { host, others: [], apps } });
     await remember({ ...taken, told: digest });
     for (const conflict of conflicts) report(conflict, entries.get(conflict.wantedBy)?.file, logger);

@@ -6,14 +6,14 @@ export function assemble(reading: Omit<Reading, 'changed' | 'removed'>, file: st
   const { settings, apps, held, problems, notices, places } = reading;
   const names = new Set(held.map(({ name }) => name));
   const kept = names.size === 0 ? [] : (before?.apps ?? []).filter(({ name }) => names.has(name));
+  const appFiles: Record<string, string> = {};
+  for (const it of apps) appFiles[it.app.name] = it.file;
+  for (const it of held) appFiles[it.name] = it.file;
   return {
     ...settings,
     file,
     apps: [...apps.map(({ app }) => app), ...kept],
-    appFiles: Object.fromEntries([
-      ...apps.map((it) => [it.app.name, it.file]),
-      ...held.map((it) => [it.name, it.file]),
-    ]),
+    appFiles,
     customerApps: apps.filter(({ byCustomer }) => byCustomer).map(({ app }) => app.name),
     heldApps: [...names],
     problems,

@@ -29,11 +29,9 @@ export async function describeChanges(before: Config, after: Config): Promise<st
 const appsInTurn = 50;
 
 async function appChanges(before: readonly App[], after: readonly App[]): Promise<string[]> {
-  const [known, kept] = [new Set(before), new Set(after)];
-  const old = new Map(before.filter((app) => !kept.has(app)).map((app) => [app.name, app]));
+  const [fresh, gone] = [await missing(after, before), await missing(before, after)];
+  const old = new Map(gone.map((app) => [app.name, app]));
   const changes: string[] = [];
-  const fresh = after.filter((app) => !known.has(app));
-  if (fresh.length > appsInTurn) await turn();
   for await (const some of inTurns(fresh, appsInTurn)) {
     for (const app of some) {
       const was = old.get(app.name);
@@ -42,6 +40,14 @@ async function appChanges(before: readonly App[], after: readonly App[]): Promis
   }
   for (const { name } of fresh) old.delete(name);
   return [...changes, ...[...old.keys()].map((name) => `app ${name} removed`)];
+}
+
+/** Those of a list that another lacks. There may be thousands: requests are served before and after. */
+async function missing(apps: readonly App[], others: readonly App[]): Promise<App[]> {
+  const known = new Set(others);
+  const found = apps.filter((app) => !known.has(app));
+  await turn();
+  return found;
 }
 
 /** Changes that reach running instances come before those that need a new container. */

@@ -83,22 +83,24 @@ export class ManifestFile {
   async write({ apps, ...rest }: Manifest): Promise<void> {
     makePrivateDirectory(dirname(this.path));
     const temporary = `${this.path}.${process.pid}.tmp`;
-    const others = JSON.stringify(rest).slice(0, -1);
-    const text = `${others}${others === '{' ? '' : ','}"apps":{${await this.#textOf(apps)}}}\n`;
-    await writeFile(temporary, text, { flush: true, mode: 0o600 });
+    await writeFile(temporary, this.#textOf(apps, rest), { flush: true, mode: 0o600 });
     await rename(temporary, this.path);
   }
 
-  async #textOf(apps: Manifest['apps']): Promise<string> {
-    const pieces: string[] = [];
+  async *#textOf(apps: Manifest['apps'], rest: Omit<Manifest, 'apps'>): AsyncIterable<string> {
+    const others = JSON.stringify(rest).slice(1, -1);
+    let before = `{${others}${others === '' ? '' : ','}"apps":{`;
     for await (const some of inTurns([...apps], entriesInTurn)) {
-      for (const [name, entry] of some) {
-        const text = this.#texts.get(entry) ?? `${JSON.stringify(name)}:${JSON.stringify(entry)}`;
-        this.#texts.set(entry, text);
-        pieces.push(text);
-      }
+      yield before + some.map((each) => this.#textOfEntry(...each)).join(',');
+      before = ',';
     }
-    return pieces.join(',');
+    yield `${before === ',' ? '' : before}}}\n`;
+  }
+
+  #textOfEntry(name: string, entry: ManifestEntry): string {
+    const text = this.#texts.get(entry) ?? `${JSON.stringify(name)}:${JSON.stringify(entry)}`;
+    this.#texts.set(entry, text);
+    return text;
   }
 }
 

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { openCmdb, openRuntime } from './adapters.js';
 import type { Readiness } from '../admin/admin.js';
@@ -131,6 +132,8 @@ class SingleProcess implements Daemon {
   async reload(next: Config): Promise<void> {
     await this.#node.reload(next.apps);
     this.#config = next;
+    // Each passes all apps.
+    await turn();
     await this.#control.apply(next);
   }
 

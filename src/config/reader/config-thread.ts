@@ -83,6 +83,7 @@ export class ConfigThread {
     }
     for (const name of answer.reading.removed) this.#apps.delete(name);
     for (const [name, it] of fresh) this.#apps.set(name, it);
+    await turn();
     this.#places = answer.reading.places ?? this.#places;
     const reading = { ...answer.reading, apps: [...this.#apps.values()], places: this.#places };
     this.#before = assemble(reading, resolve(this.#options.file), this.#before);
