@@ -1,27 +1,20 @@
-import { timingSafeEqual } from 'node:crypto';
 import { chmod } from 'node:fs/promises';
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { RequestError } from '../model/errors.js';
-import { type AdminSource, registerApps } from './apps.js';
+import { ApiError, type ApiErrorCode } from './api-error.js';
+import { appRoutes, type AppsSource } from './app-routes.js';
 import { adminLimits, createBoundedServer, type ServerLimits } from './bounded-server.js';
+import { callerOf, type Credentials } from './credentials.js';
+import { healthRoutes, type HealthSource } from './health-routes.js';
 import { problem } from './problem.js';
+import { addRoutes, deepestBody } from './routes.js';
+import { isDeeperThan } from './json-depth.js';
 import { makeRoomForSocket } from './socket-file.js';
 
-export interface Readiness {
-  readonly ready: boolean;
-  readonly checks: Readonly<Record<string, { readonly ok: boolean; readonly detail?: string }>>;
-}
-
-export interface AdminOptions extends AdminSource {
+export interface AdminOptions extends HealthSource, Omit<AppsSource, 'audit'>, Pick<Credentials, 'token'> {
   readonly listen: { readonly host?: string; readonly port: number } | { readonly path: string };
-  /** Bearer token; without one every client that reaches the address is answered. */
-  readonly token?: string;
-  readonly version: string;
-  /** The answer of `/metrics`. */
-  readonly exposition: { readonly contentType: string; metrics(): Promise<string> };
   readonly logger: Logger;
-  readonly readiness: () => Readiness;
   /** Limits of what clients can hold; tests lower them. */
   readonly limits?: ServerLimits;
 }
@@ -32,67 +25,62 @@ export interface Admin {
   close(): Promise<void>;
 }
 
-/** Host names under which a browser on this machine reaches loopback; any other name is DNS rebinding. */
-const loopbackNames = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i;
+/** Bodies of routes that take none. */
+const mostBytes = 1024;
 
 /** The server for operators: health, metrics, apps and instances. */
 export function createAdmin(options: AdminOptions): Admin {
+  const { logger, token, listen: at } = options;
   const server = fastify({
     logger: false,
     serverFactory: (handle) => createBoundedServer(handle, options.limits ?? adminLimits),
     forceCloseConnections: 'idle',
-    bodyLimit: 1024 * 1024,
+    bodyLimit: mostBytes,
     // A misspelt query parameter is an error; it must not be dropped.
     ajv: { customOptions: { removeAdditional: false } },
   });
-  server.addHook('onRequest', async (request, reply) => guard(request, reply, options));
-  server.setNotFoundHandler((_request, reply) => problem(reply, 404, 'not_found', 'There is no such resource.'));
-  server.setErrorHandler((error, request, reply) => onError(error, request, reply, options.logger));
-  registerHealth(server, options);
-  registerApps(server, options);
+  const credentials: Credentials = { isSocket: 'path' in at, ...(token !== undefined && { token }) };
+  server.addHook('onRequest', async (request) => {
+    request.caller = callerOf(request.headers, request.url, credentials);
+  });
+  server.setNotFoundHandler((_request, reply) => problem(reply, new ApiError('not_found', 'There is no such route.')));
+  server.setErrorHandler((error, request, reply) => problem(reply, refusalOf(error, request, logger)));
+  readBodies(server);
+  const audit: AppsSource['audit'] = ({ by, action, app, changes }) =>
+    logger.info({ audit: { by, action }, app, changes }, `audit: ${by} did ${action} app ${app}`);
+  addRoutes(server, [...healthRoutes(options), ...appRoutes({ ...options, audit })]);
   return {
-    listen: () => listen(server, options.listen),
+    listen: () => listen(server, at),
     close: () => server.close(),
   };
 }
 
-function registerHealth(server: FastifyInstance, { version, exposition, readiness }: AdminOptions): void {
-  server.get('/healthz', async () => ({ status: 'ok', version }));
-  server.get('/readyz', async (_request, reply) => {
-    const { ready, checks } = readiness();
-    return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not ready', checks });
+/** JSON only, and none so deep that reading it could fail. */
+function readBodies(server: FastifyInstance): void {
+  server.removeAllContentTypeParsers();
+  const parse = server.getDefaultJsonParser('error', 'error');
+  const types = ['application/json', 'application/merge-patch+json'];
+  server.addContentTypeParser(types, { parseAs: 'string' }, (request, body: string, done) => {
+    if (isDeeperThan(deepestBody, body)) done(new ApiError('bad_request', `The body nests more than ${deepestBody} levels.`));
+    else parse(request, body, done);
   });
-  server.get('/metrics', async (_request, reply) =>
-    reply.type(exposition.contentType).send(await exposition.metrics()),
-  );
 }
 
-async function guard(request: FastifyRequest, reply: FastifyReply, { listen: at, token }: AdminOptions): Promise<void> {
-  if (request.url === '/healthz') return;
-  if (token !== undefined) {
-    if (isToken(request.headers.authorization, token)) return;
-    reply.header('WWW-Authenticate', 'Bearer');
-    return void problem(reply, 401, 'unauthorized', 'Send the admin token as Authorization: Bearer.');
+/** By Fastify's status of what it refuses itself. */
+const codes: Readonly<Record<number, ApiErrorCode>> = { 413: 'payload_too_large', 415: 'unsupported_media_type' };
+
+function refusalOf(error: unknown, request: FastifyRequest, logger: Logger): ApiError {
+  if (error instanceof ApiError) return error;
+  if (error instanceof RequestError && error.code === 'cmdb_unavailable') {
+    const headers = { 'retry-after': String(error.retryAfterS ?? 1) };
+    return new ApiError('cmdb_unavailable', 'The store cannot be reached; /readyz and the log say why.', { headers });
   }
-  if (!('path' in at) && !loopbackNames.test(request.headers.host ?? '')) {
-    return void problem(reply, 403, 'forbidden', 'Without a token the admin side answers only to loopback names.');
-  }
-}
-
-function isToken(header: string | undefined, token: string): boolean {
-  const given = Buffer.from(header ?? '');
-  const expected = Buffer.from(`Bearer ${token}`);
-  return given.length === expected.length && timingSafeEqual(given, expected);
-}
-
-function onError(error: unknown, request: FastifyRequest, reply: FastifyReply, logger: Logger): FastifyReply {
-  if (error instanceof RequestError) return problem(reply, error.status, error.code, error.message);
   const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500;
   if (status >= 400 && status < 500) {
-    return problem(reply, status, 'bad_request', error instanceof Error ? error.message : '');
+    return new ApiError(codes[status] ?? 'bad_request', error instanceof Error ? error.message.slice(0, 500) : '');
   }
-  logger.error({ err: error, url: request.url }, 'an admin request failed');
-  return problem(reply, 500, 'internal', 'The request failed; the log says why.');
+  logger.error({ err: error, url: request.url.slice(0, 500) }, 'an admin request failed');
+  return new ApiError('internal', 'The request failed.');
 }
 
 async function listen(server: FastifyInstance, at: AdminOptions['listen']): Promise<string> {

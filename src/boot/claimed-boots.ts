@@ -39,6 +39,8 @@ export interface ClaimedBootsOptions {
   readonly session: Pick<NodeSession, 'incarnation' | 'ensureRegistered' | 'isOwn' | 'renewIfFrozen'>;
   readonly store: Pick<StoreHealth, 'isComplete' | 'complete'>;
   readonly runtimes: ReadonlyMap<RuntimeName, Runtime>;
+  /** Adds a runtime to them, if it is not there. */
+  readonly openRuntime?: ((name: RuntimeName) => Promise<void>) | undefined;
   /** What this node sees. */
   readonly sight: Sight;
   /** Whether an app with local mounts stays on the machine of its first boot. */
@@ -172,7 +174,7 @@ export class ClaimedBoots {
       const booted = await bootInstance({
         spec: { id, app, revision: revisionOf(app) },
         askedFor: local.askedFor,
-        runtime: this.#runtimeOf(app),
+        runtime: await this.#runtimeFor(app),
         probe,
         clock,
         signal: this.#stop.signal,
@@ -196,6 +198,18 @@ export class ClaimedBoots {
   /** Aborts the boots under way, and all that follow, with this reason. */
   abort(reason: RequestError): void {
     this.#stop.abort(reason);
+  }
+
+  /** Waits only for a runtime that has to be opened first. */
+  async #runtimeFor(app: App): Promise<Runtime> {
+    const { runtimes, openRuntime } = this.#options;
+    if (!runtimes.has(app.runtime)) {
+      await openRuntime?.(app.runtime).catch((cause: unknown) => {
+        const message = `the runtime '${app.runtime}' cannot be opened: ${cause instanceof Error ? cause.message : String(cause)}`;
+        throw new BootError('boot_failed', message, { nothingLeft: true, cause });
+      });
+    }
+    return this.#runtimeOf(app);
   }
 
   #runtimeOf(app: App): Runtime {

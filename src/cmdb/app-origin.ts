@@ -11,6 +11,7 @@ export function staysAs(
   format: RecordFormat,
 ): boolean {
   const held = format.holdsApp(text, app);
+  if (held === 'by API') return false;
   // An app that an operator's file holds as well is no longer the customer's.
   if (held === 'of a customer') return origin?.customer !== undefined;
   if (held) return held === 'with origin' || origin === undefined;
@@ -22,15 +23,16 @@ export function staysAs(
 }
 
 /**
- * Whether the file of this origin may not replace or remove an app: a customer's file may not touch what came from another machine,
- * unless it came from the same path there. Among the files of one machine their reader decides.
+ * Whether the file of this origin may not replace or remove an app: none may touch what was put by API, and a customer's may not touch
+ * what came from another machine, unless it came from the same path there. Among the files of one machine their reader decides.
  */
 export function isForeign(
   stored: Pick<StoredApp, 'removed' | 'origin'> | undefined,
   origin: AppOrigin | undefined,
 ): boolean {
-  if (origin?.customer === undefined || !stored || stored.removed) return false;
-  const { host, customer } = stored.origin ?? {};
+  if (!origin || !stored || stored.removed) return false;
+  const { host, customer, api } = stored.origin ?? {};
+  if (api || origin.customer === undefined) return api !== undefined;
   return host !== origin.host && customer !== origin.customer;
 }
 

@@ -3,11 +3,12 @@ import { keepLastGood } from '../model/last-good.js';
 import { nextDueAt } from '../model/schedule.js';
 import { isForeign, recordToPut, staysAs } from './app-origin.js';
 import { batches, inTurns } from '../machine/batches.js';
-import { resolveClaims } from './claims.js';
-import type { AppChange, Conflict } from './cmdb.js';
+import { type Resolution, resolveClaims } from './claims.js';
+import type { AppChange, AppEdit, Conflict, Edited, FoundApp } from './cmdb.js';
 import { encodeHoldings, isHolding } from './holdings.js';
 import { isKey } from './key-limits.js';
 import type { Documents, DocumentStore, Wanted } from './documents.js';
+import type { StoredApp } from './record-format.js';
 import type { RecordReader } from './record-reader.js';
 import { Records } from './records.js';
 import { tombstone } from './tombstone.js';
@@ -145,46 +146,89 @@ async function split(
 }
 
 function putAll(apps: readonly App[], documents: Documents, records: Records, origins: Origins): readonly Conflict[] {
-  const had = (name: string) => {
-    const stored = records.app(name);
-    return stored && !stored.removed ? stored.app.domains : [];
-  };
   const changed = apps.filter((app) => !isCurrent(app, records, origins));
   const foreign = changed.filter(({ name }) => isForeign(records.app(name), origins.get(name)));
   const own = foreign.length === 0 ? changed : changed.filter((app) => !foreign.includes(app));
-  const { accepted, conflicts } = resolveClaims(own, {
-    ownerOf: (domain) => records.owner(domain)?.app.name,
-    domainsOf: (name) => had(name).filter((domain) => records.claimant(domain) === name),
+  const { accepted, conflicts } = claimsOf(own, records);
+  const toPut = accepted.map((app) => {
+    const { name } = app;
+    return recordToPut(app, records.appText(name), records.app(name), origins.get(name), records.format);
   });
-  for (const { name } of accepted) for (const domain of had(name)) records.unclaim(domain, name);
-  for (const app of accepted) {
+  putRecords(toPut, documents, records);
+  const taken = foreign.map(({ name }) => {
+    const { host: heldBy, api } = records.app(name)?.origin ?? {};
+    return { wantedBy: name, heldBy, ...(api && { putBy: api.by }) };
+  });
+  return [...taken, ...conflicts];
+}
+
+/** Which of these apps get all their domains. */
+function claimsOf(apps: readonly App[], records: Records): Resolution {
+  return resolveClaims(apps, {
+    ownerOf: (domain) => records.owner(domain)?.app.name,
+    domainsOf: (name) => domainsHad(name, records).filter((domain) => records.claimant(domain) === name),
+  });
+}
+
+function domainsHad(name: string, records: Records): readonly string[] {
+  const stored = records.app(name);
+  return stored && !stored.removed ? stored.app.domains : [];
+}
+
+/** Stores apps that get all their domains. */
+function putRecords(toPut: readonly StoredApp[], documents: Documents, records: Records): void {
+  for (const { app: { name } } of toPut) for (const domain of domainsHad(name, records)) records.unclaim(domain, name);
+  for (const stored of toPut) {
+    const { app } = stored;
     const { name } = app;
     for (const domain of app.domains) records.claim(domain, name);
     const before = records.app(name);
     const { deployment } = records.deployment(name);
     const kept = before ? keepLastGood(deployment, before.app, app) : deployment;
     if (kept !== deployment) records.putDeployment(name, { deployment: kept, version: newVersion() });
-    records.putApp(name, recordToPut(app, records.appText(name), before, origins.get(name), records.format));
+    records.putApp(name, stored);
     documents.schedule(name, nextDueAt(kept, app));
     documents.append({ app: name });
   }
-  const taken = foreign.map(({ name }) => ({ wantedBy: name, heldBy: records.app(name)?.origin?.host }));
-  return [...taken, ...conflicts];
 }
 
-/** Removes unreadable apps, too: their claims lead nowhere, and their instances drain under a tombstone. */
-function removeAll(names: readonly string[], documents: Documents, records: Records, origins: Origins): void {
-  for (const name of names) {
-    const stored = records.app(name);
-    if (isForeign(stored, origins.get(name))) continue;
-    const { deployment } = records.deployment(name);
-    for (const domain of stored?.app.domains ?? []) records.unclaim(domain, name);
-    if (deployment.instances.length === 0) records.drop(name);
-    else if (stored?.removed) continue;
-    else {
-      records.putApp(name, stored ? { app: stored.app, removed: true } : tombstone(name, deployment));
-      documents.schedule(name, 0);
-    }
-    documents.append({ app: name });
+/** The work of Cmdb.edit within one transaction. */
+export function editApp<Edit extends AppEdit>(
+  name: string,
+  change: (before: FoundApp) => Edit,
+  documents: Documents,
+  records: Records,
+  dryRun: boolean,
+): Edited<Edit> {
+  const isUnreadable = records.appText(name) !== undefined && records.app(name) === undefined;
+  const before = isUnreadable ? 'unreadable' : records.record(name);
+  const edit = change(before);
+  if (edit === 'keep') return { before, edit, conflicts: [] };
+  if (edit === 'remove') {
+    if (!dryRun && isThere(name, records)) removeApp(name, documents, records);
+    return { before, edit, conflicts: [] };
   }
+  const { app, origin } = edit;
+  const { accepted, conflicts } = claimsOf([app], records);
+  if (!dryRun && accepted.length > 0) putRecords([{ app, removed: false, origin }], documents, records);
+  return { before, edit, conflicts };
+}
+
+function removeAll(names: readonly string[], documents: Documents, records: Records, origins: Origins): void {
+  for (const name of names)
+    if (!isForeign(records.app(name), origins.get(name))) removeApp(name, documents, records);
+}
+
+/** Removes an unreadable app, too: its claims lead nowhere, and its instances drain under a tombstone. */
+function removeApp(name: string, documents: Documents, records: Records): void {
+  const stored = records.app(name);
+  const { deployment } = records.deployment(name);
+  for (const domain of stored?.app.domains ?? []) records.unclaim(domain, name);
+  if (deployment.instances.length === 0) records.drop(name);
+  else if (stored?.removed) return;
+  else {
+    records.putApp(name, stored ? { app: stored.app, removed: true } : tombstone(name, deployment));
+    documents.schedule(name, 0);
+  }
+  documents.append({ app: name });
 }

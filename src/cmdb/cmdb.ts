@@ -14,12 +14,21 @@ export interface AppRecord {
   readonly version: string;
 }
 
-/** The machine whose file an app's content came from, and when that file got this content, in epoch milliseconds. */
+/** The machine whose file or API an app's content came from, and since when it has been so there, in epoch milliseconds. */
 export interface AppOrigin {
   readonly host: string;
   readonly since: number;
   /** Path of the customer's file; absent for an operator's. */
   readonly customer?: string;
+  /** Present if it was put by API: then no file replaces or removes it. */
+  readonly api?: ApiOrigin;
+}
+
+export interface ApiOrigin {
+  /** Name of the token that it was put with. */
+  readonly by: string;
+  /** The app as it was written, without what plan and defaults add. */
+  readonly written: Readonly<Record<string, unknown>>;
 }
 
 export interface PutOrigin extends AppOrigin {
@@ -53,14 +62,29 @@ export interface DomainConflict {
   readonly ownedBy: string;
 }
 
-/** A customer's file names an app that is not that customer's; the file was not applied. */
+/** A file names an app that was put by API, or a customer's file one that is not that customer's; the file was not applied. */
 export interface NameConflict {
   readonly wantedBy: string;
-  /** The machine whose file the app came from; absent if it came from no file. */
+  /** The machine that the app came from; absent if it came from no file and not by API. */
   readonly heldBy?: string | undefined;
+  /** Name of the token that the app was put with; absent if it was not put by API. */
+  readonly putBy?: string;
 }
 
 export type Conflict = DomainConflict | NameConflict;
+
+/** An app's record as an edit finds it. */
+export type FoundApp = AppRecord | 'unreadable' | undefined;
+
+/** What an edit makes of an app. */
+export type AppEdit = 'keep' | 'remove' | { readonly app: App; readonly origin: AppOrigin };
+
+export interface Edited<Edit extends AppEdit = AppEdit> {
+  readonly before: FoundApp;
+  /** What was stored, unless there are conflicts. */
+  readonly edit: Edit;
+  readonly conflicts: readonly DomainConflict[];
+}
 
 /** A node's liveness: membership/peers.ts judges by `beats`, which counts up. */
 export interface Session {
@@ -145,9 +169,20 @@ export interface Cmdb {
    * another one of the change gives up, even in a ring; of two that want the same free domain, the first gets it.
    *
    * Of machines that apply their files at once, the newest file wins, without a conflict. A customer's file replaces and removes only
-   * what came from it or from its own machine; an operator's file also replaces what came from a customer's.
+   * what came from it or from its own machine; an operator's file also replaces what came from a customer's. No file replaces or
+   * removes what was put by API.
    */
   apply(change: AppChange): Promise<Conflict[]>;
+
+  /**
+   * Puts or removes one app as `change` decides from its record, by compare-and-set. `change` must be pure, as it runs again after a
+   * lost race; what it throws is passed on, and nothing is stored. `dryRun` stores nothing.
+   */
+  edit<Edit extends AppEdit>(
+    app: string,
+    change: (before: FoundApp) => Edit,
+    options?: { readonly dryRun?: boolean },
+  ): Promise<Edited<Edit>>;
 
   /**
    * Finds an app by exact domain, else by the wildcard one label up; or by its name, even if it is removed. A domain whose exact owner
@@ -155,8 +190,11 @@ export interface Cmdb {
    */
   find(query: { readonly domain: string } | { readonly app: string }): Promise<AppRecord | undefined>;
 
-  /** All apps, or only those that have instances or need some by scale.min, in no order. Changes meanwhile may be seen or not. */
-  list(which: 'all' | 'active'): AsyncIterable<AppRecord>;
+  /**
+   * All apps, or only those that have instances or need some by scale.min; in no order, or if `after` is given, those whose names
+   * follow it, in the order of their names. Changes meanwhile may be seen or not.
+   */
+  list(which: 'all' | 'active', after?: string): AsyncIterable<AppRecord>;
 
   /**
    * Applies `change` to the app's deployment by compare-and-set, again until it is stored; resolves to what was read and what is

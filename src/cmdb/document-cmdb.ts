@@ -1,15 +1,18 @@
 import type { App } from '../model/app.js';
 import { nextDueAt } from '../model/schedule.js';
-import { applyApps } from './apply.js';
+import { applyApps, editApp } from './apply.js';
 import { inTurns } from '../machine/batches.js';
 import type {
   AppChange,
+  AppEdit,
   AppRecord,
   Beat,
   ChangeBatch,
   Cmdb,
   Conflict,
   DeploymentChange,
+  Edited,
+  FoundApp,
   Session,
   Updated,
 } from './cmdb.js';
@@ -45,6 +48,21 @@ class DocumentCmdb implements Cmdb {
     });
   }
 
+  async edit<Edit extends AppEdit>(
+    app: string,
+    change: (before: FoundApp) => Edit,
+    { dryRun = false } = {},
+  ): Promise<Edited<Edit>> {
+    checkKey('app', app);
+    const checked = (before: FoundApp) => {
+      const edit = change(before);
+      if (typeof edit === 'object') checkAppKeys(edit.app);
+      return edit;
+    };
+    const run = (documents: Documents) => editApp(app, checked, documents, this.#records(documents), dryRun);
+    return dryRun ? this.#store.view(recordOf(app), run) : this.#store.write(recordOf(app), run);
+  }
+
   async find(query: Parameters<Cmdb['find']>[0]): Promise<AppRecord | undefined> {
     if ('app' in query) {
       const { app } = query;
@@ -55,13 +73,14 @@ class DocumentCmdb implements Cmdb {
     return this.#store.view(claims, (documents) => this.#records(documents).find(domain));
   }
 
-  async *list(which: 'all' | 'active'): AsyncIterable<AppRecord> {
-    const names = await this.#store.names(which === 'all' ? 'all' : 'scheduled');
+  async *list(which: 'all' | 'active', after?: string): AsyncIterable<AppRecord> {
+    const found = await this.#store.names(which === 'all' ? 'all' : 'scheduled');
+    const names = after === undefined ? found : found.filter((name) => name > after).toSorted();
     for await (const some of inTurns(names, this.#store.batch.read)) {
-      const found = await this.#store.view(some.flatMap(recordOf), (documents) =>
+      const read = await this.#store.view(some.flatMap(recordOf), (documents) =>
         some.map((name) => this.#records(documents).record(name)),
       );
-      for (const record of found) if (record && (which === 'all' || isActive(record))) yield record;
+      for (const record of read) if (record && (which === 'all' || isActive(record))) yield record;
     }
   }
 

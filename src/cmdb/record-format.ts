@@ -63,7 +63,14 @@ const appRecord = Compile(
     v: Type.Literal(format),
     app: shapeOf(appSchema as Shape),
     removed: Type.Boolean(),
-    origin: Type.Optional(Type.Object({ host: Type.String(), since: epochMs, customer: Type.Optional(Type.String()) })),
+    origin: Type.Optional(
+      Type.Object({
+        host: Type.String(),
+        since: epochMs,
+        customer: Type.Optional(Type.String()),
+        api: Type.Optional(Type.Object({ by: Type.String(), written: Type.Record(Type.String(), Type.Unknown()) })),
+      }),
+    ),
   }),
 );
 const deploymentRecord = Compile(
@@ -81,6 +88,9 @@ export interface StoredDeployment {
   readonly deployment: Deployment;
 }
 
+/** From which kind of origin a record holds an app. */
+export type HeldAs = 'with origin' | 'of a customer' | 'by API' | 'without origin';
+
 /** The record was not written with the key under the name at which it was found. */
 export class SignatureError extends Error {}
 
@@ -97,7 +107,7 @@ export class RecordFormat {
   }
 
   /** Whether a record holds exactly this app, not removed, and from which kind of origin. Parses nothing. */
-  holdsApp(signed: string | undefined, app: App): 'with origin' | 'of a customer' | 'without origin' | undefined {
+  holdsApp(signed: string | undefined, app: App): HeldAs | undefined {
     if (signed === undefined) return undefined;
     const text = this.#signer.textOf(signed);
     const plain = appText({ app, removed: false });
@@ -105,7 +115,8 @@ export class RecordFormat {
     if (!isPlain && !text.startsWith(`${plain.slice(0, -1)},"origin":`)) return undefined;
     if (!this.#signer.holds('app', app.name, signed)) return undefined;
     if (isPlain) return 'without origin';
-    // Quotes within values are escaped, so that no other key or value can look like this.
+    // Quotes within values are escaped, so that no other key or value of a file's origin can look like these.
+    if (text.includes('"api":{', plain.length)) return 'by API';
     return text.includes('"customer":', plain.length) ? 'of a customer' : 'with origin';
   }
 

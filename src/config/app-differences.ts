@@ -155,15 +155,15 @@ export class AppDifferences {
     }
     if (this.#logged.get(app.name) === stored) return;
     this.#logged.set(app.name, stored);
-    const { host: storedFrom, since } = (stored === 'none' ? undefined : record?.origin) ?? {};
+    const { host: storedFrom, since, api } = (stored === 'none' ? undefined : record?.origin) ?? {};
     const storedSince = since === undefined ? undefined : new Date(since).toISOString();
     const fields = { app: app.name, file, storedFrom, storedSince };
-    logger.warn(fields, stored === 'none' ? goneMessage(app, file) : differentMessage(app, file, storedFrom));
+    const source = api ? `what was put by API (token ${api.by})` : storedFrom && `the file of ${storedFrom}`;
+    logger.warn(fields, stored === 'none' ? goneMessage(app, file) : differentMessage(app, file, source));
   }
 }
 
-function differentMessage({ name }: App, file: string | undefined, host: string | undefined): string {
-  const source = host === undefined ? 'something else' : `the file of ${host}`;
+function differentMessage({ name }: App, file: string | undefined, source = 'something else'): string {
   return `app ${name}: the CMDB has ${source}, not ${file}; make the files the same: bring that one here, or change this one to apply it`;
 }
 

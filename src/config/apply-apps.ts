@@ -51,7 +51,7 @@ export interface AppApplier {
    * Brings the store to the apps of these files: puts what changed here and removes what earlier files held and these do not.
    * Writes nothing if nothing changed. What is put although it did not change here, because the store is another one or this
    * machine had forgotten it, replaces nothing that another machine's file brought later. An app that a file of another live
-   * machine holds stays. Resolves to what the store refused, each logged and tried again next time. Throws what the store throws;
+   * machine holds stays, and so does one that was put by API. Resolves to what the store refused, each logged and tried again next time. Throws what the store throws;
    * the next call then starts over. Calls run one after the other.
    */
   apply(files: AppFiles, options?: ApplyOptions): Promise<Conflict[]>;
@@ -229,7 +229,9 @@ function holdingsOf(entries: Manifest['apps'], removed: ReadonlySet<string>) {
 /** Logs which apps stay although they have no file here, because another machine has one. */
 async function tellOfKept(names: readonly string[], cmdb: Pick<Cmdb, 'find'>, logger: Logger): Promise<void> {
   const records = await Promise.all(names.slice(0, mostNamed).map((app) => cmdb.find({ app })));
-  const apps = records.flatMap((record) => (record && !record.removed ? [record.app.name] : []));
+  const apps = records.flatMap((record) =>
+    record && !record.removed && !record.origin?.api ? [record.app.name] : [],
+  );
   if (apps.length > 0) logger.info({ apps }, 'apps without a file here stay: files of other machines have them');
 }
 
@@ -300,6 +302,10 @@ export function describeConflict(conflict: Conflict): string {
   if ('domain' in conflict) {
     const remedy = `app ${wantedBy} was not applied: take the domain out of one of them`;
     return `domain ${conflict.domain} of app ${wantedBy} belongs to app ${conflict.ownedBy}; ${remedy}`;
+  }
+  if (conflict.putBy !== undefined) {
+    const remedy = `give the file's app another name, or remove the one of the API: fastcontainer rm ${wantedBy}`;
+    return `app ${wantedBy} was put by API (token ${conflict.putBy}), and no file replaces it; the file was not applied: ${remedy}`;
   }
   const holder = conflict.heldBy === undefined ? 'did not come from a file' : `came from a file of ${conflict.heldBy}`;
   return `app ${wantedBy} ${holder} and belongs to somebody else; the customer's file was not applied: give its app another name`;

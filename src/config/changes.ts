@@ -51,7 +51,7 @@ async function missing(apps: readonly App[], others: readonly App[]): Promise<Ap
 }
 
 /** Changes that reach running instances come before those that need a new container. */
-function changesOfApp(before: App, after: App): string[] {
+export function changesOfApp(before: App, after: App): string[] {
   const keys = Object.entries(appSchema.properties as Readonly<Record<string, Shape>>);
   const byEffect = keys.toSorted(([, a], [, b]) => Number(a.container ?? false) - Number(b.container ?? false));
   const told = byEffect.flatMap(([key, shape]) => {

@@ -1,4 +1,5 @@
 import type { App } from '../model/app.js';
+import type { SharedKeys } from '../model/app-keys.js';
 import type { Parsed } from '../model/schema/parsed.js';
 import type { ListenAddress, ListenSocket } from './listen-address.js';
 import type { Problem } from './problem.js';
@@ -38,6 +39,9 @@ export interface Settings {
   /** Apps that may vanish from the files at once; absent: see removalFault. */
   readonly maxRemovals?: number;
   readonly log: { readonly level: LogLevel };
+  /** As they are written: what completes an app that is put by API. */
+  readonly plans: Readonly<Record<string, SharedKeys>>;
+  readonly defaults: SharedKeys;
 }
 
 export type LogLevel = Main['log']['level'];

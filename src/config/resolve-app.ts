@@ -12,8 +12,8 @@ const domainsCodec = codec(appSchema.properties.domains);
 export interface AppSources {
   readonly plans: Readonly<Record<string, SharedKeys>>;
   readonly defaults: SharedKeys;
-  /** If a customer writes the file. */
-  readonly customer?: { readonly terms: CustomerTerms; readonly directory: string } | undefined;
+  /** If a customer writes the app; `directory` is that of its file. */
+  readonly customer?: { readonly terms: CustomerTerms; readonly directory?: string } | undefined;
 }
 
 /**

@@ -48,6 +48,8 @@ export function resolveSettings(written: MainFile, env: Environment, report: Rep
     memory: main.memory,
     ...(main.maxRemovals !== undefined && { maxRemovals: main.maxRemovals }),
     log: { level: resolveLevel(main.log.level, env, report) },
+    plans: written.plans ?? {},
+    defaults: written.defaults ?? {},
   };
 }
 

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
-import { type Admin, type AdminOptions, createAdmin, type Readiness } from '../admin/admin.js';
+import { type Admin, type AdminOptions, createAdmin } from '../admin/admin.js';
+import type { Readiness } from '../admin/health-routes.js';
 import type { Cmdb, Conflict } from '../cmdb/cmdb.js';
 import { AppDifferences } from '../config/app-differences.js';
 import { AppSync } from '../config/app-sync.js';
@@ -22,7 +23,12 @@ export interface Serving {
   readonly hosts: () => Promise<ReadonlySet<string>>;
   readonly checks: () => Readiness['checks'];
   readonly inflight: AdminOptions['inflight'];
+  /** Resolves when all processes that serve have seen what the store has of an app now. Rejects if one cannot tell. */
+  readonly see: (app: string) => Promise<void>;
 }
+
+/** What the files say of apps, and what completes those that are put by API. */
+type Files = AppFiles & Pick<Config, 'plans' | 'defaults'>;
 
 export interface ControlOptions {
   readonly config: Config;
@@ -58,7 +64,7 @@ export class Control {
   #mending: Timer | undefined;
   #mendedAt = -Infinity;
   /** The latest. */
-  #files: AppFiles;
+  #files: Files;
   /** Apps that the store refused, and why. */
   #conflicts: readonly Conflict[] = [];
   #warned = false;
@@ -71,7 +77,7 @@ export class Control {
     const applier = createAppApplier({
       ...{ cmdb, clock, logger },
       host: config.node.host,
-      otherHosts: async () => [...(await serving.hosts())].filter((host) => host !== config.node.host),
+      otherHosts: () => this.#otherHosts(),
       manifestFile: new ManifestFile(config.stateDir),
     });
     const onMissing = (apps: readonly string[]) => this.#appsMissing(apps);
@@ -106,23 +112,32 @@ export class Control {
       exposition,
       logger,
       readiness: () => this.#readiness(),
-      apps: () => cmdb.list('all'),
-      activeApps: () => cmdb.list('active'),
-      app: (name) => cmdb.find({ app: name }),
+      cmdb,
       inflight: serving.inflight,
+      host: config.node.host,
+      fileOf,
+      sources: () => this.#files,
+      spread: (app) => this.#spread(app),
+      now: () => clock.now(),
     });
   }
 
   /** Brings the CMDB to the apps of these files from now on; see AppSync. */
-  apply(files: AppFiles, more: Omit<ApplyOptions, 'identity'> = {}): Promise<void> {
+  apply(files: Files, more: Omit<ApplyOptions, 'identity'> = {}): Promise<void> {
     this.#files = files;
     this.#warnOfTrust();
     return this.#appSync.apply(files, more);
   }
 
-  /** Records of these apps changed in the CMDB: whether this machine's files still say the same is looked at. */
+  /**
+   * Records of these apps changed in the CMDB: whether this machine's files still say the same is looked at, and what was refused
+   * because of one of them is tried again.
+   */
   appsChanged(names: readonly string[] | 'all'): void {
     this.#differences.look(names);
+    const concerns = (conflict: Conflict) =>
+      names === 'all' || names.includes('ownedBy' in conflict ? conflict.ownedBy : conflict.wantedBy);
+    if (this.#conflicts.some(concerns)) this.#mend(mendAfterMs);
   }
 
   /** Somebody without the key wrote the record of this app: if a file here has it, it is written again, at most once a minute. */
@@ -165,6 +180,23 @@ export class Control {
     this.#appSync.stop();
     await this.#differences.stop();
     await this.#admin.close();
+  }
+
+  async #otherHosts(): Promise<string[]> {
+    const { config, serving } = this.#options;
+    return [...(await serving.hosts())].filter((host) => host !== config.node.host);
+  }
+
+  /** The change is stored: what keeps a process from seeing it now only makes it later. */
+  async #spread(app: string): Promise<'now' | 'soon'> {
+    const { serving, logger } = this.#options;
+    try {
+      await serving.see(app);
+      return (await this.#otherHosts()).length === 0 ? 'now' : 'soon';
+    } catch (err) {
+      logger.debug({ err, app }, 'not every process has seen a change of the API yet');
+      return 'soon';
+    }
   }
 
   /** Once, however often the files change. */

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { openCmdb, openRuntime } from './adapters.js';
-import type { Readiness } from '../admin/admin.js';
+import type { Readiness } from '../admin/health-routes.js';
 import { FileApps } from './file-apps.js';
 import { defaultSessionTiming, type SessionTiming } from '../membership/session-timing.js';
 import type { Cmdb } from '../cmdb/cmdb.js';
@@ -21,6 +21,7 @@ import { keepAlive } from './keep-alive.js';
 import { thisMachine } from './machine.js';
 import type { App, RuntimeName } from '../model/app.js';
 import { sees } from '../model/instance.js';
+import { shared } from '../model/shared-work.js';
 import type { Clock } from '../model/clock.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { systemClock } from '../machine/system-clock.js';
@@ -118,6 +119,7 @@ class SingleProcess implements Daemon {
         hosts: () => this.#node.hosts(),
         checks: () => this.#node.checks(),
         inflight: async () => this.#node.inflight(),
+        see: (app) => this.#node.see(app),
       },
     });
   }
@@ -167,6 +169,7 @@ class Composition {
   readonly #surroundings: Partial<Surroundings>;
   readonly #clock: Clock = systemClock;
   readonly #runtimes = new Map<RuntimeName, Runtime>();
+  readonly #opening = new Map<string, Promise<void>>();
   readonly #house: House;
   readonly #fileApps: FileApps;
   /** Of warnings that clients can cause. */
@@ -213,7 +216,11 @@ class Composition {
       reconcilePeriodMs: timing.reconcilePeriodMs,
       fileApps: this.#fileApps,
       onStoreReplaced: () => surroundings.onStoreReplaced?.(),
-      onAppsChanged: (names) => surroundings.onAppsChanged?.(names),
+      onAppsChanged: (names) => {
+        if (names === 'all') void this.#openRuntimesInUse();
+        surroundings.onAppsChanged?.(names);
+      },
+      openRuntime: (name) => this.#openRuntime(name),
     });
   }
 
@@ -247,6 +254,7 @@ class Composition {
   /** Resolves to where it listens. */
   async serve(): Promise<readonly string[]> {
     const { follower, reaper, reconciler, restoration, memoryRelief, addressWatch } = this.#house;
+    await this.#openRuntimesInUse();
     restoration.begin('start');
     follower.start();
     await this.recover();
@@ -282,8 +290,20 @@ class Composition {
     };
   }
 
+  /** Resolves when this node serves what the store has of an app now; the change log would tell it later. */
+  async see(app: string): Promise<void> {
+    const { router, apps } = this.#house;
+    router.forget();
+    await apps.refresh(app);
+  }
+
   inflight(): ReadonlyMap<string, number> {
     return this.#house.uses.inflight();
+  }
+
+  /** How long requests under way may take when this process ends: those of apps that were put by API, too. */
+  get drainMs(): number {
+    return longestDrainMs([...this.#apps, ...[...this.#house.apps.values()].map(({ app }) => app)]);
   }
 
   peerDied(): Promise<void> {
@@ -303,7 +323,7 @@ class Composition {
   async #close(): Promise<void> {
     const { logger } = this.#options;
     const { dispatcher, uses } = this.#house;
-    const drainMs = longestDrainMs(this.#apps);
+    const drainMs = this.drainMs;
     logger.info({ drainMs }, 'draining');
     const until = this.#clock.monotonic() + drainMs;
     const deadline = this.#clock.after(drainMs, () => {
@@ -359,19 +379,35 @@ class Composition {
 
   /** Opens the process runtime and those of the apps; each stays open until the end. */
   async #openRuntimes(apps: readonly FileApp[]): Promise<void> {
-    const { config, logger } = this.#options;
     const wanted = new Set<RuntimeName>(['process']);
     for (const { runtime } of apps) wanted.add(runtime);
-    for (const name of wanted) {
-      if (this.#runtimes.has(name)) continue;
-      // With the settings of the start: others need a restart.
-      const opened = await openRuntime(name, { ...config, apps }, logger, this.#clock);
-      // A daemon beside this one that has another engine is found at the start. One whose engine is away learns it later.
-      await opened.learnIdentity?.().catch(() => undefined);
-      const runtime = measuredRuntime(opened, this.metrics, this.#clock);
-      this.#runtimes.set(name, runtime);
-      this.#house.exits.watch(runtime);
+    for (const name of wanted) await this.#openRuntime(name, apps);
+  }
+
+  /** Those that hold instances of this machine, or that others of an app do: it may have been put by API. */
+  async #openRuntimesInUse(): Promise<void> {
+    const { logger } = this.#options;
+    try {
+      for await (const { app } of this.cmdb.list('active')) await this.#openRuntime(app.runtime);
+    } catch (error) {
+      logger.debug({ err: error }, 'which runtimes are in use cannot be told yet');
     }
+  }
+
+  #openRuntime(name: RuntimeName, apps: readonly FileApp[] = this.#apps): Promise<void> {
+    if (this.#runtimes.has(name)) return Promise.resolve();
+    return shared(this.#opening, name, () => this.#openAnew(name, apps));
+  }
+
+  async #openAnew(name: RuntimeName, apps: readonly FileApp[]): Promise<void> {
+    const { config, logger } = this.#options;
+    // With the settings of the start: others need a restart.
+    const opened = await openRuntime(name, { ...config, apps }, logger, this.#clock);
+    // A daemon beside this one that has another engine is found at the start. One whose engine is away learns it later.
+    await opened.learnIdentity?.().catch(() => undefined);
+    const runtime = measuredRuntime(opened, this.metrics, this.#clock);
+    this.#runtimes.set(name, runtime);
+    this.#house.exits.watch(runtime);
   }
 
   #boundConnections(http: Config['http']): ConnectionBounds {

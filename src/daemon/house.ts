@@ -47,6 +47,8 @@ export interface HouseOptions {
   readonly cmdb: Cmdb;
   /** Filled by the caller, also later; a runtime that is not there cannot be booted on. */
   readonly runtimes: ReadonlyMap<RuntimeName, Runtime>;
+  /** Adds a runtime that an app needs, if it is not there; what it throws fails the boot. */
+  readonly openRuntime?: (name: RuntimeName) => Promise<void>;
   readonly config: Config;
   readonly metrics: Metrics;
   readonly clock: Clock;
@@ -153,7 +155,7 @@ function createNode({ cmdb, runtimes, config, machine, clock, logger, sessionTim
 }
 
 function createBootRoom(
-  { config, metrics, machine }: HouseOptions,
+  { config, metrics, machine, openRuntime }: HouseOptions,
   node: Node,
   uses: Uses,
   told: Pick<ClaimedBootsOptions, 'settled' | 'terminate'> &
@@ -165,7 +167,7 @@ function createBootRoom(
     ...{ floorBytes: config.memory.floorBytes, read: machine.readMemory, onWait: metrics.memoryWait.bind(metrics) },
   });
   const pinned = new LogLimit({ clock, logger, lines: 1, intervalMs: 60_000 });
-  const boots = new ClaimedBoots({ ...node, ...told, uses, onBoot: metrics.boot.bind(metrics) });
+  const boots = new ClaimedBoots({ ...node, ...told, uses, openRuntime, onBoot: metrics.boot.bind(metrics) });
   const procedure = new BootProcedure({ permits: new BootPermits(config.boot.concurrency), memory: gate, boots });
   const parts = { ...node, uses, hosts: new BootHosts(node), boots, procedure };
   return {

@@ -34,6 +34,11 @@ export function recordOf(app: App): unknown {
   return appCodec.recorded(app);
 }
 
+/** The app as a file could say it, with all that plan and defaults made of it. */
+export function writtenOf(app: App): Readonly<Record<string, unknown>> {
+  return appCodec.written(app) as Readonly<Record<string, unknown>>;
+}
+
 export function containerOf(app: App): Container {
   return containerCodec.complete(app);
 }

@@ -9,8 +9,9 @@ export function measuredCmdb(cmdb: Cmdb, metrics: Metrics, clock: Clock): Cmdb {
     measure(clock, run, (result, ms) => metrics.cmdb(operation, result, ms));
   return {
     apply: (change) => timed('apply', () => cmdb.apply(change)),
+    edit: (app, change, options) => timed('edit', () => cmdb.edit(app, change, options)),
     find: (query) => timed('find', () => cmdb.find(query)),
-    list: (which): AsyncIterable<AppRecord> => cmdb.list(which),
+    list: (which, after): AsyncIterable<AppRecord> => cmdb.list(which, after),
     update: (app, change) => timed('update', () => cmdb.update(app, change)),
     changes: (position, signal) => cmdb.changes(position, signal),
     due: (now, limit) => timed('due', () => cmdb.due(now, limit)),

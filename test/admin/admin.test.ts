@@ -26,8 +26,15 @@ const record: AppRecord = {
   },
 };
 
-async function* one(): AsyncIterable<AppRecord> {
-  yield record;
+/** A store of one app. */
+function cmdbOf(only: AppRecord): AdminOptions['cmdb'] {
+  return {
+    async *list() {
+      yield only;
+    },
+    find: async (query) => ('app' in query && query.app === 'shop' ? only : undefined),
+    edit: () => Promise.reject(new Error('not in this test')),
+  };
 }
 
 async function start(t: Test, overrides: Partial<AdminOptions> = {}): Promise<{ port: number; address: string }> {
@@ -37,9 +44,12 @@ async function start(t: Test, overrides: Partial<AdminOptions> = {}): Promise<{ 
     exposition: new Metrics().registry,
     logger: pino({ level: 'silent' }),
     readiness: () => ({ ready: true, checks: { cmdb: { ok: true } } }),
-    apps: one,
-    activeApps: one,
-    app: async (name) => (name === 'shop' ? record : undefined),
+    cmdb: cmdbOf(record),
+    host: 'here',
+    fileOf: () => undefined,
+    sources: () => ({ plans: {}, defaults: {} }),
+    spread: async () => 'now',
+    now: Date.now,
     inflight: async () => new Map([[record.deployment.instances[0]?.id ?? '', 7]]),
     ...overrides,
   });
@@ -116,7 +126,7 @@ t.test('a replacement under way and one that failed are told with the instances'
       failedRevision: { ...failedRevision, replaces: 'shop-1' },
     },
   };
-  const { port } = await start(t, { app: async () => rolling });
+  const { port } = await start(t, { cmdb: cmdbOf(rolling) });
   const [old, next, drained] = JSON.parse((await ask(port, 'localhost', '/v1/instances?app=shop')).body);
   t.match(old, { failedRevision: { ...failedRevision, retryAt: '1970-01-01T00:00:00.000Z' } });
   t.match(next, { replaces: { id: 'shop-1', reason: 'revision' }, failedRevision: undefined });
@@ -127,7 +137,7 @@ t.test('what cannot be answered is a problem with its status', async (t) => {
   const down = async (): Promise<never> => {
     throw new RequestError('cmdb_unavailable');
   };
-  const { port } = await start(t, { app: down });
+  const { port } = await start(t, { cmdb: { ...cmdbOf(record), find: down } });
   const cases: [string, number, string][] = [
     ['/nowhere', 404, 'not_found'],
     ['/v1/instances?apps=x', 400, 'bad_request'],

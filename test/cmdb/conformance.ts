@@ -3,6 +3,7 @@ import { appsConformance } from './conformance/apps.js';
 import { changeLogConformance } from './conformance/change-log.js';
 import { deploymentsConformance } from './conformance/deployments.js';
 import { domainsConformance } from './conformance/domains.js';
+import { editsConformance } from './conformance/edits.js';
 import { filesConformance } from './conformance/files.js';
 import { originsConformance } from './conformance/origins.js';
 import { pinsConformance } from './conformance/pins.js';
@@ -30,6 +31,7 @@ export function cmdbConformance(t: Test, fresh: (t: Test) => Promise<CmdbUnderTe
   signaturesConformance(test);
   originsConformance(test);
   filesConformance(test);
+  editsConformance(test);
   pinsConformance(test);
   randomConformance(test);
 }

@@ -36,6 +36,10 @@ export class SimCmdb implements Cmdb {
     return this.#options.link.call((store) => store.apply(change));
   }
 
+  edit(): Promise<never> {
+    throw new Error('no history edits apps');
+  }
+
   find(query: Parameters<Cmdb['find']>[0]): Promise<AppRecord | undefined> {
     return this.#options.link.call((store) => store.find(query));
   }

@@ -80,8 +80,10 @@ async function takenNames(store: Cmdb, { customerApps, apps, appFiles, node }: C
     const customer = appFiles[name] ?? '';
     const record = await store.find({ app: name });
     if (!record || !isForeign(record, { host: node.host, since: 0, customer })) continue;
-    if (JSON.stringify(record.app) === JSON.stringify(wanted.get(name))) continue;
-    problems.push(`${showFile(customer)}: ${describeConflict({ wantedBy: name, heldBy: record.origin?.host })}`);
+    const { host: heldBy, api } = record.origin ?? {};
+    if (!api && JSON.stringify(record.app) === JSON.stringify(wanted.get(name))) continue;
+    const conflict = { wantedBy: name, heldBy, ...(api && { putBy: api.by }) };
+    problems.push(`${showFile(customer)}: ${describeConflict(conflict)}`);
   }
   return problems;
 }

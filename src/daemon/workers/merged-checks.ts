@@ -1,4 +1,4 @@
-import type { Readiness } from '../../admin/admin.js';
+import type { Readiness } from '../../admin/health-routes.js';
 
 type Checks = Readiness['checks'];
 

@@ -1,4 +1,4 @@
-import type { Readiness } from '../../admin/admin.js';
+import type { Readiness } from '../../admin/health-routes.js';
 import type { Config, LogLevel } from '../../config/config.js';
 import type { DaemonTiming, FileApp } from '../daemon.js';
 import type { MetricsSnapshot } from '../../telemetry/merged-metrics.js';
@@ -17,6 +17,8 @@ export type Order =
   /** The store that the app files were last applied to; absent: none. */
   | { readonly kind: 'applied'; readonly identity?: string }
   | ({ readonly kind: 'reload'; readonly id: number } & Reload)
+  /** The record of this app was changed. */
+  | { readonly kind: 'see'; readonly id: number; readonly app: string }
   | { readonly kind: 'close' }
   | { readonly kind: 'destroy' }
   | { readonly kind: 'peer-died' }

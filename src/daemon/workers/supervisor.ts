@@ -2,7 +2,7 @@ import cluster from 'node:cluster';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import { openCmdb } from '../adapters.js';
-import type { Readiness } from '../../admin/admin.js';
+import type { Readiness } from '../../admin/health-routes.js';
 import { Follower } from '../../membership/follower.js';
 import { defaultSessionTiming } from '../../membership/session-timing.js';
 import { StoreWatch } from './store-watch.js';
@@ -15,6 +15,7 @@ import { longestDrainMs } from '../drain-time.js';
 import { readHostMemory } from '../../machine/host-memory.js';
 import { keepAlive } from '../keep-alive.js';
 import { identify } from '../../machine/proc-fs.js';
+import type { App } from '../../model/app.js';
 import type { Location } from '../../model/instance.js';
 import { systemClock } from '../../machine/system-clock.js';
 import { measuredCmdb } from '../../telemetry/measured-cmdb.js';
@@ -107,6 +108,7 @@ class Supervisor implements Daemon {
         hosts: () => this.#store.look().then(() => this.#store.hosts),
         checks: () => this.#checks(),
         inflight: () => this.#inflight(),
+        see: (app) => this.#see(app),
       },
     });
   }
@@ -160,12 +162,24 @@ class Supervisor implements Daemon {
   }
 
   async #close(): Promise<void> {
-    const drainMs = longestDrainMs(this.#config.apps);
+    const apps = [...this.#config.apps, ...(await this.#activeApps())];
+    const drainMs = longestDrainMs(apps);
     this.#logger.info({ drainMs, workers: this.#pool.workers.length }, 'draining');
-    const stopMs = Math.max(0, ...this.#config.apps.map(({ stopTimeoutMs }) => stopTimeoutMs));
+    const stopMs = apps.reduce((longest, { stopTimeoutMs }) => Math.max(longest, stopTimeoutMs), 0);
     await this.#pool.close(drainMs + stopMs + endMs);
     if (!this.#destroying) await this.#end();
     this.#logger.info('closed');
+  }
+
+  /** Those that run were perhaps put by API; none if the store is away. */
+  async #activeApps(): Promise<readonly App[]> {
+    const apps: App[] = [];
+    try {
+      for await (const { app } of this.#cmdb.list('active')) apps.push(app);
+    } catch (error) {
+      this.#logger.debug({ err: error }, 'which apps run cannot be told');
+    }
+    return apps;
   }
 
   async #end(): Promise<void> {
@@ -238,6 +252,11 @@ class Supervisor implements Daemon {
       this.#workerMetrics.scraped(slot, answered.get(slot) !== undefined);
     }
     return this.#merged.text(answered);
+  }
+
+  async #see(app: string): Promise<void> {
+    const { answerMs } = this.#timing;
+    await Promise.all(this.#pool.serving.map((worker) => worker.see(app, answerMs)));
   }
 
   async #inflight(): Promise<ReadonlyMap<string, number>> {

@@ -22,10 +22,10 @@ export function workerConfig(config: Config, workers: number): Config {
  * not hold in one worker and not in the others.
  */
 export function afterReload(initial: Config, next: Config): Config {
-  const { apps, appFiles, customerApps, heldApps, problems, places, log, maxRemovals } = next;
+  const { apps, appFiles, customerApps, heldApps, problems, places, log, maxRemovals, plans, defaults } = next;
   const { maxRemovals: _before, ...kept } = initial;
   const removals = maxRemovals === undefined ? {} : { maxRemovals };
-  return { ...kept, ...removals, apps, appFiles, customerApps, heldApps, problems, places, log };
+  return { ...kept, ...removals, apps, appFiles, customerApps, heldApps, problems, places, log, plans, defaults };
 }
 
 /**

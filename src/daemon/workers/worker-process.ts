@@ -1,5 +1,5 @@
 import cluster, { type Worker } from 'node:cluster';
-import type { Readiness } from '../../admin/admin.js';
+import type { Readiness } from '../../admin/health-routes.js';
 import { inheritable } from '../../machine/descriptors.js';
 import type { Clock } from '../../model/clock.js';
 import { handOnWhatItLeaves } from './handed-over.js';
@@ -102,6 +102,11 @@ export class WorkerProcess {
   /** Resolves when it has taken the configuration over. Rejects if it refuses, ends, or does not answer. */
   async reload(reload: Reload, limitMs: number): Promise<void> {
     await this.#question((id) => ({ kind: 'reload', id, ...reload }), limitMs);
+  }
+
+  /** Resolves when it serves what the store has of the app now. Rejects if it cannot tell, ends, or does not answer. */
+  async see(app: string, limitMs: number): Promise<void> {
+    await this.#question((id) => ({ kind: 'see', id, app }), limitMs);
   }
 
   kill(): void {

@@ -2,7 +2,6 @@ import cluster from 'node:cluster';
 import type { Logger } from 'pino';
 import type { LogLevel } from '../../config/config.js';
 import { createWorkerNode, type WorkerNode } from '../daemon.js';
-import { longestDrainMs } from '../drain-time.js';
 import { type Answers, type Order, type Report, toStartError } from './messages.js';
 
 type CreateLogger = (level: LogLevel, pretty: boolean) => Promise<Logger>;
@@ -23,7 +22,6 @@ class Worker {
   #node: WorkerNode | undefined;
   #started: Promise<void> | undefined;
   #appliedTo: string | undefined;
-  #drainMs = 0;
   #ending = false;
 
   constructor(createLogger: CreateLogger, exit: (code: number) => void) {
@@ -52,6 +50,8 @@ class Worker {
         return this.#node?.applied(order.identity);
       case 'ask':
         return void this.#answer(order.id, order.what);
+      case 'see':
+        return void this.#see(order);
       case 'peer-died':
         return void this.#node?.peerDied();
       case 'close':
@@ -66,7 +66,6 @@ class Worker {
 
   async #start(order: StartOrder): Promise<void> {
     const { slot, config, version, pretty, heartbeatMs, timing } = order;
-    this.#drainMs = longestDrainMs(config.apps);
     const heartbeat = setInterval(() => this.#beat(), heartbeatMs);
     try {
       const logger = (await this.#createLogger(config.log.level, pretty)).child({ worker: slot });
@@ -89,11 +88,18 @@ class Worker {
   async #reload({ id, level, apps }: Extract<Order, { kind: 'reload' }>): Promise<void> {
     try {
       await this.#started;
-      if (apps) {
-        await this.#node?.reload(apps);
-        this.#drainMs = longestDrainMs(apps);
-      }
+      if (apps) await this.#node?.reload(apps);
       if (this.#logger) this.#logger.level = level;
+      this.#report({ kind: 'answer', id, value: null });
+    } catch (error) {
+      this.#report({ kind: 'refused', id, message: error instanceof Error ? error.message : String(error) });
+    }
+  }
+
+  async #see({ id, app }: Extract<Order, { kind: 'see' }>): Promise<void> {
+    try {
+      await this.#started;
+      await this.#node?.see(app);
       this.#report({ kind: 'answer', id, value: null });
     } catch (error) {
       this.#report({ kind: 'refused', id, message: error instanceof Error ? error.message : String(error) });
@@ -113,7 +119,7 @@ class Worker {
 
   #orphaned(): void {
     this.#logger?.warn('the supervisor is gone: draining and ending; containers run on');
-    setTimeout(() => this.#exit(1), this.#drainMs + endMs);
+    setTimeout(() => this.#exit(1), (this.#node?.drainMs ?? 0) + endMs);
     this.#end(() => this.#node?.close());
   }
 

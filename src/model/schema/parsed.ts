@@ -66,6 +66,8 @@ interface Codec<Value> {
   complete(recorded: unknown): Value;
   /** From the program to a record: leaves out `later` keys that have their default. */
   recorded(value: Value): unknown;
+  /** From the program to a file that says all of it; the inverse of `read`. */
+  written(value: Value): unknown;
 }
 
 export function codec<Schema extends TSchema>(schema: Schema): Codec<Parsed<Schema>> {
@@ -76,16 +78,20 @@ function codecOf(shape: Shape): Codec<unknown> {
   if (shape.properties) return sectionCodec(shape);
   const { bounded, unit } = shape;
   if (bounded) {
-    const { read } = codecOf(bounded);
-    return { ...identity, read: (written) => (written === unlimited ? undefined : read(written)) };
+    const { read, written } = codecOf(bounded);
+    return {
+      ...identity,
+      read: (said) => (said === unlimited ? undefined : read(said)),
+      written: (value) => (value === undefined ? unlimited : written(value)),
+    };
   }
-  if (unit) return { ...identity, read: (written) => unit.parse(written as string) };
+  if (unit) return { ...identity, read: (said) => unit.parse(said as string), written: unit.show ?? same };
   const item = shape.each ?? shape.items;
   return item ? listCodec(codecOf(item)) : identity;
 }
 
 const same = (value: unknown): unknown => value;
-const identity: Codec<unknown> = { read: same, complete: same, recorded: same };
+const identity: Codec<unknown> = { read: same, complete: same, recorded: same, written: same };
 
 function listCodec(item: Codec<unknown>): Codec<unknown> {
   if (item === identity) return { ...identity, read: (written) => [written].flat() };
@@ -94,7 +100,7 @@ function listCodec(item: Codec<unknown>): Codec<unknown> {
     return Array.isArray(values) && changed.every((value, index) => value === values[index]) ? values : changed;
   };
   const recorded = item.recorded === same ? same : each(item.recorded);
-  return { read: each(item.read), complete: each(item.complete), recorded };
+  return { read: each(item.read), complete: each(item.complete), recorded, written: each(item.written) };
 }
 
 /** A key of a section. */
@@ -102,6 +108,8 @@ interface Field {
   readonly key: string;
   readonly name: string;
   readonly isLater: boolean;
+  /** If it is absent, it is unlimited. */
+  readonly isBounded: boolean;
   readonly codec: Codec<unknown>;
   /** The value if a file lacks the key, and if a record lacks it. */
   readonly unwritten: unknown;
@@ -119,7 +127,8 @@ function sectionCodec({ properties = {} }: Shape): Codec<unknown> {
     const byDefault = child.properties ? {} : child.default;
     const unwritten = byDefault === undefined ? undefined : codec.read(byDefault);
     const unrecorded = child.bounded ? undefined : unwritten;
-    return { key, name: nameOf(key, child), isLater: child.later === true, codec, unwritten, unrecorded };
+    const marks = { isLater: child.later === true, isBounded: child.bounded !== undefined };
+    return { key, name: nameOf(key, child), ...marks, codec, unwritten, unrecorded };
   });
   /** A mapping with the names of the program, in the order of the schema; `before` itself if it is equal. */
   const build = (valueOf: (field: Field) => unknown, before: Values = {}): Values => {
@@ -158,6 +167,11 @@ function sectionCodec({ properties = {} }: Shape): Codec<unknown> {
             return isLeftOut(field, given[name]) ? undefined : codec.recorded(given[name]);
           }, given);
         },
+    written: (value) => {
+      const given = value as Values;
+      const said = fields.filter(({ name, isBounded }) => isBounded || given[name] !== undefined);
+      return Object.fromEntries(said.map(({ key, name, codec: each }) => [key, each.written(given[name])]));
+    },
   };
 }
 

@@ -1,0 +1,106 @@
+import type { AppEdit, AppRecord, FoundApp } from '../cmdb/cmdb.js';
+import { readAppDocument } from '../config/app-document.js';
+import { showFile } from '../config/path.js';
+import type { AppSources } from '../config/resolve-app.js';
+import { recordOf, writtenOf } from '../model/app.js';
+import { isMapping } from '../model/schema/shape.js';
+import { ApiError } from './api-error.js';
+import { type Caller, knows } from './caller.js';
+import { checkPreconditions, etagOf, type Preconditions } from './etag.js';
+import { mergePatch } from './merge-patch.js';
+
+/** What an edit of an app depends on beside its record. */
+export interface EditTerms {
+  readonly name: string;
+  readonly caller: Caller;
+  readonly preconditions: Preconditions;
+  readonly sources: Pick<AppSources, 'plans' | 'defaults'>;
+  /** File of this machine that has the app. */
+  readonly file: string | undefined;
+  /** Name of this machine. */
+  readonly host: string;
+  readonly now: number;
+}
+
+type Put = Exclude<AppEdit, 'remove'>;
+
+/** Puts this document in the place of the app, or makes the app. Throws an ApiError. */
+export function putEdit(document: unknown, terms: EditTerms): (before: FoundApp) => Put {
+  const read = readDocument(document, terms);
+  return (found) => {
+    const before = editable(found, terms);
+    checkPreconditions(terms.preconditions, before && etagOf(before));
+    return putOver(before, read, terms);
+  };
+}
+
+/** Puts the app with a merge patch applied to what was written of it. Throws an ApiError. */
+export function patchEdit(patch: unknown, terms: EditTerms): (before: FoundApp) => Put {
+  if (!isMapping(patch)) throw new ApiError('bad_request', 'The body must be an object: a merge patch.');
+  return (found) => {
+    const before = there(found, terms);
+    checkPreconditions(terms.preconditions, etagOf(before));
+    const written = before.origin?.api?.written ?? writtenOf(before.app);
+    return putOver(before, readDocument(mergePatch(written, patch), terms), terms);
+  };
+}
+
+/** Removes the app. Throws an ApiError. */
+export function removeEdit(terms: EditTerms): (before: FoundApp) => 'remove' {
+  const { caller, preconditions } = terms;
+  return (found) => {
+    const isLost = found === 'unreadable' && caller.labels === undefined && preconditions.ifMatch === undefined;
+    if (!isLost) checkPreconditions(preconditions, etagOf(there(found, terms)));
+    return 'remove';
+  };
+}
+
+type Read = Omit<Exclude<Put, 'keep'>, 'origin'> & { readonly written: Readonly<Record<string, unknown>> };
+
+function readDocument(document: unknown, { name, sources, caller }: EditTerms): Read {
+  const named = isMapping(document) ? { name, ...document } : document;
+  const invalid = (problems: { path: string; message: string }[]) =>
+    new ApiError('invalid_app', `App ${name} is not valid: ${problems.map(sentence).join('; ')}`, { problems });
+  if (isMapping(named) && named['name'] !== name)
+    throw invalid([{ path: 'name', message: `must be ${name}, the name in the address, or be left out` }]);
+  const { terms } = caller;
+  const read = readAppDocument(named, { ...sources, ...(terms && { customer: { terms } }) });
+  if (read.faults) throw invalid([...read.faults]);
+  return { app: read.app, written: { ...read.written } };
+}
+
+function sentence({ path, message }: { readonly path: string; readonly message: string }): string {
+  return path === '' ? message : `${path} ${message}`;
+}
+
+function putOver(before: AppRecord | undefined, { app, written }: Read, { caller, host, now }: EditTerms): Put {
+  const isSame =
+    before?.origin?.api !== undefined &&
+    JSON.stringify([recordOf(app), written]) === JSON.stringify([recordOf(before.app), before.origin.api.written]);
+  return isSame ? 'keep' : { app, origin: { host, since: now, api: { by: caller.name, written } } };
+}
+
+/** The app, if there is one that the caller may edit. */
+function there(found: FoundApp, terms: EditTerms): AppRecord {
+  const before = found === undefined || isHidden(found, terms.caller) ? undefined : editable(found, terms);
+  if (!before) throw new ApiError('unknown_app', `There is no app ${terms.name}.`);
+  return before;
+}
+
+function isHidden(found: FoundApp, caller: Caller): boolean {
+  return found === 'unreadable' ? caller.labels !== undefined : found !== undefined && !knows(caller, found.app);
+}
+
+/** The app that may be edited; undefined if there is none, so that one may be put. */
+function editable(found: FoundApp, { name, caller, file, host }: EditTerms): AppRecord | undefined {
+  if (isHidden(found, caller)) throw new ApiError('name_taken', `The name ${name} belongs to another app.`);
+  if (found === 'unreadable') throw new ApiError('app_unreadable', `The record of app ${name} cannot be read.`);
+  const before = found?.removed === false ? found : undefined;
+  if (before?.origin?.api) return before;
+  const from = before?.origin;
+  if (!from && file === undefined) return before;
+  const machine = from?.host ?? host;
+  const path = from?.customer ?? (machine === host ? file : undefined);
+  const place = path === undefined || caller.labels ? `a file of ${machine}` : `${showFile(path)} of ${machine}`;
+  throw new ApiError('app_in_file', `App ${name} stands in ${place}, and only its file changes it.`);
+}

@@ -1,0 +1,52 @@
+import type { ApiErrorCode } from './api-error.js';
+import type { Caller, Scope } from './caller.js';
+
+/** JSON Schema, as the OpenAPI document has it. */
+export type JsonSchema = Readonly<Record<string, unknown>>;
+
+/** One route of the admin API: what serves it, what it needs, and what the OpenAPI document says of it. */
+export interface Route {
+  readonly method: 'GET' | 'PUT' | 'PATCH' | 'DELETE' | 'POST';
+  /** Such as `/v1/apps/{name}`. */
+  readonly path: string;
+  /** What the caller needs; `none`: no token either. */
+  readonly scope: Scope | 'none';
+  /** It tells of all apps, so it is not for callers with labels. */
+  readonly isWide?: boolean;
+  readonly summary: string;
+  /** By name. */
+  readonly query?: Readonly<Record<string, JsonSchema>>;
+  readonly body?: BodyOf;
+  /** Headers of the request that it looks at. */
+  readonly headers?: readonly ('If-Match' | 'If-None-Match')[];
+  /** By status; a schema of `undefined` is an answer that is not JSON. */
+  readonly answers: Readonly<Record<number, { readonly description: string; readonly schema?: JsonSchema }>>;
+  /** Beside those that any route gives. */
+  readonly errors: readonly ApiErrorCode[];
+  handle(request: ApiRequest): Promise<ApiAnswer> | ApiAnswer;
+}
+
+interface BodyOf {
+  readonly description: string;
+  readonly types: readonly string[];
+  readonly schema: JsonSchema;
+  readonly mostBytes: number;
+}
+
+export interface ApiRequest {
+  readonly caller: Caller;
+  readonly params: Readonly<Record<string, string>>;
+  /** As the schema of the query has them. */
+  readonly query: Readonly<Record<string, unknown>>;
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+  readonly body: unknown;
+}
+
+export interface ApiAnswer {
+  /** 200 if absent. */
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** JSON, or text with `type`. */
+  readonly body?: unknown;
+  readonly type?: string;
+}

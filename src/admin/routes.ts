@@ -1,0 +1,54 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { ApiError } from './api-error.js';
+import { type Caller, mayDo } from './caller.js';
+import type { ApiRequest, Route } from './route.js';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    caller: Caller;
+  }
+}
+
+/** Deeper bodies are refused. */
+export const deepestBody = 32;
+
+/** Serves these routes, each only to callers that may use it. */
+export function addRoutes(server: FastifyInstance, routes: readonly Route[]): void {
+  for (const route of routes) {
+    const { method, path, query = {}, body } = route;
+    server.route({
+      method,
+      url: path.replaceAll(/\{(\w+)\}/g, ':$1'),
+      ...(body && { bodyLimit: body.mostBytes }),
+      schema: { querystring: { type: 'object', properties: query, additionalProperties: false } },
+      // Before the body is read.
+      onRequest: async ({ caller, headers }) => {
+        admit(caller, route);
+        checkType(headers['content-type'], route);
+      },
+      handler: (request, reply) => answer(request, reply, route),
+    });
+  }
+}
+
+function admit(caller: Caller, { scope, isWide }: Route): void {
+  if (scope === 'none') return;
+  if (!mayDo(caller, scope))
+    throw new ApiError('forbidden', `This needs the scope ${scope}; the token ${caller.name} has ${caller.scope}.`);
+  if (isWide && caller.labels)
+    throw new ApiError('forbidden', 'This tells of all apps, and the token is for those with its labels only.');
+}
+
+function checkType(given: string | undefined, { body }: Route): void {
+  const type = given?.split(';')[0]?.trim().toLowerCase();
+  if (!body || (type !== undefined && body.types.includes(type))) return;
+  throw new ApiError('unsupported_media_type', `Send the body as ${body.types.join(' or ')}.`);
+}
+
+async function answer(request: FastifyRequest, reply: FastifyReply, { handle }: Route): Promise<FastifyReply> {
+  const { caller, params, query, headers, body } = request as FastifyRequest & ApiRequest;
+  const given = await handle({ caller, params, query, headers, body });
+  reply.code(given.status ?? 200).headers(given.headers ?? {});
+  if (given.type !== undefined) return reply.type(given.type).send(given.body);
+  return given.body === undefined ? reply.send() : reply.type('application/json').send(JSON.stringify(given.body));
+}
