@@ -1,13 +1,11 @@
+import { apiErrorTable } from '../../src/admin/api-error.js';
 import { errorTable } from '../../src/model/errors.js';
 
-/** docs/errors.md: every answer that is not the app's. */
+/** docs/errors.md: every answer that is not the app's, and every refusal of the admin API. */
 export function errorsPage(): string {
-  const rows = Object.entries(errorTable).map(
-    ([code, { status, title, remedy }]) => `| \`${code}\` | ${status} | ${title} | ${remedy} |`,
-  );
   return `# Errors
 
-<!-- Generated from src/model/errors.ts by \`npm run docs\`; do not edit. -->
+<!-- Generated from src/model/errors.ts and src/admin/api-error.ts by \`npm run docs\`; do not edit. -->
 
 A response that did not come from the app carries the header \`x-fastcontainer-error: CODE\`. Its body follows the
 \`Accept\` header of the request: \`application/problem+json\`, HTML or plain text. Every 503 carries \`Retry-After\`.
@@ -18,6 +16,27 @@ each code and app, then counted.
 
 | code | status | meaning | what the operator can do |
 |---|---|---|---|
-${rows.join('\n')}
+${rowsOf(errorTable)}
+
+## The admin API
+
+It refuses with \`application/problem+json\`: \`status\`, \`code\`, \`title\`, a \`detail\`, and what the caller can do as \`remedy\`
+([api.md](api.md)).
+
+| code | status | meaning | what the caller can do |
+|---|---|---|---|
+${rowsOf(apiErrorTable)}
 `;
+}
+
+interface Row {
+  readonly status: number;
+  readonly title: string;
+  readonly remedy: string;
+}
+
+function rowsOf(table: Readonly<Record<string, Row>>): string {
+  return Object.entries(table)
+    .map(([code, { status, title, remedy }]) => `| \`${code}\` | ${status} | ${title} | ${remedy} |`)
+    .join('\n');
 }

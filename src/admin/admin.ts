@@ -61,8 +61,9 @@ function readBodies(server: FastifyInstance): void {
   const parse = server.getDefaultJsonParser('error', 'error');
   const types = ['application/json', 'application/merge-patch+json'];
   server.addContentTypeParser(types, { parseAs: 'string' }, (request, body: string, done) => {
-    if (isDeeperThan(deepestBody, body)) done(new ApiError('bad_request', `The body nests more than ${deepestBody} levels.`));
-    else parse(request, body, done);
+    if (isDeeperThan(deepestBody, body))
+      done(new ApiError('bad_request', `The body nests more than ${deepestBody} levels.`));
+    else void parse(request, body, done);
   });
 }
 

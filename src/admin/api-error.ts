@@ -33,7 +33,8 @@ export const apiErrorTable = {
   app_in_file: {
     status: 409,
     title: 'The app stands in a file',
-    remedy: 'Change that file; the API changes only apps that were put by API. To hand an app over, delete its file first.',
+    remedy:
+      'Change that file; the API changes only apps that were put by API. To hand an app over, delete its file first.',
   },
   app_unreadable: {
     status: 409,

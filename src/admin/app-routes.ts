@@ -157,10 +157,15 @@ export function appRoutes(source: AppsSource): readonly Route[] {
       summary: 'Lists instances, of all apps or of one.',
       query: { app: { type: 'string', minLength: 1, maxLength: 63, description: 'Only those of this app.' } },
       answers: {
-        200: { description: 'The instances.', schema: { type: 'array', items: { $ref: '#/components/schemas/Instance' } } },
+        200: {
+          description: 'The instances.',
+          schema: { type: 'array', items: { $ref: '#/components/schemas/Instance' } },
+        },
       },
       errors: ['unknown_app'],
-      handle: async ({ caller, query }) => ({ body: await instances(caller, query['app'] as string | undefined, source) }),
+      handle: async ({ caller, query }) => ({
+        body: await instances(caller, query['app'] as string | undefined, source),
+      }),
     },
   ];
 }
@@ -190,7 +195,11 @@ async function put(
   const { before, edit } = edited;
   const was = typeof before === 'object' && !before.removed ? before : undefined;
   const changes =
-    edit === 'keep' ? [] : was ? changesOfApp(was.app, edit.app) : [`app ${name} ${isDry ? 'would be added' : 'added'}`];
+    edit === 'keep'
+      ? []
+      : was
+        ? changesOfApp(was.app, edit.app)
+        : [`app ${name} ${isDry ? 'would be added' : 'added'}`];
   const record: AppRecord =
     edit === 'keep'
       ? (was as AppRecord)
@@ -278,7 +287,7 @@ function unknownApp(name: string): ApiError {
 
 function linkTo(query: ApiRequest['query'], after: string): string {
   const pairs = Object.entries({ ...query, after }).flatMap(([key, value]) =>
-    [value].flat().map((one): [string, string] => [key, String(one)]),
+    [value as string | number | string[]].flat().map((one): [string, string] => [key, `${one}`]),
   );
-  return `/v1/apps?${new URLSearchParams(pairs)}`;
+  return `/v1/apps?${new URLSearchParams(pairs).toString()}`;
 }

@@ -53,7 +53,12 @@ export function wholeView(record: AppRecord, caller: Caller, file: string | unde
   const { api } = origin ?? {};
   const shown = (document: unknown) => (mayDo(caller, 'write') ? document : withoutSecrets(schema, document));
   const effective = shown(writtenOf(app));
-  return { ...appView(record), source: sourceView(record, caller, file), app: api ? shown(api.written) : effective, effective };
+  return {
+    ...appView(record),
+    source: sourceView(record, caller, file),
+    app: api ? shown(api.written) : effective,
+    effective,
+  };
 }
 
 const schema = appFileSchema as Shape;

@@ -177,7 +177,10 @@ function domainsHad(name: string, records: Records): readonly string[] {
 
 /** Stores apps that get all their domains. */
 function putRecords(toPut: readonly StoredApp[], documents: Documents, records: Records): void {
-  for (const { app: { name } } of toPut) for (const domain of domainsHad(name, records)) records.unclaim(domain, name);
+  for (const {
+    app: { name },
+  } of toPut)
+    for (const domain of domainsHad(name, records)) records.unclaim(domain, name);
   for (const stored of toPut) {
     const { app } = stored;
     const { name } = app;
@@ -215,8 +218,7 @@ export function editApp<Edit extends AppEdit>(
 }
 
 function removeAll(names: readonly string[], documents: Documents, records: Records, origins: Origins): void {
-  for (const name of names)
-    if (!isForeign(records.app(name), origins.get(name))) removeApp(name, documents, records);
+  for (const name of names) if (!isForeign(records.app(name), origins.get(name))) removeApp(name, documents, records);
 }
 
 /** Removes an unreadable app, too: its claims lead nowhere, and its instances drain under a tombstone. */

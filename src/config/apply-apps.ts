@@ -229,9 +229,7 @@ function holdingsOf(entries: Manifest['apps'], removed: ReadonlySet<string>) {
 /** Logs which apps stay although they have no file here, because another machine has one. */
 async function tellOfKept(names: readonly string[], cmdb: Pick<Cmdb, 'find'>, logger: Logger): Promise<void> {
   const records = await Promise.all(names.slice(0, mostNamed).map((app) => cmdb.find({ app })));
-  const apps = records.flatMap((record) =>
-    record && !record.removed && !record.origin?.api ? [record.app.name] : [],
-  );
+  const apps = records.flatMap((record) => (record && !record.removed && !record.origin?.api ? [record.app.name] : []));
   if (apps.length > 0) logger.info({ apps }, 'apps without a file here stay: files of other machines have them');
 }
 

@@ -1,0 +1,48 @@
+import t from 'tap';
+import { isDeeperThan } from '../../src/admin/json-depth.js';
+import { mergePatch } from '../../src/admin/merge-patch.js';
+
+t.test('a merge patch does what the examples of RFC 7396 say', async (t) => {
+  const examples: [unknown, unknown, unknown][] = [
+    [{ a: 'b' }, { a: 'c' }, { a: 'c' }],
+    [{ a: 'b' }, { b: 'c' }, { a: 'b', b: 'c' }],
+    [{ a: 'b' }, { a: null }, {}],
+    [{ a: 'b', b: 'c' }, { a: null }, { b: 'c' }],
+    [{ a: ['b'] }, { a: 'c' }, { a: 'c' }],
+    [{ a: 'c' }, { a: ['b'] }, { a: ['b'] }],
+    [{ a: { b: 'c' } }, { a: { b: 'd', c: null } }, { a: { b: 'd' } }],
+    [{ a: [{ b: 'c' }] }, { a: [1] }, { a: [1] }],
+    [
+      ['a', 'b'],
+      ['c', 'd'],
+      ['c', 'd'],
+    ],
+    [{ a: 'b' }, ['c'], ['c']],
+    [{ a: 'foo' }, null, null],
+    [{ a: 'foo' }, 'bar', 'bar'],
+    [{ e: null }, { a: 1 }, { e: null, a: 1 }],
+    [[1, 2], { a: 'b', c: null }, { a: 'b' }],
+    [{}, { a: { bb: { ccc: null } } }, { a: { bb: {} } }],
+  ];
+  for (const [target, patch, result] of examples) t.same(mergePatch(target, patch), result, JSON.stringify(patch));
+});
+
+t.test('a key of objects in general is a key like any other', async (t) => {
+  const patched = mergePatch({}, JSON.parse('{"__proto__": {"polluted": true}, "constructor": 1}'));
+  t.equal(({} as Record<string, unknown>)['polluted'], undefined);
+  t.same(Object.keys(patched as object), ['__proto__', 'constructor']);
+});
+
+t.test('the depth of a text is that of its brackets, not of those within strings', async (t) => {
+  const cases: [string, number][] = [
+    ['1', 0],
+    ['"[[["', 0],
+    ['{"a": "\\"[["}', 1],
+    ['[[], [[]]]', 3],
+    ['{"a\\\\": [{}]}', 3],
+  ];
+  for (const [text, depth] of cases) {
+    t.ok(isDeeperThan(depth - 1, text) || depth === 0, text);
+    t.notOk(isDeeperThan(depth, text), text);
+  }
+});

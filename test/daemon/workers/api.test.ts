@@ -1,0 +1,23 @@
+import t from 'tap';
+import { callApi, webDocument } from '../../fixtures/api.js';
+import { ask } from '../../fixtures/request.js';
+import { installWorkers, many, spawnWorkers, terminate } from './spawn-workers.js';
+
+const [path, domain] = ['/v1/apps/shop', 'shop.localhost'];
+
+t.test('a change of the API holds in all workers before the call returns', async (t) => {
+  const daemon = await spawnWorkers(t, await installWorkers(t), '--stop-apps');
+  const statuses = async () => (await many(20, () => ask(daemon.port, domain))).map(({ status }) => status);
+  t.same(await statuses(), Array(20).fill(404), 'both workers know that there is no such domain');
+  t.match(await callApi(daemon.admin, 'PUT', path, { body: webDocument(domain) }), {
+    status: 201,
+    body: { takesEffect: 'now' },
+  });
+  t.same(await statuses(), Array(20).fill(200));
+  const body = webDocument('other.localhost');
+  t.match(await callApi(daemon.admin, 'PUT', path, { body }), { status: 200, body: { takesEffect: 'now' } });
+  t.same(await statuses(), Array(20).fill(404));
+  t.equal((await ask(daemon.port, 'other.localhost')).status, 200);
+  t.match(await callApi(daemon.admin, 'DELETE', path), { status: 200, body: { takesEffect: 'now' } });
+  t.equal(await terminate(daemon), 0);
+});
