@@ -4,7 +4,7 @@ import { parse, stringify } from 'yaml';
 import { loadConfig } from '../../src/config/load-config.js';
 import type { ConfigError } from '../../src/config/problem.js';
 import { callApi, webDocument } from '../fixtures/api.js';
-import { install, type Installation, type Running, startDaemon, until } from '../fixtures/daemon.js';
+import { install, type Installation, isAlive, type Running, startDaemon, until } from '../fixtures/daemon.js';
 import { ask, askIdentity } from '../fixtures/request.js';
 import { startRedis, type TestRedis } from '../fixtures/redis.js';
 
@@ -285,6 +285,21 @@ t.test('while the store is away a write is 503 with Retry-After, and nothing is 
   redis.process.kill('SIGCONT');
   await until(async () => (await callApi(admin, 'GET', path)).status === 200 || undefined);
   t.same((await callApi(admin, 'GET', path)).body['app'].domains, [domain]);
+});
+
+t.test('a store that comes back empty has lost the apps of the API: they end, and can be put again', async (t) => {
+  const redis = await startRedis(t);
+  if (!redis) return;
+  const { admin, port } = await startDaemon(t, await install(t, { cmdb: redis.url }));
+  const document = webDocument(domain);
+  await callApi(admin, 'PUT', path, { body: document });
+  const { pid } = await askIdentity(port, domain);
+  await redis.restart();
+  await until(() => !isAlive(pid) || undefined);
+  await until(async () => (await ask(port, domain)).status === 404 || undefined);
+  t.equal((await ask(port, 'hello.localhost')).status, 200);
+  t.equal((await callApi(admin, 'PUT', path, { body: document })).status, 201);
+  t.equal((await ask(port, domain)).status, 200);
 });
 
 onBothStores(
