@@ -54,6 +54,8 @@ t.test('a main file of one line has the defaults of the documentation', async (t
     boot: { concurrency: 2 * availableParallelism(), maxWaiting: 10_000 },
     memory: {},
     log: { level: 'info' },
+    plans: {},
+    defaults: {},
     appFiles: {},
     customerApps: [],
     heldApps: [],
