@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
 import { allProcesses } from '../../src/machine/proc-fs.js';
-import { hierarchiesOf } from '../../src/runtime/process/control-groups.js';
+import { hierarchiesOf } from '../../src/runtime/kept/control-groups.js';
 import { install, type Installation, spawnCommand, until } from '../fixtures/daemon.js';
 import { asOrdinaryUser, giveAway, needsOrdinaryUser, ordinaryUid } from '../fixtures/ordinary-user.js';
 import { ask } from '../fixtures/request.js';

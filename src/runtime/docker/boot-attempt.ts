@@ -11,7 +11,7 @@ import type { Engine } from './engine.js';
 import type { Exits } from './exits.js';
 import type { LastWords } from './last-words.js';
 import type { BootNetwork, Network } from './network.js';
-import type { MountPolicy } from './mount-policy.js';
+import type { MountPolicy } from '../mounts/mount-policy.js';
 import { checkMounts } from './mounts.js';
 import { containerName } from './labels.js';
 import type { OutputLog } from './output-log.js';

@@ -4,8 +4,8 @@ import type { BootOptions, InstanceSpec } from '../runtime.js';
 import { type BootContext, type Job, attemptBoot, isAddressTaken } from './boot-attempt.js';
 import { EngineError } from './engine-error.js';
 import { ensureImage, isImageName } from './image.js';
-import { mountsFault } from './mount-policy.js';
-import { oneLine } from './reply.js';
+import { mountsFault } from '../mounts/mount-policy.js';
+import { oneLine } from '../output/printable.js';
 
 const defaultPort = 8080;
 const attempts = 20;

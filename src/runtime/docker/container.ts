@@ -3,7 +3,8 @@ import { EngineError, isMissing } from './engine-error.js';
 import type { Engine } from './engine.js';
 import { exitCodeCause } from './exit-code.js';
 import { containerName, labels } from './labels.js';
-import { asPort, at, entriesAt, idAt, listAt, oneLine, portAt, textAt } from './reply.js';
+import { oneLine } from '../output/printable.js';
+import { asPort, at, entriesAt, idAt, listAt, portAt, textAt } from './reply.js';
 
 /** The network of an installation's containers, and how they are reached. */
 export interface Place {

@@ -9,8 +9,8 @@ import {
   nestedFault,
   nestedIn,
   writableIn,
-} from './mount-policy.js';
-import { sourceFault } from './mount-source.js';
+} from '../mounts/mount-policy.js';
+import { sourceFault } from '../mounts/mount-source.js';
 import { at, idAt, listAt, textAt } from './reply.js';
 
 /** Problems of these apps' mounts, each with its app, and warnings. */

@@ -1,5 +1,5 @@
 import { type AddressPool, addressPool } from './addresses.js';
-import type { EgressGuard } from './egress-guard.js';
+import type { EgressGuard } from '../network/egress-guard.js';
 import type { Engine } from './engine.js';
 import { type NetworkOptions, findOrCreate } from './network-create.js';
 import {

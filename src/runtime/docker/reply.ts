@@ -1,3 +1,5 @@
+import { oneLine } from '../output/printable.js';
+
 /** These functions read the engine's answers without trusting their shape. */
 
 /** The value at `path` in a parsed JSON reply; undefined if anything on the way is missing. */
@@ -48,10 +50,4 @@ export function entriesAt(reply: unknown, ...path: readonly string[]): readonly 
 /** An error's message, made fit for one log line. */
 export function messageOf(error: unknown): string {
   return oneLine(error instanceof Error ? error.message : String(error));
-}
-
-/** A foreign text, made fit for one log line: without control characters, at most 500 characters. */
-export function oneLine(text: string): string {
-  const line = text.replaceAll(/[\p{Cc}\s]+/gu, ' ').trim();
-  return line.length > 500 ? `${line.slice(0, 500)}…` : line;
 }

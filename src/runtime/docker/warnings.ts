@@ -1,8 +1,8 @@
 import type { Clock } from '../../model/clock.js';
 import { parseSubnet } from './addresses.js';
 import { type EngineAddress, connectEngine } from './engine.js';
-import { egressCommands, isElsewhere, obstacleTo } from './egress-guard.js';
-import { safeInterface } from './egress-rules.js';
+import { egressCommands, isElsewhere, obstacleTo } from '../network/egress-guard.js';
+import { safeInterface } from '../network/egress-rules.js';
 import { hostListeners } from './host-listeners.js';
 import { bridgeName } from './network-create.js';
 import { bridgeOf, inspectNetwork, networkWarnings, sharedAdvice, sharedBecause } from './network-settings.js';

@@ -28,3 +28,9 @@ function endOf(bytes: Buffer, maxBytes: number): Buffer {
   if (start > 0) while (start < bytes.length && ((bytes[start] ?? 0) & 0xc0) === 0x80) start += 1;
   return bytes.subarray(start);
 }
+
+/** A foreign text, made fit for one log line: without control characters, at most 500 characters. */
+export function oneLine(text: string): string {
+  const line = text.replaceAll(/[\p{Cc}\s]+/gu, ' ').trim();
+  return line.length > 500 ? `${line.slice(0, 500)}…` : line;
+}

@@ -2,9 +2,9 @@ import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { Account } from './account.js';
-import type { Command } from './child.js';
-import { capability, type Credentials } from './credentials.js';
+import type { Account } from '../kept/account.js';
+import type { Command } from '../kept/child.js';
+import { capability, type Credentials } from '../kept/credentials.js';
 
 export interface Confinement {
   readonly account: Account;

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { App } from '../../model/app.js';
-import { Accounts } from './accounts.js';
+import { Accounts } from '../kept/accounts.js';
 import { canConfine, type Confinement, findSetpriv } from './confine.js';
-import { ControlGroups } from './control-groups.js';
+import { ControlGroups } from '../kept/control-groups.js';
 import { findPidNamespace, needsPidNamespace } from './pid-namespace.js';
-import { capabilitiesFault } from './run-as.js';
+import { capabilitiesFault } from '../kept/run-as.js';
 
 export interface ConfinementsOptions {
   readonly stateDir: string;

@@ -1,11 +1,11 @@
 import { textOf } from '../../machine/text-of.js';
 import type { App } from '../../model/app.js';
-import { type Databases, groupName, knownIds, readDatabases } from './account.js';
+import { type Databases, groupName, knownIds, readDatabases } from '../kept/account.js';
 import { findSetpriv } from './confine.js';
-import { ControlGroups } from './control-groups.js';
-import { type Credentials, readCredentials } from './credentials.js';
+import { ControlGroups } from '../kept/control-groups.js';
+import { type Credentials, readCredentials } from '../kept/credentials.js';
 import { findPidNamespace, needsPidNamespace } from './pid-namespace.js';
-import { capabilitiesFault, groupsFault, keptGroups, runAs } from './run-as.js';
+import { capabilitiesFault, groupsFault, keptGroups, runAs } from '../kept/run-as.js';
 import { scratchObstacle } from './scratch.js';
 
 export interface FindingsOptions {

@@ -6,8 +6,8 @@ import type { Clock } from '../../model/clock.js';
 import { shared } from '../../model/shared-work.js';
 import { forEachProcess, isRunning, mayRun, socketDescriptors, usersOf } from '../../machine/proc-fs.js';
 import { addressesOf, findHolders, type ListeningSocket, listeningSockets } from '../../machine/proc-net.js';
-import { membersOf, treeOf } from './members.js';
-import type { ProcessRecord } from './records.js';
+import { membersOf, treeOf } from '../kept/members.js';
+import type { ProcessRecord } from '../kept/records.js';
 
 export interface ListeningOptions {
   readonly clock: Clock;

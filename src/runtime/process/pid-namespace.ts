@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
-import type { Credentials } from './credentials.js';
+import type { Credentials } from '../kept/credentials.js';
 
 /** Script of the shell that is process 1: it runs the program, reaps orphans, and its end ends everything in the namespace. */
 const init = '"$@"; exit $?';

@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { delimiter, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import type { Account } from './account.js';
+import type { Account } from '../kept/account.js';
 
 /** Why a command cannot be run, as an error code of the system; `CWD` if its user may not enter the directory. */
 export type Fault = 'ENOENT' | 'EACCES' | 'CWD';

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { removeTree } from '../../machine/remove-tree.js';
 import { type Clock, sleep } from '../../model/clock.js';
-import type { Account } from './account.js';
+import type { Account } from '../kept/account.js';
 
 export interface ScratchOptions {
   /** Parent of the scratch directories; several installations may share it. */

@@ -1,10 +1,10 @@
 import { statSync } from 'node:fs';
 import type { App } from '../../model/app.js';
 import type { ProcessIdentity } from '../../machine/proc-fs.js';
-import type { Account } from './account.js';
-import type { Command } from './child.js';
+import type { Account } from '../kept/account.js';
+import type { Command } from '../kept/child.js';
 import { canConfine, type Confinement, confined } from './confine.js';
-import { environment, type EnvironmentOptions } from './environment.js';
+import { environment, type EnvironmentOptions } from '../kept/environment.js';
 import { faultOf } from './programs.js';
 
 export interface StartOptions extends Omit<EnvironmentOptions, 'home'> {

@@ -4,7 +4,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { allProcesses, isRunning } from '../../../src/machine/proc-fs.js';
-import type { ProcessRecord } from '../../../src/runtime/process/records.js';
+import type { ProcessRecord } from '../../../src/runtime/kept/records.js';
 import { install, type Installation, type Spawned, spawnScript } from '../../fixtures/daemon.js';
 
 export const script = 'dist/test/fixtures/start-workers.js';

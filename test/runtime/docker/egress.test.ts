@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
-import { egressScript, nameserversIn } from '../../../src/runtime/docker/egress-rules.js';
+import { egressScript, nameserversIn } from '../../../src/runtime/network/egress-rules.js';
 import { containerName } from '../../../src/runtime/docker/labels.js';
 import { listenersIn } from '../../../src/runtime/docker/host-listeners.js';
 import { useDocker } from '../../fixtures/docker.js';

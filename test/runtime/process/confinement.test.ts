@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { statOf } from '../../../src/machine/proc-fs.js';
-import { ControlGroups, hierarchiesOf } from '../../../src/runtime/process/control-groups.js';
+import { ControlGroups, hierarchiesOf } from '../../../src/runtime/kept/control-groups.js';
 import type { App } from '../../../src/model/app.js';
 import type { Runtime } from '../../../src/runtime/runtime.js';
 import { testApp } from '../../fixtures/app.js';

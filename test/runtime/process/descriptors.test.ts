@@ -5,7 +5,7 @@ import t, { type Test } from 'tap';
 import { allProcesses } from '../../../src/machine/proc-fs.js';
 import { install, type Installation, type Spawned, spawnCommand, until, webApp } from '../../fixtures/daemon.js';
 import { ask } from '../../fixtures/request.js';
-import { keepersOn } from './keeper-fixture.js';
+import { keepersOn } from '../kept/keeper-fixture.js';
 
 /** Open in what starts the daemon, with holes: node marks the inherited ones itself up to the first hole above 15. */
 const leaked = [3, 4, 7, 9, 15, 16, 18, 21, 22, 30, 39, 40];

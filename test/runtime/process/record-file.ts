@@ -1,6 +1,6 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ProcessRecord } from '../../../src/runtime/process/records.js';
+import type { ProcessRecord } from '../../../src/runtime/kept/records.js';
 
 /** The record of an instance as it lies on the disk. */
 export async function readRecord(stateDir: string, id: string): Promise<ProcessRecord> {

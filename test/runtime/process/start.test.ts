@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { App } from '../../../src/model/app.js';
 import type { Runtime } from '../../../src/runtime/runtime.js';
-import { accountOf } from '../../../src/runtime/process/account.js';
+import { accountOf } from '../../../src/runtime/kept/account.js';
 import { eventually } from '../../fixtures/eventually.js';
 import { boot, newId, shell, useProcesses } from './open-processes.js';
 

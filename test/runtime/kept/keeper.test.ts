@@ -8,18 +8,18 @@ import { setImmediate as turn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { type App, revisionOf } from '../../../src/model/app.js';
 import { isRunning, statOf } from '../../../src/machine/proc-fs.js';
-import { frame, FrameReader } from '../../../src/runtime/process/keeper/frames.js';
-import { Keepers } from '../../../src/runtime/process/keeper/keepers.js';
-import type { Order, Report } from '../../../src/runtime/process/keeper/messages.js';
-import { killUnborn } from '../../../src/runtime/process/unborn.js';
+import { frame, FrameReader } from '../../../src/runtime/kept/keeper/frames.js';
+import { Keepers } from '../../../src/runtime/kept/keeper/keepers.js';
+import type { Order, Report } from '../../../src/runtime/kept/keeper/messages.js';
+import { killUnborn } from '../../../src/runtime/kept/unborn.js';
 import type { Exit, Runtime } from '../../../src/runtime/runtime.js';
 import { systemClock } from '../../../src/machine/system-clock.js';
 import { testApp } from '../../fixtures/app.js';
 import { VirtualClock } from '../../fixtures/clock.js';
 import { eventually } from '../../fixtures/eventually.js';
 import { keeperOn, keepersOn, marked } from './keeper-fixture.js';
-import { boot, newId, type Processes, shell, useProcesses } from './open-processes.js';
-import { readRecord } from './record-file.js';
+import { boot, newId, type Processes, shell, useProcesses } from '../process/open-processes.js';
+import { readRecord } from '../process/record-file.js';
 
 const sleeper = { command: ['sleep', '100'] };
 

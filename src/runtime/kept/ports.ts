@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Clock } from '../../model/clock.js';
 import { identify, isRunning, type ProcessIdentity } from '../../machine/proc-fs.js';
 import { findHolders, type ListeningSocket, listeningSockets } from '../../machine/proc-net.js';
-import { isPortFree } from './port-probe.js';
+import { isPortFree } from '../process/port-probe.js';
 import { removeAbandoned } from './records.js';
 
 export interface PortsOptions {

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { directoryId } from '../../../src/runtime/process/directory-id.js';
+import { directoryId } from '../../../src/runtime/kept/directory-id.js';
 
 async function directory(t: Test): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'fastcontainer-id-'));

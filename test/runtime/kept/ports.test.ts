@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { identify } from '../../../src/machine/proc-fs.js';
-import { Ports, type PortsOptions } from '../../../src/runtime/process/ports.js';
+import { Ports, type PortsOptions } from '../../../src/runtime/kept/ports.js';
 import { VirtualClock } from '../../fixtures/clock.js';
 import { needsUsers, startImpostor } from '../../fixtures/impostor.js';
-import { portsOfThisProcess } from './open-processes.js';
+import { portsOfThisProcess } from '../process/open-processes.js';
 
 const minute = 60_000;
 

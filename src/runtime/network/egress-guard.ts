@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Clock, Timer } from '../../model/clock.js';
 import { type EgressPlan, egressScript, nameserversIn, safeInterface } from './egress-rules.js';
-import { oneLine } from './reply.js';
+import { oneLine } from '../output/printable.js';
 
 const resolvers = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf'];
 const limitMs = 30_000;
