@@ -150,7 +150,7 @@ export class Keepers {
   }
 
   #ensure(): OwnKeeper {
-    if (this.#closing) throw new Error('the process runtime is closed');
+    if (this.#closing) throw new Error('the runtime is closed');
     this.#own ??= this.#spawn();
     return this.#own;
   }

@@ -2,20 +2,24 @@ import { link, mkdir, open, readdir, readFile, rm, stat, utimes, writeFile } fro
 import { join } from 'node:path';
 import type { Clock } from '../../model/clock.js';
 import { identify, isRunning, type ProcessIdentity } from '../../machine/proc-fs.js';
-import { findHolders, type ListeningSocket, listeningSockets } from '../../machine/proc-net.js';
-import { isPortFree } from '../process/port-probe.js';
+import { findHolders, type ListeningSocket } from '../../machine/proc-net.js';
 import { removeAbandoned } from './records.js';
 
-export interface PortsOptions {
+export interface LeasesOptions {
   readonly directory: string;
   readonly from: number;
   readonly to: number;
-  readonly bindHost: string;
+  /** What a number stands for, as errors say it. */
+  readonly noun: string;
+  /** What to do if there is none left. */
+  readonly remedy: string;
   readonly clock: Clock;
   /** Whether an instance still exists; the leases of others are freed once their dispatcher is dead. */
   readonly isKnown: (instanceId: string) => Promise<boolean>;
-  /** Whether an app can listen on a port; by default `isPortFree`. */
-  readonly isFree?: typeof isPortFree;
+  /** Whether nothing else holds a number that is not leased. */
+  readonly isFree: (number: number) => Promise<boolean>;
+  /** Sockets that listen on numbers, if these are ports. */
+  readonly sockets?: () => AsyncIterable<ListeningSocket>;
 }
 
 interface Lease {
@@ -38,11 +42,11 @@ interface Held {
 }
 
 /**
- * Leases ports to instances by one file each, so that dispatchers that share the directory never choose the same and a restart forgets
+ * Leases numbers, such as ports, to instances by one file each, so that dispatchers that share the directory never choose the same and a restart forgets
  * nothing. `PORT` exists while the port is leased; `PORT.freed` was last written when it was freed.
  */
-export class Ports {
-  readonly #options: PortsOptions;
+export class Leases {
+  readonly #options: LeasesOptions;
   /** Ports in the order in which they were freed, as far as this process knows; those that it leases or frees go to the end. */
   #order = new Set<number>();
   /** Ports freed here, by the monotonic clock: a step of the wall clock must not shorten their rest. */
@@ -51,7 +55,7 @@ export class Ports {
   /** The programs that hold ports, as the last look found them. */
   #holders = '';
 
-  constructor(options: PortsOptions) {
+  constructor(options: LeasesOptions) {
     this.#options = options;
   }
 
@@ -85,14 +89,13 @@ export class Ports {
 
   /** Leases the first usable port. Looks at the whole range only after a candidate has failed. */
   async #leaseFirst(id: string, claim: string): Promise<number> {
-    const { bindHost } = this.#options;
     let held: Held | undefined;
     const refused: number[] = [];
     for (const port of [...this.#order]) {
       if (this.#restsHere(port) || held?.leased.has(port) || held?.foreign.has(port)) continue;
       if (await this.#claim(port, claim)) {
         this.#moveToEnd(port);
-        if (await this.#isUsable(port, id, bindHost)) return port;
+        if (await this.#isUsable(port, id)) return port;
         refused.push(port);
         if (refused.length === mostRefused) break;
       } else this.#moveToEnd(port);
@@ -102,12 +105,12 @@ export class Ports {
   }
 
   async #look(): Promise<Held> {
-    const { directory, from, to } = this.#options;
+    const { directory, from, to, sockets } = this.#options;
     const files = await readdir(directory);
     const leased = new Set(files.filter((file) => /^\d+$/.test(file)).map(Number));
     const foreign = new Map<number, ListeningSocket>();
     try {
-      for await (const socket of listeningSockets()) {
+      for await (const socket of sockets?.() ?? []) {
         const { port } = socket;
         if (port >= from && port <= to && !leased.has(port)) foreign.set(port, socket);
       }
@@ -119,7 +122,7 @@ export class Ports {
 
   /** Says why there is no port. */
   async #shortage({ leased, foreign }: Held, refused: readonly number[]): Promise<string> {
-    const { from, to, clock } = this.#options;
+    const { from, to, noun, remedy, clock } = this.#options;
     if (clock.monotonic() - this.#lookedAt >= lookMs) {
       this.#lookedAt = clock.monotonic();
       await this.#freeAbandoned();
@@ -136,8 +139,8 @@ export class Ports {
     ] as const;
     const counts = reasons.flatMap(([count, what]) => (count > 0 ? [`${count} ${what}`] : []));
     return (
-      `no free port from ${from} to ${to}: ${counts.join(', ')}; ` +
-      `${foreign.size > 0 ? 'end what holds them, or ' : ''}widen runtimes.process.ports`
+      `no free ${noun} from ${from} to ${to}: ${counts.join(', ')}; ` +
+      `${foreign.size > 0 ? 'end what holds them, or ' : ''}${remedy}`
     );
   }
 
@@ -147,11 +150,10 @@ export class Ports {
     if (lease?.id === id) await this.#release(port);
   }
 
-  async #isUsable(port: number, id: string, bindHost: string): Promise<boolean> {
-    const { isFree = isPortFree } = this.#options;
+  async #isUsable(port: number, id: string): Promise<boolean> {
     let usable = false;
     try {
-      usable = await isFree(port, bindHost);
+      usable = await this.#options.isFree(port);
     } finally {
       // No instance used it, so it need not rest: otherwise a program that tries all ports would block them for longer.
       if (!usable && (await this.#read(port))?.id === id) await rm(this.#path(port), { force: true });

@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { identify } from '../../../src/machine/proc-fs.js';
-import { Ports, type PortsOptions } from '../../../src/runtime/kept/ports.js';
+import { portLeases, type PortsOptions } from '../../../src/runtime/process/ports.js';
 import { VirtualClock } from '../../fixtures/clock.js';
 import { needsUsers, startImpostor } from '../../fixtures/impostor.js';
-import { portsOfThisProcess } from '../process/open-processes.js';
+import { portsOfThisProcess } from './open-processes.js';
 
 const minute = 60_000;
 
@@ -19,7 +19,7 @@ async function usePorts(t: Test, count: number) {
   const from = portsOfThisProcess;
   const options = { directory, from, to: from + count - 1, bindHost: '127.0.0.1', clock, isKnown: async () => true };
   const open = async (changes: Partial<PortsOptions> = {}) => {
-    const ports = new Ports({ ...options, ...changes });
+    const ports = portLeases({ ...options, ...changes });
     await ports.open();
     return ports;
   };
@@ -149,7 +149,7 @@ t.test(
     const { directory, from, clock } = await usePorts(t, 1);
     const held = new Set<number>();
     const last = from + 250;
-    const ports = new Ports({
+    const ports = portLeases({
       ...{ directory, from, to: last, bindHost: '127.0.0.1', clock, isKnown: async () => true },
       isFree: async (port) => !held.has(port),
     });
