@@ -18,7 +18,7 @@ const floors = [
   ['model'],
 ];
 const room = (name) => `^src/${name}/`;
-const adapters = '^src/(cmdb/(lmdb|redis)|runtime/(process|docker))';
+const adapters = '^src/(cmdb/(lmdb|redis)|runtime/(process|docker|oci))';
 
 /** A room may import itself and the rooms of all floors below its own. */
 const oneWay = floors.flatMap((rooms, floor) =>
@@ -41,8 +41,10 @@ const apart = [
   ['runtimes-and-stores-apart', '^src/runtime/', '^src/cmdb/'],
   ['redis-apart', '^src/cmdb/redis', '^src/cmdb/lmdb'],
   ['lmdb-apart', '^src/cmdb/lmdb', '^src/cmdb/redis'],
-  ['process-apart', '^src/runtime/process', '^src/runtime/docker'],
-  ['docker-apart', '^src/runtime/docker', '^src/runtime/process'],
+  ['process-apart', '^src/runtime/process', '^src/runtime/(docker|oci)'],
+  ['docker-apart', '^src/runtime/docker', '^src/runtime/(process|oci)'],
+  ['oci-apart', '^src/runtime/oci', '^src/runtime/(process|docker)'],
+  ['shared-of-runtimes-apart', '^src/runtime/(kept|network|mounts|output)/', '^src/runtime/(process|docker|oci)'],
 ].map(([name, from, to]) => ({ name, severity: 'error', from: { path: from }, to: { path: to } }));
 
 /** @type {import('dependency-cruiser').IConfiguration} */

@@ -29,6 +29,7 @@ export interface Settings {
   readonly runtimes: {
     readonly process: ProcessSettings;
     readonly docker: DockerSettings;
+    readonly oci: OciSettings;
   };
   readonly http: Main['http'];
   /** IP addresses and subnets in CIDR notation. */
@@ -47,6 +48,11 @@ export interface Settings {
 export type LogLevel = Main['log']['level'];
 
 export type ProcessSettings = Main['runtimes']['process'] & { readonly stateDir: string; readonly scratchDir: string };
+
+export type OciSettings = Omit<Main['runtimes']['oci'], 'diskSizeBytes'> & {
+  readonly stateDir: string;
+  readonly diskBytes: number;
+};
 
 type DockerKeys = 'socketPath' | 'network' | 'subnet' | 'allowSharedNetwork' | 'allowHost' | 'hostRules';
 

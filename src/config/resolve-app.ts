@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
-import type { App, RuntimeName } from '../model/app.js';
+import type { App } from '../model/app.js';
+import { ociImage, ociImageExpects } from '../model/oci-image.js';
 import { appCodec, type AppFile, appSchema, type SharedKeys, sharedSchema } from '../model/app-keys.js';
 import { codec, merge, type Parsed } from '../model/schema/parsed.js';
 import { boundedBy, type CustomerTerms, refuseForeign } from './customer-terms.js';
@@ -33,7 +34,7 @@ export function resolveApp(written: AppFile, sources: AppSources, report: Report
   const said = placed(merge(appSchema, [written, plan ?? {}, defaults]), customer?.directory);
   const own = withoutSurprise(appCodec.read(said), said);
   const app = customer ? { ...own, ...boundedBy(own, ofOperator(plan ?? {}, defaults)) } : own;
-  checkRuntime(written, said.runtime, fail);
+  checkRuntime(written, said, fail);
   checkFigures(app, said, fail);
   refuseRepeated(app.domains, fail);
   if (customer) refuseForeign(written, app.domains, customer.terms, fail);
@@ -45,14 +46,21 @@ export function normalisedDomains({ domains }: AppFile): readonly string[] {
   return domainsCodec.read(domains);
 }
 
-/** Makes paths absolute. The working directory of a customer's process is the one of its file. */
+/**
+ * Makes paths absolute. The working directory of a customer's app that has the programs of the host is the one of its file, which a
+ * container has to be given.
+ */
 function placed(said: AppFile, customerDirectory: string | undefined): AppFile {
   const isProcess = said.runtime === 'process';
-  const cwd = (isProcess ? customerDirectory : undefined) ?? said.cwd;
+  const isHostView = said.runtime === 'oci' && ociImage(said.image)?.kind === 'host';
+  const home = isProcess || isHostView ? customerDirectory : undefined;
+  const cwd = home ?? said.cwd;
+  const given = isHostView && home !== undefined ? [{ source: home, target: resolve(home) }] : [];
+  const mounts = [...(said.mounts ?? []), ...given];
   return {
     ...said,
-    ...(cwd !== undefined && { cwd: isProcess ? resolve(cwd) : cwd }),
-    ...(said.mounts && { mounts: said.mounts.map((mount) => ({ ...mount, source: resolve(mount.source) })) }),
+    ...(cwd !== undefined && { cwd: isProcess || home !== undefined ? resolve(cwd) : cwd }),
+    ...(mounts.length > 0 && { mounts: mounts.map((mount) => ({ ...mount, source: resolve(mount.source) })) }),
   };
 }
 
@@ -61,14 +69,18 @@ function unknownPlan(plan: string, plans: readonly string[]): string {
   return `there is no plan ${JSON.stringify(plan)}; ${known}`;
 }
 
-function checkRuntime(written: AppFile, runtime: RuntimeName | undefined, fail: Report): void {
-  if (runtime === undefined) fail(['runtime'], 'is required: process or docker, here, in the plan or in defaults');
-  if (runtime === 'process' && !written.command)
-    fail(['command'], 'is required with runtime process, such as [node, server.js]');
+function checkRuntime(written: AppFile, { runtime, publish }: AppFile, fail: Report): void {
+  if (runtime === undefined) fail(['runtime'], 'is required: process, docker or oci, here, in the plan or in defaults');
+  if ((runtime === 'process' || runtime === 'oci') && !written.command)
+    fail(['command'], `is required with runtime ${runtime}, such as [node, server.js]`);
   if (written.command?.[0] === '') fail(['command', 0], 'must name a program, got ""');
   if (runtime === 'docker' && written.image === undefined)
     fail(['image'], 'is required with runtime docker, such as hello:1');
-  if (runtime === 'docker' && written.cwd !== undefined && !written.cwd.startsWith('/')) {
+  if (runtime === 'oci' && !ociImage(written.image)) {
+    fail(['image'], `must be ${ociImageExpects} with runtime oci, got ${JSON.stringify(written.image)}`);
+  }
+  if (runtime === 'oci' && publish === true) fail(['publish'], 'has no use with runtime oci, which publishes no ports');
+  if (runtime !== 'process' && written.cwd !== undefined && !written.cwd.startsWith('/')) {
     fail(['cwd'], `must be an absolute path inside the container, got ${JSON.stringify(written.cwd)}`);
   }
   const targets = (written.mounts ?? []).map(({ target }) => target);

@@ -1,7 +1,7 @@
 import { availableParallelism, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { lmdbPath } from './cmdb-url.js';
-import type { DockerSettings, LogLevel, Main, Settings } from './config.js';
+import type { DockerSettings, LogLevel, Main, OciSettings, Settings } from './config.js';
 import type { Report } from './explain.js';
 import type { Environment } from './interpolate.js';
 import {
@@ -41,6 +41,7 @@ export function resolveSettings(written: MainFile, env: Environment, report: Rep
         scratchDir: resolve(main.runtimes.process.scratchDir ?? defaultScratch(processDir)),
       },
       docker: resolveDocker(main.runtimes.docker, report),
+      oci: resolveOci(main.runtimes.oci, stateDir),
     },
     http: main.http,
     trustedProxies: main.trustedProxies,
@@ -101,6 +102,10 @@ function resolveCmdb({ cmdb: written, node }: Main, report: Report): Settings['c
     ...(cmdb.caFile !== undefined && { caFile: resolve(cmdb.caFile) }),
     ...(cmdb.signingKey !== undefined && { signingKey: cmdb.signingKey }),
   };
+}
+
+function resolveOci({ diskSizeBytes: diskBytes, ...written }: Main['runtimes']['oci'], stateDir: string): OciSettings {
+  return { ...written, diskBytes, stateDir: resolve(written.stateDir ?? join(stateDir, 'oci')) };
 }
 
 function resolveDocker(written: Main['runtimes']['docker'], report: Report): DockerSettings {

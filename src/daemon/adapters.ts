@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Cmdb, UnreadableReport } from '../cmdb/cmdb.js';
 import { openLmdbCmdb } from '../cmdb/lmdb.js';
@@ -5,10 +6,11 @@ import { RecordSigner } from '../cmdb/record-signer.js';
 import { openRedisCmdb } from '../cmdb/redis.js';
 import { lmdbPath } from '../config/cmdb-url.js';
 import type { Config } from '../config/config.js';
-import type { App } from '../model/app.js';
+import type { App, RuntimeName } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
 import { makePrivateDirectory } from '../machine/private-directory.js';
 import { openDockerRuntime } from '../runtime/docker.js';
+import { openOciRuntime } from '../runtime/oci.js';
 import { openProcessRuntime } from '../runtime/process.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { localSigningKey } from '../machine/signing-key.js';
@@ -27,18 +29,27 @@ function signerOf({ cmdb, stateDir }: Pick<Config, 'cmdb' | 'stateDir'>): Record
 }
 
 /** Which directories of the host apps may mount. */
-export function mountOptions({ mounts, stateDir, runtimes, cmdb, file, appFiles }: Omit<Config, 'apps'>) {
+export function mountOptions({ mounts, stateDir, runtimes, cmdb, file, appFiles, customerApps }: Omit<Config, 'apps'>) {
   const store = lmdbPath(cmdb.url);
   const { socketPath } = runtimes.docker;
-  const files = [file, ...new Set(Object.values(appFiles))];
+  // A customer's file is as much the customer's as what lies beside it.
+  const customers = new Set(customerApps);
+  const ofOperator = Object.entries(appFiles).flatMap(([app, path]) => (customers.has(app) ? [] : [path]));
+  const files = [file, ...new Set(ofOperator)];
   const { stateDir: processDir, scratchDir } = runtimes.process;
-  const own = [stateDir, processDir, scratchDir, store, socketPath, ...files].filter((path) => path !== undefined);
+  const own = [stateDir, processDir, scratchDir, runtimes.oci.stateDir, store, socketPath, ...files].filter(
+    (path) => path !== undefined,
+  );
   return { roots: mounts.roots, own };
 }
 
+/** Why a machine of several cannot have apps of the oci runtime. */
+export const ociOffMachine =
+  'apps of runtime oci are reached only from their own machine: remove node.advertise, or use docker or process for them';
+
 /** Throws an Error that says what to do if the runtime cannot be used on this machine. */
 export async function openRuntime(
-  name: 'process' | 'docker',
+  name: RuntimeName,
   config: Omit<Config, 'apps'> & { readonly apps: readonly Pick<App, 'runtime'>[] },
   logger: Logger,
   clock: Clock,
@@ -54,6 +65,12 @@ export async function openRuntime(
   };
   if (name === 'docker') return openDockerRuntime({ ...common, ...runtimes.docker, mounts: mountOptions(config) });
   makePrivateDirectory(runtimes.process.stateDir);
+  if (name === 'oci') {
+    if (advertise !== undefined) throw new Error(ociOffMachine);
+    makePrivateDirectory(runtimes.oci.stateDir);
+    const accounts = { users: runtimes.process.users, usersDir: join(runtimes.process.stateDir, 'users') };
+    return openOciRuntime({ ...common, ...runtimes.oci, ...accounts, mounts: mountOptions(config), prepare: true });
+  }
   const bind = advertise === undefined ? {} : { bindHost: advertise };
   const prepare = config.apps.some(({ runtime }) => runtime === 'process');
   return openProcessRuntime({ ...common, ...bind, ...runtimes.process, prepare });

@@ -178,8 +178,9 @@ const plan = text({ description: 'One of the plans of the main file.', examples:
  *   that do not use it stay as they are.
  */
 const keys = {
-  runtime: choice(['process', 'docker'], {
-    description: 'What runs the app: `process` on this host, or `docker`.',
+  runtime: choice(['process', 'docker', 'oci'], {
+    description:
+      'What runs the app: `process` on this host, `docker`, or `oci`, which makes containers with runc (docs/oci.md).',
     examples: ['docker'],
     needed: true,
     container: true,
@@ -188,7 +189,7 @@ const keys = {
     minItems: 1,
     expects: 'a list of words such as [node, server.js]',
     description:
-      'Program and arguments, without a shell. `process` needs it; for docker it replaces the command of the image.',
+      'Program and arguments, without a shell. `process` and `oci` need it; for docker it replaces the command of the image.',
     examples: [['node', 'server.js']],
     own: true,
     container: true,
@@ -197,7 +198,10 @@ const keys = {
   image: text({
     pattern: '^[^\\s\\0]+$',
     expects: 'an image such as hello:1',
-    description: 'Image of the container (docker).',
+    description:
+      'Image of the container: for docker a name, for oci `host`, the programs and libraries of this host, or `rootfs:/PATH`, a directory with ' +
+      'a root file system.',
+    defaultText: '`host` with oci',
     examples: ['hello:1'],
     own: true,
     container: true,
@@ -207,7 +211,7 @@ const keys = {
     minimum: 1,
     maximum: 65_535,
     description: 'Where the app listens inside its container. With `process` the app gets a free port as PORT.',
-    defaultText: 'with docker the one port that the image exposes, else 8080',
+    defaultText: 'with docker the one port that the image exposes, else 8080; with oci 8080',
     examples: [3000],
     own: true,
     container: true,
@@ -231,7 +235,7 @@ const keys = {
     },
   ),
   mounts: list(mount, {
-    description: 'Host directories and files made visible in the container (docker).',
+    description: 'Host directories and files made visible in the container (docker, oci).',
     expects: 'a list of mounts such as [{ source: /srv/hello, target: /data }]',
     examples: [[{ source: '/srv/hello', target: '/data', readOnly: true }]],
     default: [],
@@ -248,12 +252,12 @@ const keys = {
     description:
       'User the app runs as: a name, `UID`, `UID:GID`, or `auto`. With `process` under a root daemon it is required, and `auto` ' +
       'is a user that only this app has (`runtimes.process.users`); a daemon that is not root runs apps as itself. With ' +
-      'docker `auto` is the user of the image, as without the key.',
+      'docker `auto` is the user of the image, as without the key. With oci it is as with `process`, and the default; names are those of the image.',
     examples: ['auto'],
     container: true,
   }),
   readOnly: flag({
-    description: 'Root file system of the container is read-only (docker).',
+    description: 'Root file system of the container is read-only (docker, oci).',
     default: false,
     examples: [true],
     container: true,

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../model/clock.js';
 import { shared } from '../model/shared-work.js';
-import { parseSubnet } from './docker/addresses.js';
+import { parseSubnet } from './network/subnet.js';
 import { boot } from './docker/boot.js';
 import type { Place } from './docker/container.js';
 import { diskQuota } from './docker/disk-quota.js';
@@ -23,7 +23,6 @@ import { stop } from './docker/stop.js';
 import { watchEngine } from './docker/watch.js';
 import type { Runtime } from './runtime.js';
 
-export { mountFindings } from './docker/mounts.js';
 export { dockerWarnings } from './docker/warnings.js';
 
 export interface DockerRuntimeOptions extends EngineAddress {

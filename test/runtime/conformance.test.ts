@@ -13,6 +13,7 @@ import { useDocker } from '../fixtures/docker.js';
 import { testImage } from '../fixtures/docker-image.js';
 import { type Subject, testRuntime } from './conformance.js';
 import { dockerApp, openRuntime } from './docker/open-runtime.js';
+import { containerApp, useContainers } from './oci/open-containers.js';
 
 const deaf = `process.on('SIGTERM', () => {}); setInterval(() => {}, 1e6); console.log('deaf')`;
 
@@ -32,6 +33,21 @@ void t.test('docker', async (t) => {
 });
 
 void t.test('process', async (t) => testRuntime(t, processes));
+
+void t.test('oci', async (t) => testRuntime(t, containers));
+
+/** The app's file is mounted, and the programs are the host's. */
+async function containers(t: Test): Promise<Subject | undefined> {
+  const found = await useContainers(t);
+  if (!found) return undefined;
+  const target = resolve('test/fixtures/apps');
+  const mounts = [{ source: target, target: '/apps', readOnly: true, shared: false }];
+  return {
+    open: () => found.open(),
+    app: (env = {}) => containerApp({ env, mounts, command: ['node', '/apps/web.mjs'] }),
+    deafApp: () => containerApp({ command: ['node', '-e', deaf] }),
+  };
+}
 
 async function processes(t: Test): Promise<Subject> {
   const stateDir = await mkdtemp(join(tmpdir(), 'fastcontainer-process-'));

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { pino } from 'pino';
-import { mountOptions } from '../../daemon/adapters.js';
+import { mountOptions, ociOffMachine } from '../../daemon/adapters.js';
 import type { ExtraChecks, HostCheck } from './host-check.js';
 import { isForeign } from '../../cmdb/app-origin.js';
 import type { Cmdb } from '../../cmdb/cmdb.js';
@@ -12,7 +12,9 @@ import { describeConflict } from '../../config/apply-apps.js';
 import { showFile } from '../../config/path.js';
 import { lmdbPath } from '../../config/cmdb-url.js';
 import type { Config } from '../../config/config.js';
-import { dockerWarnings, mountFindings } from '../../runtime/docker.js';
+import { dockerWarnings } from '../../runtime/docker.js';
+import { mountFindings } from '../../runtime/mounts/findings.js';
+import { ociFindings } from '../../runtime/oci.js';
 import { lookAtProcessHost, processFindings } from '../../runtime/process.js';
 import { readSigningKey } from '../../machine/signing-key.js';
 import { systemClock } from '../../machine/system-clock.js';
@@ -21,6 +23,7 @@ import { systemClock } from '../../machine/system-clock.js';
 export const adapterChecks: ExtraChecks = (config) => [
   ...processCheck(config),
   ...dockerCheck(config),
+  ...ociCheck(config),
   ...redisCheck(config),
   ...customersCheck(config),
 ];
@@ -45,6 +48,21 @@ function dockerCheck(config: Config): HostCheck[] {
   return [
     { name: 'Docker Engine', run },
     { name: 'mounts', run: () => mountFindings(apps, { ...mountOptions(config), isRemote }) },
+  ];
+}
+
+function ociCheck(config: Config): HostCheck[] {
+  const { apps, runtimes, node } = config;
+  if (!apps.some(({ runtime }) => runtime === 'oci')) return [];
+  const run = async () => {
+    const { problems, warnings } = await ociFindings(runtimes.oci);
+    return { problems: [...problems, ...(node.advertise === undefined ? [] : [ociOffMachine])], warnings };
+  };
+  const hasDocker = apps.some(({ runtime }) => runtime === 'docker');
+  const isRemote = runtimes.docker.host !== undefined;
+  return [
+    { name: 'runtime oci', run },
+    ...(hasDocker ? [] : [{ name: 'mounts', run: () => mountFindings(apps, { ...mountOptions(config), isRemote }) }]),
   ];
 }
 

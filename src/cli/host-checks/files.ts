@@ -10,10 +10,12 @@ export async function checkFiles(config: Config): Promise<Findings> {
   const { process: processes, docker } = runtimes;
   const store = lmdbPath(cmdb.url);
   const usesDocker = config.apps.some(({ runtime }) => runtime === 'docker');
+  const usesOci = config.apps.some(({ runtime }) => runtime === 'oci');
   const found = await Promise.all([
     writableDirectory('stateDir', stateDir),
     writableDirectory('runtimes.process.stateDir', processes.stateDir),
     writableDirectory('runtimes.process.scratchDir', processes.scratchDir),
+    usesOci ? writableDirectory('runtimes.oci.stateDir', runtimes.oci.stateDir) : undefined,
     store === undefined ? undefined : writableDirectory('cmdb', store),
     'path' in admin.listen ? writableDirectory('admin.listen', dirname(admin.listen.path)) : undefined,
     readableFile('cmdb.caFile', cmdb.caFile),

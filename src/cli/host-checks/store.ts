@@ -7,7 +7,7 @@ import type { Findings } from './host-check.js';
 
 /** Whether other users could write the daemon's state or read its signing key. Creates nothing. */
 export function checkStore({ cmdb, stateDir, runtimes }: Config): Findings {
-  const directories = new Set([stateDir, runtimes.process.stateDir, lmdbPath(cmdb.url)]);
+  const directories = new Set([stateDir, runtimes.process.stateDir, runtimes.oci.stateDir, lmdbPath(cmdb.url)]);
   const faults = [...directories].map((path) => path && privateDirectoryFault(path));
   return {
     problems: [...faults, cmdb.signingKey === undefined ? keyFault(stateDir) : undefined].filter(

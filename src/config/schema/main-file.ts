@@ -123,6 +123,13 @@ const processRuntime = section(
   { description: 'Apps that run as processes of this host.' },
 );
 
+const service = text({
+  fault: (written) => (isService(written) ? undefined : 'must be a port such as 3306 or 53/udp'),
+  expects: 'a port such as 3306 or 53/udp',
+  description: 'A port.',
+  examples: ['3306'],
+});
+
 const dockerRuntime = section(
   {},
   {
@@ -170,21 +177,13 @@ const dockerRuntime = section(
       default: false,
       examples: [true],
     }),
-    allowHost: list(
-      text({
-        fault: (written) => (isService(written) ? undefined : 'must be a port such as 3306 or 53/udp'),
-        expects: 'a port such as 3306 or 53/udp',
-        description: 'A port.',
-        examples: ['3306'],
-      }),
-      {
-        description:
-          "Services of the engine's host that containers may use, by the name host.docker.internal; its others are closed to them.",
-        expects: 'a list of ports such as [3306, 53/udp]',
-        default: [],
-        examples: [['3306', '53/udp']],
-      },
-    ),
+    allowHost: list(service, {
+      description:
+        "Services of the engine's host that containers may use, by the name host.docker.internal; its others are closed to them.",
+      expects: 'a list of ports such as [3306, 53/udp]',
+      default: [],
+      examples: [['3306', '53/udp']],
+    }),
     hostRules: choice(['auto', 'off'], {
       description:
         "Packet filter rules that close the engine's host and cloud metadata to containers: put by the daemon if it is root there (else `check` prints them), or the operator's own affair.",
@@ -193,6 +192,66 @@ const dockerRuntime = section(
     }),
   },
   { description: 'Apps that run as containers of Docker Engine.' },
+);
+
+const ociRuntime = section(
+  {},
+  {
+    stateDir: text({
+      description: 'Records, output and files of the containers that run.',
+      defaultText: '`oci` in `stateDir`',
+      examples: ['/var/lib/fastcontainer/oci'],
+    }),
+    program: text({
+      description: 'The OCI runtime, by name or path. runc 1.1 is tested.',
+      default: 'runc',
+      examples: ['/usr/sbin/runc'],
+    }),
+    pluginDir: text({
+      description: 'Directory of the CNI plugins `bridge` and `static`.',
+      default: '/usr/lib/cni',
+      examples: ['/opt/cni/bin'],
+    }),
+    bridge: text({
+      pattern: '^(?!veth)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}$',
+      expects: 'a name of at most 15 letters, digits, dots, hyphens and underscores, not veth...',
+      description:
+        'Network interface that the containers are connected to; made if it is missing. Each installation needs its own.',
+      default: 'fastcontainer0',
+      examples: ['fastcontainer1'],
+    }),
+    subnet: text({
+      fault: cidrFault,
+      expects: 'an IPv4 subnet such as 10.213.0.0/20',
+      description:
+        'Addresses of the containers, the one unused for longest first; a freed one rests for a minute. Each installation needs its own.',
+      default: '10.213.0.0/20',
+      examples: ['10.214.0.0/20'],
+    }),
+    diskSize: size({
+      from: '1m',
+      to: '64t',
+      description:
+        'What an instance may write to its own file system, /tmp and /run. It is kept in memory and counts to `limits.memory`.',
+      default: '256m',
+      examples: ['64m'],
+    }),
+    allowHost: list(service, {
+      description:
+        'Services of this host that containers may use, by the name host.docker.internal; its others are closed to them.',
+      expects: 'a list of ports such as [3306, 53/udp]',
+      default: [],
+      examples: [['3306', '53/udp']],
+    }),
+    hostRules: choice(['auto', 'off'], {
+      description:
+        'Packet filter rules that close this host, cloud metadata and other containers to a container, and let it out: put by the daemon, ' +
+        "which boots nothing without them, or the operator's own affair.",
+      default: 'auto',
+      examples: ['off'],
+    }),
+  },
+  { description: 'Apps that run as containers made by an OCI runtime on this host (docs/oci.md).' },
 );
 
 /** A port with or without its protocol. */
@@ -430,7 +489,11 @@ export const mainSchema = section(
       description: 'Named sets of the same keys; an app takes one with `plan: NAME`.',
       examples: [{ small: { idleTtl: '5m', limits: { memory: '128m', cpus: 0.25 } } }],
     }),
-    runtimes: section({}, { process: processRuntime, docker: dockerRuntime }, { description: 'What runs apps.' }),
+    runtimes: section(
+      {},
+      { process: processRuntime, docker: dockerRuntime, oci: ociRuntime },
+      { description: 'What runs apps.' },
+    ),
     http: section(
       {},
       {

@@ -1,5 +1,6 @@
 import { isIPv4 } from 'node:net';
 import type { Clock } from '../../model/clock.js';
+import { parseSubnet, toNumber, toText } from '../network/subnet.js';
 
 const restMs = 60_000;
 /** Longest time for which a booting container may hold an address that the engine does not know yet. */
@@ -81,31 +82,4 @@ export function addressPool({ subnet, reserved, inUse, clock, start }: AddressPo
       for (const address of stillInUse) occupy(address);
     },
   };
-}
-
-/** The first address for containers and how many there are, without network and broadcast address. */
-export function parseSubnet(subnet: string): { readonly first: number; readonly count: number } {
-  const [base = '', bits = ''] = subnet.split('/');
-  const length = /^\d{1,2}$/.test(bits) ? Number(bits) : NaN;
-  if (!isIPv4(base) || !(length >= 8 && length <= 29)) {
-    throw new Error(
-      `runtimes.docker.subnet: ${subnet} is not an IPv4 subnet with a prefix of 8 to 29, such as 10.80.0.0/16`,
-    );
-  }
-  const size = 2 ** (32 - length);
-  const network = Math.floor(toNumber(base) / size) * size;
-  return { first: network + 1, count: size - 2 };
-}
-
-/** The gateway that the engine chooses by default. */
-export function firstAddress(subnet: string): string {
-  return toText(parseSubnet(subnet).first);
-}
-
-function toNumber(address: string): number {
-  return address.split('.').reduce((value, part) => value * 256 + Number(part), 0);
-}
-
-function toText(address: number): string {
-  return [24, 16, 8, 0].map((shift) => Math.floor(address / 2 ** shift) % 256).join('.');
 }

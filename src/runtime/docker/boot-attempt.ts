@@ -1,3 +1,4 @@
+import { messageOf } from '../output/printable.js';
 import type { Logger } from 'pino';
 import type { Clock } from '../../model/clock.js';
 import type { Address } from '../../model/instance.js';
@@ -16,7 +17,7 @@ import { checkMounts } from './mounts.js';
 import { containerName } from './labels.js';
 import type { OutputLog } from './output-log.js';
 import { output } from './output.js';
-import { idAt, messageOf } from './reply.js';
+import { idAt } from './reply.js';
 import { removeContainer } from './remove.js';
 
 const lastWordsBytes = 16_384;

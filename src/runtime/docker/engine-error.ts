@@ -1,5 +1,4 @@
-import { messageOf } from './reply.js';
-
+import { messageOf } from '../output/printable.js';
 /** A failed call to the engine; the message says what was tried, why it failed and what to do. */
 export class EngineError extends Error {
   override readonly name = 'EngineError';

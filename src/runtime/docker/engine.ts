@@ -3,8 +3,8 @@ import type { Readable } from 'node:stream';
 import { Agent, type Dispatcher, request as send } from 'undici';
 import type { Clock } from '../../model/clock.js';
 import { refused, tooLate, unreachable } from './engine-error.js';
-import { oneLine } from '../output/printable.js';
-import { messageOf, textAt } from './reply.js';
+import { messageOf, oneLine } from '../output/printable.js';
+import { textAt } from './reply.js';
 
 /** Address of Docker Engine: a unix socket, or host and port with or without TLS. */
 export interface EngineAddress {

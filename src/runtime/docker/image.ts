@@ -1,3 +1,4 @@
+import { messageOf } from '../output/printable.js';
 import type { Logger } from 'pino';
 import type { Clock } from '../../model/clock.js';
 import { unlessAborted } from '../../model/unless-aborted.js';
@@ -5,7 +6,7 @@ import { shared } from '../../model/shared-work.js';
 import { EngineError, isMissing } from './engine-error.js';
 import type { Engine } from './engine.js';
 import { jsonLines } from './json-lines.js';
-import { entriesAt, messageOf, textAt } from './reply.js';
+import { entriesAt, textAt } from './reply.js';
 
 const progressEveryMs = 10_000;
 const maxPullMs = 3_600_000;

@@ -1,4 +1,4 @@
-import { firstAddress } from './addresses.js';
+import { firstAddress } from '../network/subnet.js';
 import { isMissing } from './engine-error.js';
 import type { Engine } from './engine.js';
 import { at, listAt, textAt } from './reply.js';

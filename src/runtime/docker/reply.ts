@@ -1,5 +1,3 @@
-import { oneLine } from '../output/printable.js';
-
 /** These functions read the engine's answers without trusting their shape. */
 
 /** The value at `path` in a parsed JSON reply; undefined if anything on the way is missing. */
@@ -45,9 +43,4 @@ export function listAt(reply: unknown, ...path: readonly string[]): readonly unk
 export function entriesAt(reply: unknown, ...path: readonly string[]): readonly [string, unknown][] {
   const value = at(reply, ...path);
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.entries(value) : [];
-}
-
-/** An error's message, made fit for one log line. */
-export function messageOf(error: unknown): string {
-  return oneLine(error instanceof Error ? error.message : String(error));
 }

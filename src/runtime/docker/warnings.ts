@@ -1,5 +1,5 @@
 import type { Clock } from '../../model/clock.js';
-import { parseSubnet } from './addresses.js';
+import { parseSubnet } from '../network/subnet.js';
 import { type EngineAddress, connectEngine } from './engine.js';
 import { egressCommands, isElsewhere, obstacleTo } from '../network/egress-guard.js';
 import { safeInterface } from '../network/egress-rules.js';

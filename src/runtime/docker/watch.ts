@@ -1,3 +1,4 @@
+import { messageOf } from '../output/printable.js';
 import type { Logger } from 'pino';
 import { type Clock, sleep } from '../../model/clock.js';
 import type { Exit } from '../runtime.js';
@@ -5,7 +6,7 @@ import type { Engine } from './engine.js';
 import type { Exits } from './exits.js';
 import { jsonLines } from './json-lines.js';
 import { type Owner, ownFilter } from './labels.js';
-import { at, messageOf } from './reply.js';
+import { at } from './reply.js';
 
 const firstBackoffMs = 100;
 const maxBackoffMs = 5_000;

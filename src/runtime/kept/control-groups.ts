@@ -353,7 +353,8 @@ function set(path: string, file: string, value: string): void {
   }
 }
 
-function groupsIn(path: string): string[] {
+/** Names of the groups within a group. */
+export function groupsIn(path: string): string[] {
   try {
     return readdirSync(path, { withFileTypes: true })
       .filter((entry) => entry.isDirectory())

@@ -70,8 +70,8 @@ export interface Technology {
   free(place: Address, id: string): Promise<void>;
   /** Makes nothing. Throws an Error that says what to do if the app cannot run. */
   plan(spec: InstanceSpec): Promise<Plan>;
-  /** How long to wait between SIGTERM and SIGKILL; `graceMs` if absent. */
-  graceOf?(record: ProcessRecord, graceMs: number): number;
+  /** Asks an app to end whose processes are not in the group of the main process. Resolves to how long it may take. */
+  askToEnd?(record: ProcessRecord, graceMs: number): Promise<number>;
   /** Removes what an instance had, but its address, after its processes have ended. */
   remove(record: ProcessRecord): Promise<void>;
   /** See `Runtime.inspect`; the instance runs. */
@@ -337,9 +337,8 @@ export class KeptRuntime implements Runtime {
   /** Removes the record last, so that a failed removal can be repeated. */
   async #remove(record: ProcessRecord, graceMs: number): Promise<void> {
     const { id } = record;
-    const { graceOf } = this.#technology;
-    const grace = graceOf && graceMs > 0 ? graceOf.call(this.#technology, record, graceMs) : graceMs;
-    await end(record, { graceMs: grace, clock: this.#options.clock });
+    const grace = graceMs > 0 ? await this.#technology.askToEnd?.(record, graceMs) : graceMs;
+    await end(record, { graceMs: grace ?? graceMs, clock: this.#options.clock });
     await this.#technology.remove(record);
     await this.#keepers.with(record.keeper, (found) => (typeof found === 'string' ? undefined : found.release(id)));
     await this.#output.remove(id);

@@ -11,6 +11,8 @@ export interface LeasesOptions {
   readonly to: number;
   /** What a number stands for, as errors say it. */
   readonly noun: string;
+  /** How errors write a number; plain by default. */
+  readonly textOf?: (number: number) => string;
   /** What to do if there is none left. */
   readonly remedy: string;
   readonly clock: Clock;
@@ -122,7 +124,7 @@ export class Leases {
 
   /** Says why there is no port. */
   async #shortage({ leased, foreign }: Held, refused: readonly number[]): Promise<string> {
-    const { from, to, noun, remedy, clock } = this.#options;
+    const { from, to, noun, remedy, clock, textOf = String } = this.#options;
     if (clock.monotonic() - this.#lookedAt >= lookMs) {
       this.#lookedAt = clock.monotonic();
       await this.#freeAbandoned();
@@ -139,7 +141,7 @@ export class Leases {
     ] as const;
     const counts = reasons.flatMap(([count, what]) => (count > 0 ? [`${count} ${what}`] : []));
     return (
-      `no free ${noun} from ${from} to ${to}: ${counts.join(', ')}; ` +
+      `no free ${noun} from ${textOf(from)} to ${textOf(to)}: ${counts.join(', ')}; ` +
       `${foreign.size > 0 ? 'end what holds them, or ' : ''}${remedy}`
     );
   }

@@ -1,6 +1,7 @@
 import { lstat, readlink } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Stats } from 'node:fs';
+import type { Mount } from '../../model/app.js';
 import { ancestorsOf } from './mount-policy.js';
 
 const [sticky, groupWrites, othersWrite] = [0o1000, 0o020, 0o002];
@@ -28,6 +29,15 @@ export async function sourceFault(source: string): Promise<string | undefined> {
       );
     }
     parent = found;
+  }
+  return undefined;
+}
+
+/** `sourceFault` of the first of these mounts that has one. */
+export async function sourcesFault(mounts: readonly Pick<Mount, 'source'>[]): Promise<string | undefined> {
+  for (const { source } of mounts) {
+    const fault = await sourceFault(source);
+    if (fault !== undefined) return fault;
   }
   return undefined;
 }

@@ -19,33 +19,38 @@ export interface EgressOptions {
   readonly hostRulesPeriodMs?: number;
   /** Whether the engine is reached over the network. */
   readonly isRemote: boolean;
+  /** See EgressPlan. */
+  readonly ownSubnet?: string;
   readonly logger: Logger;
   readonly clock: Clock;
 }
 
 /** Keeps containers of a bridge from the host's services. */
 export interface EgressGuard {
-  /** Installs the rules for this bridge, and again from time to time. Logs once what prevents that. */
-  protect(bridge: string | undefined): Promise<void>;
+  /** Installs the rules for this bridge, and again from time to time. Logs once what prevents that, and resolves to it. */
+  protect(bridge: string | undefined): Promise<string | undefined>;
   close(): void;
 }
 
 export function egressGuard(options: EgressOptions): EgressGuard {
-  const { clock, logger, hostRules, allowHost, hostRulesPeriodMs = 60_000, isRemote } = options;
+  const { clock, logger, hostRules, allowHost, hostRulesPeriodMs = 60_000, isRemote, ownSubnet } = options;
   let bridge: string | undefined;
   let said: string | undefined;
   let again: Timer | undefined;
   let closed = false;
 
-  const put = async (): Promise<void> => {
+  const put = async (): Promise<string | undefined> => {
     const obstacle =
-      obstacleTo(bridge, isRemote) ?? (await isElsewhere(bridge ?? '')) ?? (await install(bridge ?? '', allowHost));
+      obstacleTo(bridge, isRemote) ??
+      (await isElsewhere(bridge ?? '')) ??
+      (await install({ bridge: bridge ?? '', allowHost, ownSubnet }));
     const outcome = obstacle ?? 'done';
     if (outcome !== said) {
       if (obstacle === undefined) logger.info({ bridge }, 'containers are kept from the services of this host');
       else logger.warn({ bridge }, `containers can reach services of the engine's host: ${obstacle}; ${advice}`);
     }
     said = outcome;
+    return obstacle;
   };
   const putAgain = () => {
     if (!closed) again = clock.after(hostRulesPeriodMs, () => void put().finally(putAgain));
@@ -53,10 +58,11 @@ export function egressGuard(options: EgressOptions): EgressGuard {
 
   return {
     async protect(name) {
-      if (hostRules === 'off') return;
+      if (hostRules === 'off') return undefined;
       bridge = name;
-      await put();
+      const obstacle = await put();
       if (again === undefined) putAgain();
+      return obstacle;
     },
     close() {
       closed = true;
@@ -86,14 +92,19 @@ export async function isElsewhere(bridge: string): Promise<string | undefined> {
 
 /** The rules as scripts for a root shell; separate for IPv6, which a host may lack. */
 export async function egressCommands(plan: Omit<EgressPlan, 'nameservers'>): Promise<{ v4: string; v6: string }> {
-  const texts = await Promise.all(resolvers.map((path) => readFile(path, 'utf8').catch(() => '')));
-  const whole = { ...plan, nameservers: nameserversIn(texts.join('\n')) };
+  const whole = { ...plan, nameservers: await nameservers() };
   return { v4: egressScript(whole, 'iptables'), v6: egressScript(whole, 'ip6tables') };
 }
 
+/** The nameservers of this host that containers can ask. */
+export async function nameservers(): Promise<string[]> {
+  const texts = await Promise.all(resolvers.map((path) => readFile(path, 'utf8').catch(() => '')));
+  return nameserversIn(texts.join('\n'));
+}
+
 /** Resolves to what went wrong; undefined if nothing did. */
-async function install(bridge: string, allowHost: readonly string[]): Promise<string | undefined> {
-  const { v4, v6 } = await egressCommands({ bridge, allowHost });
+async function install(plan: Omit<EgressPlan, 'nameservers'>): Promise<string | undefined> {
+  const { v4, v6 } = await egressCommands(plan);
   const problem = await run(v4);
   if (problem !== undefined) return `iptables: ${problem}`;
   if ((await readFile('/proc/net/if_inet6', 'utf8').catch(() => '')) === '') return undefined;

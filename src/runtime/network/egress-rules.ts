@@ -8,6 +8,11 @@ export interface EgressPlan {
   readonly allowHost: readonly string[];
   /** From /etc/resolv.conf: containers may ask these, even if one is the host itself or the metadata address. */
   readonly nameservers: readonly string[];
+  /**
+   * IPv4 subnet of a bridge that no engine looks after: the rules also let its packets out under the host's address, and nothing in but
+   * the answers.
+   */
+  readonly ownSubnet?: string | undefined;
 }
 
 /**
@@ -24,19 +29,31 @@ export const safeInterface = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}$/;
 
 /** The script with which a root shell on the engine's host installs the rules; harmless if run again. */
 export function egressScript(plan: EgressPlan, tables: 'iptables' | 'ip6tables'): string {
-  const { bridge } = plan;
-  const [host, out] = [`FC-${bridge}-host`, `FC-${bridge}-out`];
+  const { bridge, ownSubnet } = plan;
+  const [host, out, back, nat] = ['host', 'out', 'in', 'nat'].map((name) => `FC-${bridge}-${name}`);
   // Docker runs the operator's rules first from its chain DOCKER-USER, if it has one for this protocol.
   const forward = `$(${tables} -w 5 -n -L DOCKER-USER >/dev/null 2>&1 && echo DOCKER-USER || echo FORWARD)`;
-  const rules = [...hostRules(plan, tables, host), ...outRules(plan, tables, out)];
+  const isOwn = ownSubnet !== undefined;
+  const chains = [host, out, ...(isOwn ? [back] : [])].map((chain) => `:${chain} - [0:0]`);
+  const rules = [
+    ...hostRules(plan, tables, host ?? ''),
+    ...outRules(plan, tables, out ?? ''),
+    ...(isOwn ? [`-A ${back} ${answers} -j ACCEPT`, `-A ${back} -j REJECT`] : []),
+  ];
+  const translates = isOwn && tables === 'iptables';
+  const translation = [`:${nat} - [0:0]`, `-A ${nat} -s ${ownSubnet} ! -o ${bridge} -j MASQUERADE`];
   return [
     'set -e',
     // One transaction replaces both chains, so that nothing is open meanwhile.
     `${tables}-restore -w 5 --noflush <<'END'`,
-    ...['*filter', `:${host} - [0:0]`, `:${out} - [0:0]`, ...rules, 'COMMIT', 'END'],
+    ...['*filter', ...chains, ...rules, 'COMMIT'],
+    ...(translates ? ['*nat', ...translation, 'COMMIT'] : []),
+    'END',
     `forward=${forward}`,
-    jump(tables, 'INPUT', bridge, host),
-    jump(tables, '"$forward"', bridge, out),
+    jump(tables, `INPUT -i ${bridge} -j ${host}`),
+    jump(tables, `"$forward" -i ${bridge} -j ${out}`),
+    ...(isOwn ? [jump(tables, `"$forward" -o ${bridge} -j ${back}`)] : []),
+    ...(translates ? [jump(`${tables} -t nat`, `POSTROUTING -s ${ownSubnet} -j ${nat}`)] : []),
     '',
   ].join('\n');
 }
@@ -50,35 +67,42 @@ function hostRules({ allowHost, nameservers }: EgressPlan, tables: string, chain
   // Neighbour discovery, which IPv6 needs (RFC 4861).
   const discovery = [133, 134, 135, 136].map((type) => `-p ipv6-icmp --icmpv6-type ${type} -j RETURN`);
   return [
-    answers,
+    `${answers} -j RETURN`,
     ...(tables === 'ip6tables' ? discovery : []),
-    ...lookups(nameservers, tables),
+    ...lookups(nameservers, tables, 'RETURN'),
     ...allowed,
     '-j REJECT',
   ].map((rule) => `-A ${chain} ${rule}`);
 }
 
 /** Rules for packets from a container to anywhere else: neither its neighbours on the bridge, nor the machine's credentials. */
-function outRules({ bridge, nameservers }: EgressPlan, tables: keyof typeof metadata, chain: string): string[] {
+function outRules(
+  { bridge, nameservers, ownSubnet }: EgressPlan,
+  tables: keyof typeof metadata,
+  chain: string,
+): string[] {
+  // On a bridge of our own the last word is ours, as a host that forwards nothing by itself would drop it.
+  const pass = ownSubnet === undefined ? 'RETURN' : 'ACCEPT';
   return [
-    answers,
-    ...lookups(nameservers, tables),
+    `${answers} -j ${pass}`,
+    ...lookups(nameservers, tables, pass),
     `-o ${bridge} -j REJECT`,
-    ...metadata[tables].map((subnet) => `-d ${subnet} -j REJECT`),
+    ...metadata[tables].map((addresses) => `-d ${addresses} -j REJECT`),
+    ...(ownSubnet === undefined ? [] : ['-j ACCEPT']),
   ].map((rule) => `-A ${chain} ${rule}`);
 }
 
 /** Packets of connections that the host or the outside began. */
-const answers = '-m conntrack --ctstate ESTABLISHED,RELATED -j RETURN';
+const answers = '-m conntrack --ctstate ESTABLISHED,RELATED';
 
-function lookups(nameservers: readonly string[], tables: string): string[] {
+function lookups(nameservers: readonly string[], tables: string, verdict: string): string[] {
   return nameservers
     .filter(tables === 'ip6tables' ? isIPv6 : isIPv4)
-    .flatMap((address) => ['udp', 'tcp'].map((protocol) => `-d ${address} -p ${protocol} --dport 53 -j RETURN`));
+    .flatMap((address) => ['udp', 'tcp'].map((protocol) => `-d ${address} -p ${protocol} --dport 53 -j ${verdict}`));
 }
 
-function jump(tables: string, from: string, bridge: string, to: string): string {
-  const rule = `${from} -i ${bridge} -j ${to}`;
+/** Puts a rule first in its chain, unless it is there. */
+function jump(tables: string, rule: string): string {
   return `${tables} -w 5 -C ${rule} 2>/dev/null || ${tables} -w 5 -I ${rule}`;
 }
 

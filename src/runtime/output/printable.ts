@@ -34,3 +34,8 @@ export function oneLine(text: string): string {
   const line = text.replaceAll(/[\p{Cc}\s]+/gu, ' ').trim();
   return line.length > 500 ? `${line.slice(0, 500)}…` : line;
 }
+
+/** An error's message, made fit for one log line. */
+export function messageOf(error: unknown): string {
+  return oneLine(error instanceof Error ? error.message : String(error));
+}

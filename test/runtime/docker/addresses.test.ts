@@ -1,6 +1,7 @@
 import t from 'tap';
 import type { Clock } from '../../../src/model/clock.js';
-import { addressPool, parseSubnet } from '../../../src/runtime/docker/addresses.js';
+import { parseSubnet } from '../../../src/runtime/network/subnet.js';
+import { addressPool } from '../../../src/runtime/docker/addresses.js';
 
 function stoppedClock(): Clock & { pass(ms: number): void } {
   let time = 0;

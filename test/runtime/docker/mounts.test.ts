@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Mount } from '../../../src/model/app.js';
-import { mountFindings } from '../../../src/runtime/docker.js';
+import { mountFindings } from '../../../src/runtime/mounts/findings.js';
 import { containerName } from '../../../src/runtime/docker/labels.js';
 import { mountPolicy, mountsFault, nestedFault } from '../../../src/runtime/mounts/mount-policy.js';
 import { sourceFault } from '../../../src/runtime/mounts/mount-source.js';

@@ -1,0 +1,325 @@
+import { execFile } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { childrenOf, isRunning } from '../machine/proc-fs.js';
+import { addressesOf, listeningSockets } from '../machine/proc-net.js';
+import { textOf } from '../machine/text-of.js';
+import type { App, Mount } from '../model/app.js';
+import type { Address } from '../model/instance.js';
+import { type OciImage, ociImage, ociImageExpects } from '../model/oci-image.js';
+import { type Account, accountOf } from './kept/account.js';
+import { Accounts } from './kept/accounts.js';
+import { killGroup } from './kept/control-groups.js';
+import { type Known, KeptRuntime, type KeptRuntimeOptions, type Plan, type Technology } from './kept/kept-runtime.js';
+import { Leases } from './kept/leases.js';
+import { isSafeId, type ProcessRecord } from './kept/records.js';
+import { type MountOptions, type MountPolicy, mountPolicy, mountsFault, nestedFault } from './mounts/mount-policy.js';
+import { sourcesFault } from './mounts/mount-source.js';
+import { type EgressGuard, egressGuard, nameservers } from './network/egress-guard.js';
+import { toNumber, toText } from './network/subnet.js';
+import { bundle, filesOf, init } from './oci/bundle.js';
+import { commandFault } from './oci/command.js';
+import { ociObstacles } from './oci/findings.js';
+import { Groups } from './oci/groups.js';
+import { hostView } from './oci/host-view.js';
+import { launch, pathsIn } from './oci/launch.js';
+import { cniConfig, gatewayOf, Network, rangeOf } from './oci/network.js';
+import type { InstanceSpec, Runtime } from './runtime.js';
+
+export { ociFindings } from './oci/findings.js';
+
+export interface OciRuntimeOptions extends KeptRuntimeOptions {
+  /** The OCI runtime, by name or path. */
+  readonly program: string;
+  /** Directory of the CNI plugins. */
+  readonly pluginDir: string;
+  readonly bridge: string;
+  readonly subnet: string;
+  /** Services of the host that containers may reach, such as `3306` or `53/udp`. */
+  readonly allowHost: readonly string[];
+  readonly hostRules: 'auto' | 'off';
+  /** What an instance may write to its own file systems. */
+  readonly diskBytes: number;
+  /** Where the users of apps are noted, and which there are for `user: auto`. */
+  readonly usersDir: string;
+  readonly users: { readonly from: number; readonly to: number };
+  readonly mounts: MountOptions;
+}
+
+const defaultPort = 8080;
+/** How long the runtime may take to remove a container that has ended. */
+const removeLimitMs = 10_000;
+
+/**
+ * Opens the runtime that runs apps as containers of this host by an OCI runtime (runc), and adopts those that run already. Throws an
+ * Error that says what to install or change if this host cannot do that.
+ */
+export async function openOciRuntime(options: OciRuntimeOptions): Promise<Runtime> {
+  const obstacles = await ociObstacles(options);
+  if (obstacles.length > 0) throw new Error(`the oci runtime cannot be used: ${obstacles.join('; ')}`);
+  const runtime = new KeptRuntime(options, new Containers(options));
+  await runtime.open();
+  return runtime;
+}
+
+/**
+ * Containers of an OCI runtime. All namespaces and mounts of an instance belong to its processes and end with them (launch.ts); what
+ * is kept on disk is named by the instance: its directory, the runtime's state, its control group, the lease of its address.
+ */
+class Containers implements Technology {
+  readonly name = 'oci';
+  readonly #options: OciRuntimeOptions;
+  readonly #accounts: Accounts;
+  readonly #addresses: Leases;
+  readonly #guard: EgressGuard;
+  readonly #policy: MountPolicy;
+  readonly #directory: string;
+  readonly #stateRoot: string;
+  #known: Known | undefined;
+  #groups = new Groups('');
+  #network: Network | undefined;
+
+  constructor(options: OciRuntimeOptions) {
+    const { stateDir, cmdbName, usersDir, users, subnet, clock } = options;
+    this.#options = options;
+    this.#accounts = new Accounts({ directory: usersDir, cmdbName, range: users, inheritGroups: false });
+    this.#addresses = new Leases({
+      ...{ directory: join(stateDir, 'addresses'), ...rangeOf(subnet), clock },
+      ...{ noun: 'address', textOf: toText, remedy: 'give runtimes.oci.subnet more of them' },
+      isKnown: async (id) => (await this.#known?.read(id)) !== undefined,
+      isFree: async () => true,
+    });
+    this.#guard = egressGuard({ ...options, isRemote: false, ownSubnet: subnet });
+    this.#policy = mountPolicy(options.mounts);
+    this.#directory = join(stateDir, 'containers');
+    this.#stateRoot = join(stateDir, 'state');
+  }
+
+  async open(known: Known, id: string): Promise<void> {
+    this.#known = known;
+    this.#groups = new Groups(id);
+    this.#network = new Network({ ...this.#options, owner: id, guard: this.#guard });
+    for (const path of [this.#directory, this.#stateRoot]) await mkdir(path, { recursive: true, mode: 0o700 });
+    await this.#accounts.open();
+    await this.#addresses.open();
+    const found = await Promise.all([this.#directory, this.#stateRoot].map((path) => readdir(path)));
+    for (const left of new Set([...found.flat(), ...this.#groups.ids()])) {
+      if (!isSafeId(left) || (await known.has(left))) continue;
+      killGroup(this.#groups.pathsOf(left));
+      await this.#remove(left);
+    }
+  }
+
+  makeReady(): void {
+    // The network is made by the first boot, which reports what prevents it.
+    this.#network?.ensure().catch(() => {});
+  }
+
+  async lease({ id, app }: InstanceSpec): Promise<Address> {
+    return { host: toText(await this.#addresses.lease(id)), port: app.port ?? defaultPort };
+  }
+
+  free({ host }: Address, id: string): Promise<void> {
+    return this.#addresses.free(toNumber(host), id);
+  }
+
+  async plan(spec: InstanceSpec): Promise<Plan> {
+    const { id, app } = spec;
+    const image = ociImage(app.image);
+    if (!image) throw new Error(`app ${app.name}: the image ${app.image} is not ${ociImageExpects}`);
+    if (!app.command?.[0]) throw new Error(`app ${app.name} has no command to run; set 'command'`);
+    const account = await this.#account(app, image);
+    await this.#refuse(app, image);
+    await this.#network?.ensure();
+    const groups = this.#groups.pathsOf(id);
+    return {
+      record: { uid: 0, groups },
+      startAgain: () => this.#remove(id),
+      start: async ({ host, port, secret = '' }, starting) => {
+        const { diskBytes, pluginDir, program } = this.#options;
+        const links = await this.#write(spec, image, account, { host, port });
+        await this.#refuseNested(app, id);
+        const lower = image.kind === 'rootfs' ? image.path : undefined;
+        const { uid, gid } = account;
+        const directory = this.#pathOf(id);
+        const what = { app, id, directory, secret, uid, gid, diskBytes, links, lower, pluginDir };
+        await launch({ ...what, runtime: program, stateRoot: this.#stateRoot }, starting);
+      },
+    };
+  }
+
+  /** An app that is process 1 and does not handle SIGTERM would never end by it, so that waiting is of no use. */
+  async askToEnd(record: ProcessRecord, graceMs: number): Promise<number> {
+    const pid = await this.#processOf(record);
+    if (pid === undefined) return graceMs;
+    if (!this.#hasShell(record.id)) return catchesTerm(pid) ? graceMs : 0;
+    for (const child of await childrenOf(pid)) {
+      try {
+        process.kill(child, 'SIGTERM');
+      } catch {
+        // It has just ended.
+      }
+    }
+    return graceMs;
+  }
+
+  async remove({ id }: ProcessRecord): Promise<void> {
+    await this.#remove(id);
+  }
+
+  async isListening(record: ProcessRecord): Promise<boolean | undefined> {
+    const pid = await this.#processOf(record);
+    if (pid === undefined) return false;
+    try {
+      for await (const { address } of listeningSockets(record.port, pid)) {
+        if (['0.0.0.0', '::', record.host].includes(address)) return true;
+      }
+      return false;
+    } catch {
+      // It has just ended.
+      return undefined;
+    }
+  }
+
+  async listensOn(record: ProcessRecord): Promise<readonly string[] | undefined> {
+    const pid = await this.#processOf(record);
+    return pid === undefined ? [] : addressesOf(listeningSockets(undefined, pid), () => true);
+  }
+
+  async close(): Promise<void> {
+    this.#guard.close();
+    this.#groups.close();
+  }
+
+  /** Writes what the launch reads. Returns the links of the image's root directory. */
+  async #write(spec: InstanceSpec, image: OciImage, account: Account, at: Address): Promise<readonly string[]> {
+    const { bridge, subnet, allowHost, cmdbName } = this.#options;
+    const { id, app } = spec;
+    const directory = this.#pathOf(id);
+    const paths = pathsIn(directory);
+    const isHost = image.kind === 'host';
+    const view = isHost ? hostView() : { links: [], mounts: [] };
+    const hostAddress = allowHost.length > 0 ? gatewayOf(subnet) : undefined;
+    const files = filesOf(app.name, account, isHost, {
+      address: at.host,
+      nameservers: await nameservers(),
+      hostAddress,
+    });
+    const config = bundle({
+      ...{ spec, cmdbName, account, port: at.port, etc: paths.etc, files: Object.keys(files), root: paths.root },
+      ...{
+        tmp: paths.tmp,
+        run: isHost || app.readOnly ? paths.run : undefined,
+        mounts: view.mounts,
+        netns: paths.netns,
+      },
+      cgroup: `${this.#groups.name}/${id}`,
+      countsSwap: this.#groups.countsSwap,
+      hasShell: isHost || existsSync(join(image.path, 'bin/sh')),
+    });
+    await mkdir(directory, { mode: 0o700 });
+    await Promise.all([mkdir(paths.fs), mkdir(paths.etc, { mode: 0o755 })]);
+    await Promise.all([
+      writeFile(paths.config, JSON.stringify(config)),
+      writeFile(paths.cni, JSON.stringify(cniConfig(bridge, subnet, at.host))),
+      ...Object.entries(files).map(([name, text]) => writeFile(join(paths.etc, name), text, { mode: 0o644 })),
+      ...(app.mounts.length > 0 ? [writeFile(join(directory, mountsFile), JSON.stringify(app.mounts))] : []),
+    ]);
+    return view.links;
+  }
+
+  /** Without `user`, or with `auto`, a user that only this app has. */
+  async #account(app: App, image: OciImage): Promise<Account> {
+    const { user = 'auto' } = app;
+    if (user === 'auto' || image.kind === 'host') return this.#accounts.of({ ...app, user });
+    const [passwd, group] = ['passwd', 'group'].map((name) => textOf(join(image.path, 'etc', name)));
+    try {
+      return accountOf(user, { passwd: passwd ?? '', group: group ?? '' });
+    } catch (error) {
+      throw new Error(`cannot run app ${app.name} in ${app.image}: ${(error as Error).message}`, { cause: error });
+    }
+  }
+
+  /** Throws if the app would get what is not for apps, or lacks what it needs. */
+  async #refuse(app: App, image: OciImage): Promise<void> {
+    const { name, mounts } = app;
+    const fail = failFor(name);
+    if (image.kind === 'rootfs') {
+      const lower = [{ source: image.path, target: '/', readOnly: true, shared: false }];
+      const asImage = (fault: string | undefined) => fault?.replace('mount source ', 'image rootfs:');
+      fail(asImage(mountsFault(lower, this.#policy) ?? (await sourcesFault(lower))));
+      if (!existsSync(image.path)) fail(`there is no directory ${image.path}; correct 'image'`);
+    }
+    fail(mountsFault(mounts, this.#policy) ?? (await sourcesFault(mounts)));
+    const missing = mounts.find(({ source }) => !existsSync(source));
+    if (missing) fail(`it mounts ${missing.source}, which does not exist: create it, or correct 'mounts'`);
+    fail(commandFault(app, image));
+  }
+
+  /** Throws if another app could change what its mounts lead to, or it theirs. Of two that boot at once, at least one sees the other. */
+  async #refuseNested({ name, mounts }: App, id: string): Promise<void> {
+    if (mounts.length === 0) return;
+    failFor(name)(nestedFault(mounts, await this.#othersMounts(id), "another app's mount"));
+  }
+
+  async #othersMounts(id: string): Promise<Mount[]> {
+    const others = (await readdir(this.#directory)).filter((other) => other !== id);
+    const texts = await Promise.all(
+      others.map((other) => readFile(join(this.#pathOf(other), mountsFile), 'utf8').catch(() => '[]')),
+    );
+    return texts.flatMap((text) => JSON.parse(text) as Mount[]);
+  }
+
+  /** Removes what an instance without processes had, but its address. Harmless twice. */
+  async #remove(id: string): Promise<void> {
+    const { program, clock, logger } = this.#options;
+    if (existsSync(join(this.#stateRoot, id))) {
+      // Only a runtime that was killed leaves its state.
+      const args = ['--root', this.#stateRoot, 'delete', '--force', id];
+      await promisify(execFile)(program, args, { timeout: removeLimitMs, killSignal: 'SIGKILL' }).catch(
+        (error: Error) =>
+          logger.warn({ instance: id, cause: error.message }, `${program} cannot remove a container that has ended`),
+      );
+      await rm(join(this.#stateRoot, id), { recursive: true, force: true });
+    }
+    await this.#groups.remove(this.#groups.pathsOf(id), clock);
+    await rm(this.#pathOf(id), { recursive: true, force: true });
+  }
+
+  /** Number of process 1 of a container that runs. */
+  async #processOf({ id, process: main }: ProcessRecord): Promise<number | undefined> {
+    if (!main || !isRunning(main)) return undefined;
+    const pid = Number(await readFile(pathsIn(this.#pathOf(id)).pid, 'utf8').catch(() => ''));
+    return pid > 1 ? pid : undefined;
+  }
+
+  #hasShell(id: string): boolean {
+    try {
+      const config = JSON.parse(readFileSync(pathsIn(this.#pathOf(id)).config, 'utf8')) as ReturnType<typeof bundle>;
+      return config.process.args[2] === init;
+    } catch {
+      return false;
+    }
+  }
+
+  #pathOf(id: string): string {
+    return join(this.#directory, id);
+  }
+}
+
+/** In the directory of an instance: the mounts of its app. */
+const mountsFile = 'mounts.json';
+
+function failFor(app: string): (fault: string | undefined) => void {
+  return (fault) => {
+    if (fault !== undefined) throw new Error(`app ${app}: ${fault}`);
+  };
+}
+
+/** Whether a process has a handler for SIGTERM. */
+function catchesTerm(pid: number): boolean {
+  const caught = /^SigCgt:\s*([0-9a-f]+)$/m.exec(textOf(`/proc/${pid}/status`))?.[1];
+  return caught === undefined || ((BigInt(`0x${caught}`) >> 14n) & 1n) === 1n;
+}

@@ -1,0 +1,80 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { messageOf } from '../output/printable.js';
+import { textOf } from '../../machine/text-of.js';
+import { overlap } from './network.js';
+
+export interface OciHostOptions {
+  readonly program: string;
+  readonly pluginDir: string;
+  readonly bridge: string;
+  readonly subnet: string;
+  readonly hostRules: 'auto' | 'off';
+}
+
+const limitMs = 10_000;
+const folders = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+const needed = { ip: 'iproute2', unshare: 'util-linux', mount: 'mount' };
+
+/** Why this host cannot run containers of the oci runtime, and what to do; empty if no obstacle is known. Changes nothing. */
+export async function ociObstacles({
+  program,
+  pluginDir,
+  bridge,
+  subnet,
+  hostRules,
+}: OciHostOptions): Promise<string[]> {
+  const isThere = (name: string) => folders.some((folder) => existsSync(join(folder, name)));
+  const tools = { ...needed, ...(hostRules === 'off' ? {} : { 'iptables-restore': 'iptables' }) };
+  const missing = Object.entries(tools).filter(([name]) => !isThere(name));
+  const plugins = ['bridge', 'static'].filter((name) => !existsSync(join(pluginDir, name)));
+  return [
+    ...(process.geteuid?.() === 0 ? [] : ['only root can make containers, and the daemon is not root']),
+    ...[await programFault(program)].filter((fault) => fault !== undefined),
+    ...missing.map(([name, packageName]) => `${name} is not installed (Debian: apt-get install ${packageName})`),
+    ...(plugins.length === 0
+      ? []
+      : [
+          `the CNI plugins ${plugins.join(' and ')} are not in ${pluginDir} (Debian: apt-get install containernetworking-plugins); ` +
+            'install them, or correct runtimes.oci.pluginDir',
+        ]),
+    ...[overlap(bridge, subnet)].filter((fault) => fault !== undefined),
+  ];
+}
+
+/** What keeps apps of the oci runtime from running on this host, and what is unsafe about it. */
+export async function ociFindings(options: OciHostOptions): Promise<{ problems: string[]; warnings: string[] }> {
+  const { hostRules } = options;
+  const hasOverlay = textOf('/proc/filesystems').includes('overlay') || existsSync('/sys/module/overlay');
+  return {
+    problems: await ociObstacles(options),
+    warnings: [
+      ...(hostRules === 'off'
+        ? [
+            'runtimes.oci.hostRules is off: rules of your own have to keep containers from each other, from the services of this host and from ' +
+              'cloud metadata (169.254.169.254), and to let them out',
+          ]
+        : []),
+      ...(hasOverlay ? [] : ['the kernel does not list overlayfs, which images of `rootfs:` need: modprobe overlay']),
+    ],
+  };
+}
+
+async function programFault(program: string): Promise<string | undefined> {
+  try {
+    await promisify(execFile)(program, ['--version'], {
+      timeout: limitMs,
+      killSignal: 'SIGKILL',
+      env: { PATH: folders.join(':') },
+    });
+    return undefined;
+  } catch (error) {
+    const { code, killed } = error as NodeJS.ErrnoException & { killed?: boolean };
+    if (code === 'ENOENT') {
+      return `${program} is not installed (Debian: apt-get install runc); install it, or correct runtimes.oci.program`;
+    }
+    return `${program} --version ${killed === true ? `does not end within ${limitMs / 1_000} s` : `fails: ${messageOf(error)}`}`;
+  }
+}
