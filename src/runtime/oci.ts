@@ -236,9 +236,9 @@ class Containers implements Technology {
     if (user === 'auto' || image.kind === 'host') return this.#accounts.of({ ...app, user });
     const [passwd, group] = ['passwd', 'group'].map((name) => textOf(join(image.path, 'etc', name)));
     try {
-      return accountOf(user, { passwd: passwd ?? '', group: group ?? '' });
+      return accountOf(user, { passwd: passwd || 'root:x:0:0:root:/root:/bin/sh', group: group ?? '' });
     } catch (error) {
-      throw new Error(`cannot run app ${app.name} in ${app.image}: ${(error as Error).message}`, { cause: error });
+      throw new Error(`cannot run app ${app.name} in ${app.image}: ${inImage((error as Error).message)}`, { cause: error });
     }
   }
 
@@ -311,6 +311,10 @@ class Containers implements Technology {
 
 /** In the directory of an instance: the mounts of its app. */
 const mountsFile = 'mounts.json';
+
+function inImage(message: string): string {
+  return message.replace('on this machine; create it', 'in the image; create it there');
+}
 
 function failFor(app: string): (fault: string | undefined) => void {
   return (fault) => {

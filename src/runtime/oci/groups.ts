@@ -64,9 +64,6 @@ export class Groups {
 /** Mount points of the hierarchies; one with limits comes first. */
 function rootsOf(mountinfo: string, cgroup: string): string[] {
   const all = hierarchiesOf(mountinfo, cgroup);
-  const v1 = all.filter(({ version }) => version === 1);
-  // Beside hierarchies of version 1 the runtime does not use that of version 2.
-  const used = v1.length > 0 ? v1 : all;
   const rank = ({ controllers }: (typeof all)[number]) => (controllers.includes('pids') ? 0 : 1);
-  return used.toSorted((a, b) => rank(a) - rank(b)).map(({ mountPoint }) => mountPoint);
+  return all.toSorted((a, b) => rank(a) - rank(b)).map(({ mountPoint }) => mountPoint);
 }
