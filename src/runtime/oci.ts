@@ -238,7 +238,9 @@ class Containers implements Technology {
     try {
       return accountOf(user, { passwd: passwd || 'root:x:0:0:root:/root:/bin/sh', group: group ?? '' });
     } catch (error) {
-      throw new Error(`cannot run app ${app.name} in ${app.image}: ${inImage((error as Error).message)}`, { cause: error });
+      throw new Error(`cannot run app ${app.name} in ${app.image}: ${inImage((error as Error).message)}`, {
+        cause: error,
+      });
     }
   }
 

@@ -222,11 +222,11 @@ const ociRuntime = section(
     }),
     subnet: text({
       fault: cidrFault,
-      expects: 'an IPv4 subnet such as 10.213.0.0/20',
+      expects: 'an IPv4 subnet such as 10.214.0.0/20',
       description:
         'Addresses of the containers, the one unused for longest first; a freed one rests for a minute. Each installation needs its own.',
-      default: '10.213.0.0/20',
-      examples: ['10.214.0.0/20'],
+      default: '10.214.0.0/20',
+      examples: ['10.215.0.0/20'],
     }),
     diskSize: size({
       from: '1m',

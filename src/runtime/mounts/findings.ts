@@ -22,12 +22,20 @@ export async function mountFindings(
     ({ runtime, user, mounts }) =>
       runtime === 'docker' && user === undefined && mounts.some(({ readOnly }) => !readOnly),
   );
+  const asRootOfHost = mounting.filter(
+    ({ runtime, user = '', mounts }) =>
+      runtime === 'oci' && /^(root|0)(:|$)/.test(user) && mounts.some(({ readOnly }) => !readOnly),
+  );
   const warnings = [
     ...(mounting.length > 0 && policy.roots === undefined
       ? [
           'mounts.roots is not set: app files may name nearly any directory of the host as a mount; write for instance mounts: { roots: [/srv] }',
         ]
       : []),
+    ...asRootOfHost.map(
+      ({ name }) =>
+        `app ${name}: it runs as root and has a writable mount, where it is root of the host; name another \`user\``,
+    ),
     ...asRoot.map(
       ({ name }) =>
         `app ${name}: a writable mount and no \`user\`: an image that runs as root writes there as root of the host; set \`user\`, or let the engine map users (userns-remap)`,

@@ -2,15 +2,8 @@ import { keptCapabilities } from '../capabilities.js';
 import type { Account } from '../kept/account.js';
 import type { InstanceSpec } from '../runtime.js';
 import { usualPath } from './command.js';
-import { bind } from './host-view.js';
+import { bind, type OciMount } from './host-view.js';
 import { seccomp } from './seccomp.js';
-
-export interface OciMount {
-  readonly destination: string;
-  readonly type: string;
-  readonly source: string;
-  readonly options: readonly string[];
-}
 
 /** What an instance's container is made of. Paths are the host's unless they say otherwise. */
 export interface BundlePlan {

@@ -1,5 +1,11 @@
 import { existsSync, lstatSync, readlinkSync } from 'node:fs';
-import type { OciMount } from './bundle.js';
+
+export interface OciMount {
+  readonly destination: string;
+  readonly type: string;
+  readonly source: string;
+  readonly options: readonly string[];
+}
 
 /** What of the host an app with the image `host` sees. */
 export interface HostView {

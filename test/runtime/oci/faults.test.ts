@@ -75,7 +75,10 @@ t.test('a runtime that hangs ends with its boot', async (t) => {
   const reason = new Error('given up');
   const id = newId('shop');
   const app = containerApp({});
-  const booting = runtime.boot({ id, app, revision: revisionOf(app) }, { signal: controller.signal, onPhase: () => {} });
+  const booting = runtime.boot(
+    { id, app, revision: revisionOf(app) },
+    { signal: controller.signal, onPhase: () => {} },
+  );
   await eventually(() => processesWith(`${program} --root`).length > 0);
   controller.abort(reason);
   t.equal(await booting.catch((error: unknown) => error), reason);

@@ -118,7 +118,8 @@ export function removeNetwork(bridge: string, subnet: string): void {
   }
 }
 
-function tracesOf(stateDir: string, bridge: string): Record<string, string[]> {
+/** What is left of instances of a state directory. */
+export function tracesOf(stateDir: string, bridge: string): Record<string, string[]> {
   const listed = (path: string) => (existsSync(path) ? readdirSync(path) : []);
   const files = ['instances', 'containers', 'state', 'output', 'addresses'].flatMap((name) =>
     listed(join(stateDir, name)).map((file) => `${name}/${file}`),
