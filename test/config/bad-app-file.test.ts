@@ -203,17 +203,27 @@ const badFiles: [title: string, content: string, problems: string[]][] = [
   [
     'has no runtime',
     'name: a\ndomains: a.localhost\n',
-    ['1 runtime: is required: process or docker, here, in the plan or in defaults'],
+    ['1 runtime: is required: process, docker or oci, here, in the plan or in defaults'],
   ],
   [
     'has an unknown runtime',
     'name: a\ndomains: a.localhost\nruntime: podman\n',
-    ['3 runtime: must be process or docker, got "podman"'],
+    ['3 runtime: must be process, docker or oci, got "podman"'],
   ],
   [
     'runs a process without command',
     'name: a\ndomains: a.localhost\nruntime: process\n',
     ['1 command: is required with runtime process, such as [node, server.js]'],
+  ],
+  [
+    'runs oci without command, with an image of a registry and a published port',
+    'name: a\ndomains: a.localhost\nruntime: oci\nimage: hello:1\npublish: true\ncwd: site\n',
+    [
+      '1 command: is required with runtime oci, such as [node, server.js]',
+      '4 image: must be `host` or `rootfs:/PATH` of a directory, in letters, digits and _@%+=.- with runtime oci, got "hello:1"',
+      '5 publish: has no use with runtime oci, which publishes no ports',
+      '6 cwd: must be an absolute path inside the container, got "site"',
+    ],
   ],
   [
     'has a command that is text',

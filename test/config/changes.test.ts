@@ -62,6 +62,7 @@ trustedProxies: ["::1"]
     'stateDir changed: needs a restart',
     'runtimes.process changed: needs a restart',
     'runtimes.docker changed: needs a restart',
+    'runtimes.oci changed: needs a restart',
     'http.maxHeaderSize changed: needs a restart',
     'http.headersTimeout changed: needs a restart',
     'trustedProxies changed: needs a restart',

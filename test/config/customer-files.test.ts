@@ -50,6 +50,33 @@ t.test('a customer says what the app is, the plan says how and as whom it runs',
   });
 });
 
+t.test(
+  'with runtime oci a customer has its own directory in the container, and the images that are allowed',
+  async (t) => {
+    const asOci = mainFile
+      .replace('runtime: docker', 'runtime: oci')
+      .replace('images: [', 'images: ["rootfs:/srv/images/", ');
+    const command = 'command: [php, -S, "0.0.0.0:8080"]';
+    const { apps, problems } = await load({
+      'main.yaml': asOci,
+      'srv/c1/app.yaml': `name: a\ndomains: a.example.org\n${command}\n`,
+      'srv/c2/app.yaml': `name: b\ndomains: b.example.org\n${command}\nimage: rootfs:/srv/images/php\n`,
+      'srv/c3/app.yaml': `name: c\ndomains: c.example.org\n${command}\nimage: rootfs:/srv/images/../../root\n`,
+      'srv/c4/app.yaml': `name: d\ndomains: d.example.org\n${command}\nimage: rootfs:/etc\n`,
+    });
+    t.match(problems, [
+      /^srv\/c3\/app.yaml:4 image: must be `host` or/,
+      /^srv\/c4\/app.yaml:4 image: is not among the `images`/,
+    ]);
+    t.equal(problems.length, 2);
+    const [own, image] = apps;
+    const [mount] = own?.mounts ?? [];
+    t.match(mount?.source, /\/srv\/c1$/);
+    t.match(own, { cwd: mount?.source, mounts: [{ target: mount?.source, readOnly: false }] });
+    t.match(image, { image: 'rootfs:/srv/images/php', mounts: [] });
+  },
+);
+
 t.test('no figure of a customer is above that of the plan', async (t) => {
   const greedy =
     'idleTtl: 24d\nscale: { min: 5, max: 9 }\nqueue: { max: 9999, timeout: 24h }\nconcurrency: { target: 9000, max: 9000 }\n' +

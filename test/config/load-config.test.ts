@@ -37,6 +37,16 @@ t.test('a main file of one line has the defaults of the documentation', async (t
         allowHost: [],
         hostRules: 'auto',
       },
+      oci: {
+        stateDir: resolve('data/oci'),
+        program: 'runc',
+        pluginDir: '/usr/lib/cni',
+        bridge: 'fastcontainer0',
+        subnet: '10.214.0.0/20',
+        diskBytes: 256 * 1024 ** 2,
+        allowHost: [],
+        hostRules: 'auto',
+      },
     },
     mounts: {},
     http: {
