@@ -157,8 +157,7 @@ export class Dispatcher implements ExchangeOwner {
   }
 
   /**
-   * `OPTIONS *` asks the server, not an app, whether it is there (RFC 9110 §9.3.7): it wakes no app. undici could not send it
-   * either.
+   * `OPTIONS *` asks the server, not an app, whether it is there (RFC 9110 §9.3.7): it wakes no app.
    */
   #answerPing(exchange: AnyExchange): void {
     if (exchange.kind === 'connection') return this.#refuse(exchange, new RequestError('bad_request'));

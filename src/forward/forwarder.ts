@@ -29,7 +29,7 @@ export interface ForwarderOptions {
   readonly silenced?: Silenced;
 }
 
-/** Carries requests to instances: plain ones over undici, upgrades over http-proxy. */
+/** Carries requests to instances: plain ones over our own client, upgrades over http-proxy. */
 export class Forwarder {
   readonly #upstreams: Upstreams;
   readonly #upgrades: Upgrades;
@@ -67,12 +67,13 @@ export class Forwarder {
       ((body !== undefined && !expectsBody.has(admitted.method)) || this.#options.clients.peerOf(req.socket).trusted);
     if (isPrivate) transfer.keepToClient();
     transfer.dispatch({
-      method: admitted.method as 'GET',
+      method: admitted.method,
       path: admitted.target,
       headers,
-      body: body ?? null,
+      body,
+      contentLength: admitted.contentLength,
       headersTimeout: app.requestTimeoutMs,
-      reset: endsAfter ? true : (null as never),
+      isLast: endsAfter,
     });
   }
 

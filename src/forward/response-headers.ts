@@ -12,13 +12,13 @@ const hopByHopLengths = new Set([...hopByHop].map((name) => name.length));
  * Throws RequestError `upstream_reset` for a coding of the body that the client would not be told of. `mayTrail`: the client
  * takes chunks, and there is a body.
  */
-export function responseHeaders(raw: readonly Buffer[], statusCode: number, mayTrail: boolean): string[] {
+export function responseHeaders(raw: readonly (Buffer | string)[], statusCode: number, mayTrail: boolean): string[] {
   let headers: string[] = [];
   let named: Set<string> | undefined;
   let announcesTrailer = false;
   for (let index = 0; index < raw.length; index += 2) {
-    const name = (raw[index] as Buffer).toString('latin1');
-    const value = (raw[index + 1] as Buffer).toString('latin1');
+    const name = (raw[index] as Buffer | string).toString('latin1');
+    const value = (raw[index + 1] as Buffer | string).toString('latin1');
     if (hopByHopLengths.has(name.length)) {
       const lower = name.toLowerCase();
       if (lower === 'connection') named = tokens(named, value);
@@ -69,12 +69,12 @@ function isLength(name: string): boolean {
 }
 
 /** The header lines of a 103 as sent, without what is not for the client or frames a body. Never throws. */
-export function hintLines(raw: readonly Buffer[]): string {
+export function hintLines(raw: readonly (Buffer | string)[]): string {
   let named: Set<string> | undefined;
   let headers: string[] = [];
   for (let index = 0; index < raw.length; index += 2) {
-    const name = (raw[index] as Buffer).toString('latin1');
-    const value = (raw[index + 1] as Buffer).toString('latin1');
+    const name = (raw[index] as Buffer | string).toString('latin1');
+    const value = (raw[index + 1] as Buffer | string).toString('latin1');
     const lower = name.toLowerCase();
     if (lower === 'connection') named = tokens(named, value);
     if (!hopByHop.has(lower) && !isLength(name) && !isOurs(lower)) headers.push(name, value);
@@ -88,13 +88,13 @@ export function hintLines(raw: readonly Buffer[]): string {
 const framing = new Set(['content-length', 'host', 'trailer']);
 
 /** An upstream's trailers as pairs for addTrailers, without what must not come after a body: RFC 9110 §6.5.1. */
-export function responseTrailers(raw: readonly Buffer[]): [string, string][] {
+export function responseTrailers(raw: readonly (Buffer | string)[]): [string, string][] {
   const pairs: [string, string][] = [];
   for (let index = 0; index < raw.length; index += 2) {
-    const name = (raw[index] as Buffer).toString('latin1');
+    const name = (raw[index] as Buffer | string).toString('latin1');
     const lower = name.toLowerCase();
     if (!hopByHop.has(lower) && !framing.has(lower) && !isOurs(lower))
-      pairs.push([name, (raw[index + 1] as Buffer).toString('latin1')]);
+      pairs.push([name, (raw[index + 1] as Buffer | string).toString('latin1')]);
   }
   return pairs;
 }

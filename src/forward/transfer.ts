@@ -1,5 +1,4 @@
 import type { ServerResponse } from 'node:http';
-import type { Dispatcher } from 'undici';
 import type { CutReason, Occupant } from '../uses/seat.js';
 import { RequestError } from '../model/errors.js';
 import { noteBusy } from './busy.js';
@@ -9,8 +8,9 @@ import type { ForwardOutcome, HttpExchange } from './exchange.js';
 import type { RequestBody } from './request-body.js';
 import { hintLines, responseHeaders, responseTrailers } from './response-headers.js';
 import { watchStall } from './stall-watch.js';
-import { gatheredBytes, smallBytes, SmallChunks } from './small-chunks.js';
-import { endlessInterim, mostInterim } from './upstream-connector.js';
+import type { Http1Request, ResponseHandler } from './http1-client/http1-client.js';
+import { endlessInterim, mostInterim } from './interim.js';
+import { smallBytes } from './small-chunks.js';
 import { upstreamError } from './upstream-error.js';
 import type { Upstream, UpstreamPool } from './upstreams.js';
 
@@ -19,22 +19,19 @@ const kListening = Symbol('listening for the end');
 
 type Carrying = ServerResponse & { [kTransfer]?: Transfer | undefined; [kListening]?: true };
 
-/** A reason phrase that node can write; undici reads it as UTF-8. */
+/** A reason phrase that node can write. */
 const printable = /^[\t\x20-\x7e\x80-\xff]*$/;
 
-/** undici reports the missing body that a 204 or 304 announced, although none comes. */
-const lengthMismatch = 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH';
 const hasNoBody = (statusCode: number) => statusCode === 204 || statusCode === 304;
 
 /** Hints of one answer that are passed on. */
 const mostHints = 16;
 
 /**
- * One response on its way from an instance to the client, with backpressure. undici calls it as its handler, with raw headers, of
- * which order, case and repeats are kept. Header and small chunks wait for the end of their tick, in which more, and often all,
- * comes. That bounds memory too: at each pause undici reads another 64 KiB, more than it parses between pauses of one-byte chunks.
+ * One answer on its way from an instance to the client, with backpressure. Order, case and repeats of its headers are kept. Header
+ * and small pieces wait until all is handed over that came at once, as that is often all there is.
  */
-export class Transfer implements Occupant, Breakable {
+export class Transfer implements Occupant, Breakable, ResponseHandler {
   readonly #exchange: HttpExchange;
   readonly #body: RequestBody | undefined;
   readonly #pool: UpstreamPool;
@@ -42,15 +39,16 @@ export class Transfer implements Occupant, Breakable {
   readonly #startedAt: number;
   readonly #stallMs: number;
   #isWatched = false;
-  #abort: ((error?: Error) => void) | undefined;
-  #resume: (() => void) | undefined;
+  #isSent = false;
+  /** The client takes no more for now. */
+  #isHeldBack = false;
   #ended = false;
   /** The header while it waits. */
   #headers: string[] | undefined;
   #statusCode = 0;
   #statusText = '';
-  /** Small chunks of the body, until the end of the tick. */
-  readonly #waiting = new SmallChunks();
+  /** Small pieces of the body, in latin1. */
+  #waiting = '';
   #interim = 0;
 
   /** Gives up a client that takes nothing of the answer for `stallMs`. */
@@ -77,25 +75,21 @@ export class Transfer implements Occupant, Breakable {
     this.#upstream.owner = this.#exchange.req.socket;
   }
 
-  /** Hands the request to a connection. If undici cannot write it, `onError` is called, as for any failure. */
-  dispatch(options: Dispatcher.DispatchOptions): void {
-    // undici accepts handlers of this older form; its types name only the newer one.
-    this.#upstream.client.dispatch(options, this as unknown as Dispatcher.DispatchHandler);
+  /** Hands the request to a connection. If it cannot be written, `onError` is called, as for any failure. */
+  dispatch(request: Http1Request): void {
+    this.#upstream.client.dispatch(request, this);
   }
 
-  onConnect(abort: (error?: Error) => void): void {
-    if (this.#ended) return abort();
-    this.#abort = abort;
-    this.#upstream.awaitsAnswer();
+  onConnect(): void {
+    this.#isSent = true;
     const { res, admitted } = this.#exchange;
-    // undici does not tell the app's own answer to Expect; a client whose request has a seat may send.
+    // The app's own answer to Expect is not told; a client whose request has a seat may send.
     if (admitted.expectsContinue && admitted.hasBody && !res.headersSent) res.writeContinue();
   }
 
-  onHeaders(statusCode: number, raw: Buffer[], resume: () => void, statusText: string): boolean {
+  onHeaders(statusCode: number, raw: string[], reason: string): void {
     const { res, req, admitted, serverTiming } = this.#exchange;
     if (statusCode < 200) return this.#inform(statusCode, raw);
-    this.#resume = resume;
     if (this.#upstream.waitsSince !== undefined) this.#pool.answered(this.#upstream);
     const mayTrail = req.httpVersionMinor > 0 && admitted.method !== 'HEAD' && !hasNoBody(statusCode);
     const headers = responseHeaders(raw, statusCode, mayTrail);
@@ -108,22 +102,25 @@ export class Transfer implements Occupant, Breakable {
     if (statusCode === 426) nameUpgrade(headers, res.shouldKeepAlive);
     this.#headers = headers;
     this.#statusCode = statusCode;
-    this.#statusText = printable.test(statusText) ? statusText : '';
-    process.nextTick(flush, this);
-    return true;
+    this.#statusText = printable.test(reason) ? reason : '';
   }
 
-  onData(chunk: Buffer): boolean {
+  onData(bytes: Buffer, from: number, to: number): boolean {
     const { res } = this.#exchange;
-    if (chunk.length <= smallBytes) this.#gather(chunk);
-    else {
+    if (to - from <= smallBytes) {
+      this.#waiting += bytes.toString('latin1', from, to);
+    } else {
       this.#send();
-      res.write(chunk);
+      res.write(Buffer.from(bytes.subarray(from, to)));
     }
-    if (!res.writableNeedDrain) return true;
+    if (res.writableNeedDrain && !this.#isHeldBack) this.#holdBack();
+    return !this.#isHeldBack;
+  }
+
+  #holdBack(): void {
+    this.#isHeldBack = true;
     this.#watchStall();
-    res.once('drain', onDrain);
-    return false;
+    this.#exchange.res.once('drain', onDrain);
   }
 
   /** Watches until the answer is sent, which may be after the app has given all of it. */
@@ -136,41 +133,35 @@ export class Transfer implements Occupant, Breakable {
     res.once('close', unwatch);
   }
 
-  #gather(chunk: Buffer): void {
-    // A waiting header has scheduled the flush.
-    if (this.#waiting.bytes === 0 && this.#headers === undefined) process.nextTick(flush, this);
-    this.#waiting.add(chunk);
-    if (this.#waiting.bytes >= gatheredBytes) this.#send();
-  }
-
-  onComplete(trailers: Buffer[] | null): void {
+  onComplete(trailers: string[]): void {
     const { res } = this.#exchange;
-    if (trailers !== null && trailers.length > 0) {
+    if (trailers.length > 0) {
       this.#send();
       if (res.chunkedEncoding) res.addTrailers(responseTrailers(trailers));
       res.end();
     } else if (this.#headers !== undefined) this.#sendWhole();
-    else res.end(this.#waiting.take());
+    else if (this.#waiting === '') res.end();
+    else res.end(this.#take(), 'latin1');
     if (res.writableLength > res.writableHighWaterMark) this.#watchStall();
     this.#finish('complete');
   }
 
-  /** Sends what waited, if anything still does. */
-  flush(): void {
+  onReadEnd(): void {
     if (this.#ended) return;
-    const isAlone = this.#headers !== undefined && this.#waiting.bytes === 0;
-    try {
-      this.#send();
-      if (isAlone) this.#exchange.res.flushHeaders();
-    } catch (error) {
-      this.#abort?.(error as Error);
-    }
+    const isAlone = this.#headers !== undefined && this.#waiting === '';
+    this.#send();
+    if (isAlone) this.#exchange.res.flushHeaders();
   }
 
   #send(): void {
     if (this.#headers !== undefined) this.#writeHead();
-    const body = this.#waiting.take();
-    if (body !== undefined) this.#exchange.res.write(body);
+    if (this.#waiting !== '') this.#exchange.res.write(this.#take(), 'latin1');
+  }
+
+  #take(): string {
+    const waiting = this.#waiting;
+    this.#waiting = '';
+    return waiting;
   }
 
   /**
@@ -180,10 +171,9 @@ export class Transfer implements Occupant, Breakable {
   #sendWhole(): void {
     const { res } = this.#exchange;
     this.#writeHead();
-    const body = this.#waiting.take();
-    if (body !== undefined) {
+    if (this.#waiting !== '') {
       res.socket?.cork();
-      res.write(body.toString('latin1'), 'latin1');
+      res.write(this.#take(), 'latin1');
       res.socket?.uncork();
     }
     res.end();
@@ -203,7 +193,6 @@ export class Transfer implements Occupant, Breakable {
     }
   }
 
-  /** Contained: nothing catches what undici's caller throws here. */
   onError(error: Error): void {
     contain(this, () => this.#onError(error));
   }
@@ -211,10 +200,9 @@ export class Transfer implements Occupant, Breakable {
   #onError(error: Error): void {
     if (this.#ended) return;
     const { res, admitted } = this.#exchange;
-    if (this.#isWholeWithout(error) && this.#isCompleted()) return;
     const cause = this.#body?.errored ?? error;
     if (res.headersSent) return this.#breakOff(cause);
-    const sent = this.#abort !== undefined;
+    const sent = this.#isSent;
     const failure = upstreamError(cause, sent);
     const isOurs = failure.code === 'upstream_reset' || failure.code === 'upstream_unreachable';
     this.#fail(failure, isOurs && (!sent || (admitted.idempotent && !admitted.hasBody)));
@@ -224,18 +212,17 @@ export class Transfer implements Occupant, Breakable {
     if (this.#ended) return;
     if (this.#exchange.res.headersSent) this.#breakOff(error);
     else this.#fail(upstreamError(error, true), false);
-    this.#abort?.();
   }
 
   /** The client went. */
   gone(): void {
     if (this.#ended) return;
     this.#finish('client_gone');
-    this.#abort?.();
   }
 
   drained(): void {
-    this.#resume?.();
+    this.#isHeldBack = false;
+    this.#upstream.client.resume(this);
   }
 
   cut(reason: CutReason): void {
@@ -243,42 +230,24 @@ export class Transfer implements Occupant, Breakable {
     const { res, admitted } = this.#exchange;
     if (res.headersSent) this.#breakOff(reason);
     else {
-      const unsent = this.#abort === undefined;
+      const unsent = !this.#isSent;
       const replayable = reason === 'instance_gone' && (unsent || (admitted.idempotent && !admitted.hasBody));
       this.#fail(
         new RequestError('upstream_reset', 'The instance was ended while it answered.', { cause: reason }),
         replayable,
       );
     }
-    this.#abort?.();
   }
 
-  #isWholeWithout(error: Error): boolean {
-    return this.#statusCode > 0 && hasNoBody(this.#statusCode) && 'code' in error && error.code === lengthMismatch;
-  }
-
-  #isCompleted(): boolean {
-    try {
-      this.onComplete(null);
-      return true;
-    } catch {
-      return false;
-    }
-  }
-
-  /** Takes 103 and its kind, bounded in number and time; undici itself takes no 100. */
-  #inform(statusCode: number, raw: Buffer[]): boolean {
-    const { requestTimeoutMs } = this.#exchange.seat.app;
+  /** Takes 100, 103 and their kind, bounded in number. */
+  #inform(statusCode: number, raw: string[]): void {
     this.#interim += 1;
     if (this.#interim > mostInterim) throw endlessInterim();
-    if (performance.now() - this.#startedAt > requestTimeoutMs) throw new RequestError('upstream_timeout');
     const { req, res } = this.#exchange;
     // An answer that waits behind another one goes without: hints are for clients that wait.
-    if (statusCode !== 103 || this.#interim > mostHints || req.httpVersionMinor === 0 || res.socket === null)
-      return true;
+    if (statusCode !== 103 || this.#interim > mostHints || req.httpVersionMinor === 0 || res.socket === null) return;
     // Node would write only links that it understands, and only one in a list.
     res.socket.write(`HTTP/1.1 103 Early Hints\r\n${hintLines(raw)}\r\n`, 'latin1');
-    return true;
   }
 
   /**
@@ -317,6 +286,9 @@ export class Transfer implements Occupant, Breakable {
     // Another attempt reads the request through a body of its own.
     this.#body?.destroy();
     this.#headers = undefined;
+    this.#waiting = '';
+    // Breaks off what is still under way: nothing of it may reach the next request.
+    this.#upstream.client.abort(this);
     this.#pool.give(this.#upstream);
     seat.occupant = undefined;
     seat.release();
@@ -337,8 +309,4 @@ function onDrain(this: Carrying): void {
 function nameUpgrade(headers: string[], keepAlive: boolean): void {
   if (!headers.some((name, at) => at % 2 === 0 && name.toLowerCase() === 'upgrade')) return;
   headers.push('Connection', keepAlive ? 'Upgrade' : 'Upgrade, close');
-}
-
-function flush(transfer: Transfer): void {
-  transfer.flush();
 }

@@ -14,7 +14,7 @@ import { unwatchEnd } from './end-watch.js';
 import { ConnectorAgent, type ListenerOf, provenConnector } from './proven-connector.js';
 import { responseHeaders } from './response-headers.js';
 import { passGathered } from './small-chunks.js';
-import { endlessInterim, mostInterim } from './upstream-connector.js';
+import { endlessInterim, mostInterim } from './interim.js';
 import { unsendable, upstreamError } from './upstream-error.js';
 import { connectTimeoutMs, type UpstreamCount } from './upstreams.js';
 

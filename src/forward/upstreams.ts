@@ -1,17 +1,19 @@
 import type { Socket } from 'node:net';
-import { type buildConnector, Client } from 'undici';
+import { buildConnector } from 'undici';
 import type { Seat } from '../uses/seat.js';
 import { type ListenerOf, provenConnector } from './proven-connector.js';
-import { awaitsAnswer, upstreamConnector } from './upstream-connector.js';
+import { Http1Client, type Http1ClientOptions, reading } from './http1-client/http1-client.js';
+import { Turns } from './http1-client/turns.js';
 
 /** How long idle connections are kept: until a second before the app closes them by its own word. See docs/decisions/keep-alive.md. */
-const keptHere = { keepAliveTimeout: 4_000, keepAliveMaxTimeout: 60_000, keepAliveTimeoutThreshold: 1_000 };
+const keptHere = { keptMs: 4_000, mostKeptMs: 60_000, thresholdMs: 1_000 };
 /** A host that is lost or cut off closes no connection, and a request on one would wait in vain. */
-const keptElsewhere = { keepAliveTimeout: 1_000, keepAliveMaxTimeout: 1_000 };
+const keptElsewhere = { keptMs: 1_000, mostKeptMs: 1_000, thresholdMs: 1_000 };
 /** The app may close an idle connection at any moment: what must not be repeated goes on none that was idle for longer. */
 const freshMs = 1_000;
+/** How often time limits of connections are looked at. */
+const checkMs = 250;
 export const connectTimeoutMs = 5_000;
-const maxHeaderSizeBytes = 64 * 1024;
 
 /** Counts connections to instances, and ends the longest idle one if there are too many. */
 export interface UpstreamCount {
@@ -21,6 +23,8 @@ export interface UpstreamCount {
 }
 
 interface UpstreamCensus extends UpstreamCount {
+  /** Of all instances. */
+  readonly all: Set<Upstream>;
   /** Of all instances, the longest idle first. */
   readonly idle: Set<Upstream>;
   /** The pool has an idle connection that belongs to the client's. */
@@ -30,13 +34,16 @@ interface UpstreamCensus extends UpstreamCount {
 
 /** Connections to instances. Each pool belongs to one instance id and ends with it, so that no connection reaches another app. */
 export class Upstreams implements UpstreamCensus {
+  readonly all = new Set<Upstream>();
   readonly idle = new Set<Upstream>();
+  #sweep: NodeJS.Timeout | undefined;
   /** Pools that have an idle connection of a client's, by that. */
   readonly #owners = new WeakMap<Socket, Set<UpstreamPool>>();
   readonly #pools = new Map<string, UpstreamPool>();
   readonly #most: number;
   #open = 0;
-  readonly #connect = upstreamConnector({ timeout: connectTimeoutMs, autoSelectFamily: false });
+  readonly #connect = buildConnector({ timeout: connectTimeoutMs, autoSelectFamily: false, onread: reading() });
+  readonly #turns = new Turns();
   readonly #listenerOf: ListenerOf;
 
   readonly #host: string;
@@ -49,6 +56,7 @@ export class Upstreams implements UpstreamCensus {
   }
 
   opening(): void {
+    this.#sweep ??= setInterval(() => this.#check(), checkMs).unref();
     this.#open += 1;
     if (this.#open <= this.#most) return;
     const [longest] = this.idle;
@@ -57,6 +65,18 @@ export class Upstreams implements UpstreamCensus {
 
   closed(): void {
     this.#open -= 1;
+  }
+
+  /** Ends what was idle or awaited for too long. One timer for all costs a request nothing. */
+  #check(): void {
+    const now = performance.now();
+    for (const upstream of this.all) {
+      if (!this.idle.has(upstream)) upstream.client.check(now);
+      else if (now - upstream.idleSince >= upstream.client.keptMs) upstream.pool.end(upstream);
+    }
+    if (this.all.size > 0) return;
+    clearInterval(this.#sweep);
+    this.#sweep = undefined;
   }
 
   owns(owner: Socket, pool: UpstreamPool): void {
@@ -81,9 +101,8 @@ export class Upstreams implements UpstreamCensus {
     if (known) return known;
     const listener = this.#listenerOf(seat);
     const connect = listener ? provenConnector(this.#connect, listener) : this.#connect;
-    const host = address.host.includes(':') ? `[${address.host}]` : address.host;
-    const options = { ...clientOptions, ...(location.host === this.#host ? keptHere : keptElsewhere) };
-    const pool = new UpstreamPool(`http://${host}:${address.port}`, options, connect, this);
+    const kept = location.host === this.#host ? keptHere : keptElsewhere;
+    const pool = new UpstreamPool({ connect, ...address, turns: this.#turns, ...kept }, this);
     this.#pools.set(instanceId, pool);
     return pool;
   }
@@ -93,13 +112,13 @@ export class Upstreams implements UpstreamCensus {
     const pool = this.#pools.get(instanceId);
     if (!pool) return;
     this.#pools.delete(instanceId);
-    pool.destroy().catch(() => {});
+    pool.destroy();
   }
 
   async close(): Promise<void> {
     const pools = [...this.#pools.values()];
     this.#pools.clear();
-    await Promise.all(pools.map((pool) => pool.destroy()));
+    for (const pool of pools) pool.destroy();
   }
 }
 
@@ -108,11 +127,9 @@ export class Upstreams implements UpstreamCensus {
  * connection, it belongs to that client's connection: `owner`.
  */
 export class Upstream {
-  readonly client: Client;
+  readonly client: Http1Client;
   readonly pool: UpstreamPool;
   owner: Socket | undefined = undefined;
-  /** Set while it is connected. */
-  socket: Socket | undefined = undefined;
   /** It closed while a request used it. */
   isLost = false;
   /** Start of the first request's wait for an answer, in monotonic milliseconds; undefined once that has begun. */
@@ -120,42 +137,22 @@ export class Upstream {
   /** When it was given back last, likewise. */
   idleSince = 0;
 
-  constructor(pool: UpstreamPool, origin: string, options: Client.Options, connect: buildConnector.connector) {
+  constructor(pool: UpstreamPool, options: Http1ClientOptions) {
     this.pool = pool;
-    this.client = new Client(origin, {
-      ...options,
-      connect: (target, callback) =>
-        connect(target, (...result) => {
-          this.socket = result[1] ?? undefined;
-          callback(...result);
-        }),
-    });
-  }
-
-  /** A request is about to be written to it. */
-  awaitsAnswer(): void {
-    if (this.socket) awaitsAnswer(this.socket);
+    this.client = new Http1Client(options);
   }
 }
-
-const clientOptions: Client.Options = {
-  pipelining: 1,
-  bodyTimeout: 0,
-  maxHeaderSize: maxHeaderSizeBytes,
-};
 
 /** A request on a new connection that waits for longer than this may wait for others to close: see `give` and `#relieve`. */
 const waitsLongMs = 500;
 
 /**
  * The connections to one instance, bounded by its seats. The one that came free last is used next, so that the others fall idle
- * and close. undici's own Pool searches its clients for a free one at each request.
+ * and close.
  */
 export class UpstreamPool {
-  readonly #origin: string;
-  readonly #options: Client.Options;
-  readonly #connect: buildConnector.connector;
-  readonly #all = new Map<Client, Upstream>();
+  readonly #options: Http1ClientOptions;
+  readonly #all = new Set<Upstream>();
   readonly #free: Upstream[] = [];
   /** Idle connections that belong to a client, by the client's connection; the longest idle first. */
   readonly #owned = new Map<Socket, Upstream>();
@@ -164,10 +161,8 @@ export class UpstreamPool {
   readonly #census: UpstreamCensus;
   #relief: NodeJS.Timeout | undefined;
 
-  constructor(origin: string, options: Client.Options, connect: buildConnector.connector, census: UpstreamCensus) {
-    this.#origin = origin;
+  constructor(options: Http1ClientOptions, census: UpstreamCensus) {
     this.#options = options;
-    this.#connect = connect;
     this.#census = census;
   }
 
@@ -207,8 +202,8 @@ export class UpstreamPool {
    */
   give(upstream: Upstream): void {
     if (upstream.waitsSince !== undefined) this.answered(upstream);
-    const { client, owner, isLost } = upstream;
-    if (!this.#all.has(client)) return;
+    const { owner, isLost } = upstream;
+    if (!this.#all.has(upstream)) return;
     if (isLost || (this.#new.size > 0 && this.#isAwaited())) return this.end(upstream);
     if (owner === undefined) this.#free.push(upstream);
     else if (owner.destroyed || this.#owned.has(owner)) return this.end(upstream);
@@ -222,10 +217,11 @@ export class UpstreamPool {
   }
 
   /** Breaks off what is under way. */
-  async destroy(): Promise<void> {
-    const clients = [...this.#all.keys()];
-    for (const upstream of this.#all.values()) {
+  destroy(): void {
+    const upstreams = [...this.#all];
+    for (const upstream of upstreams) {
       this.#census.idle.delete(upstream);
+      this.#census.all.delete(upstream);
       this.#census.closed();
     }
     clearTimeout(this.#relief);
@@ -233,14 +229,15 @@ export class UpstreamPool {
     for (const owner of this.#owned.keys()) this.#disown(owner);
     this.#new.clear();
     this.#free.length = 0;
-    await Promise.all(clients.map((client) => client.destroy()));
+    for (const { client } of upstreams) client.destroy();
   }
 
   #open(): Upstream {
     this.#census.opening();
-    const upstream = new Upstream(this, this.#origin, this.#options, this.#connect);
+    const upstream = new Upstream(this, this.#options);
     const { client } = upstream;
-    this.#all.set(client, upstream);
+    this.#all.add(upstream);
+    this.#census.all.add(upstream);
     upstream.waitsSince = performance.now();
     this.#new.add(upstream);
     this.#relieve();
@@ -297,7 +294,7 @@ export class UpstreamPool {
     const at = this.#free.indexOf(upstream);
     const isIdle = at >= 0 || (upstream.owner !== undefined && this.#owned.get(upstream.owner) === upstream);
     if (isIdle) this.end(upstream);
-    else if (this.#all.has(upstream.client)) upstream.isLost = true;
+    else if (this.#all.has(upstream)) upstream.isLost = true;
   }
 
   /** Breaks off what is under way on it. */
@@ -308,7 +305,8 @@ export class UpstreamPool {
     if (at >= 0) this.#free.splice(at, 1);
     if (owner !== undefined && this.#owned.get(owner) === upstream) this.#disown(owner);
     this.#new.delete(upstream);
-    if (this.#all.delete(client)) this.#census.closed();
-    client.destroy().catch(() => {});
+    this.#census.all.delete(upstream);
+    if (this.#all.delete(upstream)) this.#census.closed();
+    client.destroy();
   }
 }
