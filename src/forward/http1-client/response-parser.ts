@@ -5,7 +5,7 @@ export class BadAnswer extends Error {
 
 /** Takes what was read, in order. What it throws is thrown by `ResponseParser.read`. */
 export interface ResponseSink {
-  /** `headers`: flat, as sent, without the whitespace around values. An interim answer (1xx) has neither body nor end. */
+  /** `headers`: flat, as sent, without the whitespace before values and the spaces behind them. An interim answer (1xx) has neither body nor end. */
   onHead(statusCode: number, reason: string, headers: string[]): void;
   /** A part of the body: bytes from `from` to before `to`, valid during this call only. */
   onBody(bytes: Buffer, from: number, to: number): void;
@@ -20,6 +20,8 @@ const longestSizeLine = 16 * 1024;
 /** Lengths have no more digits, and so can be counted exactly. */
 const length = /^\d{1,15}$/;
 const largestChunk = 2 ** 48;
+const extension = /[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:=(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+|"(?:[^"\\]|\\.)*"))?/s.source;
+const extensions = new RegExp(`^${extension}(?:;${extension})*$`, 's');
 
 const tab = 0x09;
 const lf = 0x0a;
@@ -82,6 +84,8 @@ export class ResponseParser {
   /** Bytes that are left of the body or the chunk. */
   #left = 0;
   #sizeLineBytes = 0;
+  /** Of the chunk, behind the first semicolon. */
+  #extensions = '';
   /** The part of a chunked body that was found in the bytes in hand. */
   #partFrom = 0;
   #partTo = 0;
@@ -262,7 +266,8 @@ export class ResponseParser {
     for (let mark = firstMark; mark < marks.length; mark += 4) {
       const from = marks[mark + 2] as number;
       let to = marks[mark + 3] as number;
-      while (to > from && isBlank(text.charCodeAt(to - 1))) to -= 1;
+      // Some servers take a tab at the end for a part of the value, `chunked` for instance: it stays, for all to see.
+      while (to > from && text.charCodeAt(to - 1) === space) to -= 1;
       fields.push(text.slice(marks[mark] as number, marks[mark + 1] as number), text.slice(from, to));
     }
     return fields;
@@ -354,6 +359,7 @@ export class ResponseParser {
     this.#state = at.chunkSize;
     this.#left = 0;
     this.#sizeLineBytes = 0;
+    this.#extensions = '';
   }
 
   /** Hands over what it finds as one part: the chunks of an app may be a byte long. */
@@ -383,8 +389,9 @@ export class ResponseParser {
           break;
         }
         case at.chunkExtension:
-          if (byte === cr) this.#state = at.chunkSizeEnd;
-          else if (!isOf(byte, inValue)) throw invalid('Invalid character in chunk extensions');
+          if (isOf(byte, inValue)) this.#extensions += String.fromCharCode(byte);
+          else if (byte === cr && extensions.test(this.#extensions)) this.#state = at.chunkSizeEnd;
+          else throw invalid('Invalid character in chunk extensions');
           this.#countSizeLine();
           break;
         case at.chunkSizeEnd:
@@ -450,10 +457,6 @@ function invalid(reason: string): BadAnswer {
 
 function isOf(byte: number, kind: number): boolean {
   return ((kinds[byte] as number) & kind) !== 0;
-}
-
-function isBlank(code: number): boolean {
-  return code === space || code === tab;
 }
 
 /** False for 1.0, and for 2.0: some apps repeat what a proxy in front of all said. */

@@ -12,7 +12,7 @@ const whole: [name: string, bytes: string, seen: Partial<ReadAnswer>, isToHead?:
   ['a body with a length', `${counted(2)}ok`, { body: 'ok', isLast: false }],
   ['a body of no bytes', counted(0), { body: '', isLast: false }],
   ['a length with zeros before it', `${counted('002')}ok`, { body: 'ok' }],
-  ['chunks', `${chunked}2\r\nok\r\n4;a=b;c="d"\r\n, so\r\n0\r\n\r\n`, { body: 'ok, so', isLast: false }],
+  ['chunks', `${chunked}2\r\nok\r\n4;a=b;c="d\\"; e";f\r\n, so\r\n0\r\n\r\n`, { body: 'ok, so', isLast: false }],
   [
     'a chunk size in either case, with zeros',
     `${chunked}00a\r\n0123456789\r\nA\r\n0123456789\r\n000\r\n\r\n`,
@@ -56,7 +56,7 @@ for (const [name, bytes, seen, isToHead] of whole) {
 
 t.test('it hands over names, values and the reason as they were sent, without the space around values', async (t) => {
   const { heads } = readAnswer([
-    'HTTP/1.1 200 All \xe9 is  fine\r\nX-ODD: \t a  b\t \r\nx-odd:\xff\xfe\r\n__proto__: \r\nA:b\r\nContent-Length: 0\r\n\r\n',
+    'HTTP/1.1 200 All \xe9 is  fine\r\nX-ODD: \t a  b \r\nx-odd:\xff\xfe\r\n__proto__: \r\nA:b\r\nContent-Length: 0\r\n\r\n',
   ]);
   t.same(heads, [
     {
@@ -143,11 +143,13 @@ const refused: [name: string, bytes: string, fault: RegExp | string][] = [
   ],
   ['a bare CR in a value', withLine('X: a\rb'), 'not valid HTTP: Missing expected LF after header value'],
   ['a bare CR at the end of the head', 'HTTP/1.1 200 OK\r\n\rX', 'not valid HTTP: Missing expected LF after headers'],
-  ...['-1', '+2', '0x2', '2, 2', '2 2', '', '2;', '9'.repeat(16), '1e3', '²'].map((value): [string, string, string] => [
-    `the length ${JSON.stringify(value)}`,
-    counted(value),
-    'not valid HTTP: Invalid character in Content-Length',
-  ]),
+  ...['-1', '+2', '0x2', '2, 2', '2 2', '', '2;', '9'.repeat(16), '1e3', '²', '2\t'].map(
+    (value): [string, string, string] => [
+      `the length ${JSON.stringify(value)}`,
+      counted(value),
+      'not valid HTTP: Invalid character in Content-Length',
+    ],
+  ),
   ['two lengths', withLine('content-length: 2'), 'not valid HTTP: Content-Length twice'],
   [
     'a length and chunks',
@@ -168,7 +170,9 @@ const refused: [name: string, bytes: string, fault: RegExp | string][] = [
     '',
     'identity',
     'xchunked',
-    'chunked\x0b'.slice(0, 7) + '\xa0',
+    'chunked\xa0',
+    'chunked\t',
+    'chunked\t ',
   ].map((value): [string, string, RegExp] => [
     `the coding ${JSON.stringify(value)}`,
     `HTTP/1.1 200 OK\r\nTransfer-Encoding: ${value}\r\n\r\n`,
@@ -193,6 +197,13 @@ const refused: [name: string, bytes: string, fault: RegExp | string][] = [
   ['a bare CR behind a chunk size', `${chunked}2\rok\r\n`, 'not valid HTTP: Missing expected LF after chunk size'],
   ['a bare LF in an extension', `${chunked}2;x\nok\r\n`, 'not valid HTTP: Invalid character in chunk extensions'],
   ['a NUL in an extension', `${chunked}2;\0\r\nok\r\n`, 'not valid HTTP: Invalid character in chunk extensions'],
+  ...['', ';', 'a;', '=b', 'a=', 'a b', ' a', 'a="b', 'a="b"c', 'a="\\"', 'a=b c', '\xff'].map(
+    (extension): [string, string, string] => [
+      `the chunk extension ${JSON.stringify(extension)}`,
+      `${chunked}2;${extension}\r\nok\r\n0\r\n\r\n`,
+      'not valid HTTP: Invalid character in chunk extensions',
+    ],
+  ),
   ['a size of too many digits', `${chunked}${'0'.repeat(16_385)}`, 'not valid HTTP: Chunk extensions too large'],
   ['an extension without end', `${chunked}1;${'x'.repeat(16_384)}`, 'not valid HTTP: Chunk extensions too large'],
   [
