@@ -1,6 +1,7 @@
 import { chmod } from 'node:fs/promises';
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
+import { isLoopback } from '../config/listen-address.js';
 import { RequestError } from '../model/errors.js';
 import { ApiError, type ApiErrorCode } from './api-error.js';
 import { appRoutes, type AppsSource } from './app-routes.js';
@@ -14,6 +15,8 @@ import { makeRoomForSocket } from './socket-file.js';
 
 export interface AdminOptions extends HealthSource, Omit<AppsSource, 'audit'>, Pick<Credentials, 'token'> {
   readonly listen: { readonly host?: string; readonly port: number } | { readonly path: string };
+  /** As of now: they may change while it listens. */
+  readonly tokens: () => Credentials['tokens'];
   readonly logger: Logger;
   /** Limits of what clients can hold; tests lower them. */
   readonly limits?: ServerLimits;
@@ -30,7 +33,7 @@ const mostBytes = 1024;
 
 /** The server for operators: health, metrics, apps and instances. */
 export function createAdmin(options: AdminOptions): Admin {
-  const { logger, token, listen: at } = options;
+  const { logger, token, tokens, listen: at } = options;
   const server = fastify({
     logger: false,
     serverFactory: (handle) => createBoundedServer(handle, options.limits ?? adminLimits),
@@ -39,9 +42,10 @@ export function createAdmin(options: AdminOptions): Admin {
     // A misspelt query parameter is an error; it must not be dropped.
     ajv: { customOptions: { removeAdditional: false } },
   });
-  const credentials: Credentials = { isSocket: 'path' in at, ...(token !== undefined && { token }) };
+  const isSocket = 'path' in at;
+  const open = { isSocket, isLoopback: !isSocket && isLoopback(at), ...(token !== undefined && { token }) };
   server.addHook('onRequest', async (request) => {
-    request.caller = callerOf(request.headers, request.url, credentials);
+    request.caller = callerOf(request.headers, request.url, { ...open, tokens: tokens() });
   });
   server.setNotFoundHandler((_request, reply) => problem(reply, new ApiError('not_found', 'There is no such route.')));
   server.setErrorHandler((error, request, reply) => problem(reply, refusalOf(error, request, logger)));

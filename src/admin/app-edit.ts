@@ -1,5 +1,6 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { AppEdit, AppRecord, FoundApp } from '../cmdb/cmdb.js';
-import { readAppDocument } from '../config/app-document.js';
+import { type DocumentFault, readAppDocument } from '../config/app-document.js';
 import { showFile } from '../config/path.js';
 import type { AppSources } from '../config/resolve-app.js';
 import { recordOf, writtenOf } from '../model/app.js';
@@ -59,14 +60,44 @@ type Read = Omit<Exclude<Put, 'keep'>, 'origin'> & { readonly written: Readonly<
 
 function readDocument(document: unknown, { name, sources, caller }: EditTerms): Read {
   const named = isMapping(document) ? { name, ...document } : document;
-  const invalid = (problems: { path: string; message: string }[]) =>
+  const invalid = (problems: readonly DocumentFault[]) =>
     new ApiError('invalid_app', `App ${name} is not valid: ${problems.map(sentence).join('; ')}`, { problems });
   if (isMapping(named) && named['name'] !== name)
     throw invalid([{ path: 'name', message: `must be ${name}, the name in the address, or be left out` }]);
   const { terms } = caller;
-  const read = readAppDocument(named, { ...sources, ...(terms && { customer: { terms } }) });
-  if (read.faults) throw invalid([...read.faults]);
-  return { app: read.app, written: { ...read.written } };
+  if (!terms) {
+    const read = readAppDocument(named, sources);
+    if (read.faults) throw invalid(read.faults);
+    return { app: read.app, written: { ...read.written } };
+  }
+  const read = readAppDocument(withoutGiven(named, caller), { ...sources, customer: { terms } });
+  if (read.faults) throw invalid(read.faults);
+  const { plan } = terms;
+  const labels = { ...caller.labels };
+  const app = { ...read.app, labels: { ...read.app.labels, ...labels } };
+  // What an operator would write for the same: a later edit of theirs must not lift the bounds.
+  return { app, written: { ...asIn(writtenOf(app), read.written), ...(plan !== undefined && { plan }), labels } };
+}
+
+/** The document of a customer without what the token says, if it says the same: an answer can be sent back as it is. */
+function withoutGiven(document: unknown, { terms, labels }: Caller): unknown {
+  if (!isMapping(document)) return document;
+  const { plan, labels: given, ...rest } = document;
+  return {
+    ...rest,
+    ...(plan !== undefined && plan !== terms?.plan && { plan }),
+    ...(given !== undefined && !isDeepStrictEqual(given, labels) && { labels: given }),
+  };
+}
+
+/** Of `whole`, the keys that `part` has. */
+function asIn(whole: unknown, part: object): Record<string, unknown> {
+  const values = whole as Readonly<Record<string, unknown>>;
+  const entries = Object.entries(part).map(([key, value]: [string, unknown]) => {
+    const own = values[key];
+    return [key, isMapping(value) && isMapping(own) ? asIn(own, value) : own] as const;
+  });
+  return Object.fromEntries(entries);
 }
 
 function sentence({ path, message }: { readonly path: string; readonly message: string }): string {

@@ -1,37 +1,78 @@
-import { timingSafeEqual } from 'node:crypto';
+import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
+import type { CustomerTerms } from '../config/customer-terms.js';
 import { ApiError } from './api-error.js';
-import type { Caller } from './caller.js';
+import type { Caller, Scope } from './caller.js';
+
+/** A token of which only the hash is known. */
+export interface HashedToken extends Pick<CustomerTerms, 'plan' | 'images'> {
+  readonly name: string;
+  readonly scope: Scope;
+  /** `sha256:` and the digest in hexadecimal. */
+  readonly hash: string;
+  /** None: it knows all apps. */
+  readonly labels: Readonly<Record<string, string>>;
+  /** With labels and scope `write`: it is a customer's. */
+  readonly domains?: CustomerTerms['domains'];
+}
 
 /** How callers are told apart. */
 export interface Credentials {
   /** The admin side listens on a socket: its file's mode says who may use it. */
   readonly isSocket: boolean;
+  /** It listens on loopback. */
+  readonly isLoopback: boolean;
   /** The token that may do everything. */
   readonly token?: string;
+  readonly tokens: readonly HashedToken[];
 }
 
 /** Host names under which a browser on this machine reaches loopback; any other name is DNS rebinding. */
 const loopbackNames = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i;
 
 /** Who sends the request. Throws `unauthorized` or `forbidden`. */
-export function callerOf(headers: IncomingHttpHeaders, url: string, { isSocket, token }: Credentials): Caller {
+export function callerOf(headers: IncomingHttpHeaders, url: string, credentials: Credentials): Caller {
+  const { isSocket, isLoopback, token, tokens } = credentials;
   if (url === '/healthz') return { name: 'anybody', scope: 'read', labels: {} };
-  if (token !== undefined) {
-    if (isToken(headers.authorization, token)) return { name: 'admin', scope: 'write' };
-    throw new ApiError('unauthorized', 'Send a token as Authorization: Bearer.', {
-      headers: { 'www-authenticate': 'Bearer' },
-    });
+  const { authorization } = headers;
+  // Whoever sends a token means it, also where none is needed.
+  if (authorization !== undefined) {
+    const caller = callerWith(/^Bearer +(.*)$/i.exec(authorization)?.[1] ?? '', credentials);
+    if (caller) return caller;
+  } else if (isSocket && token === undefined) return { name: 'socket', scope: 'write' };
+  else if (isLoopback && token === undefined && tokens.length === 0) {
+    if (!loopbackNames.test(headers.host ?? ''))
+      throw new ApiError('forbidden', 'Without a token the admin side answers only to loopback names.');
+    // Every program of this machine can connect.
+    return { name: 'loopback', scope: 'read' };
   }
-  if (isSocket) return { name: 'socket', scope: 'write' };
-  if (!loopbackNames.test(headers.host ?? ''))
-    throw new ApiError('forbidden', 'Without a token the admin side answers only to loopback names.');
-  // Every program of this machine can connect.
-  return { name: 'loopback', scope: 'read' };
+  throw new ApiError('unauthorized', 'Send a token as Authorization: Bearer.', {
+    headers: { 'www-authenticate': 'Bearer' },
+  });
 }
 
-function isToken(header: string | undefined, token: string): boolean {
-  const given = Buffer.from(header ?? '');
-  const expected = Buffer.from(`Bearer ${token}`);
-  return given.length === expected.length && timingSafeEqual(given, expected);
+/** Compares with every token in full, so that the time of an answer tells nothing of them. */
+function callerWith(given: string, { token, tokens }: Credentials): Caller | undefined {
+  const digest = sha256(given);
+  const found = tokens.filter(({ hash }) => timingSafeEqual(Buffer.from(hash.slice(hashPrefix.length), 'hex'), digest));
+  if (token !== undefined && timingSafeEqual(sha256(token), digest)) return { name: 'admin', scope: 'write' };
+  return found[0] && callerOfToken(found[0]);
+}
+
+function callerOfToken({ name, scope, labels, domains, plan, images }: HashedToken): Caller {
+  if (Object.keys(labels).length === 0) return { name, scope };
+  const terms = domains && { domains, images, ...(plan !== undefined && { plan }) };
+  return { name, scope, labels, ...(terms && { terms }) };
+}
+
+const hashPrefix = 'sha256:';
+
+/** What `admin.tokens` has of a token. */
+export function hashOf(token: string): string {
+  return `${hashPrefix}${sha256(token).toString('hex')}`;
+}
+
+/** The tokens are random, so that one round is enough. */
+function sha256(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
 }

@@ -1,4 +1,5 @@
 import { Command, CommanderError, Option } from 'commander';
+import { scopes } from '../admin/caller.js';
 import { exampleFile } from './package-directory.js';
 import { version } from './version.js';
 
@@ -9,6 +10,7 @@ const help = `
 Examples:
   $ fastcontainer check --config config/fastcontainer.yaml
   $ fastcontainer start --config config/fastcontainer.yaml
+  $ fastcontainer token panel --scope write
 
 Exit codes:
   0  ended well
@@ -55,6 +57,17 @@ export async function runCli(argv: readonly string[]): Promise<ExitCode> {
         import('./host-checks/adapter-checks.js'),
       ]);
       code = await check(options, adapterChecks);
+    });
+
+  program
+    .command('token')
+    .description('Make a token of the admin API: prints it, and what the main file gets. Stores nothing.')
+    .argument('<name>', 'its name in the log, such as panel')
+    .addOption(new Option('--scope <scope>', 'what it is for').choices(scopes).default('read'))
+    .option('--json', 'print JSON', false)
+    .action(async (name: string, options: { scope: string; json: boolean }) => {
+      const { token } = await import('./token.js');
+      code = token({ name, ...options });
     });
 
   try {

@@ -302,7 +302,7 @@ export function describeConflict(conflict: Conflict): string {
     return `domain ${conflict.domain} of app ${wantedBy} belongs to app ${conflict.ownedBy}; ${remedy}`;
   }
   if (conflict.putBy !== undefined) {
-    const remedy = `give the file's app another name, or remove the one of the API: fastcontainer rm ${wantedBy}`;
+    const remedy = `give the file's app another name, or remove the one of the API (DELETE /v1/apps/${wantedBy})`;
     return `app ${wantedBy} was put by API (token ${conflict.putBy}), and no file replaces it; the file was not applied: ${remedy}`;
   }
   const holder = conflict.heldBy === undefined ? 'did not come from a file' : `came from a file of ${conflict.heldBy}`;

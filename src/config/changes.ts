@@ -110,10 +110,14 @@ function settingChanges(before: Config, after: Config): string[] {
     if (!properties) return [section];
     const [oldKeys, nowKeys] = [old[section], now[section]] as readonly [Values, Values];
     const names = Object.entries(properties).map(([key, child]) => ({ key, name: nameOf(key, child) }));
-    return names.filter(({ name }) => !isSame(oldKeys[name], nowKeys[name])).map(({ key }) => `${section}.${key}`);
+    return names
+      .filter(({ name }) => !isSame(oldKeys[name], nowKeys[name]))
+      .map(({ key }) => `${section}.${key}`)
+      .filter((path) => path !== 'admin.tokens');
   });
   return [
     ...changed.map((key) => `${key} changed: needs a restart`),
+    ...(isSame(before.admin.tokens, after.admin.tokens) ? [] : ['admin.tokens changed']),
     ...differences(maxRemovals as Shape, 'maxRemovals', before.maxRemovals, after.maxRemovals),
     ...differences(log as Shape, 'log', before.log, after.log),
   ];

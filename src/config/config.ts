@@ -12,7 +12,11 @@ export type Main = Parsed<typeof mainSchema>;
 /** The main file with defaults put in. Durations are milliseconds, paths of data are absolute. */
 export interface Settings {
   readonly listen: { readonly http: readonly ListenAddress[] };
-  readonly admin: { readonly listen: ListenAddress | ListenSocket; readonly token?: string };
+  readonly admin: {
+    readonly listen: ListenAddress | ListenSocket;
+    readonly token?: string;
+    readonly tokens: Main['admin']['tokens'];
+  };
   readonly cmdb: {
     /** `lmdb:` with an absolute path, or the URL as it was written. May hold a password. */
     readonly url: string;

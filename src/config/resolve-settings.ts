@@ -28,7 +28,7 @@ export function resolveSettings(written: MainFile, env: Environment, report: Rep
   const processDir = resolve(main.runtimes.process.stateDir ?? join(stateDir, 'process'));
   return {
     listen: { http: resolveListen(main, report) },
-    admin: resolveAdmin(main.admin, stateDir, report),
+    admin: resolveAdmin(main.admin, written.plans ?? {}, stateDir, report),
     cmdb: resolveCmdb(main, report),
     node: { ...main.node, host: main.node.host ?? hostname() },
     workers: main.workers === 'auto' ? availableParallelism() : main.workers,
@@ -71,7 +71,12 @@ function resolveListen(main: Main, report: Report): ListenAddress[] {
   return listed.flatMap((text) => parseListenAddress(text) ?? []);
 }
 
-function resolveAdmin({ listen: written, token }: Main['admin'], stateDir: string, report: Report): Settings['admin'] {
+function resolveAdmin(
+  { listen: written, token, tokens }: Main['admin'],
+  plans: Settings['plans'],
+  stateDir: string,
+  report: Report,
+): Settings['admin'] {
   const listen = written ?? `unix:${join(stateDir, 'admin.sock')}`;
   const address: ListenAddress | ListenSocket = listen.startsWith('unix:')
     ? { path: resolve(listen.slice('unix:'.length)) }
@@ -82,11 +87,32 @@ function resolveAdmin({ listen: written, token }: Main['admin'], stateDir: strin
       `${address.path} has more than ${longestSocketPath} bytes, too many for a socket; choose a shorter path`,
     );
   }
-  if (token === undefined && !isLoopback(address)) {
+  if (token === undefined && tokens.length === 0 && !isLoopback(address)) {
     const got = `got ${formatListenAddress(address)} without a token`;
     report(['admin', 'token'], `is required if admin.listen is not loopback, ${got}`);
   }
-  return { listen: address, ...(token !== undefined && { token }) };
+  checkTokens(tokens, plans, (path, message) => report(['admin', 'tokens', ...path], message));
+  return { listen: address, ...(token !== undefined && { token }), tokens };
+}
+
+/** Names that callers without one of `admin.tokens` have in the log. */
+const takenNames = ['admin', 'socket', 'loopback', 'anybody'];
+
+function checkTokens(tokens: Settings['admin']['tokens'], plans: Settings['plans'], report: Report): void {
+  tokens.forEach(({ name, scope, hash, labels, domains, plan, images }, index) => {
+    const before = tokens.slice(0, index);
+    const isBound = domains !== undefined || plan !== undefined || images.length > 0;
+    if (takenNames.includes(name) || before.some((other) => other.name === name))
+      report([index, 'name'], `${name} is taken; each token needs a name of its own`);
+    if (before.some((other) => other.hash === hash)) report([index, 'hash'], 'is that of another token, too');
+    const isCustomer = scope === 'write' && Object.keys(labels).length > 0;
+    if (isCustomer && !domains)
+      report([index, 'domains'], 'is required with labels and scope write, such as "*.r1.example.org"');
+    if (isBound && !isCustomer)
+      report([index], 'has domains, plan or images, which bind only a token with labels and scope write');
+    if (plan !== undefined && !Object.hasOwn(plans, plan))
+      report([index, 'plan'], `there is no plan ${JSON.stringify(plan)}`);
+  });
 }
 
 function resolveCmdb({ cmdb: written, node }: Main, report: Report): Settings['cmdb'] {

@@ -28,7 +28,7 @@ export interface Serving {
 }
 
 /** What the files say of apps, and what completes those that are put by API. */
-type Files = AppFiles & Pick<Config, 'plans' | 'defaults'>;
+type Files = AppFiles & Pick<Config, 'plans' | 'defaults' | 'admin'>;
 
 export interface ControlOptions {
   readonly config: Config;
@@ -108,6 +108,7 @@ export class Control {
     metrics.setMemorySource(readMemory);
     this.#admin = createAdmin({
       ...config.admin,
+      tokens: () => this.#files.admin.tokens,
       version,
       exposition,
       logger,

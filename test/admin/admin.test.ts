@@ -46,6 +46,7 @@ async function start(t: Test, overrides: Partial<AdminOptions> = {}): Promise<{ 
     readiness: () => ({ ready: true, checks: { cmdb: { ok: true } } }),
     cmdb: cmdbOf(record),
     host: 'here',
+    tokens: () => [],
     fileOf: () => undefined,
     sources: () => ({ plans: {}, defaults: {} }),
     spread: async () => 'now',

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { explainStartError } from '../../src/cli/start-error.js';
 
-const config = { listen: { http: [{ port: 80 }] }, admin: { listen: { host: '127.0.0.1', port: 8081 } } };
+const config = { listen: { http: [{ port: 80 }] }, admin: { listen: { host: '127.0.0.1', port: 8081 }, tokens: [] } };
 const failure = (code: string, address: string, port?: number) =>
   Object.assign(new Error(code), { code, address, port });
 
@@ -29,7 +29,7 @@ t.test('a failed start says what to do', async (t) => {
 });
 
 t.test('a UNIX socket is named by its path', async (t) => {
-  const admin = { listen: { path: '/run/x.sock' } };
+  const admin = { listen: { path: '/run/x.sock' }, tokens: [] };
   t.equal(
     explainStartError(failure('EACCES', '/run/x.sock', -1), { ...config, admin }),
     'cannot listen on /run/x.sock: not permitted; make the place writable for this user or change admin.listen',

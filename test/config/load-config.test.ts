@@ -15,7 +15,7 @@ t.test('a main file of one line has the defaults of the documentation', async (t
   } = await loadFiles({ 'main.yaml': 'workers: 1\n' });
   t.strictSame(config, {
     listen: { http: [{ host: '127.0.0.1', port: 8080 }] },
-    admin: { listen: { path: resolve('data/admin.sock') } },
+    admin: { listen: { path: resolve('data/admin.sock') }, tokens: [] },
     cmdb: { url: `lmdb:${resolve('data/cmdb')}`, name: 'fastcontainer' },
     node: { host: hostname() },
     workers: 1,

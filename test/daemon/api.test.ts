@@ -159,7 +159,7 @@ onBothStores(
     await installation.writeApp('thief', { domains: [domain] });
     await daemon.reload(await loadConfig(installation.file, process.env));
     t.match(
-      log.find(({ msg }) => /app shop was put by API \(token admin\).*fastcontainer rm shop/.test(String(msg))),
+      log.find(({ msg }) => /app shop was put by API \(token admin\).*DELETE \/v1\/apps\/shop/.test(String(msg))),
       { putBy: 'admin', file: /apps\/shop.yaml$/ },
     );
     t.ok(log.some(({ msg }) => /domain shop\.localhost of app thief belongs to app shop/.test(String(msg))));

@@ -410,7 +410,8 @@ function entriesOf(main: unknown, file: string): Entry[] {
 
 /** Without a token, everything that can connect may use the admin API: no app may share the loopback with it. */
 function sharedAdminFault({ admin, runtimes }: Settings, apps: readonly FileApp[]): string | undefined {
-  if ('path' in admin.listen || admin.token !== undefined || !isLoopback(admin.listen)) return undefined;
+  const hasToken = admin.token !== undefined || admin.tokens.length > 0;
+  if ('path' in admin.listen || hasToken || !isLoopback(admin.listen)) return undefined;
   const onHostNetwork = runtimes.docker.network === 'host' ? ['docker'] : [];
   const sharing = apps.find(({ app: { runtime } }) => ['process', ...onHostNetwork].includes(runtime));
   if (!sharing) return undefined;

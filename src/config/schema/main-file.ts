@@ -266,6 +266,38 @@ const appPattern = text({
   examples: ['./apps/*.yaml'],
 });
 
+/** What the operator allows customers, be it in files or by API. */
+const customerTerms = {
+  domains: oneOrMore(
+    parsedText(readDomain, {
+      expects: 'a host name such as *.example.org',
+      description: 'A host name, or a wildcard of one label.',
+      examples: ['*.example.org'],
+    }),
+    {
+      description: 'The domains that these apps may have: host names, and with `*.example.org` those one label below.',
+      expects: 'a host name such as *.example.org, or a list of them',
+      examples: ['*.example.org'],
+    },
+  ),
+  plan: text({ description: 'The plan of these apps.', examples: ['small'] }),
+  images: list(
+    text({
+      pattern: '^[^\\s\\0]+$',
+      expects: 'an image such as php or registry.example/customers/',
+      description: 'An image.',
+      examples: ['registry.example/customers/'],
+    }),
+    {
+      description:
+        'Images that these apps may have (docker), each with any tag; one that ends in `/` stands for all below it.',
+      expects: 'a list of images such as [registry.example/customers/]',
+      default: [],
+      examples: [['registry.example/customers/']],
+    },
+  ),
+};
+
 const customerFiles = section(
   {
     path: text({
@@ -279,37 +311,11 @@ const customerFiles = section(
         'come from `plan` and `defaults`), and no figure above that of the plan.',
       examples: ['customer'],
     }),
-    domains: oneOrMore(
-      parsedText(readDomain, {
-        expects: 'a host name such as *.example.org',
-        description: 'A host name, or a wildcard of one label.',
-        examples: ['*.example.org'],
-      }),
-      {
-        description:
-          'What these files may have as domains: host names, and with `*.example.org` those one label below.',
-        expects: 'a host name such as *.example.org, or a list of them',
-        examples: ['*.example.org'],
-      },
-    ),
+    domains: customerTerms.domains,
   },
   {
-    plan: text({ description: 'The plan of these apps.', examples: ['small'] }),
-    images: list(
-      text({
-        pattern: '^[^\\s\\0]+$',
-        expects: 'an image such as php or registry.example/customers/',
-        description: 'An image.',
-        examples: ['registry.example/customers/'],
-      }),
-      {
-        description:
-          'Images that these files may name (docker), each with any tag; one that ends in `/` stands for all below it.',
-        expects: 'a list of images such as [registry.example/customers/]',
-        default: [],
-        examples: [['registry.example/customers/']],
-      },
-    ),
+    plan: customerTerms.plan,
+    images: customerTerms.images,
   },
   { description: 'Files that customers write.' },
 );
@@ -357,6 +363,48 @@ const memory = section(
 );
 
 /** The main file. */
+const adminToken = section(
+  {
+    name: text({
+      pattern: namePattern,
+      expects: nameExpects,
+      description: 'Name of the token in the log and in the records of apps.',
+      examples: ['panel'],
+    }),
+    scope: choice(['read', 'write'], {
+      description:
+        'What it is for: `read` sees apps and instances without secrets, `write` also puts and removes apps.',
+      examples: ['read'],
+    }),
+    hash: text({
+      pattern: '^sha256:[0-9a-f]{64}$',
+      expects: 'sha256: and 64 hexadecimal digits, as fastcontainer token prints it',
+      description: 'Hash of the token.',
+      examples: [`sha256:${'0'.repeat(64)}`],
+    }),
+  },
+  {
+    labels: dictionary(
+      { pattern: '^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$', expects: 'the name of a label' },
+      text({
+        pattern: '^[^\\x00-\\x1f\\x7f]{0,200}$',
+        expects: 'a value of a label',
+        description: 'A value.',
+        examples: ['r1'],
+      }),
+      {
+        description:
+          'It knows only apps with all these labels, and what it puts gets them. With scope `write` it is bound like files of customers: ' +
+          'it needs `domains`, and `plan` and `images` say the rest.',
+        default: {},
+        examples: [{ reseller: 'r1' }],
+      },
+    ),
+    ...customerTerms,
+  },
+  { description: 'A token of the admin API.' },
+);
+
 export const mainSchema = section(
   {},
   {
@@ -394,6 +442,13 @@ export const mainSchema = section(
           description:
             'Bearer token of the admin API. Required with an address off loopback, and with any address if apps run as processes.',
           examples: ['${ADMIN_TOKEN}'],
+        }),
+        tokens: list(adminToken, {
+          expects: 'a list of tokens such as [{ name: panel, scope: write, hash: "sha256:..." }]',
+          description:
+            'Further tokens of the admin API, by hash; `fastcontainer token NAME` makes one. A change counts at once.',
+          default: [],
+          examples: [[{ name: 'panel', scope: 'write', hash: `sha256:${'0'.repeat(64)}` }]],
         }),
       },
       { description: 'The admin API.' },

@@ -22,10 +22,24 @@ export function workerConfig(config: Config, workers: number): Config {
  * not hold in one worker and not in the others.
  */
 export function afterReload(initial: Config, next: Config): Config {
-  const { apps, appFiles, customerApps, heldApps, problems, places, log, maxRemovals, plans, defaults } = next;
+  const { apps, appFiles, customerApps, heldApps, problems, places, log, maxRemovals, plans, defaults, admin } = next;
   const { maxRemovals: _before, ...kept } = initial;
   const removals = maxRemovals === undefined ? {} : { maxRemovals };
-  return { ...kept, ...removals, apps, appFiles, customerApps, heldApps, problems, places, log, plans, defaults };
+  const tokens = { admin: { ...initial.admin, tokens: admin.tokens } };
+  return {
+    ...kept,
+    ...tokens,
+    ...removals,
+    apps,
+    appFiles,
+    customerApps,
+    heldApps,
+    problems,
+    places,
+    log,
+    plans,
+    defaults,
+  };
 }
 
 /**
