@@ -5,8 +5,8 @@ import { formatListenAddress } from '../config/listen-address.js';
 export function explainStartError(error: unknown, { listen, admin }: Pick<Settings, 'listen' | 'admin'>): string {
   const { code, message, port, address } = error as NodeJS.ErrnoException & { port?: number; address?: string };
   const isAdmin = 'path' in admin.listen ? admin.listen.path === address : admin.listen.port === port;
-  const isHttp = listen.http.some((it) => it.port === port);
-  const key = isAdmin && !isHttp ? 'admin.listen' : 'listen.http';
+  const side = (['http', 'https'] as const).find((it) => listen[it].some((place) => place.port === port));
+  const key = isAdmin && !side ? 'admin.listen' : `listen.${side ?? 'http'}`;
   const where =
     port === undefined || port < 0 ? (address ?? 'the address') : formatListenAddress({ host: address ?? '', port });
   switch (code) {

@@ -5,7 +5,7 @@ import { ConfigHealth } from '../config/config-health.js';
 import { ConfigError, formatProblem } from '../config/problem.js';
 import { ConfigThread } from '../config/reader/config-thread.js';
 import { type ConfigWatch, watchConfig } from '../config/watch-config.js';
-import type { createDaemon, Daemon, DaemonOptions } from '../daemon/daemon.js';
+import type { Addresses, createDaemon, Daemon, DaemonOptions } from '../daemon/daemon.js';
 import type { LeftRunning } from '../terminate/left-running.js';
 import { superviseLifetime } from './lifetime.js';
 import { createLogger } from './logger.js';
@@ -170,11 +170,11 @@ function summary(lines: readonly string[]): string {
 function announce(
   logger: Logger,
   config: Config,
-  addresses: { readonly http: readonly string[]; readonly admin: string },
+  { https, ...others }: Addresses & { readonly admin: string },
   withHint: boolean,
 ): void {
-  logger.info({ ...addresses, apps: config.apps.length }, 'listening');
-  const hint = withHint ? curlLine(config, addresses.http[0]) : undefined;
+  logger.info({ ...others, ...(https.length > 0 && { https }), apps: config.apps.length }, 'listening');
+  const hint = withHint ? curlLine(config, others.http[0]) : undefined;
   if (hint) logger.info(`try: ${hint}`);
 }
 

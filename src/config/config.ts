@@ -11,7 +11,8 @@ export type Main = Parsed<typeof mainSchema>;
 
 /** The main file with defaults put in. Durations are milliseconds, paths of data are absolute. */
 export interface Settings {
-  readonly listen: { readonly http: readonly ListenAddress[] };
+  readonly listen: { readonly http: readonly ListenAddress[]; readonly https: readonly ListenAddress[] };
+  readonly tls: TlsSettings;
   readonly admin: {
     readonly listen: ListenAddress | ListenSocket;
     readonly token?: string;
@@ -47,6 +48,14 @@ export interface Settings {
   /** As they are written: what completes an app that is put by API. */
   readonly plans: Readonly<Record<string, SharedKeys>>;
   readonly defaults: SharedKeys;
+}
+
+/** Patterns and paths are absolute. */
+export interface TlsSettings {
+  readonly certificates: readonly string[];
+  readonly default?: string;
+  readonly unknown: Main['tls']['unknown'];
+  readonly handshakeTimeoutMs: number;
 }
 
 export type LogLevel = Main['log']['level'];

@@ -1,7 +1,7 @@
 import { availableParallelism, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { lmdbPath } from './cmdb-url.js';
-import type { DockerSettings, LogLevel, Main, OciSettings, Settings } from './config.js';
+import type { DockerSettings, LogLevel, Main, OciSettings, Settings, TlsSettings } from './config.js';
 import type { Report } from './explain.js';
 import type { Environment } from './interpolate.js';
 import {
@@ -21,13 +21,16 @@ const cmdbCodec = codec(cmdbSchema);
 /** The kernel's limit in bytes, without the final NUL. */
 const longestSocketPath = 107;
 
-/** The settings of the main file. Reports what does not fit together. `written` passed the schema. */
-export function resolveSettings(written: MainFile, env: Environment, report: Report): Settings {
+/**
+ * The settings of the main file, which is in `directory`. Reports what does not fit together. `written` passed the schema.
+ */
+export function resolveSettings(written: MainFile, directory: string, env: Environment, report: Report): Settings {
   const main = mainCodec.read(written);
   const stateDir = resolve(main.stateDir);
   const processDir = resolve(main.runtimes.process.stateDir ?? join(stateDir, 'process'));
   return {
-    listen: { http: resolveListen(main, report) },
+    listen: resolveListen(main, report),
+    tls: resolveTls(main, directory, report),
     admin: resolveAdmin(main.admin, written.plans ?? {}, stateDir, report),
     cmdb: resolveCmdb(main, report),
     node: { ...main.node, host: main.node.host ?? hostname() },
@@ -59,16 +62,34 @@ function defaultScratch(processDir: string): string {
   return process.geteuid?.() === 0 ? '/var/lib/fastcontainer-scratch' : join(processDir, 'scratch');
 }
 
-function resolveListen(main: Main, report: Report): ListenAddress[] {
-  const listed = main.listen.http;
-  const seen = new Set<string>(main.admin.listen === undefined ? [] : [main.admin.listen]);
-  listed.forEach((text, index) => {
-    const fixed = !text.endsWith(':0');
-    if (fixed && text === main.admin.listen) report(['admin', 'listen'], `${text} is also an address of listen.http`);
-    else if (fixed && seen.has(text)) report(['listen', 'http', index], `${text} is listed twice`);
-    seen.add(text);
-  });
-  return listed.flatMap((text) => parseListenAddress(text) ?? []);
+function resolveListen(main: Main, report: Report): Settings['listen'] {
+  const seen = new Map<string, string>();
+  if (main.admin.listen !== undefined) seen.set(main.admin.listen, 'admin');
+  for (const key of ['http', 'https'] as const) {
+    (main.listen[key] ?? []).forEach((text, index) => {
+      const before = text.endsWith(':0') ? undefined : seen.get(text);
+      if (before === 'admin') report(['admin', 'listen'], `${text} is also an address of listen.${key}`);
+      else if (before === key) report(['listen', key, index], `${text} is listed twice`);
+      else if (before !== undefined) report(['listen', key, index], `${text} is also an address of listen.${before}`);
+      else seen.set(text, key);
+    });
+  }
+  const addresses = (listed: readonly string[]) => listed.flatMap((text) => parseListenAddress(text) ?? []);
+  return { http: addresses(main.listen.http), https: addresses(main.listen.https ?? []) };
+}
+
+function resolveTls({ tls, listen }: Main, directory: string, report: Report): TlsSettings {
+  const { certificates, default: fallback, unknown, handshakeTimeoutMs } = tls;
+  const hasSome = certificates !== undefined || fallback !== undefined;
+  if (listen.https !== undefined && !hasSome) report(['listen', 'https'], 'needs tls.certificates or tls.default');
+  if (listen.https === undefined && hasSome) report(['tls'], 'has a use only with listen.https');
+  if (unknown === 'default' && fallback === undefined) report(['tls', 'unknown'], 'default needs tls.default');
+  return {
+    certificates: (certificates ?? []).map((pattern) => resolve(directory, pattern)),
+    ...(fallback !== undefined && { default: resolve(directory, fallback) }),
+    unknown,
+    handshakeTimeoutMs,
+  };
 }
 
 function resolveAdmin(

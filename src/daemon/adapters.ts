@@ -6,6 +6,7 @@ import { RecordSigner } from '../cmdb/record-signer.js';
 import { openRedisCmdb } from '../cmdb/redis.js';
 import { lmdbPath } from '../config/cmdb-url.js';
 import type { Config } from '../config/config.js';
+import { glob } from '../config/glob.js';
 import type { App, RuntimeName } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
 import { makePrivateDirectory } from '../machine/private-directory.js';
@@ -29,7 +30,16 @@ function signerOf({ cmdb, stateDir }: Pick<Config, 'cmdb' | 'stateDir'>): Record
 }
 
 /** Which directories of the host apps may mount. */
-export function mountOptions({ mounts, stateDir, runtimes, cmdb, file, appFiles, customerApps }: Omit<Config, 'apps'>) {
+export function mountOptions({
+  mounts,
+  stateDir,
+  runtimes,
+  cmdb,
+  file,
+  appFiles,
+  customerApps,
+  tls,
+}: Omit<Config, 'apps'>) {
   const store = lmdbPath(cmdb.url);
   const { socketPath } = runtimes.docker;
   // A customer's file is as much the customer's as what lies beside it.
@@ -37,7 +47,8 @@ export function mountOptions({ mounts, stateDir, runtimes, cmdb, file, appFiles,
   const ofOperator = Object.entries(appFiles).flatMap(([app, path]) => (customers.has(app) ? [] : [path]));
   const files = [file, ...new Set(ofOperator)];
   const { stateDir: processDir, scratchDir } = runtimes.process;
-  const own = [stateDir, processDir, scratchDir, runtimes.oci.stateDir, store, socketPath, ...files].filter(
+  const certificates = [...glob(tls.certificates, '/').roots, tls.default];
+  const own = [stateDir, processDir, scratchDir, runtimes.oci.stateDir, store, socketPath, ...certificates, ...files].filter(
     (path) => path !== undefined,
   );
   return { roots: mounts.roots, own };

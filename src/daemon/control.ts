@@ -14,6 +14,7 @@ import type { ReadMemory } from '../machine/host-memory.js';
 import type { Clock, Timer } from '../model/clock.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { UnreadableRecords } from '../telemetry/unreadable-records.js';
+import type { DaemonTls } from './tls-supply.js';
 
 /** What the control side asks of what serves: the one process, or all workers. */
 export interface Serving {
@@ -43,6 +44,8 @@ export interface ControlOptions {
   readonly onApplied: (identity: string | undefined) => void;
   readonly readMemory: ReadMemory;
   readonly health: ConfigHealth;
+  /** Absent without HTTPS. */
+  readonly tls?: Pick<DaemonTls, 'check' | 'state'> | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -105,6 +108,7 @@ export class Control {
         for (const { state } of deployment.instances) yield state;
       }
     });
+    metrics.setCertificateSource(() => options.tls?.state);
     metrics.setMemorySource(readMemory);
     this.#admin = createAdmin({
       ...config.admin,
@@ -222,6 +226,7 @@ export class Control {
       apps,
       records,
       configuration: this.#options.health.check,
+      ...(this.#options.tls && { certificates: this.#options.tls.check }),
       removals,
     };
     return { ready: Object.values(checks).every(({ ok }) => ok), checks };

@@ -12,13 +12,16 @@ import { Clients } from '../forward/clients.js';
 import { Silenced } from '../forward/silenced.js';
 import { type CloseCause, ConnectionBounds } from '../entrance/connection-bounds.js';
 import { Forwarder } from '../forward/forwarder.js';
+import { Certificates } from '../entrance/certificates.js';
 import { createListener, type Listener } from '../entrance/listener.js';
+import type { SecureTerms } from '../entrance/secure-server.js';
 import { affordableConnections, openFilesLimit } from '../machine/descriptor-limit.js';
 import { longestDrainMs } from './drain-time.js';
 import { type ReadMemory, readHostMemory } from '../machine/host-memory.js';
 import { createHouse, type House } from './house.js';
 import { keepAlive } from './keep-alive.js';
 import { thisMachine } from './machine.js';
+import { DaemonTls, type TlsSupply } from './tls-supply.js';
 import type { App, RuntimeName } from '../model/app.js';
 import { sees } from '../model/instance.js';
 import { shared } from '../model/shared-work.js';
@@ -54,10 +57,16 @@ export interface DaemonOptions {
   readonly onFatal?: (error: Error) => void;
 }
 
+/** Where requests come in, as host:port. */
+export interface Addresses {
+  readonly http: readonly string[];
+  readonly https: readonly string[];
+}
+
 /** What `fastcontainer start` runs: one dispatcher process with its control side, or a supervisor of several. */
 export interface Daemon {
   /** Resolves to where it listens, when it accepts requests. Rejects if an address cannot be bound. */
-  start(): Promise<{ readonly http: readonly string[]; readonly admin: string }>;
+  start(): Promise<Addresses & { readonly admin: string }>;
   /** Takes over a good new configuration. */
   reload(next: Config): Promise<void>;
   /**
@@ -80,8 +89,8 @@ export type FileApp = Pick<App, 'name' | 'domains' | 'runtime' | 'drainTimeoutMs
 /** One of several dispatcher processes of a daemon; the control side is its supervisor's. */
 export type WorkerNode = Omit<Composition, 'cmdb' | 'unreadable' | 'storeIdentity'>;
 
-export function createWorkerNode(options: DaemonOptions): WorkerNode {
-  return new Composition(options);
+export function createWorkerNode(options: DaemonOptions, tls?: TlsSupply): WorkerNode {
+  return new Composition(options, tls);
 }
 
 const closedMessages: Readonly<Record<CloseCause, string>> = {
@@ -96,22 +105,33 @@ const defaultTiming: DaemonTiming = { session: defaultSessionTiming, reconcilePe
 class SingleProcess implements Daemon {
   readonly #node: Composition;
   readonly #control: Control;
+  /** Undefined without HTTPS. */
+  readonly #tls: DaemonTls | undefined;
   #config: Config;
 
   constructor(options: DaemonOptions) {
     const { config, logger, version } = options;
     this.#config = config;
-    this.#node = new Composition(options, {
+    this.#tls =
+      config.listen.https.length === 0
+        ? undefined
+        : new DaemonTls({
+            ...{ tls: config.tls, clock: systemClock, logger },
+            onChanged: () => void this.#node.certificatesChanged(),
+            onTicketKeys: (keys) => this.#node.setTicketKeys(keys),
+          });
+    this.#node = new Composition(options, this.#tls, {
       onStoreReplaced: () => void this.#control.apply(this.#config, { force: true }),
       onAppsChanged: (names) => this.#control.appsChanged(names),
       onAppForged: (app) => this.#control.appForged(app),
-      onEnd: () => this.#control.close(),
+      onEnd: async () => void (await Promise.all([this.#control.close(), this.#tls?.close()])),
     });
     const { cmdb, metrics, unreadable } = this.#node;
     this.#control = new Control({
       ...{ config, version, cmdb, unreadable, metrics, logger, clock: systemClock },
       readMemory: options.readMemory ?? (() => readHostMemory()),
       health: options.health ?? new ConfigHealth(config),
+      tls: this.#tls,
       exposition: metrics.registry,
       onApplied: (identity) => this.#node.applied(identity),
       serving: {
@@ -124,11 +144,11 @@ class SingleProcess implements Daemon {
     });
   }
 
-  async start(): Promise<{ http: readonly string[]; admin: string }> {
+  async start(): Promise<Addresses & { admin: string }> {
     await this.#node.open();
     await this.#control.apply(this.#config);
-    const http = await this.#node.serve();
-    return { http, admin: await this.#control.listen() };
+    const addresses = await this.#node.serve();
+    return { ...addresses, admin: await this.#control.listen() };
   }
 
   async reload(next: Config): Promise<void> {
@@ -176,6 +196,10 @@ class Composition {
   readonly #limit: LogLimit;
   readonly #clients: Clients;
   readonly #bounds: ConnectionBounds;
+  /** Undefined without HTTPS. */
+  readonly #certificates: Certificates | undefined;
+  /** The latest. */
+  #ticketKeys: Buffer;
   #listeners: Listener[] = [];
   #apps: readonly FileApp[];
   #closing: Promise<void> | undefined;
@@ -184,7 +208,7 @@ class Composition {
   /** What runs on of what this node saw, known once it has ended. */
   left: LeftRunning | undefined;
 
-  constructor(options: DaemonOptions, surroundings: Partial<Surroundings> = {}) {
+  constructor(options: DaemonOptions, tls?: TlsSupply, surroundings: Partial<Surroundings> = {}) {
     const { config, logger } = options;
     const here = thisMachine(config.node.host);
     const machine = { ...here, readMemory: options.readMemory ?? here.readMemory };
@@ -195,6 +219,13 @@ class Composition {
     this.#fileApps = new FileApps(config.apps);
     this.#clients = new Clients(config.trustedProxies);
     this.#bounds = this.#boundConnections(config.http);
+    this.#certificates =
+      tls &&
+      new Certificates({
+        source: tls.certificates,
+        onUnusable: (name, err) => this.#limit.log('certificate', { name, err }, 'a certificate cannot be used'),
+      });
+    this.#ticketKeys = tls?.ticketKeys ?? Buffer.alloc(0);
     const timing = { ...defaultTiming, ...options.timing };
     this.unreadable = new UnreadableRecords({ logger, onForgedApp: (app) => surroundings.onAppForged?.(app) });
     this.cmdb = measuredCmdb(openCmdb(config, logger, this.unreadable.report), this.metrics, this.#clock);
@@ -252,7 +283,7 @@ class Composition {
   }
 
   /** Resolves to where it listens. */
-  async serve(): Promise<readonly string[]> {
+  async serve(): Promise<Addresses> {
     const { follower, reaper, reconciler, restoration, memoryRelief, addressWatch } = this.#house;
     await this.#openRuntimesInUse();
     restoration.begin('start');
@@ -262,10 +293,15 @@ class Composition {
     reconciler.start();
     memoryRelief.start();
     addressWatch.start();
-    return Promise.all(this.#options.config.listen.http.map((address) => this.#listen(address)));
+    const { listen } = this.#options.config;
+    const [http, https] = await Promise.all([
+      Promise.all(listen.http.map((address) => this.#listen(address))),
+      Promise.all(listen.https.map((address) => this.#listen(address, this.#secureTerms()))),
+    ]);
+    return { http, https };
   }
 
-  async start(): Promise<readonly string[]> {
+  async start(): Promise<Addresses> {
     await this.open();
     return this.serve();
   }
@@ -280,6 +316,17 @@ class Composition {
   /** The apps of the files were applied to the store of this identity; undefined: to none. */
   applied(identity: string | undefined): void {
     this.#fileApps.applied(identity);
+  }
+
+  /** Certificates may be others than before. */
+  async certificatesChanged(): Promise<void> {
+    this.#certificates?.changed();
+    await Promise.all(this.#listeners.map(async ({ secure }) => secure?.refresh()));
+  }
+
+  setTicketKeys(keys: Buffer): void {
+    this.#ticketKeys = keys;
+    for (const listener of this.#listeners) listener.secure?.setTicketKeys(keys);
   }
 
   checks(): Readiness['checks'] {
@@ -433,11 +480,22 @@ class Composition {
     return bounds;
   }
 
-  async #listen(address: Config['listen']['http'][number]): Promise<string> {
+  #secureTerms(): SecureTerms {
+    if (!this.#certificates) throw new Error('there are no certificates to listen with');
+    return {
+      ...this.#options.config.tls,
+      certificates: this.#certificates,
+      ticketKeys: this.#ticketKeys,
+      onHandshake: (result) => this.metrics.handshake(result),
+    };
+  }
+
+  async #listen(address: Config['listen']['http'][number], tls?: SecureTerms): Promise<string> {
     const { dispatcher } = this.#house;
     const listener = createListener({
       ...this.#options.config.http,
       bounds: this.#bounds,
+      ...(tls && { tls }),
       onRequest: dispatcher.handle,
       onUpgrade: dispatcher.upgrade,
       onRefused: (error, client) => {

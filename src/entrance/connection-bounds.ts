@@ -66,6 +66,18 @@ export class ConnectionBounds {
     return true;
   }
 
+  /** From now on HTTP over `below` is that of `socket`, which is one with it. */
+  carries(below: Socket, socket: Socket): void {
+    if (below === socket || !this.#open.has(below)) return;
+    const siblings = this.#open.get(below);
+    this.#open.delete(below);
+    this.#open.set(socket, siblings);
+    if (siblings?.delete(below)) siblings.add(socket);
+    // Known while it is open: once it has closed it has no address.
+    this.#options.clients.peerOf(socket);
+    socket.once('close', () => this.#forget(socket));
+  }
+
   /** The connection was upgraded: it counts as in use, although no request is under way on it. */
   leavesHttp(socket: Socket): void {
     this.#leftHttp.add(socket);

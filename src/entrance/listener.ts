@@ -1,6 +1,8 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
+import type { Server as HttpsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
 import { RequestError } from '../model/errors.js';
 import { ClientConnection } from '../forward/client-connection.js';
 import { ClientWatch } from './client-watch.js';
@@ -8,6 +10,7 @@ import type { ConnectionBounds } from './connection-bounds.js';
 import { watchEnd } from '../forward/end-watch.js';
 import { answerError, answerErrorRaw } from '../forward/error-answer.js';
 import { inTurn, mostPipelined } from './pipelining.js';
+import { connectionBelow, createSecureServer, type SecureTerms } from './secure-server.js';
 
 export interface ListenerOptions {
   readonly maxHeaderSizeBytes: number;
@@ -15,6 +18,8 @@ export interface ListenerOptions {
   readonly keepAliveTimeoutMs: number;
   /** Shared by all listeners of a process. */
   readonly bounds: ConnectionBounds;
+  /** Absent: requests come in clear text. */
+  readonly tls?: SecureTerms;
   readonly onRequest: (req: IncomingMessage, res: ServerResponse) => void;
   readonly onUpgrade: (req: IncomingMessage, socket: Duplex) => void;
   /** Node's parser refused what came before it was a request; it has been answered. */
@@ -30,14 +35,16 @@ export interface Listener {
   close(): Promise<void>;
   /** Closes every connection at once. */
   destroy(): Promise<void>;
+  /** See SecureServer; undefined without TLS. */
+  readonly secure: Omit<ReturnType<typeof createSecureServer>, 'server'> | undefined;
 }
 
 /** A dead peer is found after about this long without a packet. */
 const tcpKeepAliveMs = 60_000;
 
-/** The data side: a node:http server with everything bounded. */
+/** The data side: a node:http or node:https server with everything bounded. */
 export function createListener(options: ListenerOptions): Listener {
-  const server = createServer({
+  const limits: ServerOptions = {
     maxHeaderSize: options.maxHeaderSizeBytes,
     headersTimeout: options.headersTimeoutMs,
     keepAliveTimeout: options.keepAliveTimeoutMs,
@@ -50,14 +57,27 @@ export function createListener(options: ListenerOptions): Listener {
     keepAlive: true,
     keepAliveInitialDelay: tcpKeepAliveMs,
     insecureHTTPParser: false,
-  });
+  };
+  const secure = options.tls && createSecureServer(limits, options.tls);
+  const server: Server | HttpsServer = secure?.server ?? createServer(limits);
   // Node would silently drop lines beyond a number; request-headers.ts refuses them.
   server.maxHeadersCount = 0;
   // A client that ends only its side still gets its answer.
-  (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
+  (server as unknown as { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
   const watch = new ClientWatch();
-  server.on('connection', (socket) => {
-    if (options.bounds.take(socket)) watch.add(socket);
+  /** Connections whose handshake is under way; node's server does not know them yet. */
+  const handshakes = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    if (!options.bounds.take(socket)) return;
+    if (!secure) return watch.add(socket);
+    handshakes.add(socket);
+    socket.once('close', () => handshakes.delete(socket));
+  });
+  server.on('secureConnection', (socket: TLSSocket) => {
+    const below = connectionBelow(socket);
+    handshakes.delete(below);
+    options.bounds.carries(below, socket);
+    watch.add(socket);
   });
   const refuse = (req: IncomingMessage, res: ServerResponse) => refuseTooMany(req, res, options);
   const onRequest = (req: IncomingMessage, res: ServerResponse) => {
@@ -69,22 +89,33 @@ export function createListener(options: ListenerOptions): Listener {
   server.on('checkExpectation', onRequest);
   server.on('upgrade', (req, socket, head) => onUpgrade(req, socket, head, options));
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => onClientError(error, socket, options));
+  const closeAll = (): Promise<void> => {
+    const closed = close(server);
+    // A handshake has no request yet, like a connection on which none has come.
+    for (const socket of handshakes) socket.destroy();
+    return closed;
+  };
   return {
     listen: async (address) => {
+      await secure?.refresh();
       const bound = await listen(server, address);
       server.on('error', options.onAcceptFailed);
       return bound;
     },
-    close: () => close(server),
+    close: closeAll,
     destroy: () => {
-      const closed = close(server);
+      const closed = closeAll();
       server.closeAllConnections();
       return closed;
     },
+    secure,
   };
 }
 
-function listen(server: Server, { host, port }: { readonly host?: string; readonly port: number }): Promise<string> {
+function listen(
+  server: Server | HttpsServer,
+  { host, port }: { readonly host?: string; readonly port: number },
+): Promise<string> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen({ port, ...(host === undefined ? {} : { host }), backlog: 4_096 }, () => {
@@ -95,7 +126,7 @@ function listen(server: Server, { host, port }: { readonly host?: string; readon
   });
 }
 
-function close(server: Server): Promise<void> {
+function close(server: Server | HttpsServer): Promise<void> {
   return new Promise((resolve) => {
     if (!server.listening) return resolve();
     server.close(() => resolve());

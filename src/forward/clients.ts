@@ -13,6 +13,8 @@ export interface Peer {
   readonly node: string;
   /** One of `trustedProxies`: what it says of its clients is believed, and it is no client itself. */
   readonly trusted: boolean;
+  /** What it speaks with us. */
+  readonly scheme: 'http' | 'https';
   /** The host of its last request, and the Forwarded header made for it: most connections ask for one host. */
   host: string;
   forwarded: string;
@@ -24,7 +26,7 @@ const mostProxies = 16;
 const kPeer = Symbol('peer');
 const ipv4Mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
 
-type Known = Socket & { [kPeer]?: Peer };
+type Known = Socket & { [kPeer]?: Peer; readonly encrypted?: boolean };
 
 /** Tells the other end of each connection, and the client that a request is from. */
 export class Clients {
@@ -57,10 +59,10 @@ export class Clients {
   }
 
   peerOf(socket: Known): Peer {
-    return (socket[kPeer] ??= this.#inspect(socket.remoteAddress ?? ''));
+    return (socket[kPeer] ??= this.#inspect(socket.remoteAddress ?? '', socket.encrypted === true));
   }
 
-  #inspect(remote: string): Peer {
+  #inspect(remote: string, isEncrypted: boolean): Peer {
     const address = ipv4Mapped.exec(remote)?.[1] ?? remote;
     const family = isIPv6(address) ? 'ipv6' : 'ipv4';
     const node = address === '' ? 'unknown' : family === 'ipv6' ? `"[${address}]"` : address;
@@ -70,6 +72,7 @@ export class Clients {
       client: prefixOf(address || 'unknown'),
       node,
       trusted,
+      scheme: isEncrypted ? 'https' : 'http',
       host: '',
       forwarded: '',
     };

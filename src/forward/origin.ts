@@ -6,8 +6,8 @@ import { addressOf, type Hop, nodeOf, readForwarded, writeForwarded } from './fo
 const continued = new Set(['forwarded', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host']);
 
 /**
- * Tells the app a request's origin in X-Forwarded-For, -Proto, -Host and Forwarded, which agree with each other. Incoming ones
- * count only from a trusted proxy. Source: RFC 7239.
+ * Tells the app a request's origin in X-Forwarded-For, -Proto, -Host, over TLS -Port, and Forwarded, which agree with each other.
+ * Incoming ones count only from a trusted proxy. Source: RFC 7239.
  */
 export class Origin {
   readonly #clients: Clients;
@@ -20,27 +20,33 @@ export class Origin {
   append(headers: string[], { proxyHeaders, host }: Admitted, socket: Socket): void {
     const peer = this.#clients.peerOf(socket);
     const forwarded = forwardedBy(peer, host);
-    if (proxyHeaders === undefined || !peer.trusted) {
+    const isFirst = proxyHeaders === undefined || !peer.trusted;
+    if (isFirst) {
       headers.push(
         'X-Forwarded-For',
         peer.address,
         'X-Forwarded-Proto',
-        'http',
+        peer.scheme,
         'X-Forwarded-Host',
         host,
         'Forwarded',
         forwarded,
       );
-      return;
-    }
-    appendTold(headers, proxyHeaders, peer, host);
+    } else appendTold(headers, proxyHeaders, peer, host);
+    // An app that makes links from scheme and port would otherwise take its own port. A proxy has told its own, or none.
+    if (isFirst && peer.scheme === 'https') headers.push('X-Forwarded-Port', portOf(host));
   }
+}
+
+/** Of a host that was asked for over TLS. */
+function portOf(host: string): string {
+  return /:(\d+)$/.exec(host)?.[1] ?? '443';
 }
 
 function forwardedBy(peer: Peer, host: string): string {
   if (peer.host === host) return peer.forwarded;
   peer.host = host;
-  peer.forwarded = `for=${peer.node};host="${host}";proto=http`;
+  peer.forwarded = `for=${peer.node};host="${host}";proto=${peer.scheme}`;
   return peer.forwarded;
 }
 
@@ -56,7 +62,7 @@ function appendTold(headers: string[], proxyHeaders: readonly string[], peer: Pe
   const hops = written === undefined ? undefined : readForwarded(written);
   const firstOf = (key: 'host' | 'proto') => hops?.find((hop) => hop[key] !== undefined)?.[key];
   const tells = ['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host'].some((name) => told.has(name));
-  const proto = told.get('x-forwarded-proto') ?? (tells ? undefined : firstOf('proto')) ?? 'http';
+  const proto = told.get('x-forwarded-proto') ?? (tells ? undefined : firstOf('proto')) ?? peer.scheme;
   const forHost = told.get('x-forwarded-host') ?? (tells ? undefined : firstOf('host')) ?? host;
   const before = told.get('x-forwarded-for') ?? (tells ? undefined : addressesOf(hops));
   headers.push(

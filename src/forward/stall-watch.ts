@@ -3,11 +3,13 @@ import type { Duplex } from 'node:stream';
 /** Checks within the limit; a stall is noticed at most one check late. */
 const checks = 2;
 
-/** The handle alone knows what the kernel has not taken yet. */
-type WithHandle = Duplex & {
+/** The handle alone knows what the kernel has not taken yet; over TLS it is the one below. */
+interface Handle {
   readonly bytesWritten?: number;
-  readonly _handle?: { readonly writeQueueSize?: number } | null;
-};
+  readonly writeQueueSize?: number;
+  readonly _parent?: Handle;
+}
+type WithHandle = Duplex & { readonly bytesWritten?: number; readonly _handle?: Handle | null };
 
 /**
  * Calls `onStalled` when the client has taken nothing for `limitMs` while `isWaiting` said that something waits to be sent. Ends
@@ -38,5 +40,7 @@ export function watchStall(
 }
 
 function deliveredBy(socket: WithHandle): number {
+  const encrypted = socket._handle?._parent;
+  if (encrypted) return (encrypted.bytesWritten ?? 0) - (encrypted.writeQueueSize ?? 0);
   return (socket.bytesWritten ?? 0) - (socket._handle?.writeQueueSize ?? 0) - socket.writableLength;
 }

@@ -6,6 +6,7 @@ import { type Breakable, contain } from './contained.js';
 import { endConnection } from './end-connection.js';
 import type { ForwardOutcome, HttpExchange } from './exchange.js';
 import type { RequestBody } from './request-body.js';
+import { reset } from './reset.js';
 import { hintLines, responseHeaders, responseTrailers } from './response-headers.js';
 import { watchStall } from './stall-watch.js';
 import type { Http1Request, ResponseHandler } from './http1-client/http1-client.js';
@@ -257,7 +258,7 @@ export class Transfer implements Occupant, Breakable, ResponseHandler {
   #breakOff(cause: Error | CutReason): void {
     const { req, res } = this.#exchange;
     const { socket } = res;
-    if (req.httpVersionMinor === 0) socket?.resetAndDestroy();
+    if (req.httpVersionMinor === 0 && socket) reset(socket);
     if (socket && !req.complete && !socket.destroyed) {
       this.#finish('upstream_gone', cause);
       req.resume();

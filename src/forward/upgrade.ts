@@ -12,6 +12,7 @@ import type { UpgradeExchange } from './exchange.js';
 import { endConnection } from './end-connection.js';
 import { unwatchEnd } from './end-watch.js';
 import { ConnectorAgent, type ListenerOf, provenConnector } from './proven-connector.js';
+import { reset } from './reset.js';
 import { responseHeaders } from './response-headers.js';
 import { passGathered } from './small-chunks.js';
 import { endlessInterim, mostInterim } from './interim.js';
@@ -247,7 +248,7 @@ class Attempt implements Breakable {
       'error',
       contained(this, (error: Error) => {
         this.#settle(() => this.#exchange.onFinished(statusCode, 'upstream_gone', error));
-        (socket as Socket).resetAndDestroy();
+        reset(socket as Socket);
       }),
     );
   }

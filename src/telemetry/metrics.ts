@@ -24,6 +24,7 @@ export class Metrics {
   #connections: () => number = () => 0;
   #differences: () => number | undefined = () => undefined;
   #unreadable: () => number | undefined = () => undefined;
+  #certificates: () => { readonly files: number; readonly problems: number } | undefined = () => undefined;
   #config: () => Partial<Record<'refused' | 'problems' | 'held' | 'withheld', number>> = () => ({});
 
   constructor({ maxApps = 1_000 }: MetricsOptions = {}) {
@@ -58,6 +59,16 @@ export class Metrics {
       'fastcontainer_cmdb_unreadable_records',
       'Records of the CMDB that this daemon could not read, including those that are not signed with the key.',
       () => this.#unreadable(),
+    );
+    this.#count(
+      'fastcontainer_certificate_files',
+      'Certificate files that tls.certificates and tls.default name; absent without listen.https.',
+      () => this.#certificates()?.files,
+    );
+    this.#count(
+      'fastcontainer_certificate_problems',
+      'Certificate files, or directories of them, that cannot be used; absent without listen.https.',
+      () => this.#certificates()?.problems,
     );
     this.#count(
       'fastcontainer_config_refused',
@@ -124,6 +135,9 @@ export class Metrics {
     'Client connections that this process closed for lack of room, by cause.',
     ['cause'],
   );
+  readonly #handshakes = this.#counter('fastcontainer_tls_handshakes_total', 'TLS handshakes of clients, by result.', [
+    'result',
+  ]);
   readonly #queue = new Gauge({
     name: 'fastcontainer_queue_length',
     help: 'Requests that wait for a boot or a free seat, by app.',
@@ -167,6 +181,11 @@ export class Metrics {
     this.#unreadable = source;
   }
 
+  /** Sets the source that each scrape reads the state of the certificate files from. */
+  setCertificateSource(source: () => { readonly files: number; readonly problems: number } | undefined): void {
+    this.#certificates = source;
+  }
+
   /** Sets the source that each scrape reads the number of client connections from. */
   setConnectionSource(source: () => number): void {
     this.#connections = source;
@@ -175,6 +194,10 @@ export class Metrics {
   /** Counts a client connection that was closed, or not accepted. */
   connectionClosed(cause: 'limit' | 'client_limit' | 'room' | 'accept_failed'): void {
     this.#closed.inc({ cause });
+  }
+
+  handshake(result: 'full' | 'resumed' | 'unknown_name' | 'unavailable' | 'timeout' | 'failed'): void {
+    this.#handshakes.inc({ result });
   }
 
   memoryWait(result: 'fits' | 'refused' | 'dropped'): void {

@@ -1,7 +1,10 @@
 import t from 'tap';
 import { explainStartError } from '../../src/cli/start-error.js';
 
-const config = { listen: { http: [{ port: 80 }] }, admin: { listen: { host: '127.0.0.1', port: 8081 }, tokens: [] } };
+const config = {
+  listen: { http: [{ port: 80 }], https: [{ port: 443 }] },
+  admin: { listen: { host: '127.0.0.1', port: 8081 }, tokens: [] },
+};
 const failure = (code: string, address: string, port?: number) =>
   Object.assign(new Error(code), { code, address, port });
 

@@ -14,7 +14,8 @@ process.exit(
       createServer().listen(0, '127.0.0.1');
       if (mood === 'throws') setImmediate(() => void Promise.reject(new Error('nobody catches me')));
       logger.info({ stopApps }, 'fake starts');
-      return { http: config.listen.http.map(({ port }) => `http://127.0.0.1:${port}`), admin: 'http://127.0.0.1:8081' };
+      const http = config.listen.http.map(({ port }) => `http://127.0.0.1:${port}`);
+      return { http, https: [], admin: 'http://127.0.0.1:8081' };
     },
     reload: async () => logger.info('fake reloads'),
     close: async () => {

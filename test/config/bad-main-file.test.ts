@@ -28,6 +28,26 @@ const cases: [title: string, content: string, problems: string[]][] = [
     'listen: { http: [] }',
     ['1 listen.http: must be HOST:PORT, :PORT or "[IPV6]:PORT", or a list of them, got an empty list'],
   ],
+  [
+    'listens over TLS without certificates',
+    'listen: { https: ":443" }',
+    ['1 listen.https: needs tls.certificates or tls.default'],
+  ],
+  [
+    'has certificates without an address',
+    'tls: { certificates: ./certs/*.pem }',
+    ['1 tls: has a use only with listen.https'],
+  ],
+  [
+    'gives unknown hosts a certificate that there is not',
+    'listen: { https: ":443" }\ntls: { certificates: ./certs/*.pem, unknown: default }',
+    ['2 tls.unknown: default needs tls.default'],
+  ],
+  [
+    'has one address for both',
+    'listen: { http: ":443", https: ":443" }\ntls: { default: a.pem }',
+    ['1 listen.https[0]: :443 is also an address of listen.http'],
+  ],
   ['lists an address twice', 'listen: { http: [":80", ":80"] }', ['1 listen.http[1]: :80 is listed twice']],
   [
     'has one address for two purposes',

@@ -14,7 +14,8 @@ t.test('a main file of one line has the defaults of the documentation', async (t
     ...config
   } = await loadFiles({ 'main.yaml': 'workers: 1\n' });
   t.strictSame(config, {
-    listen: { http: [{ host: '127.0.0.1', port: 8080 }] },
+    listen: { http: [{ host: '127.0.0.1', port: 8080 }], https: [] },
+    tls: { certificates: [], unknown: 'refuse', handshakeTimeoutMs: 10_000 },
     admin: { listen: { path: resolve('data/admin.sock') }, tokens: [] },
     cmdb: { url: `lmdb:${resolve('data/cmdb')}`, name: 'fastcontainer' },
     node: { host: hostname() },

@@ -3,6 +3,7 @@ import type { Environment } from '../../config/interpolate.js';
 import { trustWarning } from '../../config/trust.js';
 import type { HostCheck } from './host-check.js';
 import { checkApps } from './apps.js';
+import { checkCertificates } from './certificates.js';
 import { checkFiles } from './files.js';
 import { checkLimits } from './limits.js';
 import { checkListen } from './listen.js';
@@ -16,6 +17,7 @@ export function builtInChecks(config: Config, env: Environment): HostCheck[] {
   return [
     { name: 'listen', run: () => checkListen(config) },
     { name: 'files', run: () => checkFiles(config) },
+    { name: 'certificates', run: () => checkCertificates(config) },
     { name: 'store', run: async () => checkStore(config) },
     { name: 'owners', run: async () => checkOwners(config) },
     { name: 'ports', run: () => checkPorts(config) },

@@ -6,7 +6,11 @@ import { explainStartError } from '../start-error.js';
 
 /** Whether the addresses can be listened on. One in use is a warning: most likely the daemon runs. */
 export async function checkListen(config: Config): Promise<Findings> {
-  const addresses = [...config.listen.http, ...('path' in config.admin.listen ? [] : [config.admin.listen])];
+  const addresses = [
+    ...config.listen.http,
+    ...config.listen.https,
+    ...('path' in config.admin.listen ? [] : [config.admin.listen]),
+  ];
   const problems: string[] = [];
   const warnings: string[] = [];
   for (const address of addresses) {

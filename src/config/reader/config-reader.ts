@@ -107,7 +107,7 @@ export class ConfigReader {
       if (customer && pattern.includes('**'))
         report(['apps', index, 'path'], 'must not hold **; name the depth at which customers have their files');
     });
-    const settings = written && resolveSettings(written.value, this.#env, report);
+    const settings = written && resolveSettings(written.value, dirname(this.#main), this.#env, report);
     const listing = this.#list(entries);
     if (!settings || problems.length > 0)
       throw new ConfigError(

@@ -417,8 +417,57 @@ export const mainSchema = section(
           examples: [[':80', '[::1]:8080']],
           expects: `${listenExpects}, or a list of them`,
         }),
+        https: oneOrMore(listenAddress, {
+          description:
+            'Where requests to apps come in over TLS: one address or a list. Needs `tls.certificates` or `tls.default`.',
+          defaultText: 'none',
+          examples: [[':443', '[::1]:8443']],
+          expects: `${listenExpects}, or a list of them`,
+        }),
       },
       { description: 'Public addresses.' },
+    ),
+    tls: section(
+      {},
+      {
+        certificates: oneOrMore(
+          text({
+            expects: 'a pattern such as ./certs/*.pem',
+            description: 'A pattern.',
+            examples: ['./certs/*.pem'],
+          }),
+          {
+            description:
+              'Certificate files: one or more patterns (`*`, `?`, `**`, `{a,b}`), relative to the directory of this file. A PEM file holds ' +
+              'the certificate, its chain, and the key; or the key is beside it (`NAME.crt` with `NAME.key`, `fullchain.pem` with ' +
+              '`privkey.pem`). Changes are seen without a restart. See docs/tls.md.',
+            defaultText: 'none',
+            examples: ['./certs/*.pem', ['/etc/letsencrypt/live/*/fullchain.pem']],
+            expects: 'a pattern such as ./certs/*.pem, or a list of patterns',
+          },
+        ),
+        default: text({
+          description:
+            'Certificate file, as those of `certificates`, for clients that name no host, and with `unknown: default` for those that name ' +
+            'one without a certificate. Relative to the directory of this file.',
+          defaultText: 'none: such clients are refused',
+          examples: ['./certs/fallback.pem'],
+        }),
+        unknown: choice(['refuse', 'default'], {
+          description:
+            'What a client gets that names a host without a certificate: the alert `unrecognized_name`, or the certificate of `tls.default`.',
+          default: 'refuse',
+          examples: ['default'],
+        }),
+        handshakeTimeout: duration({
+          from: '1s',
+          to: '2m',
+          description: 'For a TLS handshake to finish.',
+          default: '10s',
+          examples: ['5s'],
+        }),
+      },
+      { description: 'Certificates of `listen.https`.' },
     ),
     admin: section(
       {},

@@ -1,6 +1,7 @@
 import type { Readiness } from '../../admin/health-routes.js';
 import type { Config, LogLevel } from '../../config/config.js';
-import type { DaemonTiming, FileApp } from '../daemon.js';
+import type { Addresses, DaemonTiming, FileApp } from '../daemon.js';
+import type { FoundCertificate } from '../../model/certificate.js';
 import type { MetricsSnapshot } from '../../telemetry/merged-metrics.js';
 
 /** From the supervisor to a worker. */
@@ -22,7 +23,13 @@ export type Order =
   | { readonly kind: 'close' }
   | { readonly kind: 'destroy' }
   | { readonly kind: 'peer-died' }
-  | { readonly kind: 'ask'; readonly id: number; readonly what: keyof Answers };
+  | { readonly kind: 'ask'; readonly id: number; readonly what: keyof Answers }
+  /** Answers a question for certificates; `found` is absent if there are none. */
+  | { readonly kind: 'certificate'; readonly id: number; readonly found?: FoundCertificate; readonly fault?: string }
+  /** Certificates may be others than those that were found. */
+  | { readonly kind: 'certificates-changed' }
+  /** In base64; before the start as well. */
+  | { readonly kind: 'ticket-keys'; readonly keys: string };
 
 /** What of a new configuration concerns a worker that runs. */
 export interface Reload {
@@ -41,7 +48,9 @@ export interface Answers {
 export type Report =
   /** It hears orders from now on; what was sent before was lost. */
   | { readonly kind: 'hears' }
-  | { readonly kind: 'listening'; readonly http: readonly string[] }
+  | ({ readonly kind: 'listening' } & Addresses)
+  /** See CertificateSource. */
+  | { readonly kind: 'certificate'; readonly id: number; readonly name: string; readonly have?: string }
   | { readonly kind: 'failed'; readonly error: StartError }
   | { readonly kind: 'alive'; readonly checks: Readiness['checks'] }
   | { readonly kind: 'answer'; readonly id: number; readonly value: unknown }

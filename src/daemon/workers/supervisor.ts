@@ -10,8 +10,9 @@ import type { Cmdb } from '../../cmdb/cmdb.js';
 import type { Config } from '../../config/config.js';
 import { ConfigHealth } from '../../config/config-health.js';
 import { Control } from '../control.js';
-import { createWorkerNode, type Daemon, type DaemonOptions } from '../daemon.js';
+import { type Addresses, createWorkerNode, type Daemon, type DaemonOptions } from '../daemon.js';
 import { longestDrainMs } from '../drain-time.js';
+import { DaemonTls } from '../tls-supply.js';
 import { readHostMemory } from '../../machine/host-memory.js';
 import { keepAlive } from '../keep-alive.js';
 import { identify } from '../../machine/proc-fs.js';
@@ -59,6 +60,8 @@ class Supervisor implements Daemon {
   readonly #control: Control;
   readonly #follower: Follower;
   readonly #pool: WorkerPool;
+  /** Undefined without HTTPS. */
+  readonly #tls: DaemonTls | undefined;
   /** Settings as they were at the start, apps as they are. */
   #config: Config;
   /** The configuration that every worker has; undefined if they may differ. */
@@ -86,6 +89,14 @@ class Supervisor implements Daemon {
       timing: options.timing?.session ?? defaultSessionTiming,
       onReplaced: () => void this.#control.apply(this.#config, { force: true }),
     });
+    this.#tls =
+      config.listen.https.length === 0
+        ? undefined
+        : new DaemonTls({
+            ...{ tls: config.tls, clock: systemClock, logger },
+            onChanged: () => this.#pool.tell({ kind: 'certificates-changed' }),
+            onTicketKeys: (keys) => this.#pool.tell(ticketKeysOrder(keys)),
+          });
     this.#pool = this.#createPool();
     this.#follower = new Follower({
       ...{ cmdb: this.#cmdb, clock: systemClock, logger },
@@ -101,6 +112,7 @@ class Supervisor implements Daemon {
       ...{ config, version, logger, cmdb: this.#cmdb, unreadable, metrics: this.#metrics, clock: systemClock },
       readMemory: options.readMemory ?? (() => readHostMemory()),
       health: options.health ?? new ConfigHealth(config),
+      tls: this.#tls,
       onApplied: (identity) => this.#onApplied(identity),
       exposition: { contentType: this.#metrics.registry.contentType, metrics: () => this.#exposition() },
       serving: {
@@ -113,15 +125,15 @@ class Supervisor implements Daemon {
     });
   }
 
-  async start(): Promise<{ http: readonly string[]; admin: string }> {
+  async start(): Promise<Addresses & { admin: string }> {
     // A frozen worker holds one connection at most, and no burst ends up with the worker that woke first.
     cluster.schedulingPolicy = cluster.SCHED_RR;
     cluster.setupPrimary({ exec: fileURLToPath(new URL('../../worker-main.js', import.meta.url)), args: [] });
     await this.#store.start();
     await this.#control.apply(this.#config);
     this.#follower.start();
-    const http = await this.#pool.start();
-    return { http, admin: await this.#control.listen() };
+    const addresses = await this.#pool.start();
+    return { ...addresses, admin: await this.#control.listen() };
   }
 
   async reload(next: Config): Promise<void> {
@@ -184,7 +196,7 @@ class Supervisor implements Daemon {
 
   async #end(): Promise<void> {
     const { stopApps, timing, version } = this.#options;
-    await Promise.all([this.#control.close(), this.#store.stop(), this.#follower.stop()]);
+    await Promise.all([this.#control.close(), this.#store.stop(), this.#follower.stop(), this.#tls?.close()]);
     const { outage } = this.#store.health;
     // It has no runtime: what is this host's counts as seen.
     const isOurs = ({ host }: Location) => host === this.#config.node.host;
@@ -206,7 +218,12 @@ class Supervisor implements Daemon {
       timing: this.#timing,
       clock: systemClock,
       logger,
-      startOrders: (slot) => [this.#startOrder(slot), this.#applied],
+      certificates: this.#tls?.certificates,
+      startOrders: (slot) => [
+        ...(this.#tls ? [ticketKeysOrder(this.#tls.ticketKeys)] : []),
+        this.#startOrder(slot),
+        this.#applied,
+      ],
       onReplaced: (slot, reason) => {
         this.#workerMetrics.replaced(reason);
         void this.#merged.ended(slot);
@@ -266,4 +283,8 @@ class Supervisor implements Daemon {
     for (const [id, count] of answers.flatMap((answer) => answer ?? [])) sum.set(id, (sum.get(id) ?? 0) + count);
     return sum;
   }
+}
+
+function ticketKeysOrder(keys: Buffer): Order {
+  return { kind: 'ticket-keys', keys: keys.toString('base64') };
 }

@@ -1,6 +1,8 @@
 import type { Logger } from 'pino';
+import type { CertificateSource } from '../../model/certificate.js';
 import type { Clock, Timer } from '../../model/clock.js';
 import type { ReplacementReason } from '../../telemetry/worker-metrics.js';
+import type { Addresses } from '../daemon.js';
 import { KeptPorts } from './kept-ports.js';
 import type { Order, Reload } from './messages.js';
 import { countDeath, type EarlyDeaths, isHopeless, pauseMs } from './replacement-policy.js';
@@ -14,6 +16,8 @@ export interface WorkerPoolOptions {
   readonly logger: Logger;
   /** What a worker of this slot (1 to `size`) is told first. */
   readonly startOrders: (slot: number) => readonly Order[];
+  /** What workers may ask for. */
+  readonly certificates?: CertificateSource | undefined;
   readonly onReplaced: (slot: number, reason: ReplacementReason) => void;
   /** No worker serves and none can be started. */
   readonly onHopeless: (error: Error) => void;
@@ -31,7 +35,7 @@ export class WorkerPool {
   #watch: Timer | undefined;
   #lookedAt = 0;
   #closing = false;
-  #starting: { resolve(http: readonly string[]): void; reject(error: Error): void } | undefined;
+  #starting: { resolve(addresses: Addresses): void; reject(error: Error): void } | undefined;
 
   constructor(options: WorkerPoolOptions) {
     this.#options = options;
@@ -47,9 +51,9 @@ export class WorkerPool {
   }
 
   /** Resolves to where they listen when all serve. Rejects with the error of one that cannot. */
-  start(): Promise<readonly string[]> {
+  start(): Promise<Addresses> {
     const { size } = this.#options;
-    const started = new Promise<readonly string[]>((resolve, reject) => (this.#starting = { resolve, reject }));
+    const started = new Promise<Addresses>((resolve, reject) => (this.#starting = { resolve, reject }));
     for (let slot = 1; slot <= size; slot += 1) this.#fork(slot);
     this.#lookLater();
     return started;
@@ -107,13 +111,13 @@ export class WorkerPool {
   }
 
   #fork(slot: number): void {
-    const { clock, startOrders, logger } = this.#options;
+    const { clock, startOrders, logger, certificates } = this.#options;
     this.#pauses.delete(slot);
-    const worker = new WorkerProcess(slot, clock, this.#ports);
+    const worker = new WorkerProcess(slot, clock, this.#ports, certificates);
     this.#workers.set(slot, worker);
     void worker.ended.then((ending) => this.#onEnded(worker, ending));
     worker.listening.then(
-      (http) => this.#onListening(worker, http),
+      (addresses) => this.#onListening(worker, addresses),
       (error: Error) => {
         if (this.#starting) this.#settleStart(error);
         else logger.error({ worker: slot, err: error }, `a worker cannot start: ${error.message}`);
@@ -122,13 +126,13 @@ export class WorkerPool {
     for (const order of startOrders(slot)) worker.send(order);
   }
 
-  #onListening(worker: WorkerProcess, http: readonly string[]): void {
+  #onListening(worker: WorkerProcess, addresses: Addresses): void {
     const { logger, size } = this.#options;
     if (!this.#starting) logger.info({ worker: worker.slot, pid: worker.pid }, 'the replacement of a worker serves');
-    else if (this.serving.length === size) this.#settleStart(http);
+    else if (this.serving.length === size) this.#settleStart(addresses);
   }
 
-  #settleStart(outcome: readonly string[] | Error): void {
+  #settleStart(outcome: Addresses | Error): void {
     const starting = this.#starting;
     this.#starting = undefined;
     if (outcome instanceof Error) starting?.reject(outcome);

@@ -1,8 +1,10 @@
 import cluster, { type Worker } from 'node:cluster';
 import type { Readiness } from '../../admin/health-routes.js';
 import { inheritable } from '../../machine/descriptors.js';
+import type { CertificateSource } from '../../model/certificate.js';
 import type { Clock } from '../../model/clock.js';
 import { handOnWhatItLeaves } from './handed-over.js';
+import type { Addresses } from '../daemon.js';
 import type { KeptPorts } from './kept-ports.js';
 import type { Answers, Order, Reload, Report } from './messages.js';
 
@@ -18,10 +20,11 @@ export class WorkerProcess {
   readonly slot: number;
   readonly forkedAt: number;
   /** Resolves to where it listens once it serves. Rejects with what it says of why it cannot; pends if it just ends. */
-  readonly listening: Promise<readonly string[]>;
+  readonly listening: Promise<Addresses>;
   readonly ended: Promise<Ending>;
   readonly #worker: Worker;
   readonly #clock: Clock;
+  readonly #certificates: CertificateSource | undefined;
   readonly #questions = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   /** Orders for a worker that does not hear yet. */
   #early: Order[] | undefined = [];
@@ -31,9 +34,10 @@ export class WorkerProcess {
   #checks: Readiness['checks'] = {};
   #hasEnded = false;
 
-  /** The fork of `cluster.settings.exec`. */
-  constructor(slot: number, clock: Clock, ports: KeptPorts) {
+  /** The fork of `cluster.settings.exec`. It may ask for `certificates`. */
+  constructor(slot: number, clock: Clock, ports: KeptPorts, certificates?: CertificateSource) {
     this.slot = slot;
+    this.#certificates = certificates;
     this.#clock = clock;
     // What the supervisor itself has open is not for a worker.
     this.#worker = cluster.fork({ FASTCONTAINER_INHERITED: JSON.stringify(inheritable()) });
@@ -47,7 +51,7 @@ export class WorkerProcess {
         if (report.kind === 'hears') this.#sendEarly();
         else if (report.kind === 'listening') {
           this.#servingSince = clock.monotonic();
-          resolve(report.http);
+          resolve({ http: report.http, https: report.https });
         } else if (report.kind === 'failed') reject(Object.assign(new Error(report.error.message), report.error));
         else this.#hear(report);
       });
@@ -137,8 +141,18 @@ export class WorkerProcess {
 
   #hear(report: Exclude<Report, { kind: 'hears' | 'listening' | 'failed' }>): void {
     if (report.kind === 'alive') this.#checks = report.checks;
+    else if (report.kind === 'certificate') void this.#findCertificate(report);
     else if (report.kind === 'answer') this.#settle(report.id, report.value);
     else this.#settle(report.id, new Error(report.message));
+  }
+
+  async #findCertificate({ id, name, have }: Extract<Report, { kind: 'certificate' }>): Promise<void> {
+    try {
+      const found = await this.#certificates?.find(name, have);
+      this.send({ kind: 'certificate', id, ...(found && { found }) });
+    } catch (error) {
+      this.send({ kind: 'certificate', id, fault: (error as Error).message });
+    }
   }
 
   #end(code: number | null, signal: string | null): Ending {

@@ -2,6 +2,7 @@ import cluster from 'node:cluster';
 import type { Logger } from 'pino';
 import type { LogLevel } from '../../config/config.js';
 import { createWorkerNode, type WorkerNode } from '../daemon.js';
+import { AskedCertificates } from './asked-certificates.js';
 import { type Answers, type Order, type Report, toStartError } from './messages.js';
 
 type CreateLogger = (level: LogLevel, pretty: boolean) => Promise<Logger>;
@@ -22,6 +23,8 @@ class Worker {
   #node: WorkerNode | undefined;
   #started: Promise<void> | undefined;
   #appliedTo: string | undefined;
+  #ticketKeys = Buffer.alloc(0);
+  readonly #certificates = new AskedCertificates((report) => this.#report(report));
   #ending = false;
 
   constructor(createLogger: CreateLogger, exit: (code: number) => void) {
@@ -52,6 +55,13 @@ class Worker {
         return void this.#answer(order.id, order.what);
       case 'see':
         return void this.#see(order);
+      case 'certificate':
+        return this.#certificates.answered(order);
+      case 'certificates-changed':
+        return void this.#node?.certificatesChanged();
+      case 'ticket-keys':
+        this.#ticketKeys = Buffer.from(order.keys, 'base64');
+        return this.#node?.setTicketKeys(this.#ticketKeys);
       case 'peer-died':
         return void this.#node?.peerDied();
       case 'close':
@@ -70,12 +80,13 @@ class Worker {
     try {
       const logger = (await this.#createLogger(config.log.level, pretty)).child({ worker: slot });
       this.#logger = logger;
-      this.#node = createWorkerNode({ config, logger, version, ...(timing && { timing }) });
+      const tls = { certificates: this.#certificates, ticketKeys: this.#ticketKeys };
+      this.#node = createWorkerNode({ config, logger, version, ...(timing && { timing }) }, tls);
       this.#node.applied(this.#appliedTo);
       this.#beat();
-      const http = await this.#node.start();
+      const addresses = await this.#node.start();
       this.#beat();
-      this.#report({ kind: 'listening', http });
+      this.#report({ kind: 'listening', ...addresses });
     } catch (error) {
       this.#report({ kind: 'failed', error: toStartError(error) });
       this.#logger?.debug({ err: error }, 'this worker cannot start');
@@ -119,6 +130,7 @@ class Worker {
 
   #orphaned(): void {
     this.#logger?.warn('the supervisor is gone: draining and ending; containers run on');
+    this.#certificates.end();
     setTimeout(() => this.#exit(1), (this.#node?.drainMs ?? 0) + endMs);
     this.#end(() => this.#node?.close());
   }
