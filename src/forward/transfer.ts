@@ -258,7 +258,12 @@ export class Transfer implements Occupant, Breakable, ResponseHandler {
   #breakOff(cause: Error | CutReason): void {
     const { req, res } = this.#exchange;
     const { socket } = res;
-    if (req.httpVersionMinor === 0 && socket) reset(socket);
+    if (req.httpVersionMinor === 0 && socket) {
+      // First: over TLS a reset closes the answer at once.
+      this.#finish('upstream_gone', cause);
+      reset(socket);
+      return void res.destroy();
+    }
     if (socket && !req.complete && !socket.destroyed) {
       this.#finish('upstream_gone', cause);
       req.resume();

@@ -70,8 +70,8 @@ t.test('an answer that breaks off is no whole one, also for HTTP/1.0', async (t)
     socket.write('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf');
     setTimeout(() => socket.destroy(), 50);
   });
-  const { securePort, seats } = await startRelay(t, { upstreamPort: upstream.port });
-  for (const version of ['1.0', '1.1']) {
+  const { securePort, seats, finished, failed } = await startRelay(t, { upstreamPort: upstream.port });
+  for (const version of ['1.0', '1.1', '1.0']) {
     const socket = await shake(securePort, 'shop.localhost');
     let isEnded = false;
     socket.on('end', () => (isEnded = true));
@@ -81,6 +81,12 @@ t.test('an answer that breaks off is no whole one, also for HTTP/1.0', async (t)
     if (version === '1.0') t.equal(isEnded, false, 'reset');
   }
   t.equal(seats.open.size, 0);
+  t.same(failed, []);
+  t.same(
+    finished,
+    Array.from({ length: 3 }, () => ({ status: 200, outcome: 'upstream_gone' })),
+    'each is told once',
+  );
 });
 
 t.test('a client that ends its side with an alert of its own still gets its answer', async (t) => {
