@@ -48,9 +48,16 @@ export function mountOptions({
   const files = [file, ...new Set(ofOperator)];
   const { stateDir: processDir, scratchDir } = runtimes.process;
   const certificates = [...glob(tls.certificates, '/').roots, tls.default];
-  const own = [stateDir, processDir, scratchDir, runtimes.oci.stateDir, store, socketPath, ...certificates, ...files].filter(
-    (path) => path !== undefined,
-  );
+  const own = [
+    stateDir,
+    processDir,
+    scratchDir,
+    runtimes.oci.stateDir,
+    store,
+    socketPath,
+    ...certificates,
+    ...files,
+  ].filter((path) => path !== undefined);
   return { roots: mounts.roots, own };
 }
 
