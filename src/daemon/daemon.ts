@@ -431,11 +431,14 @@ class Composition {
     for (const name of wanted) await this.#openRuntime(name, apps);
   }
 
-  /** Those that hold instances of this machine, or that others of an app do: it may have been put by API. */
+  /** Those that hold instances of this machine: their apps may have been put by API. */
   async #openRuntimesInUse(): Promise<void> {
-    const { logger } = this.#options;
+    const { config, logger } = this.#options;
     try {
-      for await (const { app } of this.cmdb.list('active')) await this.#openRuntime(app.runtime);
+      for await (const { deployment } of this.cmdb.list('active')) {
+        for (const { host, runtime } of deployment.instances)
+          if (host === config.node.host) await this.#openRuntime(runtime);
+      }
     } catch (error) {
       logger.debug({ err: error }, 'which runtimes are in use cannot be told yet');
     }
