@@ -147,8 +147,8 @@ export function tracesOf(stateDir: string, bridge: string): Record<string, strin
   const directory = join(stateDir, 'containers');
   const holders = pids.filter((pid) => read(pid, 'mountinfo').includes(`${directory}/`));
   return {
-    // The draft of a lease that a killed dispatcher left goes a minute later.
-    files: files.filter((file) => !file.endsWith('.freed') && !file.includes('/claim-')),
+    // The draft of a lease or a record that a killed dispatcher left goes a minute later.
+    files: files.filter((file) => !/\.freed$|\/claim-|\.new$/.test(file)),
     groups,
     interfaces: listed(`/sys/class/net/${bridge}/brif`),
     mounts: read('self', 'mountinfo')
