@@ -1,6 +1,6 @@
 import { dropInherited, parseDescriptors } from './machine/descriptors.js';
 
-/** The channel to its supervisor, by the convention of node:cluster. */
+/** The channel to its supervisor, by the convention of child_process.fork. */
 const channelFd = 3;
 
 // A worker of a daemon; its supervisor starts it. The store is among what it would inherit, before it opens its own.

@@ -7,6 +7,7 @@ import { defaultSessionTiming, type SessionTiming } from '../membership/session-
 import type { Cmdb } from '../cmdb/cmdb.js';
 import type { Config } from '../config/config.js';
 import { ConfigHealth } from '../config/config-health.js';
+import { formatListenAddress } from '../config/listen-address.js';
 import { Control } from './control.js';
 import { Clients } from '../forward/clients.js';
 import { Silenced } from '../forward/silenced.js';
@@ -53,6 +54,8 @@ export interface DaemonOptions {
   readonly health?: ConfigHealth;
   /** How much memory there is; absent: this host's own. */
   readonly readMemory?: ReadMemory;
+  /** Node's handles of sockets that are bound to addresses of `config.listen` already (formatListenAddress). */
+  readonly sockets?: ReadonlyMap<string, object>;
   /** Called if a daemon that had started cannot go on; then destroy it. */
   readonly onFatal?: (error: Error) => void;
 }
@@ -516,6 +519,6 @@ class Composition {
       },
     });
     this.#listeners.push(listener);
-    return listener.listen(address);
+    return listener.listen(address, this.#options.sockets?.get(formatListenAddress(address)));
   }
 }

@@ -20,8 +20,8 @@ type Known = Socket & { readonly _httpMessage?: ServerResponse | null };
 
 /**
  * Bounds the connections of clients over all addresses of the process. If there are too many, an idle one is closed, of the client
- * that has most among those looked at; if none is idle, the new one is closed. `server.maxConnections` is no alternative:
- * node:cluster hands a connection that one worker refuses to the next, round and round.
+ * that has most among those looked at; if none is idle, the new one is closed. `server.maxConnections` is no alternative: it
+ * closes the new one, however many are idle.
  */
 export class ConnectionBounds {
   readonly #options: ConnectionBoundsOptions;

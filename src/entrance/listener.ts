@@ -29,8 +29,8 @@ export interface ListenerOptions {
 }
 
 export interface Listener {
-  /** Resolves to the bound address, `host:port`. Rejects with the system's error. */
-  listen(address: { readonly host?: string; readonly port: number }): Promise<string>;
+  /** Resolves to the bound address, `host:port`. Rejects with the system's error. `socket`: node's handle of one that is bound to it. */
+  listen(address: { readonly host?: string; readonly port: number }, socket?: object): Promise<string>;
   /** Stops accepting; requests under way finish and their connections close. Resolves when none is left. */
   close(): Promise<void>;
   /** Closes every connection at once. */
@@ -39,6 +39,8 @@ export interface Listener {
   readonly secure: Omit<ReturnType<typeof createSecureServer>, 'server'> | undefined;
 }
 
+/** Connections that wait for this process to accept them. */
+const backlog = 4_096;
 /** A dead peer is found after about this long without a packet. */
 const tcpKeepAliveMs = 60_000;
 
@@ -96,9 +98,9 @@ export function createListener(options: ListenerOptions): Listener {
     return closed;
   };
   return {
-    listen: async (address) => {
+    listen: async (address, socket) => {
       await secure?.refresh();
-      const bound = await listen(server, address);
+      const bound = await listen(server, socket ?? address);
       server.on('error', options.onAcceptFailed);
       return bound;
     },
@@ -112,13 +114,10 @@ export function createListener(options: ListenerOptions): Listener {
   };
 }
 
-function listen(
-  server: Server | HttpsServer,
-  { host, port }: { readonly host?: string; readonly port: number },
-): Promise<string> {
+function listen(server: Server | HttpsServer, on: object): Promise<string> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ port, ...(host === undefined ? {} : { host }), backlog: 4_096 }, () => {
+    server.listen(on, backlog, () => {
       server.off('error', reject);
       const { address, port: bound, family } = server.address() as AddressInfo;
       resolve(family === 'IPv6' ? `[${address}]:${bound}` : `${address}:${bound}`);

@@ -6,6 +6,8 @@ import type { MetricsSnapshot } from '../../telemetry/merged-metrics.js';
 
 /** From the supervisor to a worker. */
 export type Order =
+  /** Comes with the socket that all workers share for this address (formatListenAddress). */
+  | { readonly kind: 'socket'; readonly address: string }
   | {
       readonly kind: 'start';
       readonly slot: number;

@@ -1,5 +1,3 @@
-import cluster from 'node:cluster';
-import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import { openCmdb } from '../adapters.js';
 import type { Readiness } from '../../admin/health-routes.js';
@@ -27,6 +25,7 @@ import { WorkerMetrics } from '../../telemetry/worker-metrics.js';
 import { type LeftRunning, leftRunning } from '../../terminate/left-running.js';
 import { mergeChecks } from './merged-checks.js';
 import type { Order } from './messages.js';
+import { SharedSockets } from './shared-sockets.js';
 import { defaultSupervisionTiming, type SupervisionTiming } from './supervision-timing.js';
 import { afterReload, reloadOf, workerConfig } from './worker-config.js';
 import { WorkerPool } from './worker-pool.js';
@@ -39,7 +38,7 @@ export interface SupervisorOptions extends DaemonOptions {
 
 /**
  * A daemon of several worker processes that share its addresses. It is no node itself: it keeps the workers alive, and
- * does what a daemon does once, whatever their number. One at a time in a process.
+ * does what a daemon does once, whatever their number.
  */
 export function createSupervisor(options: SupervisorOptions): Daemon {
   return new Supervisor(options);
@@ -59,6 +58,7 @@ class Supervisor implements Daemon {
   readonly #store: StoreWatch;
   readonly #control: Control;
   readonly #follower: Follower;
+  readonly #sockets = new SharedSockets();
   readonly #pool: WorkerPool;
   /** Undefined without HTTPS. */
   readonly #tls: DaemonTls | undefined;
@@ -126,9 +126,8 @@ class Supervisor implements Daemon {
   }
 
   async start(): Promise<Addresses & { admin: string }> {
-    // A frozen worker holds one connection at most, and no burst ends up with the worker that woke first.
-    cluster.schedulingPolicy = cluster.SCHED_RR;
-    cluster.setupPrimary({ exec: fileURLToPath(new URL('../../worker-main.js', import.meta.url)), args: [] });
+    const { http, https } = this.#config.listen;
+    await keepAlive(this.#sockets.open([...http, ...https], systemClock));
     await this.#store.start();
     await this.#control.apply(this.#config);
     this.#follower.start();
@@ -161,6 +160,7 @@ class Supervisor implements Daemon {
   }
 
   destroy(): Promise<void> {
+    this.#sockets.close();
     this.#destroying ??= keepAlive(this.#pool.destroy().then(() => this.#end()));
     return this.#destroying;
   }
@@ -177,6 +177,7 @@ class Supervisor implements Daemon {
     const apps = [...this.#config.apps, ...(await this.#activeApps())];
     const drainMs = longestDrainMs(apps);
     this.#logger.info({ drainMs, workers: this.#pool.workers.length }, 'draining');
+    this.#sockets.close();
     const stopMs = apps.reduce((longest, { stopTimeoutMs }) => Math.max(longest, stopTimeoutMs), 0);
     await this.#pool.close(drainMs + stopMs + endMs);
     if (!this.#destroying) await this.#end();
@@ -215,6 +216,7 @@ class Supervisor implements Daemon {
     const { config, logger } = this.#options;
     return new WorkerPool({
       size: config.workers,
+      sockets: this.#sockets.all,
       timing: this.#timing,
       clock: systemClock,
       logger,

@@ -3,14 +3,16 @@ import type { CertificateSource } from '../../model/certificate.js';
 import type { Clock, Timer } from '../../model/clock.js';
 import type { ReplacementReason } from '../../telemetry/worker-metrics.js';
 import type { Addresses } from '../daemon.js';
-import { KeptPorts } from './kept-ports.js';
 import type { Order, Reload } from './messages.js';
 import { countDeath, type EarlyDeaths, isHopeless, pauseMs } from './replacement-policy.js';
+import type { Sockets } from './shared-sockets.js';
 import type { SupervisionTiming } from './supervision-timing.js';
 import { type Ending, WorkerProcess } from './worker-process.js';
 
 export interface WorkerPoolOptions {
   readonly size: number;
+  /** What workers listen on. */
+  readonly sockets: Sockets;
   readonly timing: SupervisionTiming;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -29,7 +31,6 @@ export class WorkerPool {
   readonly #workers = new Map<number, WorkerProcess>();
   readonly #earlyDeaths = new Map<number, EarlyDeaths>();
   readonly #pauses = new Map<number, Timer>();
-  readonly #ports = new KeptPorts();
   /** Why a worker was killed. */
   readonly #killed = new Map<WorkerProcess, ReplacementReason>();
   #watch: Timer | undefined;
@@ -95,7 +96,6 @@ export class WorkerPool {
   async #endAll(order: Order, limitMs: number): Promise<void> {
     const { clock, logger } = this.#options;
     this.#closing = true;
-    this.#ports.release();
     for (const pause of this.#pauses.values()) pause.cancel();
     const { workers } = this;
     for (const worker of workers) worker.send(order);
@@ -111,9 +111,9 @@ export class WorkerPool {
   }
 
   #fork(slot: number): void {
-    const { clock, startOrders, logger, certificates } = this.#options;
+    const { clock, startOrders, logger, sockets, certificates } = this.#options;
     this.#pauses.delete(slot);
-    const worker = new WorkerProcess(slot, clock, this.#ports, certificates);
+    const worker = new WorkerProcess(slot, clock, sockets, certificates);
     this.#workers.set(slot, worker);
     void worker.ended.then((ending) => this.#onEnded(worker, ending));
     worker.listening.then(

@@ -1,12 +1,12 @@
-import cluster, { type Worker } from 'node:cluster';
+import { type ChildProcess, fork, type SendHandle } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import type { Readiness } from '../../admin/health-routes.js';
 import { inheritable } from '../../machine/descriptors.js';
 import type { CertificateSource } from '../../model/certificate.js';
 import type { Clock } from '../../model/clock.js';
-import { handOnWhatItLeaves } from './handed-over.js';
 import type { Addresses } from '../daemon.js';
-import type { KeptPorts } from './kept-ports.js';
 import type { Answers, Order, Reload, Report } from './messages.js';
+import type { Sockets } from './shared-sockets.js';
 
 export interface Ending {
   /** 'exit code 1', 'signal SIGKILL'. */
@@ -15,6 +15,8 @@ export interface Ending {
   readonly servedMs: number | undefined;
 }
 
+const program = fileURLToPath(new URL('../../worker-main.js', import.meta.url));
+
 /** One worker as its supervisor sees it, from its fork to its end. */
 export class WorkerProcess {
   readonly slot: number;
@@ -22,7 +24,8 @@ export class WorkerProcess {
   /** Resolves to where it listens once it serves. Rejects with what it says of why it cannot; pends if it just ends. */
   readonly listening: Promise<Addresses>;
   readonly ended: Promise<Ending>;
-  readonly #worker: Worker;
+  readonly #worker: ChildProcess;
+  readonly #sockets: Sockets;
   readonly #clock: Clock;
   readonly #certificates: CertificateSource | undefined;
   readonly #questions = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
@@ -34,17 +37,17 @@ export class WorkerProcess {
   #checks: Readiness['checks'] = {};
   #hasEnded = false;
 
-  /** The fork of `cluster.settings.exec`. It may ask for `certificates`. */
-  constructor(slot: number, clock: Clock, ports: KeptPorts, certificates?: CertificateSource) {
+  /** Starts it. It accepts connections from these sockets, and may ask for `certificates`. */
+  constructor(slot: number, clock: Clock, sockets: Sockets, certificates?: CertificateSource) {
     this.slot = slot;
     this.#certificates = certificates;
     this.#clock = clock;
+    this.#sockets = sockets;
     // What the supervisor itself has open is not for a worker.
-    this.#worker = cluster.fork({ FASTCONTAINER_INHERITED: JSON.stringify(inheritable()) });
+    const env = { ...process.env, FASTCONTAINER_INHERITED: JSON.stringify(inheritable()) };
+    this.#worker = fork(program, [], { env });
     this.forkedAt = clock.monotonic();
     this.#heardAt = this.forkedAt;
-    ports.watch(this.#worker);
-    handOnWhatItLeaves(this.#worker, () => ports.areKept || Object.values(cluster.workers ?? {}).some(isListening));
     this.listening = new Promise((resolve, reject) => {
       this.#worker.on('message', (report: Report) => {
         this.#heardAt = clock.monotonic();
@@ -66,7 +69,7 @@ export class WorkerProcess {
   }
 
   get pid(): number {
-    return this.#worker.process.pid ?? 0;
+    return this.#worker.pid ?? 0;
   }
 
   get isServing(): boolean {
@@ -94,7 +97,7 @@ export class WorkerProcess {
 
   send(order: Order): void {
     if (this.#early) this.#early.push(order);
-    else if (this.#worker.isConnected()) this.#worker.send(order, () => {});
+    else if (this.#worker.connected) this.#worker.send(order, () => {});
   }
 
   /** Its answer; undefined if it gives none within the limit, or ends. */
@@ -114,12 +117,16 @@ export class WorkerProcess {
   }
 
   kill(): void {
-    this.#worker.process.kill('SIGKILL');
+    this.#worker.kill('SIGKILL');
   }
 
   #sendEarly(): void {
     const early = this.#early ?? [];
     this.#early = undefined;
+    for (const [address, socket] of this.#sockets) {
+      // Not in the types: a handle that is no server's yet.
+      this.#worker.send({ kind: 'socket', address } satisfies Order, socket as unknown as SendHandle, () => {});
+    }
     for (const order of early) this.send(order);
   }
 
@@ -161,8 +168,4 @@ export class WorkerProcess {
     for (const id of this.#questions.keys()) this.#settle(id, new Error('it has ended'));
     return { cause: signal === null ? `exit code ${code}` : `signal ${signal}`, servedMs };
   }
-}
-
-function isListening(worker: Worker | undefined): boolean {
-  return worker?.process?.connected === true && (worker as Worker & { state?: string }).state === 'listening';
 }

@@ -1,9 +1,9 @@
-import cluster from 'node:cluster';
 import type { Logger } from 'pino';
 import type { LogLevel } from '../../config/config.js';
 import { createWorkerNode, type WorkerNode } from '../daemon.js';
 import { AskedCertificates } from './asked-certificates.js';
 import { type Answers, type Order, type Report, toStartError } from './messages.js';
+import type { SocketHandle } from './shared-sockets.js';
 
 type CreateLogger = (level: LogLevel, pretty: boolean) => Promise<Logger>;
 type StartOrder = Extract<Order, { kind: 'start' }>;
@@ -20,6 +20,8 @@ class Worker {
   readonly #createLogger: CreateLogger;
   readonly #exit: (code: number) => void;
   #logger: Logger | undefined;
+  /** What it listens on, by address. */
+  readonly #sockets = new Map<string, SocketHandle>();
   #node: WorkerNode | undefined;
   #started: Promise<void> | undefined;
   #appliedTo: string | undefined;
@@ -30,9 +32,7 @@ class Worker {
   constructor(createLogger: CreateLogger, exit: (code: number) => void) {
     this.#createLogger = createLogger;
     this.#exit = exit;
-    // Else node:cluster ends this process at once with its supervisor, and with it the requests under way.
-    if (cluster.worker) cluster.worker.exitedAfterDisconnect = true;
-    process.on('message', (order: Order) => this.#obey(order));
+    process.on('message', (order: Order, socket: unknown) => this.#obey(order, socket));
     process.once('disconnect', () => this.#orphaned());
     process.on('uncaughtException', (error: Error) => this.#fatal(error));
     process.on('unhandledRejection', (error: Error) => this.#fatal(error));
@@ -41,8 +41,10 @@ class Worker {
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => this.#ignore(signal));
   }
 
-  #obey(order: Order): void {
+  #obey(order: Order, socket: unknown): void {
     switch (order.kind) {
+      case 'socket':
+        return void this.#sockets.set(order.address, socket as SocketHandle);
       case 'start':
         this.#started = this.#start(order);
         return;
@@ -81,7 +83,8 @@ class Worker {
       const logger = (await this.#createLogger(config.log.level, pretty)).child({ worker: slot });
       this.#logger = logger;
       const tls = { certificates: this.#certificates, ticketKeys: this.#ticketKeys };
-      this.#node = createWorkerNode({ config, logger, version, ...(timing && { timing }) }, tls);
+      const told = { config, logger, version, sockets: this.#sockets, ...(timing && { timing }) };
+      this.#node = createWorkerNode(told, tls);
       this.#node.applied(this.#appliedTo);
       this.#beat();
       const addresses = await this.#node.start();

@@ -60,12 +60,12 @@ t.test('where all workers die at once, clients wait for the first replacement in
   const daemon = await spawnWorkers(t, await installWorkers(t), '--stop-apps');
   const { pid } = await askIdentity(daemon.port, host);
   const workers = await workersOf(daemon);
-  // Stopped, each holds one connection of these that it never takes, and the supervisor the others.
+  // Stopped, they accept none of these.
   for (const worker of workers) process.kill(worker, 'SIGSTOP');
   const before = many(8, () => ask(daemon.port, host));
   await until(async () => {
     const { open, unaccepted } = await connectionsTo(daemon.port);
-    return (open === 8 && unaccepted === 0) || undefined;
+    return (open === 8 && unaccepted === 8) || undefined;
   });
   for (const worker of workers) process.kill(worker, 'SIGKILL');
   await until(() => !workers.some(isAlive) || undefined);

@@ -23,7 +23,7 @@ t.test('a worker that stands still is found, reported, killed and replaced, and 
   t.ok((await metric(daemon.admin, completed)) >= counted, 'and what it counted stays in the sums');
   t.ok(
     (await answers).every(({ status }) => status === 200),
-    'the connection it was given is handed on',
+    'the other one takes them',
   );
   await until(() => daemon.log.find(({ msg }) => msg === 'the replacement of a worker serves'));
   t.equal(await metric(daemon.admin, /^fastcontainer_worker_replacements_total\{reason="unresponsive"\}/), 1);
