@@ -35,12 +35,13 @@ export function callerOf(headers: IncomingHttpHeaders, url: string, credentials:
   const { isSocket, isLoopback, token, tokens } = credentials;
   if (url === '/healthz') return { name: 'anybody', scope: 'read', labels: {} };
   const { authorization } = headers;
-  // Whoever sends a token means it, also where none is needed.
-  if (authorization !== undefined) {
+  const hasTokens = token !== undefined || tokens.length > 0;
+  // Whoever sends a token means it, also where none is needed; without any there is nothing to check it by.
+  if (authorization !== undefined && hasTokens) {
     const caller = callerWith(/^Bearer +(.*)$/i.exec(authorization)?.[1] ?? '', credentials);
     if (caller) return caller;
   } else if (isSocket && token === undefined) return { name: 'socket', scope: 'write' };
-  else if (isLoopback && token === undefined && tokens.length === 0) {
+  else if (isLoopback && !hasTokens) {
     if (!loopbackNames.test(headers.host ?? ''))
       throw new ApiError('forbidden', 'Without a token the admin side answers only to loopback names.');
     // Every program of this machine can connect.
