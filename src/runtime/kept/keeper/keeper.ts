@@ -42,9 +42,10 @@ export class Keeper {
     this.#options = options;
   }
 
-  /** Serves the connection of its own dispatcher. */
+  /** Serves the connection of its own dispatcher, which may have ended while this process started. */
   serveOwner(socket: Socket): void {
-    this.#owner = this.#serve(socket);
+    if (socket.destroyed) this.#options.onDone();
+    else this.#owner = this.#serve(socket);
   }
 
   /** Serves dispatchers that connect to its socket. */
