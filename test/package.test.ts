@@ -1,4 +1,5 @@
 import { execFile, execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -35,10 +36,13 @@ t.test('what npm packs starts in any directory, with the example that it brings 
   // The app has a user of its own, who has to get there.
   execFileSync('chmod', ['0755', dir]);
   const program = join(installed, 'dist', 'src', 'main.js');
-  const { port } = await spawnCommand(t, 'env', '-C', elsewhere, process.execPath, program, 'start', '--stop-apps');
+  const start = ['-C', elsewhere, process.execPath, program, 'start', '--stop-apps'];
+  const { port, child } = await spawnCommand(t, 'env', ...start);
   t.match(await ask(port, 'hello.localhost'), { status: 200, body: /^Hello from process \d+/ });
   const checked = await run(process.execPath, [program, 'check'], { cwd: elsewhere });
   t.match(checked.stdout, /^ok: .*config\/fastcontainer\.yaml, 1 app/);
+  child.kill('SIGTERM');
+  t.same(await once(child, 'exit'), [0, null], 'it ends its app with itself');
 });
 
 t.test('the package is built before it is packed', async (t) => {
