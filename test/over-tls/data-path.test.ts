@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { connect } from 'node:tls';
 import t from 'tap';
 import { eventually } from '../fixtures/eventually.js';
 import { ok, rawUpstream } from '../fixtures/raw.js';
@@ -24,6 +25,21 @@ t.test('the app learns that a request came over TLS, in headers that agree', asy
   t.match(all, /\r\nX-Forwarded-Port: 443\r\n/);
   t.match(all, /\r\nX-Forwarded-Port: 8443\r\n/);
   t.notMatch(all, /proto: http\r\n|proto=http\r\n|port: 80\r\n/i);
+});
+
+t.test('a client that gets its last answer and never closes is closed', async (t) => {
+  const upstream = await rawUpstream(t, (socket) => socket.write(ok));
+  const { securePort, seats } = await startRelay(t, { upstreamPort: upstream.port });
+  const terms = { servername: 'shop.localhost', rejectUnauthorized: false, allowHalfOpen: true };
+  for (const offer of ['Connection: close', 'Connection: Upgrade\r\nUpgrade: websocket']) {
+    const socket = connect({ port: securePort, host: '127.0.0.1', ...terms });
+    t.teardown(() => socket.destroy());
+    await once(socket, 'secureConnect');
+    socket.write(get().replace('\r\n\r\n', `\r\n${offer}\r\n\r\n`));
+    t.match(String((await once(socket, 'data'))[0]), /^HTTP\/1\.1 200 /);
+    await eventually(() => seats.open.size === 0 && !remotePorts().includes(socket.localPort));
+    t.notOk(socket.closed, 'though it holds on to it');
+  }
 });
 
 t.test('what a trusted proxy tells of its clients wins over the connection with the proxy', async (t) => {
@@ -109,3 +125,9 @@ t.test('a client that goes while the app answers gives its place back', async (t
   socket.destroy();
   await eventually(() => seats.open.size === 0);
 });
+
+/** Of the connections that this process, and so the relay, holds open. */
+function remotePorts(): unknown[] {
+  const open = (process as unknown as { _getActiveHandles(): { remotePort?: number }[] })._getActiveHandles();
+  return open.map(({ remotePort }) => remotePort);
+}

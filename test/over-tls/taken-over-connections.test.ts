@@ -1,3 +1,0 @@
-// The same over TLS: see tls-bridge.ts.
-process.env['TEST_OVER_TLS'] = '1';
-await import('../abuse/taken-over-connections.test.js');
