@@ -155,7 +155,10 @@ class Containers implements Technology {
     const pid = await this.#processOf(record);
     if (pid === undefined) return graceMs;
     if (!this.#hasShell(record.id)) return catchesTerm(pid) ? graceMs : 0;
-    for (const child of await childrenOf(pid)) {
+    const children = await childrenOf(pid);
+    // The app has not begun, and nothing of it could hear a signal.
+    if (children.length === 0) return 0;
+    for (const child of children) {
       try {
         process.kill(child, 'SIGTERM');
       } catch {

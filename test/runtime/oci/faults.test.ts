@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { revisionOf } from '../../../src/model/app.js';
+import { childrenOf } from '../../../src/machine/proc-fs.js';
 import type { ProcessRecord } from '../../../src/runtime/kept/records.js';
 import type { Exit } from '../../../src/runtime/runtime.js';
 import { eventually } from '../../fixtures/eventually.js';
@@ -129,8 +130,22 @@ t.test('an app without a handler for SIGTERM ends at once, by itself or behind a
   const exits: Exit[] = [];
   runtime.watch((exit) => void exits.push(exit));
   const { id } = await boot(runtime, containerApp({ command: ['sleep', '1000'] }));
+  const pid = Number(readFileSync(join(containers.options.stateDir, 'containers', id, 'pid'), 'utf8'));
+  await eventually(async () => (await childrenOf(pid)).length > 0);
   await runtime.stop(id, 1e6);
   t.match(exits, [{ id, cause: 'signal SIGTERM' }]);
+  t.same(await containers.traces(), nothing);
+});
+
+t.test('an app that is stopped as soon as it has booted ends at once, though it may not have begun', async (t) => {
+  const containers = await useContainers(t);
+  if (!containers) return;
+  const runtime = await containers.open();
+  for (let round = 0; round < 5; round += 1) {
+    const { id } = await boot(runtime, containerApp({ command: ['sleep', '1000'] }));
+    await runtime.stop(id, 1e6);
+    t.same(await runtime.inspect(id), { state: 'gone' });
+  }
   t.same(await containers.traces(), nothing);
 });
 
