@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { execFile } from 'node:child_process';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -119,4 +120,6 @@ t.test('a directory that another file system was mounted over, or that is not mo
   child.kill('SIGHUP');
   await until(async () => (await readiness(admin)).status === 200 || undefined);
   t.notOk(log.some(({ msg }) => msg === 'terminated'));
+  child.kill('SIGTERM');
+  t.same(await once(child, 'exit'), [0, null], 'it ends its apps with itself');
 });
