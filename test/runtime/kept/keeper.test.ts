@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect, createServer, Socket } from 'node:net';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -9,8 +9,10 @@ import t, { type Test } from 'tap';
 import { type App, revisionOf } from '../../../src/model/app.js';
 import { isRunning, statOf } from '../../../src/machine/proc-fs.js';
 import { frame, FrameReader } from '../../../src/runtime/kept/keeper/frames.js';
+import { Keeper } from '../../../src/runtime/kept/keeper/keeper.js';
 import { Keepers } from '../../../src/runtime/kept/keeper/keepers.js';
 import type { Order, Report } from '../../../src/runtime/kept/keeper/messages.js';
+import { Pipes } from '../../../src/runtime/kept/keeper/pipes.js';
 import { killUnborn } from '../../../src/runtime/kept/unborn.js';
 import type { Exit, Runtime } from '../../../src/runtime/runtime.js';
 import { systemClock } from '../../../src/machine/system-clock.js';
@@ -268,6 +270,20 @@ t.test(
     t.equal(await heir.with(keeper, (found) => found), 'gone');
   },
 );
+
+t.test('a keeper whose dispatcher ended while it started has nothing to do', async (t) => {
+  const { stateDir } = await useProcesses(t);
+  const owner = new Socket();
+  owner.destroy();
+  await once(owner, 'close');
+  let isDone = false;
+  const keeper = new Keeper({
+    ...{ pipes: new Pipes(stateDir), output: { directory: stateDir, maxBytes: 1_000 } },
+    ...{ fork: (run) => run(), hasParent: () => false, onDone: () => (isDone = true) },
+  });
+  keeper.serveOwner(owner);
+  t.ok(isDone);
+});
 
 t.test('a keeper that stands still fails a boot, is replaced, and ends what it starts too late', async (t) => {
   const processes = await useProcesses(t);
