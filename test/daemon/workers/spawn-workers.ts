@@ -1,11 +1,9 @@
 import { fetchAdmin } from '../../fixtures/admin.js';
 import { once } from 'node:events';
-import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import type { Test } from 'tap';
-import { allProcesses, isRunning } from '../../../src/machine/proc-fs.js';
-import type { ProcessRecord } from '../../../src/runtime/kept/records.js';
-import { install, type Installation, type Spawned, spawnScript } from '../../fixtures/daemon.js';
+import { allProcesses } from '../../../src/machine/proc-fs.js';
+import { install, type Installation, killApps, type Spawned, spawnScript } from '../../fixtures/daemon.js';
 
 export const script = 'dist/test/fixtures/start-workers.js';
 
@@ -16,11 +14,7 @@ export async function installWorkers(
   apps?: Record<string, Record<string, unknown>>,
 ): Promise<Installation> {
   const installation = await install(t, { workers: 2, ...main }, apps);
-  t.teardown(async () => {
-    for (const { process: app } of await records(installation)) {
-      if (app && isRunning(app)) process.kill(app.pid, 'SIGKILL');
-    }
-  });
+  t.teardown(() => killApps(installation));
   return installation;
 }
 
@@ -47,13 +41,6 @@ export async function terminate({ child }: Spawned): Promise<number | null> {
   const exited = once(child, 'exit') as Promise<[number | null]>;
   child.kill('SIGTERM');
   return (await exited)[0];
-}
-
-async function records({ dir }: Installation): Promise<ProcessRecord[]> {
-  const directory = join(dir, 'state', 'process', 'instances');
-  const files = await readdir(directory).catch(() => []);
-  const texts = files.filter((file) => file.endsWith('.json')).map((file) => readFile(join(directory, file), 'utf8'));
-  return (await Promise.all(texts)).map((text) => JSON.parse(text) as ProcessRecord);
 }
 
 /** So many at once. */
