@@ -437,13 +437,21 @@ class Composition {
   /** Those that hold instances of this machine: their apps may have been put by API. */
   async #openRuntimesInUse(): Promise<void> {
     const { config, logger } = this.#options;
+    const names = new Set<RuntimeName>();
     try {
       for await (const { deployment } of this.cmdb.list('active')) {
-        for (const { host, runtime } of deployment.instances)
-          if (host === config.node.host) await this.#openRuntime(runtime);
+        for (const { host, runtime } of deployment.instances) if (host === config.node.host) names.add(runtime);
       }
     } catch (error) {
       logger.debug({ err: error }, 'which runtimes are in use cannot be told yet');
+    }
+    for (const runtime of names) {
+      await this.#openRuntime(runtime).catch((err: unknown) => {
+        logger.warn(
+          { err, runtime },
+          'a runtime that has instances of this machine cannot be opened: they are not seen',
+        );
+      });
     }
   }
 

@@ -37,6 +37,8 @@ const mostNames = 20_000;
 /** The host name of a client; others have no certificate. */
 const hostName = /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*$/;
 const longestName = 253;
+/** Names that are asked for at a time. */
+const mostAsked = 1_000;
 
 interface Known {
   readonly id: string;
@@ -77,6 +79,7 @@ export class Certificates {
     if (ready && known.generation === this.#generation) return ready;
     const asked = this.#asking.get(name);
     if (asked) return asked;
+    if (this.#asking.size >= mostAsked) return Promise.reject(new Error('too many host names are asked for at once'));
     const asking = this.#ask(name, known?.id, ready).finally(() => this.#asking.delete(name));
     this.#asking.set(name, asking);
     return asking;

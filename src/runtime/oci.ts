@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { childrenOf, isRunning } from '../machine/proc-fs.js';
@@ -20,7 +20,7 @@ import { sourcesFault } from './mounts/mount-source.js';
 import { type EgressGuard, egressGuard, nameservers } from './network/egress-guard.js';
 import { toNumber, toText } from './network/subnet.js';
 import { bundle, filesOf, init } from './oci/bundle.js';
-import { commandFault } from './oci/command.js';
+import { commandFault, isInImage } from './oci/command.js';
 import { ociObstacles } from './oci/findings.js';
 import { Groups } from './oci/groups.js';
 import { hostView } from './oci/host-view.js';
@@ -136,7 +136,7 @@ class Containers implements Technology {
     const groups = this.#groups.pathsOf(id);
     return {
       record: { uid: 0, groups },
-      startAgain: () => this.#remove(id),
+      startAgain: () => this.#removeRun(id),
       start: async ({ host, port, secret = '' }, starting) => {
         const { diskBytes, pluginDir, program } = this.#options;
         const links = await this.#write(spec, image, account, { host, port });
@@ -220,7 +220,7 @@ class Containers implements Technology {
       },
       cgroup: `${this.#groups.name}/${id}`,
       countsSwap: this.#groups.countsSwap,
-      hasShell: isHost || existsSync(join(image.path, 'bin/sh')),
+      hasShell: isHost || isInImage(image.path, '/bin/sh'),
     });
     await mkdir(directory, { mode: 0o700 });
     await Promise.all([mkdir(paths.fs), mkdir(paths.etc, { mode: 0o755 })]);
@@ -228,8 +228,12 @@ class Containers implements Technology {
       writeFile(paths.config, JSON.stringify(config)),
       writeFile(paths.cni, JSON.stringify(cniConfig(bridge, subnet, at.host))),
       ...Object.entries(files).map(([name, text]) => writeFile(join(paths.etc, name), text, { mode: 0o644 })),
-      ...(app.mounts.length > 0 ? [writeFile(join(directory, mountsFile), JSON.stringify(app.mounts))] : []),
     ]);
+    if (app.mounts.length > 0) {
+      // At once: boots of other apps read it.
+      await writeFile(join(directory, `${mountsFile}.new`), JSON.stringify(app.mounts));
+      await rename(join(directory, `${mountsFile}.new`), join(directory, mountsFile));
+    }
     return view.links;
   }
 
@@ -279,6 +283,12 @@ class Containers implements Technology {
 
   /** Removes what an instance without processes had, but its address. Harmless twice. */
   async #remove(id: string): Promise<void> {
+    await this.#removeRun(id);
+    await rm(this.#pathOf(id), { recursive: true, force: true });
+  }
+
+  /** Removes what a launch left whose processes are dead; what it read stays for another one. */
+  async #removeRun(id: string): Promise<void> {
     const { program, clock, logger } = this.#options;
     if (existsSync(join(this.#stateRoot, id))) {
       // Only a runtime that was killed leaves its state.
@@ -290,7 +300,8 @@ class Containers implements Technology {
       await rm(join(this.#stateRoot, id), { recursive: true, force: true });
     }
     await this.#groups.remove(this.#groups.pathsOf(id), clock);
-    await rm(this.#pathOf(id), { recursive: true, force: true });
+    const { pid, error, log } = pathsIn(this.#pathOf(id));
+    for (const path of [pid, error, log]) await rm(path, { force: true });
   }
 
   /** Number of process 1 of a container that runs. */

@@ -1,6 +1,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { type Stats, statSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
+import { createSecureContext } from 'node:tls';
 import type { CertificatePair } from '../../model/certificate.js';
 import { readText } from '../reader/read-text.js';
 import { namesOf } from './certificate-names.js';
@@ -88,10 +89,15 @@ export function readPair(file: string): { readonly pair: LoadedPair } | Fault {
     return { fault: `the key in ${where} cannot be read; is it encrypted? Write it without a passphrase` };
   }
   if (!certificate.checkPrivateKey(parsed)) return { fault: `the key in ${where} belongs to another certificate` };
+  const files = { cert: `${blocks.join('\n')}\n`, key: `${key}\n` };
+  try {
+    createSecureContext(files);
+  } catch (error) {
+    return { fault: `cannot be used: ${(error as Error).message}; is its chain whole?` };
+  }
   return {
     pair: {
-      cert: `${blocks.join('\n')}\n`,
-      key: `${key}\n`,
+      ...files,
       kind: parsed.asymmetricKeyType ?? '',
       notBefore: Date.parse(certificate.validFrom),
       notAfter: Date.parse(certificate.validTo),

@@ -103,7 +103,8 @@ export class CertificateFiles implements CertificateSource {
     this.#work = this.#complete = this.#lookAtAll().then(() => {
       this.#isComplete = true;
       this.#hinted = undefined;
-      this.#tell(false);
+      // What was found before may have been second best.
+      this.#tell(true);
     });
     this.#rescan = setInterval(() => this.#enqueue(undefined), rescanMs);
   }
@@ -119,10 +120,13 @@ export class CertificateFiles implements CertificateSource {
       }
     }
     for (const some of [entries, name === '' ? [] : this.#entriesOf(wildcardOf(name))]) {
-      const id = `${this.#life} ${some.map(({ number, version }) => `${number}.${version}`).join()}`;
-      if (some.length > 0 && id === have) return { id };
+      const among = `${this.#life} ${some.map(({ number, version }) => `${number}.${version}`).join()}`;
+      if (some.length === 1 && among === have) return { id: among };
       const pair = best(some.flatMap((entry) => this.#load(entry) ?? []));
-      if (pair) return { id, pair: { cert: pair.cert, key: pair.key } };
+      if (!pair) continue;
+      // Which of several is the best one changes with time.
+      const id = some.length === 1 ? among : `${among} ${pair.kind} ${pair.notBefore} ${pair.notAfter}`;
+      return id === have ? { id } : { id, pair: { cert: pair.cert, key: pair.key } };
     }
     return undefined;
   }

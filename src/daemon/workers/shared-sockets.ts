@@ -32,11 +32,15 @@ const pauseMs = 50;
  */
 export class SharedSockets {
   readonly #sockets = new Map<string, SocketHandle>();
+  #isClosed = false;
 
   /** Rejects with the system's error if an address cannot be bound; waits a moment for one that is in use. */
   async open(addresses: readonly ListenAddress[], clock: Clock): Promise<void> {
     try {
-      for (const address of addresses) this.#sockets.set(formatListenAddress(address), await bind(address, clock));
+      for (const address of addresses) {
+        this.#sockets.set(formatListenAddress(address), await bind(address, clock));
+        if (this.#isClosed) throw new Error('the daemon ends');
+      }
     } catch (error) {
       this.close();
       throw error;
@@ -49,6 +53,7 @@ export class SharedSockets {
 
   /** Each closes with the last worker that listens on it, at once if there is none. Re-entrant. */
   close(): void {
+    this.#isClosed = true;
     for (const socket of this.#sockets.values()) socket.close();
     this.#sockets.clear();
   }

@@ -71,7 +71,7 @@ export class WorkerPool {
     const outcomes = await Promise.all(
       this.workers.map(async (worker) => {
         try {
-          await worker.listening;
+          await Promise.race([worker.listening, worker.ended]);
           await worker.reload(reload, timing.unresponsiveMs);
           return undefined;
         } catch (error) {

@@ -1,4 +1,4 @@
-import { existsSync, lstatSync } from 'node:fs';
+import { existsSync, lstatSync, readlinkSync, type Stats } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { App } from '../../model/app.js';
 import type { OciImage } from '../../model/oci-image.js';
@@ -36,16 +36,40 @@ function isThere(path: string, { mounts }: App, image: OciImage): boolean {
   return path === '/' || (/^\/(usr|s?bin|lib(x?32|64)?)(\/|$)/.test(path) && existsSync(path));
 }
 
-/** A symbolic link may lead anywhere in the image, so what lies behind one counts as there. */
-function isInImage(root: string, path: string): boolean {
-  let at = root;
-  for (const part of path.split('/').filter(Boolean)) {
-    at = join(at, part);
-    const found = lstatSync(at, { throwIfNoEntry: false });
+/** As many as Linux follows. */
+const mostLinks = 40;
+
+/** Whether an image has this absolute path, whose links lead to places in the image. */
+export function isInImage(root: string, path: string): boolean {
+  const partsOf = (text: string) => text.split('/').filter((part) => part !== '' && part !== '.');
+  const left = partsOf(path);
+  let at: string[] = [];
+  let links = 0;
+  for (let part = left.shift(); part !== undefined; part = left.shift()) {
+    if (part === '..') {
+      at.pop();
+      continue;
+    }
+    const full = join(root, ...at, part);
+    const found = look(full);
     if (!found) return false;
-    if (found.isSymbolicLink()) return true;
+    if (!found.isSymbolicLink()) at.push(part);
+    else {
+      if ((links += 1) > mostLinks) return false;
+      const target = readlinkSync(full);
+      if (target.startsWith('/')) at = [];
+      left.unshift(...partsOf(target));
+    }
   }
   return true;
+}
+
+function look(path: string): Stats | undefined {
+  try {
+    return lstatSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 function isWithin(path: string, directory: string): boolean {

@@ -24,6 +24,7 @@ const limitMs = 10_000;
 export class Network {
   readonly #options: NetworkOptions;
   #made: Promise<void> | undefined;
+  #isMade = false;
 
   constructor(options: NetworkOptions) {
     this.#options = options;
@@ -31,12 +32,20 @@ export class Network {
 
   /** Makes what is missing. Throws an Error that says what to do. */
   ensure(): Promise<void> {
-    if (!existsSync(`/sys/class/net/${this.#options.bridge}`)) this.#made = undefined;
-    this.#made ??= this.#make().catch((error: unknown) => {
+    if (this.#isMade && !existsSync(`/sys/class/net/${this.#options.bridge}`)) this.#made = undefined;
+    this.#made ??= this.#makeOnce();
+    return this.#made;
+  }
+
+  async #makeOnce(): Promise<void> {
+    this.#isMade = false;
+    try {
+      await this.#make();
+      this.#isMade = true;
+    } catch (error) {
       this.#made = undefined;
       throw error;
-    });
-    return this.#made;
+    }
   }
 
   async #make(): Promise<void> {

@@ -216,7 +216,11 @@ export class Keepers {
         link.beIdle();
         resolve(found);
       };
-      const limit = clock.after(helloLimitMs, () => settle('silent'));
+      const limit = clock.after(helloLimitMs, () => {
+        settle('silent');
+        // An heir waits on: it hears of exits once the keeper goes on.
+        if (role === 'guest') void link.close();
+      });
       void link.ready.then(() => settle(link));
       void link.closed.then(() => settle(goneCodes.has(link.errorCode) ? 'gone' : 'cut'));
     });
