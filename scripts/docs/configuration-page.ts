@@ -27,8 +27,8 @@ const introduction = (app: Shape) => `# Configuration
   text and in place of numbers and flags; \`$$\` is a literal \`$\`. A variable that is not set and has no fallback is an
   error. Values are put in after the YAML was read: they cannot add keys. Inside \`{ }\` and \`[ ]\` quote them:
   \`{ max: "\${MAX}" }\`.
-- **Paths**: the patterns in \`apps\` are relative to the directory of the main file. All other paths (\`cmdb\`, \`stateDir\`,
-  \`cwd\`, the \`source\` of mounts, certificates) are relative to the working directory of the daemon.
+- **Paths**: the patterns in \`apps\` and the files of \`tls\` are relative to the directory of the main file. All other paths (\`cmdb\`,
+  \`stateDir\`, \`cwd\`, the \`source\` of mounts, certificates of Redis and Docker) are relative to the working directory of the daemon.
 - **Unknown keys** are errors, and so are keys written twice.
 - **Reload**: a changed file or SIGHUP. Changes to apps (also by \`plans\` and \`defaults\`) and \`log.level\` take effect at
   once, those that need a new container (command, image, env, limits ...) by replacing what runs, one instance at a time; all other settings

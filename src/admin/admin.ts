@@ -67,6 +67,8 @@ function readBodies(server: FastifyInstance): void {
   server.addContentTypeParser(types, { parseAs: 'string' }, (request, body: string, done) => {
     if (isDeeperThan(deepestBody, body))
       done(new ApiError('bad_request', `The body nests more than ${deepestBody} levels.`));
+    // Some clients send the type with every request.
+    else if (body === '' && request.method === 'DELETE') done(null, undefined);
     else void parse(request, body, done);
   });
 }

@@ -12,11 +12,11 @@ export const apiErrorTable = {
   bad_request: {
     status: 400,
     title: 'The request cannot be read',
-    remedy: 'The detail names the parameter or the place in the body; /openapi.json has what each route takes.',
+    remedy: 'The detail names the parameter or the place in the body; docs/api.md has what each route takes.',
   },
   unauthorized: {
     status: 401,
-    title: 'A token is needed',
+    title: 'A known token is needed',
     remedy: 'Send one of admin.tokens as Authorization: Bearer.',
   },
   forbidden: {
@@ -24,7 +24,7 @@ export const apiErrorTable = {
     title: 'The caller may not do this',
     remedy: 'Use a token with the scope that the detail names, or one without labels.',
   },
-  not_found: { status: 404, title: 'There is no such resource', remedy: 'See /openapi.json for what there is.' },
+  not_found: { status: 404, title: 'There is no such resource', remedy: 'docs/api.md has all routes.' },
   unknown_app: {
     status: 404,
     title: 'There is no such app',

@@ -96,8 +96,11 @@ t.test('a file that changes, comes or goes is seen', async (t) => {
   const opened = open(t, [join(dir, '*.pem')]);
   const first = await opened.files.find('shop.example');
   t.same(await opened.files.find('shop.example', first?.id), { id: first?.id }, 'what the asker has is not sent again');
+  await eventually(() => opened.state?.isComplete);
+  const before = opened.changes;
+  t.ok(before > 0, 'what was found before all was looked at may have been second best');
   await put(path, onePem(renewed));
-  await eventually(() => opened.changes > 0);
+  await eventually(() => opened.changes > before);
   t.equal(await opened.certOf('shop.example'), renewed.cert.trim());
   t.not((await opened.files.find('shop.example'))?.id, first?.id);
   t.equal(await opened.certOf('www.shop.example'), undefined, 'it no longer has that name');
@@ -145,12 +148,14 @@ t.test('what cannot be used is named with what to do', async (t) => {
   );
   await writeFile(join(dir, 'huge.pem'), Buffer.alloc(300 * 1024, 'a'));
   await mkdir(join(dir, 'directory.pem'));
+  await put(join(dir, 'chain.pem'), `${onePem(shop)}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`);
   const opened = open(t, [join(dir, '*')]);
   await eventually(() => opened.state?.isComplete);
   await opened.certOf('shop.example');
   const named = (file: string) => opened.problems.filter((problem) => problem.startsWith(file)).join();
   t.match(named('no-key.crt'), /holds no key, and .*no-key\.key is not there/);
   t.match(named('no-place.xyz'), /there is no name for one beside no-place\.xyz/);
+  t.match(named('chain.pem'), /cannot be used: .*; is its chain whole\?/);
   t.match(named('empty.pem'), /holds no certificate/);
   t.match(named('locked.pem'), /is it encrypted\?/);
   t.match(named('huge.pem'), /larger than 256 KiB/);
