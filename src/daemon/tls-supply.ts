@@ -25,7 +25,7 @@ export interface DaemonTlsOptions {
 }
 
 const ticketKeyBytes = 48;
-/** Whoever learns a key can read TLS 1.2 connections of so long a time. Tickets of the key before are not taken: a full handshake follows. */
+/** A key that leaks decrypts TLS 1.2 sessions of this period. Tickets of the key before are not taken: a full handshake follows. */
 const rotationMs = 12 * 60 * 60_000;
 
 /** What a daemon has once for HTTPS, however many processes serve it: its certificate files, and the keys of session tickets. */

@@ -85,7 +85,7 @@ export class Certificates {
     return asking;
   }
 
-  /** What clients get that name no host; undefined if there is nothing, or if that cannot be told. */
+  /** What clients get that name no host; undefined if there is nothing, or if the source cannot be asked. */
   async fallback(): Promise<CertificatePair | undefined> {
     const found = await this.#options.source.find('').catch(() => undefined);
     return found?.pair;

@@ -6,7 +6,7 @@ import { type Certificates, tlsTerms } from './certificates.js';
 
 /**
  * How a handshake ended: with a new session or an earlier one; refused because the client named a host without a certificate, or
- * one whose certificate cannot be told now; too late; or broken off, by the client or because of it.
+ * one whose certificate cannot be looked up now; too late; or broken off, by the client or because of it.
  */
 export type HandshakeResult = 'full' | 'resumed' | 'unknown_name' | 'unavailable' | 'timeout' | 'failed';
 

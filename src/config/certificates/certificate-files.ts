@@ -68,7 +68,7 @@ const rescanMs = 10 * 60_000;
 
 /**
  * Certificates of a folder, by host name. Looks at each file once, in the background; until it has, a name is looked for in files
- * that are called like it, and otherwise waits. Blocks while it looks at a file: run it in a thread.
+ * that are named after it, and otherwise waits. Blocks while it looks at a file: run it in a thread.
  */
 export class CertificateFiles implements CertificateSource {
   readonly #patterns: readonly string[];
@@ -164,7 +164,7 @@ export class CertificateFiles implements CertificateSource {
     return read.pair;
   }
 
-  /** Looks now at files that are called like the host or the domain above it. */
+  /** Looks now at files that are named after the host or the domain above it. */
   #lookAhead(name: string): void {
     const fallback = name === '' ? this.#entries.get(this.#fallback ?? '') : undefined;
     if (fallback) return this.#look(fallback);

@@ -42,7 +42,7 @@ export class CertificateThread implements CertificateSource {
   }
 
   find(name: string, have?: string): Promise<FoundCertificate | undefined> {
-    if (this.#closed) return Promise.reject(new Error('no more certificates are looked for'));
+    if (this.#closed) return Promise.reject(new Error('the certificates are closed, as the daemon ends'));
     return new Promise((resolve, reject) => {
       const id = (this.#count += 1);
       this.#questions.set(id, { id, name, have, resolve, reject });
@@ -54,7 +54,7 @@ export class CertificateThread implements CertificateSource {
   async close(): Promise<void> {
     this.#closed = true;
     this.#restart?.cancel();
-    this.#rejectAll(new Error('no more certificates are looked for'));
+    this.#rejectAll(new Error('the certificates are closed, as the daemon ends'));
     await this.#worker?.terminate();
     this.#worker = undefined;
   }

@@ -441,7 +441,7 @@ export class KeptRuntime implements Runtime {
     this.#options.logger.warn(
       { instance: id, app, stateDir: this.#options.stateDir },
       'an instance of another installation with the same cmdb.name has its record in this directory; it is left alone: give one of ' +
-        'them another cmdb.name or another runtimes.process.stateDir, or end the instance if its installation no longer exists',
+        `them another cmdb.name or another runtimes.${this.name}.stateDir, or end the instance if its installation no longer exists`,
     );
   }
 

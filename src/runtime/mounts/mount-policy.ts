@@ -99,8 +99,10 @@ export function ancestorsOf(path: string): string[] {
   return parent === path ? [] : [...ancestorsOf(parent), parent];
 }
 
-function isWithin(path: string, directory: string): boolean {
-  return path === directory || path.startsWith(directory === '/' ? '/' : `${directory}/`);
+/** Whether a path is a directory, or below it. */
+export function isWithin(path: string, directory: string): boolean {
+  const above = directory.replace(/\/+$/, '');
+  return path === above || path.startsWith(`${above}/`);
 }
 
 function clean(path: string): string {

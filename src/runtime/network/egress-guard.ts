@@ -47,7 +47,7 @@ export function egressGuard(options: EgressOptions): EgressGuard {
     const outcome = obstacle ?? 'done';
     if (outcome !== said) {
       if (obstacle === undefined) logger.info({ bridge }, 'containers are kept from the services of this host');
-      else logger.warn({ bridge }, `containers can reach services of the engine's host: ${obstacle}; ${advice}`);
+      else logger.warn({ bridge }, `containers can reach services of this host: ${obstacle}; ${advice}`);
     }
     said = outcome;
     return obstacle;

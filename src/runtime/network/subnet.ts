@@ -16,8 +16,8 @@ export function parseSubnet(
 }
 
 /** The address of the gateway: the first one. */
-export function firstAddress(subnet: string): string {
-  return toText(parseSubnet(subnet).first);
+export function firstAddress(subnet: string, setting?: string): string {
+  return toText(parseSubnet(subnet, setting).first);
 }
 
 /** An IPv4 address as a number. */

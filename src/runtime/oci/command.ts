@@ -2,6 +2,7 @@ import { existsSync, lstatSync, readlinkSync, type Stats } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { App } from '../../model/app.js';
 import type { OciImage } from '../../model/oci-image.js';
+import { isWithin } from '../mounts/mount-policy.js';
 
 /** Where programs are looked for if the app's environment has no PATH. */
 export const usualPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -70,9 +71,4 @@ function look(path: string): Stats | undefined {
   } catch {
     return undefined;
   }
-}
-
-function isWithin(path: string, directory: string): boolean {
-  const above = directory.replace(/\/+$/, '');
-  return path === above || path.startsWith(`${above}/`);
 }

@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { messageOf } from '../output/printable.js';
 import { textOf } from '../../machine/text-of.js';
 import { overlap } from './network.js';
+import { usualPath } from './command.js';
 
 export interface OciHostOptions {
   readonly program: string;
@@ -15,7 +16,7 @@ export interface OciHostOptions {
 }
 
 const limitMs = 10_000;
-const folders = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+const folders = usualPath.split(':');
 const needed = { ip: 'iproute2', unshare: 'util-linux', mount: 'mount' };
 
 /** Why this host cannot run containers of the oci runtime, and what to do; empty if no obstacle is known. Changes nothing. */

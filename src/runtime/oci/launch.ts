@@ -5,6 +5,7 @@ import type { App } from '../../model/app.js';
 import { marker } from '../kept/environment.js';
 import type { Starting } from '../kept/kept-runtime.js';
 import { oneLine } from '../output/printable.js';
+import { usualPath } from './command.js';
 
 /** Paths in the directory of an instance. What is below `fs` exists only in the mount namespace of its own processes. */
 export function pathsIn(directory: string) {
@@ -121,7 +122,7 @@ function commandOf({
     program: 'unshare',
     // What is unmounted on the host is unmounted here as well, but nothing of here appears there.
     args: ['--mount', '--propagation', 'slave', '--', '/bin/sh', '-c', script, 'fastcontainer', ...words.map(String)],
-    env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', [name]: value },
+    env: { PATH: usualPath, [name]: value },
     cwd: '/',
   };
 }

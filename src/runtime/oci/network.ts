@@ -5,7 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { promisify } from 'node:util';
 import type { EgressGuard } from '../network/egress-guard.js';
-import { parseSubnet, toNumber, toText } from '../network/subnet.js';
+import { firstAddress, parseSubnet, toNumber } from '../network/subnet.js';
 import { messageOf } from '../output/printable.js';
 
 export interface NetworkOptions {
@@ -87,7 +87,7 @@ export function rangeOf(subnet: string): { readonly from: number; readonly to: n
 }
 
 export function gatewayOf(subnet: string): string {
-  return toText(parseSubnet(subnet, subnetSetting).first);
+  return firstAddress(subnet, subnetSetting);
 }
 
 /** Configuration of the CNI plugin `bridge` for one instance (CNI 0.4.0). */
