@@ -100,6 +100,9 @@ interface Start {
   readonly onExit: (exited: Exited) => void;
 }
 
+/** The cause of an exit that nothing but the end of its keeper tells of. */
+const keeperEnded = 'its keeper ended';
+
 /** Runs instances whose main process is a child of a keeper on this host, whatever confines it. Adopts those that run already. */
 export class KeptRuntime implements Runtime {
   readonly name: Runtime['name'];
@@ -417,7 +420,10 @@ export class KeptRuntime implements Runtime {
     const cause = await this.#output.takeExit(id);
     const runs = main !== undefined && isRunning(main);
     if (runs) await this.#killLeftovers(record, true);
-    if (runs || cause !== undefined) this.#exits.died(record, cause ?? 'its keeper ended', true);
+    const start = this.#starts.get(id);
+    if (start && main)
+      return start.onExit({ id, app: record.app, process: main, cause: cause ?? keeperEnded, late: true });
+    if (runs || cause !== undefined) this.#exits.died(record, cause ?? keeperEnded, true);
   }
 
   async #endStarted(id: string): Promise<void> {

@@ -87,6 +87,29 @@ t.test('a runtime that hangs ends with its boot', async (t) => {
   t.same(readdirSync(join(options.stateDir, 'containers')), []);
 });
 
+t.test('a keeper that is lost during a launch fails that boot at once, and no other', async (t) => {
+  const containers = await useContainers(t);
+  if (!containers) return;
+  const { shared, options } = containers;
+  const program = join(shared, 'hanging-once');
+  const flag = join(shared, 'flag');
+  writeFileSync(
+    program,
+    `#!/bin/sh\n[ "$1" = --version ] || [ -e ${flag} ] && exec runc "$@"\n: >${flag}\nsleep 1000\n`,
+    { mode: 0o755 },
+  );
+  const runtime = await containers.open({ program });
+  const booting = boot(runtime, containerApp({ command: ['sleep', '1000'] }));
+  await eventually(() => processesWith(`${program} --root`).length > 0);
+  process.kill(processesWith(join(options.stateDir, 'keepers'))[0] as number, 'SIGKILL');
+  await t.rejects(booting, { message: /cannot start 'sleep' of app shop: its keeper ended/ });
+  t.same(await containers.traces(), nothing);
+  const { id } = await boot(runtime, containerApp({ command: ['sleep', '1000'] }));
+  t.match(await runtime.inspect(id), { state: 'running' });
+  await runtime.stop(id, 0);
+  t.same(await containers.traces(), nothing);
+});
+
 t.test('a runtime that fails is quoted', async (t) => {
   const containers = await useContainers(t);
   if (!containers) return;
