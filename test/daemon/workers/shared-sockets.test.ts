@@ -43,10 +43,20 @@ t.test('an address that is in use is waited for a moment, then refused with its 
   void t.rejects(opening, { code: 'EADDRINUSE', address: '127.0.0.1', port }).then(() => (isRefused = true));
   await eventually(() => clock.advance(100).then(() => isRefused));
   t.equal(sockets.all.size, 0, 'nothing stays open');
-  const opened = sockets.open([{ host: '127.0.0.1', port }], systemClock);
+  const others = new SharedSockets();
+  t.teardown(() => others.close());
+  const opened = others.open([{ host: '127.0.0.1', port }], systemClock);
   first.close();
   await opened;
-  t.equal(sockets.all.size, 1);
+  t.equal(others.all.size, 1);
+});
+
+t.test('what was closed meanwhile opens nothing', async (t) => {
+  const sockets = new SharedSockets();
+  const opening = sockets.open([{ host: '127.0.0.1', port: 0 }], systemClock);
+  sockets.close();
+  await t.rejects(opening, { message: 'the daemon ends' });
+  t.equal(sockets.all.size, 0);
 });
 
 t.test('what cannot be bound at all is refused at once', async (t) => {
