@@ -12,6 +12,7 @@ import { admit } from '../forward/request-headers.js';
 import type { Clients } from '../forward/clients.js';
 import { answerError, answerErrorRaw } from '../forward/error-answer.js';
 import type { Forwarder } from '../forward/forwarder.js';
+import { redirect, redirectRaw, secureUrl } from '../forward/redirect.js';
 import { ReadAhead } from '../forward/read-ahead.js';
 import type { Silenced } from '../forward/silenced.js';
 import { wordsOf } from '../forward/upstream-error.js';
@@ -38,7 +39,7 @@ export interface DispatcherOptions {
   readonly instanceCheck: InstanceCheck;
   readonly clock: Clock;
   /** If absent, clients are not told apart. */
-  readonly clients?: Pick<Clients, 'addressOf' | 'peerOf'>;
+  readonly clients?: Pick<Clients, 'addressOf' | 'isSecure' | 'peerOf'>;
   /** If absent, every upgrade wakes its app. */
   readonly silenced?: Pick<Silenced, 'leftMs'>;
   /** Whether clients are told how long the phases of a cold request took. */
@@ -108,7 +109,9 @@ export class Dispatcher implements ExchangeOwner {
     try {
       if (this.#closing) return this.#refuse(exchange, new RequestError('shutting_down'));
       const { host, target } = exchange.admitted;
-      const seat = session.renewIfFrozen() && target !== '*' ? router.cached(host)?.takeSeat(exchange) : undefined;
+      const local = session.renewIfFrozen() && target !== '*' ? router.cached(host) : undefined;
+      if (local?.app.tls.redirect && !local.removed && this.#redirects(exchange, local)) return;
+      const seat = local?.takeSeat(exchange);
       if (seat) this.#forward(exchange, seat);
       else void this.#wake(exchange);
     } catch (error) {
@@ -128,6 +131,7 @@ export class Dispatcher implements ExchangeOwner {
       exchange.app = local.name;
       exchange.errorHeaders = local.app.errorHeaders;
       if (exchange.admitted.target === '*') return this.#answerPing(exchange);
+      if (local.app.tls.redirect && this.#redirects(exchange, local)) return;
       local.askedFor = domainOf(exchange.admitted.host);
       const foundAt = clock.monotonic();
       this.#refuseSilenced(exchange, local);
@@ -182,8 +186,26 @@ export class Dispatcher implements ExchangeOwner {
     if (admitted.hasBody && !admitted.expectsContinue) this.#readAhead.begin(req, res, admitted.contentLength);
   }
 
+  /** Answers a request that came in clear text, and returns true, unless it has to be answered so. */
+  #redirects(exchange: AnyExchange, { name }: LocalApp): boolean {
+    const { req, admitted } = exchange;
+    const url = this.#isSecure(exchange) ? undefined : secureUrl(admitted);
+    if (url === undefined) return false;
+    exchange.app = name;
+    if (exchange.kind === 'request') redirect(req, exchange.res, admitted, url);
+    else redirectRaw(exchange.socket, url);
+    this.#report(exchange, 308, 'complete');
+    return true;
+  }
+
+  #isSecure({ req, admitted }: AnyExchange): boolean {
+    return this.#options.clients?.isSecure(req.socket, admitted.proxyHeaders) === true;
+  }
+
   #forward(exchange: AnyExchange, seat: Seat): void {
     exchange.seat = seat;
+    const { hstsMs } = seat.app.tls;
+    if (hstsMs > 0 && this.#isSecure(exchange)) exchange.hsts = `max-age=${Math.floor(hstsMs / 1_000)}`;
     if (exchange.kind === 'request') this.#options.forwarder.http(exchange);
     else this.#options.forwarder.upgrade(exchange);
   }

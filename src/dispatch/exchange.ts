@@ -30,6 +30,7 @@ abstract class Exchange implements Holder {
   cold = false;
   attempts = 0;
   serverTiming: string | undefined = undefined;
+  hsts: string | undefined = undefined;
   upstreamHeaders: string[] | undefined = undefined;
   /** Aborts when the client goes; made only for requests that wait. */
   gone: AbortController | undefined = undefined;

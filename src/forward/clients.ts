@@ -1,5 +1,5 @@
 import { BlockList, isIP, isIPv6, type Socket } from 'node:net';
-import { addressOf } from './forwarded-list.js';
+import { addressOf, readForwarded } from './forwarded-list.js';
 
 /** The other end of a connection. */
 export interface Peer {
@@ -58,6 +58,13 @@ export class Clients {
     return undefined;
   }
 
+  /** Whether a request came over TLS, to this daemon or to the first of the trusted proxies that say so. */
+  isSecure(socket: Socket, proxyHeaders: readonly string[] | undefined): boolean {
+    const peer = this.peerOf(socket);
+    const told = peer.trusted ? schemeIn(proxyHeaders) : undefined;
+    return (told ?? peer.scheme) === 'https';
+  }
+
   peerOf(socket: Known): Peer {
     return (socket[kPeer] ??= this.#inspect(socket.remoteAddress ?? '', socket.encrypted === true));
   }
@@ -80,14 +87,29 @@ export class Clients {
 }
 
 /** The addresses in X-Forwarded-For, the last one first. */
-function hopsOf(headers: readonly string[] = []): string[] {
+function hopsOf(headers: readonly string[] | undefined): string[] {
+  const list = listIn(headers, 'x-forwarded-for');
+  return list === undefined ? [] : list.split(',').slice(-mostProxies).toReversed();
+}
+
+/** The scheme that the first proxy was asked over, in lower case. */
+function schemeIn(headers: readonly string[] | undefined): string | undefined {
+  const list = listIn(headers, 'x-forwarded-proto');
+  if (list !== undefined) return list.split(',', 1)[0]?.trim().toLowerCase();
+  const forwarded = listIn(headers, 'forwarded');
+  const hops = forwarded === undefined ? undefined : readForwarded(forwarded);
+  return hops?.find(({ proto }) => proto !== undefined)?.proto?.toLowerCase();
+}
+
+/** All values of a header as one list; undefined if there is none. */
+function listIn(headers: readonly string[] = [], name: string): string | undefined {
   let list: string | undefined;
   for (let index = 0; index < headers.length; index += 2) {
-    if ((headers[index] as string).toLowerCase() !== 'x-forwarded-for') continue;
+    if ((headers[index] as string).toLowerCase() !== name) continue;
     const value = headers[index + 1] as string;
     list = list === undefined ? value : `${list},${value}`;
   }
-  return list === undefined ? [] : list.split(',').slice(-mostProxies).toReversed();
+  return list;
 }
 
 /** The /64 of an IPv6 address; any other address unchanged. */

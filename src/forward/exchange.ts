@@ -26,6 +26,8 @@ export interface HttpExchange extends Forwarded {
   readonly res: ServerResponse;
   /** Phases of a boot for the Server-Timing header of a cold response; the first byte is added to it. */
   readonly serverTiming: string | undefined;
+  /** Value of a Strict-Transport-Security header for the answer, unless the app gives one. */
+  readonly hsts?: string | undefined;
 }
 
 export interface UpgradeExchange extends Forwarded {

@@ -89,7 +89,7 @@ export class Transfer implements Occupant, Breakable, ResponseHandler {
   }
 
   onHeaders(statusCode: number, raw: string[], reason: string): void {
-    const { res, req, admitted, serverTiming } = this.#exchange;
+    const { res, req, admitted, serverTiming, hsts } = this.#exchange;
     if (statusCode < 200) return this.#inform(statusCode, raw);
     if (this.#upstream.waitsSince !== undefined) this.#pool.answered(this.#upstream);
     const mayTrail = req.httpVersionMinor > 0 && admitted.method !== 'HEAD' && !hasNoBody(statusCode);
@@ -98,6 +98,7 @@ export class Transfer implements Occupant, Breakable, ResponseHandler {
     if (serverTiming !== undefined) {
       headers.push('Server-Timing', `${serverTiming}, ttfb;dur=${(performance.now() - this.#startedAt).toFixed(1)}`);
     }
+    if (hsts !== undefined && !hasHsts(headers)) headers.push('Strict-Transport-Security', hsts);
     // The rest of a body that the app did not read would be taken for the next request.
     if (this.#body !== undefined && !req.complete) res.shouldKeepAlive = false;
     if (statusCode === 426) nameUpgrade(headers, res.shouldKeepAlive);
@@ -309,6 +310,10 @@ function onClose(this: Carrying): void {
 function onDrain(this: Carrying): void {
   const transfer = this[kTransfer];
   if (transfer) contain(transfer, () => transfer.drained());
+}
+
+function hasHsts(headers: readonly string[]): boolean {
+  return headers.some((name, at) => at % 2 === 0 && name.toLowerCase() === 'strict-transport-security');
 }
 
 /** A 426 says what to ask for, and has to name that in Connection: RFC 9110 §7.8, §15.5.22. */

@@ -458,6 +458,27 @@ const keys = {
       later: true,
     },
   ),
+  tls: section(
+    {},
+    {
+      redirect: flag({
+        description:
+          'Answer requests over plain HTTP 308 to the same URL over HTTPS, without waking the app; not those below ' +
+          '`/.well-known/acme-challenge/`. Behind `trustedProxies` what they say of the scheme counts.',
+        default: false,
+        examples: [true],
+      }),
+      hsts: duration({
+        from: '0s',
+        to: '730d',
+        description:
+          'Tell browsers over HTTPS to use nothing else for so long (`Strict-Transport-Security`), unless the app says so itself. `0s`: not told.',
+        default: '0s',
+        examples: ['180d'],
+      }),
+    },
+    { description: 'HTTPS of the domains of the app.', customer: true, later: true },
+  ),
 };
 
 type Keys = typeof keys;

@@ -11,8 +11,12 @@ const mostNamed = 10;
 const readableByOthers = 0o004;
 
 /** Whether the certificate files can be used, whether others can read their keys, and which domains have none. */
-export async function checkCertificates({ listen, tls, apps }: Config): Promise<Findings> {
-  if (listen.https.length === 0) return { problems: [], warnings: [] };
+export async function checkCertificates({ listen, tls, apps, trustedProxies }: Config): Promise<Findings> {
+  if (listen.https.length === 0) {
+    const sent = trustedProxies.length > 0 ? [] : apps.filter((app) => app.tls.redirect).map(({ name }) => name);
+    const warning = `tls.redirect sends clients to HTTPS, and there is neither listen.https nor a trusted proxy: ${list(sent)}`;
+    return { problems: [], warnings: sent.length > 0 ? [warning] : [] };
+  }
   const { files, unlisted } = glob(tls.certificates, '/').find();
   const found = [...files.filter((file) => !isKeyFile(file)), ...(tls.default === undefined ? [] : [tls.default])];
   const problems = unlisted.map(

@@ -1,0 +1,28 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { endConnection } from './end-connection.js';
+import type { Admitted } from './request-headers.js';
+
+/** What proves to an authority that a domain is served here has to be answered over plain HTTP: RFC 8555 §8.3. */
+const challenges = '/.well-known/acme-challenge/';
+
+/** The same URL over HTTPS; undefined if it has to be answered as it was asked. */
+export function secureUrl({ host, target }: Pick<Admitted, 'host' | 'target'>): string | undefined {
+  if (!target.startsWith('/') || target.startsWith(challenges)) return undefined;
+  return `https://${host.replace(/:\d*$/, '')}${target}`;
+}
+
+/**
+ * Answers 308 to another URL: unlike 301, every method and body is to be sent again there, so that a form is not lost. What a body
+ * brought is read and thrown away within the bounds of any refusal.
+ */
+export function redirect(req: IncomingMessage, res: ServerResponse, admitted: Admitted, url: string): void {
+  if (admitted.hasBody && !req.complete) res.shouldKeepAlive = false;
+  res.writeHead(308, { Location: url, 'Content-Length': '0' });
+  res.end();
+}
+
+/** The same for a request to switch protocols, whose connection ends. */
+export function redirectRaw(socket: Duplex, url: string): void {
+  endConnection(socket, `HTTP/1.1 308 Permanent Redirect\r\nLocation: ${url}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
+}
