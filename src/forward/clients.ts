@@ -62,7 +62,8 @@ export class Clients {
   isSecure(socket: Socket, proxyHeaders: readonly string[] | undefined): boolean {
     const peer = this.peerOf(socket);
     const told = peer.trusted ? schemeIn(proxyHeaders) : undefined;
-    return (told ?? peer.scheme) === 'https';
+    // Some proxies call it `wss` if it is of a WebSocket.
+    return told === undefined ? peer.scheme === 'https' : told === 'https' || told === 'wss';
   }
 
   peerOf(socket: Known): Peer {

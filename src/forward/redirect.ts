@@ -5,6 +5,8 @@ import type { Admitted } from './request-headers.js';
 
 /** What proves to an authority that a domain is served here has to be answered over plain HTTP: RFC 8555 §8.3. */
 const challenges = '/.well-known/acme-challenge/';
+/** Of a proxy that serves both schemes the redirect would come back over HTTPS; and `redirect: false` must end it. */
+const cacheControl = 'no-store';
 
 /** The same URL over HTTPS; undefined if it has to be answered as it was asked. */
 export function secureUrl({ host, target }: Pick<Admitted, 'host' | 'target'>): string | undefined {
@@ -18,11 +20,12 @@ export function secureUrl({ host, target }: Pick<Admitted, 'host' | 'target'>): 
  */
 export function redirect(req: IncomingMessage, res: ServerResponse, admitted: Admitted, url: string): void {
   if (admitted.hasBody && !req.complete) res.shouldKeepAlive = false;
-  res.writeHead(308, { Location: url, 'Content-Length': '0' });
+  res.writeHead(308, { Location: url, 'Cache-Control': cacheControl, 'Content-Length': '0' });
   res.end();
 }
 
 /** The same for a request to switch protocols, whose connection ends. */
 export function redirectRaw(socket: Duplex, url: string): void {
-  endConnection(socket, `HTTP/1.1 308 Permanent Redirect\r\nLocation: ${url}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
+  const head = `Location: ${url}\r\nCache-Control: ${cacheControl}\r\nContent-Length: 0\r\nConnection: close\r\n`;
+  endConnection(socket, `HTTP/1.1 308 Permanent Redirect\r\n${head}\r\n`);
 }

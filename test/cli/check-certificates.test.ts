@@ -29,3 +29,15 @@ t.test(
     t.match((await check()).warnings, [/keys that every user of this host can read: .*hello\.pem; run: chmod/, /bare/]);
   },
 );
+
+t.test(
+  'apps that send clients to HTTPS are named if neither the daemon nor a proxy before it speaks that',
+  async (t) => {
+    const check = async (main: Record<string, unknown>) => {
+      const installation = await install(t, main, { hello: { tls: { redirect: true } }, plain: {} });
+      return (await checkCertificates(await loadConfig(installation.file, process.env))).warnings;
+    };
+    t.match(await check({}), [/^tls\.redirect sends clients to HTTPS.*: hello$/]);
+    t.same(await check({ trustedProxies: ['192.0.2.7'] }), []);
+  },
+);

@@ -23,9 +23,23 @@ t.test('an app that redirects is reached over HTTPS only, and is not woken by wh
   const sameUrl = { status: 308, headers: { location: 'https://hello.localhost/a?b=c' }, body: '' };
   const asks = async (when: string) => {
     t.match(await ask(port, 'hello.localhost', '/a?b=c'), sameUrl, when);
-    t.match(await ask(port, 'hello.localhost:8080', '/a?b=c', { method: 'POST', body: 'x=1' }), sameUrl, `${when}, a form`);
+    t.match(
+      await ask(port, 'hello.localhost:8080', '/a?b=c', { method: 'POST', body: 'x=1' }),
+      sameUrl,
+      `${when}, a form`,
+    );
     const upgrade = 'GET /ws HTTP/1.1\r\nHost: hello.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
-    t.match(await sendRaw(port, upgrade), /^HTTP\/1\.1 308 .*\r\nLocation: https:\/\/hello\.localhost\/ws\r\n/, `${when}, a WebSocket`);
+    const odd = await sendRaw(port, 'GET /\xe4\f?\xff HTTP/1.1\r\nHost: hello.localhost\r\nConnection: close\r\n\r\n');
+    t.match(
+      odd,
+      /^HTTP\/1\.1 308 [^]*\r\nLocation: https:\/\/hello\.localhost\/%E4%0C\?%FF\r\n/,
+      `${when}, bytes that no URL has`,
+    );
+    t.match(
+      await sendRaw(port, upgrade),
+      /^HTTP\/1\.1 308 .*\r\nLocation: https:\/\/hello\.localhost\/ws\r\n/,
+      `${when}, a WebSocket`,
+    );
   };
   await asks('asleep');
   t.same(await instances(admin, 'hello'), [], 'nothing has booted');
@@ -58,6 +72,7 @@ t.test('behind a trusted proxy its word counts, and that of nobody else', async 
   const told = [
     { 'X-Forwarded-Proto': 'https' },
     { 'X-Forwarded-Proto': 'HTTPS, http' },
+    { 'X-Forwarded-Proto': 'wss' },
     { Forwarded: 'for=1.2.3.4;proto=https' },
   ];
   const proxied = await startDaemon(t, await install(t, { trustedProxies: ['127.0.0.1'] }, { hello: redirected }));
