@@ -207,6 +207,7 @@ maxRequestBody: 1k
 maxBusy: 1m
 websocket: { quiet: 10m }
 labels: { customer: c4711, example.org/plan: 1.10 }
+tls: { redirect: true, hsts: 1d }
 `.replace('TEXT: a: b', 'TEXT: "a: b"'),
   });
   t.strictSame(apps[0], {
@@ -242,6 +243,7 @@ labels: { customer: c4711, example.org/plan: 1.10 }
     websocket: { quietMs: 600_000 },
     errorHeaders: {},
     labels: { customer: 'c4711', 'example.org/plan': '1.10' },
+    tls: { redirect: true, hstsMs: 86_400_000 },
   });
 });
 
