@@ -8,8 +8,6 @@ import type { RecordReader } from './record-reader.js';
 export class Records {
   readonly #documents: Documents;
   readonly #reader: RecordReader;
-  /** Decoded apps with their text, as a change looks at the same app many times. */
-  readonly #apps = new Map<string, { readonly text: string | undefined; readonly stored: StoredApp | undefined }>();
 
   constructor(documents: Documents, reader: RecordReader) {
     this.#documents = documents;
@@ -31,12 +29,7 @@ export class Records {
   }
 
   app(name: string): StoredApp | undefined {
-    const text = this.appText(name);
-    const known = this.#apps.get(name);
-    if (known && known.text === text) return known.stored;
-    const stored = this.#reader.app(name, text);
-    this.#apps.set(name, { text, stored });
-    return stored;
+    return this.#reader.app(name, this.appText(name));
   }
 
   /** An unreadable deployment counts as empty. */

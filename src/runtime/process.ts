@@ -96,7 +96,7 @@ class Processes implements Technology {
       },
       startAgain: createGroup,
       start: async ({ port, secret = '' }, { launch }) => {
-        createGroup();
+        await createGroup();
         const scratch = await this.#scratch.make(id, account);
         const { cmdbName } = this.#options;
         await start({ spec, secret, confinement, cmdbName, host: this.#bindHost, port, scratch, launch });

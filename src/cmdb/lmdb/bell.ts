@@ -1,4 +1,4 @@
-import { type FSWatcher, watch, writeFile, writeFileSync } from 'node:fs';
+import { close, type FSWatcher, openSync, watch, write } from 'node:fs';
 import { join } from 'node:path';
 
 /** Name of the bell's file in the directory of the store. */
@@ -9,7 +9,7 @@ export const bellFile = 'changes.bell';
  * the kernel tells its watchers. Nothing polls.
  */
 export class Bell {
-  readonly #file: string;
+  readonly #file: number;
   readonly #watcher: FSWatcher;
   readonly #listeners = new Set<() => void>();
   #touching = false;
@@ -17,9 +17,9 @@ export class Bell {
   #closed = false;
 
   constructor(directory: string) {
-    this.#file = join(directory, bellFile);
-    writeFileSync(this.#file, '', { flag: 'a', mode: 0o600 });
-    this.#watcher = watch(this.#file, { persistent: false }, () => this.#wake());
+    const path = join(directory, bellFile);
+    this.#file = openSync(path, 'w', 0o600);
+    this.#watcher = watch(path, { persistent: false }, () => this.#wake());
     // Without the bell, a wait ends at its time limit.
     this.#watcher.on('error', () => {});
   }
@@ -32,8 +32,9 @@ export class Bell {
       return;
     }
     this.#touching = true;
-    writeFile(this.#file, '.', () => {
+    write(this.#file, '.', 0, () => {
       this.#touching = false;
+      if (this.#closed) return close(this.#file);
       if (!this.#touchAgain) return;
       this.#touchAgain = false;
       this.ring();
@@ -57,8 +58,10 @@ export class Bell {
   }
 
   close(): void {
+    if (this.#closed) return;
     this.#closed = true;
     this.#watcher.close();
+    if (!this.#touching) close(this.#file);
     this.#wake();
   }
 

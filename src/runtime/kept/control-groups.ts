@@ -10,7 +10,7 @@ import {
   rmdirSync,
   writeFileSync,
 } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { textOf } from '../../machine/text-of.js';
 import type { Limits } from '../../model/app.js';
@@ -60,11 +60,11 @@ export class ControlGroups {
    * Finds out what this process may use; nothing of that if it may not. `name` is unique among those that run on this host. Only with
    * `mayMove` the processes of the container that the daemon is in leave its root, which has to be empty for limits of v2.
    */
-  static open(name: string, mayMove: boolean): ControlGroups {
+  static async open(name: string, mayMove: boolean): Promise<ControlGroups> {
     const directory = `fastcontainer-${createHash('sha256').update(name).digest('hex').slice(0, 12)}`;
     const lines = textOf('/proc/self/mountinfo').split('\n');
     const mounts = lines.filter((line) => / - cgroup2? /.test(line)).join('\n');
-    return new ControlGroups(placesIn(ownHierarchies(mounts), directory, mayMove), mounts);
+    return new ControlGroups(await placesIn(ownHierarchies(mounts), directory, mayMove), mounts);
   }
 
   /** Whether an instance's processes are known by a group. */
@@ -93,13 +93,14 @@ export class ControlGroups {
     if (hierarchy) await writeFile(join(hierarchy.own, 'cgroup.procs'), '0').catch(() => {});
   }
 
-  /** Makes the group of an instance. Throws an Error that names the limit that the kernel refuses. */
-  create(id: string, limits: Limits): void {
-    for (const place of this.#places) {
-      const path = join(place.directory, id);
-      makeGroup(place, path);
-      for (const controller of place.controllers) {
-        for (const [file, value] of settings(controller, place.version, limits)) set(path, file, value);
+  /** Makes the group of an instance. Rejects with an Error that names the limit that the kernel refuses. */
+  async create(id: string, limits: Limits): Promise<void> {
+    // Making a group takes the kernel a millisecond and more, unlike its files.
+    const made = this.#places.map((place) => makeGroup(place, join(place.directory, id)));
+    for (const result of await Promise.allSettled(made)) if (result.status === 'rejected') throw result.reason;
+    for (const { directory, controllers: limited, version } of this.#places) {
+      for (const controller of limited) {
+        for (const [file, value] of settings(controller, version, limits)) set(join(directory, id), file, value);
       }
     }
   }
@@ -204,18 +205,18 @@ function below(root: string, path: string): string | undefined {
 }
 
 /** v2 first: it has whatever it can, and of v1 what is missing then. */
-function placesIn(hierarchies: readonly Hierarchy[], name: string, mayMove: boolean): Place[] {
+async function placesIn(hierarchies: readonly Hierarchy[], name: string, mayMove: boolean): Promise<Place[]> {
   const places: Place[] = [];
   const isMissing = (controller: Controller) => !places.some((place) => place.controllers.includes(controller));
   for (const hierarchy of hierarchies.filter(({ version }) => version === 2)) {
     const place = unifiedPlace(hierarchy, name, mayMove);
-    if (place && canJoin(place)) places.push(place);
+    if (place && (await canJoin(place))) places.push(place);
   }
   for (const { controllers: named, own } of hierarchies.filter(({ version }) => version === 1)) {
     const wanted = controllers.filter((controller) => named.includes(controller) && isMissing(controller));
     if (wanted.length === 0 || !isWritable(own)) continue;
     const place: Place = { version: 1, directory: join(own, name), controllers: wanted };
-    if (canJoin(place)) places.push(place);
+    if (await canJoin(place)) places.push(place);
   }
   return places;
 }
@@ -266,10 +267,10 @@ function moveDaemon(base: string): void {
 }
 
 /** By trying it: who may move a process depends on more than the mode of a file. */
-function canJoin(place: Place): boolean {
+async function canJoin(place: Place): Promise<boolean> {
   const path = join(place.directory, `probe-${process.pid}`);
   try {
-    makeGroup(place, path);
+    await makeGroup(place, path);
     const { status } = spawnSync('/bin/sh', ['-c', 'echo 0 >"$1"', 'sh', join(path, 'cgroup.procs')], {
       stdio: 'ignore',
       env: {},
@@ -283,24 +284,21 @@ function canJoin(place: Place): boolean {
   }
 }
 
-function makeGroup(place: Place, path: string): void {
+async function makeGroup({ directory, version, controllers: limited }: Place, path: string): Promise<void> {
   for (let attempts = 1; ; attempts += 1) {
     try {
-      mkdirSync(place.directory, { recursive: true, mode: 0o755 });
-      if (place.version === 2) {
-        for (const controller of place.controllers) {
-          writeFileSync(join(place.directory, 'cgroup.subtree_control'), `+${controller}`);
-        }
-      }
-      mkdirSync(path, { mode: 0o755 });
-      return;
+      await mkdir(path, { mode: 0o755 });
+      break;
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      if (code === 'EEXIST') return;
-      // Another dispatcher that closes removes the directory while it is empty.
+      if (code === 'EEXIST') break;
+      // It is the first one, or another dispatcher that closes has removed the directory while it was empty.
       if ((code !== 'ENOENT' && code !== 'ENODEV') || attempts > 3) throw error;
+      mkdirSync(directory, { recursive: true, mode: 0o755 });
     }
   }
+  if (version === 1) return;
+  for (const controller of limited) writeFileSync(join(directory, 'cgroup.subtree_control'), `+${controller}`);
 }
 
 function settings(controller: Controller, version: 1 | 2, limits: Limits): [file: string, value: string][] {

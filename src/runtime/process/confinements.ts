@@ -36,7 +36,7 @@ export class Confinements {
     const { stateDir, logger } = this.#options;
     await this.#accounts.open();
     this.#setpriv = await findSetpriv();
-    this.#groups = ControlGroups.open(stateDir, true);
+    this.#groups = await ControlGroups.open(stateDir, true);
     await this.#groups.removeLeftovers(isKnown);
     const { areAvailable, missing } = this.#groups;
     if (this.#options.pidNamespace && needsPidNamespace(this.#accounts.daemon, areAvailable)) {
@@ -67,9 +67,9 @@ export class Confinements {
     void this.#groups?.makeReady();
   }
 
-  /** Makes the control group of an instance, which must be in its record already. Throws an Error that names what the kernel refuses. */
-  create(id: string, { limits }: App, { groups }: Confinement): void {
-    if (groups.length > 0) this.#groups?.create(id, limits);
+  /** Makes the control group of an instance, which must be in its record already. Rejects with an Error that names what the kernel refuses. */
+  async create(id: string, { limits }: App, { groups }: Confinement): Promise<void> {
+    if (groups.length > 0) await this.#groups?.create(id, limits);
   }
 
   /** Removes the control group of an instance that has ended. */

@@ -68,7 +68,7 @@ export function processFindings(options: FindingsOptions, host: ProcessHost): Pr
 
 /** Inspects this host for the process runtime with these directories; changes nothing. */
 export async function lookAtProcessHost({ stateDir, scratchDir }: Directories): Promise<ProcessHost> {
-  const { areAvailable, missing } = ControlGroups.open(stateDir, false);
+  const { areAvailable, missing } = await ControlGroups.open(stateDir, false);
   return {
     ...{ daemon: readCredentials(), ...readDatabases() },
     ...{ subuid: textOf('/etc/subuid'), subgid: textOf('/etc/subgid'), loginDefs: textOf('/etc/login.defs') },

@@ -15,7 +15,7 @@ import { boot, shell, useProcesses } from './open-processes.js';
 import { readRecord } from './record-file.js';
 
 const isRoot = process.getuid?.() === 0;
-const probe = ControlGroups.open(`test-${process.pid}`, false);
+const probe = await ControlGroups.open(`test-${process.pid}`, false);
 probe.close();
 const why = isRoot ? 'there are no control groups to write to' : 'needs root';
 const needsGroups = { skip: !(isRoot && probe.areAvailable) && why };
@@ -154,8 +154,8 @@ t.test(
     const { id } = await boot(runtime, { command: ['sleep', '100'], user: 'auto' });
     const { groups = [] } = await readRecord(processes.stateDir, id);
     t.ok(groups.length > 0 && groups.every((group) => existsSync(group)));
-    const left = ControlGroups.open(processes.stateDir, false);
-    left.create('left-1', { cpuWeight: 100 });
+    const left = await ControlGroups.open(processes.stateDir, false);
+    await left.create('left-1', { cpuWeight: 100 });
     const [entered = ''] = left.pathsOf('left-1');
     const script = 'echo 0 >"$1"; echo; exec sleep 1000';
     const child = spawn('/bin/sh', ['-c', script, 'sh', join(entered, 'cgroup.procs')], {
@@ -215,9 +215,9 @@ t.test('the group of this process is found in each hierarchy, also within a cont
 });
 
 t.test('a control group that a process is still counted in goes with the next one', needsGroups, async (t) => {
-  const groups = ControlGroups.open(`test-left-${process.pid}`, false);
+  const groups = await ControlGroups.open(`test-left-${process.pid}`, false);
   t.teardown(() => groups.close());
-  for (const id of ['a', 'b']) groups.create(id, testApp().limits);
+  for (const id of ['a', 'b']) await groups.create(id, testApp().limits);
   const held = spawn('sleep', ['1000'], { stdio: 'ignore' });
   t.teardown(() => held.kill('SIGKILL'));
   for (const path of groups.pathsOf('a')) await writeFile(join(path, 'cgroup.procs'), String(held.pid));
@@ -231,7 +231,7 @@ t.test('a control group that a process is still counted in goes with the next on
 });
 
 t.test('what makes the kernel ready for a new group moves nobody', needsGroups, async (t) => {
-  const groups = ControlGroups.open(`test-ready-${process.pid}`, false);
+  const groups = await ControlGroups.open(`test-ready-${process.pid}`, false);
   t.teardown(() => groups.close());
   const before = await readFile('/proc/self/cgroup', 'utf8');
   await groups.makeReady();
