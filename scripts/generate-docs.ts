@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { appFileSchema } from '../src/model/app-keys.js';
 import { mainSchema } from '../src/config/schema/main-file.js';
+import { cliPage } from './docs/cli-page.js';
 import { configurationPage } from './docs/configuration-page.js';
 import { editorSchema } from './docs/editor-schema.js';
 import { errorsPage } from './docs/errors-page.js';
@@ -12,6 +13,7 @@ export function generatedFiles(): ReadonlyMap<string, string> {
   return new Map([
     ['docs/configuration.md', configurationPage(mainSchema, appFileSchema)],
     ['docs/errors.md', errorsPage()],
+    ['docs/cli.md', cliPage()],
     ['config/schema/fastcontainer.schema.json', editorSchema(mainSchema, 'The main file of fastcontainer')],
     ['config/schema/app.schema.json', editorSchema(appFileSchema, 'An app of fastcontainer')],
   ]);

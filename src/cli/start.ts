@@ -15,6 +15,8 @@ import { explainStartError } from './start-error.js';
 
 export interface StartOptions {
   readonly config: string;
+  /** No option named the file: it is the first of the usual ones. */
+  readonly isUsual?: boolean;
   readonly stopApps: boolean;
 }
 
@@ -29,6 +31,7 @@ export async function start(options: StartOptions, create?: typeof createDaemon)
   const health = new ConfigHealth(config);
   const terminal = process.stdout.isTTY;
   const logger = await createLogger(config.log.level, terminal);
+  if (options.isUsual) logger.info({ config: config.file }, `the main file is ${config.file}`);
   const construct = create ?? (await constructorFor(config, terminal));
   const { stopApps } = options;
   let daemon: Daemon;

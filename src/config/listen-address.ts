@@ -1,4 +1,5 @@
 import { BlockList, isIP } from 'node:net';
+import { join, resolve } from 'node:path';
 
 /** Where a server listens. Without `host`: on all addresses. Port 0: any free one. */
 export interface ListenAddress {
@@ -21,6 +22,16 @@ export function parseListenAddress(text: string): ListenAddress | undefined {
   if (ipv6 !== undefined) return isIP(ipv6) === 6 ? { host: ipv6, port } : undefined;
   if (host === '' || host === undefined) return { port };
   return /^[a-z0-9._-]+$/i.test(host) ? { host, port } : undefined;
+}
+
+/** `unix:PATH`, relative to the working directory, or what `parseListenAddress` reads. */
+export function adminAddress(text: string): ListenAddress | ListenSocket | undefined {
+  return /^unix:./.test(text) ? { path: resolve(text.slice('unix:'.length)) } : parseListenAddress(text);
+}
+
+/** What `admin.listen` is if nothing says it. */
+export function defaultAdmin(stateDir: string): string {
+  return `unix:${join(resolve(stateDir), 'admin.sock')}`;
 }
 
 /** The spelling that `parseListenAddress` reads, or `unix:PATH`. */

@@ -21,7 +21,7 @@ export function problemAt(file: string, line: number, path: string, message: str
 /** Control characters, those that change the direction of text, and halves of surrogate pairs, as escapes. */
 export function printable(text: string): string {
   return text.replace(
-    /[\p{Cc}\p{Cs}\u2028\u2029\u200E\u200F\u202A-\u202E\u2066-\u2069]/gu,
+    /[\p{Cc}\p{Cs}\u2028\u2029\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]/gu,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 }

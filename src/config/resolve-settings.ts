@@ -5,11 +5,11 @@ import type { DockerSettings, LogLevel, Main, OciSettings, Settings, TlsSettings
 import type { Report } from './explain.js';
 import type { Environment } from './interpolate.js';
 import {
+  adminAddress,
+  defaultAdmin,
   formatListenAddress,
   isLoopback,
   isLoopbackIp,
-  type ListenAddress,
-  type ListenSocket,
   parseListenAddress,
 } from './listen-address.js';
 import { codec } from '../model/schema/parsed.js';
@@ -98,10 +98,7 @@ function resolveAdmin(
   stateDir: string,
   report: Report,
 ): Settings['admin'] {
-  const listen = written ?? `unix:${join(stateDir, 'admin.sock')}`;
-  const address: ListenAddress | ListenSocket = listen.startsWith('unix:')
-    ? { path: resolve(listen.slice('unix:'.length)) }
-    : parseListenAddress(listen)!;
+  const address = adminAddress(written ?? defaultAdmin(stateDir))!;
   if ('path' in address && Buffer.byteLength(address.path) > longestSocketPath) {
     report(
       ['admin', 'listen'],

@@ -1,0 +1,234 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { createServer as createSocketServer } from 'node:net';
+import { once } from 'node:events';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { stringify } from 'yaml';
+import { hashOf } from '../../../src/admin/credentials.js';
+import { adminTarget, type TargetOptions } from '../../../src/cli/remote/admin-target.js';
+import { ApiClient } from '../../../src/cli/remote/api-client.js';
+import { app } from '../../../src/cli/remote/app.js';
+import { apps } from '../../../src/cli/remote/apps.js';
+import { instances } from '../../../src/cli/remote/instances.js';
+import { put } from '../../../src/cli/remote/put.js';
+import { rm as remove } from '../../../src/cli/remote/rm.js';
+import { webDocument } from '../../fixtures/api.js';
+import { install, startDaemon } from '../../fixtures/daemon.js';
+import { askIdentity } from '../../fixtures/request.js';
+import { mainScript, run } from '../run.js';
+
+/** A screen that keeps what is written. */
+function screenOf() {
+  const shown = { out: '', err: '' };
+  return {
+    shown,
+    screen: {
+      out: (text: string) => void (shown.out += text),
+      err: (text: string) => void (shown.err += text),
+      style: (_style: string, text: string) => text,
+      now: Date.now,
+    },
+  };
+}
+
+const putDefaults = { json: false, dryRun: false, ifAbsent: false };
+
+t.test('the life of an app by the command', async (t) => {
+  const reader = 'a-token-that-only-reads';
+  const socket = join(await directory(t), 'admin.sock');
+  const tokens = [{ name: 'reader', scope: 'read', hash: hashOf(reader) }];
+  const installation = await install(t, { admin: { listen: `unix:${socket}`, tokens } });
+  const { port } = await startDaemon(t, installation);
+  const clientWith = (options: TargetOptions) => new ApiClient(adminTarget(options, {}));
+  const client = clientWith({ config: installation.file });
+  const file = join(installation.dir, 'shop.yaml');
+  const write = (document: unknown) => writeFile(file, typeof document === 'string' ? document : stringify(document));
+  const said = async (work: (screen: ReturnType<typeof screenOf>['screen']) => Promise<void>) => {
+    const { screen, shown } = screenOf();
+    await work(screen);
+    return shown;
+  };
+
+  await t.test('put shows the difference first, then makes the app', async (t) => {
+    await write({ name: 'shop', ...webDocument('shop.localhost', { env: { PRICE: '$5 ${X}' } }) });
+    const dry = await said((screen) => put(client, screen, { ...putDefaults, file, dryRun: true }));
+    t.equal(dry.out, 'app shop would be added\nnothing was changed (--dry-run)\n');
+    t.match(dry.err, /warning: app shop: \$\{…\} is sent as it is/);
+    await t.rejects(
+      said((screen) => app(client, screen, { name: 'shop', json: false, effective: false })),
+      { exitCode: 5, message: 'There is no app shop' },
+    );
+    t.equal((await said((screen) => put(client, screen, { ...putDefaults, file }))).out, 'app shop added\n');
+    t.equal(
+      (await said((screen) => put(client, screen, { ...putDefaults, file }))).out,
+      'app shop: nothing to change\n',
+    );
+  });
+
+  await t.test('apps, app and instances show it', async (t) => {
+    await askIdentity(port, 'shop.localhost');
+    const list = await said((screen) => apps(client, screen, { json: false, text: 'shop' }));
+    t.match(list.out, /^NAME +STATE.*\nshop +ready +1 ready +process +shop\.localhost\n$/);
+    const [one] = JSON.parse((await said((screen) => apps(client, screen, { json: true, text: 'shop' }))).out);
+    t.match(one, { name: 'shop', state: 'ready', instances: { ready: 1 } });
+    const whole = await said((screen) => app(client, screen, { name: 'shop', json: false, effective: false }));
+    t.match(whole.out, /source +API, by socket at/);
+    t.match(whole.out, /\nshop-[0-9a-f]+ +shop +ready/);
+    t.match(whole.out, /# as written\nname: shop\n/);
+    const running = await said((screen) => instances(client, screen, { json: true, app: 'shop' }));
+    t.equal(JSON.parse(running.out).length, 1);
+  });
+
+  await t.test('a file that is at fault is told with its lines, JSON too', async (t) => {
+    await write(
+      'name: shop\ndomains: [shop.localhost]\nruntime: process\ncommand: [x]\nscale:\n  max: none\nidleTtl: 0x\n',
+    );
+    await t.rejects(
+      said((screen) => put(client, screen, { ...putDefaults, file })),
+      {
+        exitCode: 7,
+        message: /shop\.yaml:6 scale\.max: must be a whole number.*\n.*shop\.yaml:7 idleTtl: /,
+      },
+    );
+    await write('{\n\t"name": "shop",\n\t"domains": ["shop.localhost"],\n\t"runtime": "proces"\n}\n');
+    await t.rejects(
+      said((screen) => put(client, screen, { ...putDefaults, file })),
+      { exitCode: 7, message: /:4 runtime: / },
+    );
+    await write('domains: [x.localhost]\n');
+    await t.rejects(
+      said((screen) => put(client, screen, { ...putDefaults, file })),
+      { message: /:1 name: is missing/ },
+    );
+    await write('a: [\n');
+    await t.rejects(
+      said((screen) => put(client, screen, { ...putDefaults, file })),
+      { exitCode: 7, message: /not valid YAML/ },
+    );
+  });
+
+  await t.test('of several apps in a file, those before a fault are put, and the message says so', async (t) => {
+    const more = (name: string, keys = {}) => stringify({ name, ...webDocument(`${name}.localhost`, keys) });
+    await write([more('one'), more('two', { plan: 'none' })].join('---\n'));
+    const lines = more('one').split('\n').length;
+    const failure = await said((screen) => put(client, screen, { ...putDefaults, file })).catch(
+      (error: unknown) => error,
+    );
+    const { message } = failure as Error;
+    t.match(message, /shop\.yaml:\d+ plan: [^\n]*\n1 app before it in the file was put$/);
+    t.ok(Number(/shop\.yaml:(\d+)/.exec(message)?.[1]) > lines, 'the line is that of the second document');
+    t.equal((await said((screen) => apps(client, screen, { json: false, text: 'one' }))).out.split('\n').length, 3);
+  });
+
+  await t.test('writes that do not fit what is there are refused with code 6', async (t) => {
+    await write({ name: 'hello', ...webDocument('hello.localhost') });
+    await t.rejects(
+      said((screen) => put(client, screen, { ...putDefaults, file })),
+      {
+        exitCode: 6,
+        message: /app hello: App hello stands in .*hello\.yaml/,
+      },
+    );
+    await write({ name: 'one', ...webDocument('one.localhost', { idleTtl: '1m' }) });
+    for (const more of [{ ifAbsent: true }, { ifMatch: '"old"' }])
+      await t.rejects(
+        said((screen) => put(client, screen, { ...putDefaults, file, ...more })),
+        { exitCode: 6, message: 'is not as If-Match' },
+      );
+    const { etag } = JSON.parse(
+      (await said((screen) => app(client, screen, { name: 'one', json: true, effective: false }))).out,
+    );
+    const { out } = await said((screen) => put(client, screen, { ...putDefaults, file, ifMatch: etag }));
+    t.equal(out, 'app one: idleTtl 10m -> 1m\n');
+  });
+
+  await t.test('a token that only reads may look, and is told what it lacks', async (t) => {
+    const other = clientWith({ url: `unix:${socket}`, token: reader });
+    t.match((await said((screen) => apps(other, screen, { json: false }))).out, /shop/);
+    await t.rejects(
+      said((screen) => remove(other, screen, { name: 'shop', json: false, dryRun: false })),
+      {
+        exitCode: 4,
+        message: /needs the scope write; the token reader has read\. Use a token with the scope/,
+      },
+    );
+    const unknown = clientWith({ url: `unix:${socket}`, token: 'x' });
+    await t.rejects(
+      said((screen) => apps(unknown, screen, { json: false })),
+      {
+        exitCode: 4,
+        message: /The daemon does not know the token that was sent/,
+      },
+    );
+  });
+
+  await t.test('the command itself finds the socket by its main file, and ends with the code', async (t) => {
+    const ended = await run([mainScript, 'rm', 'shop', '--json', '-c', installation.file]);
+    t.match({ ...ended, body: JSON.parse(ended.stdout) }, { code: 0, stderr: '', body: { name: 'shop' } });
+    const gone = await run([mainScript, 'app', 'shop', '-c', installation.file]);
+    t.match(gone, { code: 5, stdout: '', stderr: /^fastcontainer: There is no app shop\. Check the name/ });
+  });
+});
+
+t.test('a list is read to its last page', async (t) => {
+  const asked: string[] = [];
+  const server = createServer((request, response) => {
+    const url = new URL(request.url ?? '', 'http://x');
+    asked.push(`${url.pathname}${url.search}`);
+    const from = Number(url.searchParams.get('after') ?? 0);
+    if (from < 4) response.setHeader('link', `</v1/apps?label=a&after=${from + 2}>; rel="next"`);
+    response.end(JSON.stringify([{ name: `app-${from}` }, { name: `app-${from + 1}` }]));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  const url = `http://127.0.0.1:${(server.address() as { port: number }).port}`;
+  const { screen, shown } = screenOf();
+  await apps(new ApiClient(adminTarget({ url }, {})), screen, { json: true, label: ['a', 'b=c'] });
+  t.same(
+    (JSON.parse(shown.out) as { name: string }[]).map(({ name }) => name),
+    [0, 1, 2, 3, 4, 5].map((n) => `app-${n}`),
+  );
+  t.same(asked, ['/v1/apps?label=a&label=b%3Dc', '/v1/apps?label=a&after=2', '/v1/apps?label=a&after=4']);
+});
+
+async function directory(t: Test): Promise<string> {
+  const dir = await mkdtemp(join(tmpdir(), 'fastcontainer-cli-'));
+  t.teardown(() => rm(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+t.test('without a daemon the command says which place it tried', async (t) => {
+  const dir = await directory(t);
+  const none = join(dir, 'none.sock');
+  const { screen } = screenOf();
+  const ask = (url: string) => apps(new ApiClient(adminTarget({ url }, {})), screen, { json: false });
+  await t.rejects(ask(`unix:${none}`), { exitCode: 3, message: `there is no socket ${none}: is the daemon running` });
+  const main = join(dir, 'main.yaml');
+  await writeFile(main, `stateDir: ${dir}/state\n`);
+  const ofFile = apps(new ApiClient(adminTarget({ config: main }, {})), screen, { json: false });
+  await t.rejects(ofFile, {
+    message: /no socket .*\/state\/admin\.sock: .*with this main file\?.*\(admin\.listen of .*main\.yaml\)/,
+  });
+  await t.rejects(ask('http://127.0.0.1:1'), { exitCode: 3, message: /nothing listens on http:\/\/127\.0\.0\.1:1/ });
+});
+
+t.test('what answers in another form, or breaks off, is not taken for an answer', async (t) => {
+  const dir = await directory(t);
+  const answers = [
+    'HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello',
+    'HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n[',
+    'SSH-2.0-x\r\n',
+  ];
+  for (const [index, answer] of answers.entries()) {
+    const path = join(dir, `${index}.sock`);
+    const server = createSocketServer((socket) => socket.on('error', () => {}).end(answer)).listen(path);
+    await once(server, 'listening');
+    t.teardown(() => server.close());
+    const { screen, shown } = screenOf();
+    const asked = apps(new ApiClient(adminTarget({ url: `unix:${path}` }, {})), screen, { json: true });
+    await t.rejects(asked, { name: 'Failure' }, answer);
+    t.equal(shown.out, '');
+  }
+});
