@@ -25,7 +25,10 @@ import { ociObstacles } from './oci/findings.js';
 import { Groups } from './oci/groups.js';
 import { hostView } from './oci/host-view.js';
 import { launch, pathsIn } from './oci/launch.js';
-import { cniConfig, gatewayOf, Network, rangeOf } from './oci/network.js';
+import { gatewayOf, Network, rangeOf } from './oci/network.js';
+import { pathsOfSandbox, Sandbox } from './oci/sandbox.js';
+import { Sandboxes } from './oci/sandboxes.js';
+import { messageOf } from './output/printable.js';
 import type { InstanceSpec, Runtime } from './runtime.js';
 
 export { ociFindings } from './oci/findings.js';
@@ -42,6 +45,8 @@ export interface OciRuntimeOptions extends KeptRuntimeOptions {
   readonly hostRules: 'auto' | 'off';
   /** What an instance may write to its own file systems. */
   readonly diskBytes: number;
+  /** How many sandboxes to keep ready for the next boots. */
+  readonly sandboxes: number;
   /** Where the users of apps are noted, and which there are for `user: auto`. */
   readonly usersDir: string;
   readonly users: { readonly from: number; readonly to: number };
@@ -72,11 +77,14 @@ class Containers implements Technology {
   readonly name = 'oci';
   readonly #options: OciRuntimeOptions;
   readonly #accounts: Accounts;
-  readonly #addresses: Leases;
+  readonly #leases: Leases;
+  readonly #sandboxes: Sandboxes;
   readonly #guard: EgressGuard;
   readonly #policy: MountPolicy;
   readonly #directory: string;
   readonly #stateRoot: string;
+  /** Directory on which each sandbox mounts its file systems. */
+  readonly #fs: string;
   #known: Known | undefined;
   #groups = new Groups('');
   #network: Network | undefined;
@@ -85,25 +93,31 @@ class Containers implements Technology {
     const { stateDir, cmdbName, usersDir, users, subnet, clock } = options;
     this.#options = options;
     this.#accounts = new Accounts({ directory: usersDir, cmdbName, range: users, inheritGroups: false });
-    this.#addresses = new Leases({
+    this.#leases = new Leases({
       ...{ directory: join(stateDir, 'addresses'), ...rangeOf(subnet), clock },
       ...{ noun: 'address', textOf: toText, remedy: 'give runtimes.oci.subnet more of them' },
       isKnown: async (id) => (await this.#known?.read(id)) !== undefined,
       isFree: async () => true,
     });
+    this.#sandboxes = new Sandboxes({
+      ...{ leases: this.#leases, count: options.sandboxes },
+      make: (address, signal) => this.#makeSandbox(address, signal),
+    });
     this.#guard = egressGuard({ ...options, isRemote: false, ownSubnet: subnet });
     this.#policy = mountPolicy(options.mounts);
     this.#directory = join(stateDir, 'containers');
     this.#stateRoot = join(stateDir, 'state');
+    this.#fs = join(stateDir, 'fs');
   }
 
   async open(known: Known, id: string): Promise<void> {
     this.#known = known;
     this.#groups = new Groups(id);
     this.#network = new Network({ ...this.#options, owner: id, guard: this.#guard });
-    for (const path of [this.#directory, this.#stateRoot]) await mkdir(path, { recursive: true, mode: 0o700 });
+    for (const path of [this.#directory, this.#stateRoot, this.#fs])
+      await mkdir(path, { recursive: true, mode: 0o700 });
     await this.#accounts.open();
-    await this.#addresses.open();
+    await this.#leases.open();
     const found = await Promise.all([this.#directory, this.#stateRoot].map((path) => readdir(path)));
     for (const left of new Set([...found.flat(), ...this.#groups.ids()])) {
       if (!isSafeId(left) || (await known.has(left))) continue;
@@ -118,11 +132,12 @@ class Containers implements Technology {
   }
 
   async lease({ id, app }: InstanceSpec): Promise<Address> {
-    return { host: toText(await this.#addresses.lease(id)), port: app.port ?? defaultPort };
+    return { host: await this.#sandboxes.lease(id), port: app.port ?? defaultPort };
   }
 
   free({ host }: Address, id: string): Promise<void> {
-    return this.#addresses.free(toNumber(host), id);
+    this.#sandboxes.leave(id);
+    return this.#leases.free(toNumber(host), id);
   }
 
   async plan(spec: InstanceSpec): Promise<Plan> {
@@ -138,14 +153,21 @@ class Containers implements Technology {
       record: { uid: 0, groups },
       startAgain: () => this.#removeRun(id),
       start: async ({ host, port, secret = '' }, starting) => {
-        const { diskBytes, pluginDir, program } = this.#options;
-        const links = await this.#write(spec, image, account, { host, port });
-        await this.#refuseNested(app, id);
-        const lower = image.kind === 'rootfs' ? image.path : undefined;
-        const { uid, gid } = account;
-        const directory = this.#pathOf(id);
-        const what = { app, id, directory, secret, uid, gid, diskBytes, links, lower, pluginDir };
-        await launch({ ...what, runtime: program, stateRoot: this.#stateRoot }, starting);
+        const { program } = this.#options;
+        const sandbox = await this.#sandboxes.of(id, host, starting.signal).catch((error: unknown) => {
+          starting.signal.throwIfAborted();
+          throw new Error(`cannot start app ${app.name}: ${messageOf(error)}`, { cause: error });
+        });
+        try {
+          await this.#write(spec, image, account, { host, port }, sandbox);
+          await this.#refuseNested(app, id);
+          const lower = image.kind === 'rootfs' ? image.path : undefined;
+          const what = { app, id, directory: this.#pathOf(id), secret, sandbox, fs: this.#fs, lower };
+          await launch({ ...what, runtime: program, stateRoot: this.#stateRoot }, starting);
+        } finally {
+          this.#sandboxes.leave(id);
+        }
+        this.#sandboxes.fill();
       },
     };
   }
@@ -192,18 +214,30 @@ class Containers implements Technology {
   }
 
   async close(): Promise<void> {
+    await this.#sandboxes.close();
     this.#guard.close();
     this.#groups.close();
   }
 
-  /** Writes what the launch reads. Returns the links of the image's root directory. */
-  async #write(spec: InstanceSpec, image: OciImage, account: Account, at: Address): Promise<readonly string[]> {
-    const { bridge, subnet, allowHost, cmdbName } = this.#options;
+  async #makeSandbox(address: string, signal: AbortSignal): Promise<Sandbox> {
+    await this.#network?.ensure();
+    return Sandbox.make({ ...this.#options, fs: this.#fs, links: hostView().links }, address, signal);
+  }
+
+  /** Writes what the launch reads. */
+  async #write(
+    spec: InstanceSpec,
+    image: OciImage,
+    account: Account,
+    at: Address,
+    { networkNamespace }: Sandbox,
+  ): Promise<void> {
+    const { subnet, allowHost, cmdbName } = this.#options;
     const { id, app } = spec;
     const directory = this.#pathOf(id);
     const paths = pathsIn(directory);
+    const inside = pathsOfSandbox(this.#fs);
     const isHost = image.kind === 'host';
-    const view = isHost ? hostView() : { links: [], mounts: [] };
     const hostAddress = allowHost.length > 0 ? gatewayOf(subnet) : undefined;
     const files = filesOf(app.name, account, isHost, {
       address: at.host,
@@ -211,22 +245,22 @@ class Containers implements Technology {
       hostAddress,
     });
     const config = bundle({
-      ...{ spec, cmdbName, account, port: at.port, etc: paths.etc, files: Object.keys(files), root: paths.root },
+      ...{ spec, cmdbName, account, port: at.port, etc: paths.etc, files: Object.keys(files) },
       ...{
-        tmp: paths.tmp,
-        run: isHost || app.readOnly ? paths.run : undefined,
-        mounts: view.mounts,
-        netns: paths.netns,
+        root: isHost ? inside.host : inside.root,
+        tmp: inside.tmp,
+        run: isHost || app.readOnly ? inside.run : undefined,
+        mounts: isHost ? hostView().mounts : [],
+        netns: networkNamespace,
       },
       cgroup: `${this.#groups.name}/${id}`,
       countsSwap: this.#groups.countsSwap,
       hasShell: isHost || isInImage(image.path, '/bin/sh'),
     });
     await mkdir(directory, { mode: 0o700 });
-    await Promise.all([mkdir(paths.fs), mkdir(paths.etc, { mode: 0o755 })]);
+    await mkdir(paths.etc, { mode: 0o755 });
     await Promise.all([
       writeFile(paths.config, JSON.stringify(config)),
-      writeFile(paths.cni, JSON.stringify(cniConfig(bridge, subnet, at.host))),
       ...Object.entries(files).map(([name, text]) => writeFile(join(paths.etc, name), text, { mode: 0o644 })),
     ]);
     if (app.mounts.length > 0) {
@@ -234,7 +268,6 @@ class Containers implements Technology {
       await writeFile(join(directory, `${mountsFile}.new`), JSON.stringify(app.mounts));
       await rename(join(directory, `${mountsFile}.new`), join(directory, mountsFile));
     }
-    return view.links;
   }
 
   /** Without `user`, or with `auto`, a user that only this app has. */

@@ -45,6 +45,7 @@ t.test('a main file of one line has the defaults of the documentation', async (t
         bridge: 'fastcontainer0',
         subnet: '10.214.0.0/20',
         diskBytes: 256 * 1024 ** 2,
+        sandboxes: 2,
         allowHost: [],
         hostRules: 'auto',
       },

@@ -24,7 +24,10 @@ t.test('a request boots a container, which answers, falls idle and leaves nothin
   const lost = { ...hello, command: ['node', '/apps/none.mjs'], domains: ['lost.localhost'], bootTimeout: '1m' };
   const main = {
     mounts: { roots: [resolve('.')] },
-    runtimes: { process: { ports: `${from}-${to}`, scratchDir: containers.shared }, oci: { bridge, subnet } },
+    runtimes: {
+      process: { ports: `${from}-${to}`, scratchDir: containers.shared },
+      oci: { bridge, subnet, sandboxes: 0 },
+    },
   };
   const installation = await install(t, main, { hello, lost });
   const { port, log } = await startDaemon(t, installation, quick);

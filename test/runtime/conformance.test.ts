@@ -43,7 +43,7 @@ async function containers(t: Test): Promise<Subject | undefined> {
   const target = resolve('test/fixtures/apps');
   const mounts = [{ source: target, target: '/apps', readOnly: true, shared: false }];
   return {
-    open: () => found.open(),
+    open: () => found.open({ sandboxes: 2 }),
     app: (env = {}) => containerApp({ env, mounts, command: ['node', '/apps/web.mjs'] }),
     deafApp: () => containerApp({ command: ['node', '-e', deaf] }),
   };

@@ -236,6 +236,14 @@ const ociRuntime = section(
       default: '256m',
       examples: ['64m'],
     }),
+    sandboxes: wholeNumber({
+      minimum: 0,
+      maximum: 64,
+      description:
+        'Networks and file systems that each dispatcher keeps ready for the containers that boot next, each with an address.',
+      default: 2,
+      examples: [8],
+    }),
     allowHost: list(service, {
       description:
         'Services of this host that containers may use, by the name host.docker.internal; its others are closed to them.',

@@ -1,4 +1,4 @@
-import { link, mkdir, open, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { link, mkdir, open, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../model/clock.js';
 import { identify, isRunning, type ProcessIdentity } from '../../machine/proc-fs.js';
@@ -79,9 +79,7 @@ export class Leases {
 
   /** Leases the port that has been free for longest. If none is left, throws an Error that says what holds them and what to do. */
   async lease(id: string): Promise<number> {
-    const claim = join(this.#options.directory, `claim-${id}`);
-    const lease: Lease = { id, claimant: identify(process.pid) };
-    await writeFile(claim, JSON.stringify(lease), { mode: 0o600 });
+    const claim = await this.#writeClaim(id);
     try {
       return await this.#leaseFirst(id, claim);
     } finally {
@@ -150,6 +148,22 @@ export class Leases {
   async free(port: number, id: string): Promise<void> {
     const lease = await this.#read(port);
     if (lease?.id === id) await this.#release(port);
+  }
+
+  /** Passes a lease of this process on to another instance. False if it is not `from` that holds it. */
+  async pass(port: number, from: string, id: string): Promise<boolean> {
+    if ((await this.#read(port))?.id !== from) return false;
+    const claim = await this.#writeClaim(id);
+    // Replaces the file at once, so that the port is never free.
+    await rename(claim, this.#path(port));
+    return true;
+  }
+
+  async #writeClaim(id: string): Promise<string> {
+    const claim = join(this.#options.directory, `claim-${id}`);
+    const lease: Lease = { id, claimant: identify(process.pid) };
+    await writeFile(claim, JSON.stringify(lease), { mode: 0o600 });
+    return claim;
   }
 
   async #isUsable(port: number, id: string): Promise<boolean> {

@@ -17,7 +17,7 @@ export interface OciHostOptions {
 
 const limitMs = 10_000;
 const folders = usualPath.split(':');
-const needed = { ip: 'iproute2', unshare: 'util-linux', mount: 'mount' };
+const needed = { ip: 'iproute2', unshare: 'util-linux', nsenter: 'util-linux', mount: 'mount' };
 
 /** Why this host cannot run containers of the oci runtime, and what to do; empty if no obstacle is known. Changes nothing. */
 export async function ociObstacles({

@@ -6,25 +6,20 @@ import { marker } from '../kept/environment.js';
 import type { Starting } from '../kept/kept-runtime.js';
 import { oneLine } from '../output/printable.js';
 import { usualPath } from './command.js';
+import type { Sandbox } from './sandbox.js';
 
-/** Paths in the directory of an instance. What is below `fs` exists only in the mount namespace of its own processes. */
+/** Paths in the directory of an instance. */
 export function pathsIn(directory: string) {
   const path = (name: string) => join(directory, name);
   return {
     directory,
     config: path('config.json'),
-    cni: path('cni.json'),
     etc: path('etc'),
     /** Number of the container's process 1; exists once the app runs. */
     pid: path('pid'),
     /** What the script, and the runtime, say of a failure. */
     error: path('error'),
     log: path('log'),
-    fs: path('fs'),
-    root: path('fs/root'),
-    tmp: path('fs/tmp'),
-    run: path('fs/run'),
-    netns: path('fs/net'),
   };
 }
 
@@ -34,57 +29,28 @@ export interface Launch {
   readonly directory: string;
   /** Token in the environment of the main process. */
   readonly secret: string;
-  readonly uid: number;
-  readonly gid: number;
-  /** What the instance may write to its own file systems. */
-  readonly diskBytes: number;
-  /** Names in the root directory that are links into /usr. */
-  readonly links: readonly string[];
+  readonly sandbox: Sandbox;
+  /** Directory on which its file systems are mounted in there. */
+  readonly fs: string;
   /** The image below the instance's own layer; undefined for an empty one. */
   readonly lower: string | undefined;
-  readonly pluginDir: string;
   /** Runtime program and the directory of its state. */
   readonly runtime: string;
   readonly stateRoot: string;
 }
 
-/**
- * Runs in a mount namespace of its own and becomes the OCI runtime, which stays as the parent of the container. Whatever ends these
- * processes, the kernel then removes the mounts, the layer that was written to, the network namespace and its interface.
- */
+/** Mounts a root file system with a fresh upper layer, then becomes the program that follows. */
 const script = `
 set -e
-directory=$1 id=$2 uid=$3 gid=$4 size=$5 lower=$6 plugins=$7 runtime=$8 state=$9
-shift 9
+umask 022
+directory=$1 fs=$2 lower=$3
+shift 3
 exec 3>&2 2>"$directory/error"
-fs=$directory/fs
-mount -t tmpfs -o "nosuid,mode=0711,size=$size" fastcontainer "$fs"
-mkdir "$fs/root" "$fs/run" "$fs/upper" "$fs/work"
-mkdir -m 1777 "$fs/tmp"
-[ "$uid" = 0 ] || chown "$uid:$gid" "$fs/run"
-if [ -n "$lower" ]; then
-  mount -t overlay -o "nosuid,lowerdir=$lower,upperdir=$fs/upper,workdir=$fs/work" overlay "$fs/root"
-fi
-for name; do ln -s "usr/$name" "$fs/root/$name"; done
-: >"$fs/net"
-unshare --net="$fs/net" /bin/sh -c '
-  for path in all default; do
-    path=/proc/sys/net/ipv6/conf/$path/disable_ipv6
-    [ ! -e "$path" ] || echo 1 >"$path"
-  done
-  exec ip link set dev lo up'
-export CNI_COMMAND=ADD CNI_CONTAINERID="$id" CNI_NETNS="$fs/net" CNI_IFNAME=eth0 CNI_PATH="$plugins"
-"$plugins/bridge" <"$directory/cni.json" >"$directory/cni.result" || { cat "$directory/cni.result" >&2; exit 1; }
-unset CNI_COMMAND CNI_CONTAINERID CNI_NETNS CNI_IFNAME CNI_PATH
-port=
-while read -r key value; do
-  case $value in '"veth'*) port=\${value#?}; port=\${port%%'"'*} ;; esac
-done <"$directory/cni.result"
-# Ports of a bridge that are isolated reach only the host.
-echo 1 >"/sys/class/net/$port/brport/isolated"
+layer=$fs/$$
+mkdir "$layer" "$layer/upper" "$layer/work"
+mount -t overlay -o "nosuid,lowerdir=$lower,upperdir=$layer/upper,workdir=$layer/work" overlay "$fs/root"
 exec 2>&3 3>&-
-exec "$runtime" --root "$state" --log "$directory/log" --log-format json \\
-  run --bundle "$directory" --pid-file "$directory/pid" "$id"
+exec "$@"
 `;
 
 /** Starts the container. Resolves once the app runs; rejects with an Error that says what is wrong and what to do. */
@@ -103,25 +69,18 @@ export async function launch(start: Launch, { launch: run, ended, signal }: Star
   }
 }
 
-function commandOf({
-  directory,
-  id,
-  uid,
-  gid,
-  diskBytes,
-  lower,
-  pluginDir,
-  runtime,
-  stateRoot,
-  links,
-  secret,
-}: Launch) {
-  const words = [directory, id, uid, gid, diskBytes, lower ?? '', pluginDir, runtime, stateRoot, ...links];
+/** The runtime, which stays as the parent of the container: whatever ends both, the kernel removes the sandbox. */
+function commandOf({ directory, id, sandbox, fs, lower, runtime, stateRoot, secret }: Launch) {
+  const { log, pid } = pathsIn(directory);
+  const run = [
+    ...[runtime, '--root', stateRoot, '--log', log, '--log-format', 'json'],
+    ...['run', '--bundle', directory, '--pid-file', pid, id],
+  ];
+  const layer = lower === undefined ? [] : ['/bin/sh', '-c', script, 'fastcontainer', directory, fs, lower];
   const [name = '', value = ''] = marker(secret).split('=');
   return {
-    program: 'unshare',
-    // What is unmounted on the host is unmounted here as well, but nothing of here appears there.
-    args: ['--mount', '--propagation', 'slave', '--', '/bin/sh', '-c', script, 'fastcontainer', ...words.map(String)],
+    program: 'nsenter',
+    args: [`--mount=${sandbox.mountNamespace}`, '--', ...layer, ...run],
     env: { PATH: usualPath, [name]: value },
     cwd: '/',
   };
@@ -171,7 +130,6 @@ function adviceFor(reason: string, { cwd, image = 'host', limits }: App): string
   if (/chdir to cwd|mkdir .*cwd/.test(reason))
     return `there is no directory ${cwd} in it that its user may enter; correct 'cwd'`;
   if (/memory.*(limit|max)/.test(reason)) return `${reason}; limits.memory (${limits.memoryBytes}) may be too low`;
-  if (/exchange full/i.test(reason)) return 'the bridge has no port left: an interface holds at most 1023 instances';
   return undefined;
 }
 

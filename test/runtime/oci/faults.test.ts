@@ -196,10 +196,10 @@ for (const [whose, find] of [
 const steps: Record<string, (containers: Containers, id: string) => boolean> = {
   'its address is leased': ({ options }) => leases(options.stateDir).length > 0,
   'its record is written': (containers) => records(containers).length > 0,
+  'its namespaces are being made': ({ options }) => processesWith(join(options.stateDir, 'fs')).length > 0,
+  'it is connected': ({ options }) => interfacesOf(options.bridge).length > 0,
   'its directory is made': (containers, id) => existsSync(pathOf(containers, id, '')),
   'its configuration is written': (containers, id) => existsSync(pathOf(containers, id, 'config.json')),
-  'its mounts are being made': (containers, id) => existsSync(pathOf(containers, id, 'error')),
-  'its interface is being made': (containers, id) => existsSync(pathOf(containers, id, 'cni.result')),
   'the runtime has begun': (containers, id) => existsSync(join(containers.options.stateDir, 'state', id)),
   'the app has begun': (containers, id) => existsSync(pathOf(containers, id, 'pid')),
   'its process is recorded': (containers) => records(containers)[0]?.process !== undefined,
@@ -257,6 +257,11 @@ function mount(source: string, target: string) {
 
 function pathOf({ options }: Containers, id: string, name: string): string {
   return join(options.stateDir, 'containers', id, name);
+}
+
+function interfacesOf(bridge: string): string[] {
+  const path = `/sys/class/net/${bridge}/brif`;
+  return existsSync(path) ? readdirSync(path) : [];
 }
 
 function leases(stateDir: string): string[] {

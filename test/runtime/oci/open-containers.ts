@@ -44,7 +44,7 @@ export async function useContainers(t: Test): Promise<Containers | undefined> {
   const options: OciRuntimeOptions = {
     ...basis,
     stateDir,
-    ...{ cmdbName: 'test', installation: 'test', allowHost: [], diskBytes: 64 * 1024 * 1024 },
+    ...{ cmdbName: 'test', installation: 'test', allowHost: [], diskBytes: 64 * 1024 * 1024, sandboxes: 0 },
     ...{ usersDir: join(stateDir, 'users'), users: { from: 1_900_000_000, to: 1_900_000_099 } },
     mounts: { roots: [shared, process.cwd()], own: [] },
     logger: pino({ level: 'silent' }),
@@ -143,9 +143,9 @@ export function tracesOf(stateDir: string, bridge: string): Record<string, strin
       return '';
     }
   };
-  // A mount or a network namespace of an instance lives in a process that has its directory mounted.
-  const directory = join(stateDir, 'containers');
-  const holders = pids.filter((pid) => read(pid, 'mountinfo').includes(`${directory}/`));
+  // The namespaces of an instance live in a process that has their file systems mounted.
+  const [directory, fs] = [join(stateDir, 'containers'), join(stateDir, 'fs')];
+  const holders = pids.filter((pid) => read(pid, 'mountinfo').includes(` ${fs} `));
   return {
     // The draft of a lease or a record that a killed dispatcher left goes a minute later.
     files: files.filter((file) => !/\.freed$|\/claim-|\.new$/.test(file)),
@@ -157,7 +157,11 @@ export function tracesOf(stateDir: string, bridge: string): Record<string, strin
     namespaces: holders,
     processes: pids.filter((pid) => {
       const line = read(pid, 'cmdline');
-      return line.includes(directory) && !line.includes('keeper-main') && statOf(Number(pid)) !== undefined;
+      return (
+        (line.includes(directory) || line.includes(fs)) &&
+        !line.includes('keeper-main') &&
+        statOf(Number(pid)) !== undefined
+      );
     }),
   };
 }
