@@ -9,7 +9,7 @@ import { adminLimits, createBoundedServer, type ServerLimits } from './bounded-s
 import { callerOf, type Credentials } from './credentials.js';
 import { healthRoutes, type HealthSource } from './health-routes.js';
 import { problem } from './problem.js';
-import { addRoutes, deepestBody } from './routes.js';
+import { addRoutes, deepestBody } from './serve-routes.js';
 import { isDeeperThan } from './json-depth.js';
 import { makeRoomForSocket } from './socket-file.js';
 
