@@ -5,15 +5,18 @@ import { isLoopback } from '../config/listen-address.js';
 import { RequestError } from '../model/errors.js';
 import { ApiError, type ApiErrorCode } from './api-error.js';
 import { appRoutes, type AppsSource } from './app-routes.js';
+import type { AuditEntry } from './audit.js';
 import { adminLimits, createBoundedServer, type ServerLimits } from './bounded-server.js';
 import { callerOf, type Credentials } from './credentials.js';
 import { healthRoutes, type HealthSource } from './health-routes.js';
+import { operationRoutes, type OperationsSource } from './operation-routes.js';
 import { problem } from './problem.js';
 import { addRoutes, deepestBody } from './serve-routes.js';
 import { isDeeperThan } from './json-depth.js';
 import { makeRoomForSocket } from './socket-file.js';
 
-export interface AdminOptions extends HealthSource, Omit<AppsSource, 'audit'>, Pick<Credentials, 'token'> {
+export interface AdminOptions
+  extends HealthSource, Omit<AppsSource & OperationsSource, 'audit'>, Pick<Credentials, 'token'> {
   readonly listen: { readonly host?: string; readonly port: number } | { readonly path: string };
   /** As of now: they may change while it listens. */
   readonly tokens: () => Credentials['tokens'];
@@ -50,9 +53,13 @@ export function createAdmin(options: AdminOptions): Admin {
   server.setNotFoundHandler((_request, reply) => problem(reply, new ApiError('not_found', 'There is no such route.')));
   server.setErrorHandler((error, request, reply) => problem(reply, refusalOf(error, request, logger)));
   readBodies(server);
-  const audit: AppsSource['audit'] = ({ by, action, app, changes }) =>
+  const audit = ({ by, action, app, changes }: AuditEntry) =>
     logger.info({ audit: { by, action }, app, changes }, `audit: ${by} did ${action} app ${app}`);
-  addRoutes(server, [...healthRoutes(options), ...appRoutes({ ...options, audit })]);
+  addRoutes(server, [
+    ...healthRoutes(options),
+    ...appRoutes({ ...options, audit }),
+    ...operationRoutes({ ...options, audit }),
+  ]);
   return {
     listen: () => listen(server, at),
     close: () => server.close(),

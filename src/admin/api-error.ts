@@ -67,6 +67,16 @@ export const apiErrorTable = {
     title: 'The app is not valid',
     remedy: '`problems` names each key at fault, in the words that app files get; docs/configuration.md has all keys.',
   },
+  boot_failed: {
+    status: 502,
+    title: 'The app could not be started',
+    remedy: 'The detail says why; the log shows the last output of the app. To boot again tries at once.',
+  },
+  boot_timeout: {
+    status: 504,
+    title: 'The app did not become ready in time',
+    remedy: 'Check that it listens on the PORT that it was given, or raise its bootTimeout.',
+  },
   internal: { status: 500, title: 'This server failed', remedy: 'The log says why. Report it.' },
   cmdb_unavailable: {
     status: 503,
@@ -80,6 +90,11 @@ export type ApiErrorCode = keyof typeof apiErrorTable;
 interface ApiErrorOptions {
   readonly problems?: readonly DocumentFault[];
   readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** The refusal for a name that leads to no app, or to none that the caller knows. */
+export function unknownApp(name: string): ApiError {
+  return new ApiError('unknown_app', `There is no app ${name.slice(0, 100)}.`);
 }
 
 /** A refusal of the admin API; the message is for its caller. */

@@ -5,7 +5,7 @@ import { showFile } from '../config/path.js';
 import type { AppSources } from '../config/resolve-app.js';
 import { recordOf, writtenOf } from '../model/app.js';
 import { isMapping } from '../model/schema/shape.js';
-import { ApiError } from './api-error.js';
+import { ApiError, unknownApp } from './api-error.js';
 import { type Caller, knows } from './caller.js';
 import { checkPreconditions, etagOf, type Preconditions } from './etag.js';
 import { mergePatch } from './merge-patch.js';
@@ -114,7 +114,7 @@ function putOver(before: AppRecord | undefined, { app, written }: Read, { caller
 /** The app, if there is one that the caller may edit. */
 function there(found: FoundApp, terms: EditTerms): AppRecord {
   const before = found === undefined || isHidden(found, terms.caller) ? undefined : editable(found, terms);
-  if (!before) throw new ApiError('unknown_app', `There is no app ${terms.name}.`);
+  if (!before) throw unknownApp(terms.name);
   return before;
 }
 

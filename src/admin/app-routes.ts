@@ -2,9 +2,11 @@ import type { AppEdit, AppRecord, Cmdb, Edited } from '../cmdb/cmdb.js';
 import { changesOfApp } from '../config/changes.js';
 import type { AppSources } from '../config/resolve-app.js';
 import { namePattern } from '../model/app-keys.js';
-import { ApiError, type ApiErrorCode } from './api-error.js';
+import type { Clock } from '../model/clock.js';
+import { ApiError, type ApiErrorCode, unknownApp } from './api-error.js';
 import { type EditTerms, patchEdit, putEdit, removeEdit } from './app-edit.js';
 import { type AppFilter, pageOf } from './app-list.js';
+import type { AuditEntry } from './audit.js';
 import { appStates, instanceViews, wholeView } from './app-view.js';
 import { type Caller, known, knows } from './caller.js';
 import { etagOf, isKnownTo, type Preconditions } from './etag.js';
@@ -25,15 +27,7 @@ export interface AppsSource {
   readonly spread: (app: string) => Promise<'now' | 'soon'>;
   /** Notes who changed what. */
   readonly audit: (entry: AuditEntry) => void;
-  readonly now: () => number;
-}
-
-export interface AuditEntry {
-  /** Name of the token. */
-  readonly by: string;
-  readonly action: string;
-  readonly app: string;
-  readonly changes: readonly string[];
+  readonly clock: Pick<Clock, 'now'>;
 }
 
 interface ListQuery extends AppFilter {
@@ -263,9 +257,9 @@ function possible(request: ApiRequest): ApiRequest {
 
 function editTerms({ caller, params, headers }: ApiRequest, source: AppsSource): EditTerms {
   const name = nameOf(params);
-  const { fileOf, host, now, sources } = source;
+  const { fileOf, host, clock, sources } = source;
   const preconditions = preconditionsOf(headers);
-  return { name, caller, preconditions, sources: sources(), file: fileOf(name), host, now: now() };
+  return { name, caller, preconditions, sources: sources(), file: fileOf(name), host, now: clock.now() };
 }
 
 function fileHere({ app, origin }: AppRecord, { host, fileOf }: AppsSource): string | undefined {
@@ -279,10 +273,6 @@ function preconditionsOf(headers: ApiRequest['headers']): Preconditions {
 
 function nameOf({ name = '' }: ApiRequest['params']): string {
   return name;
-}
-
-function unknownApp(name: string): ApiError {
-  return new ApiError('unknown_app', `There is no app ${name.slice(0, 100)}.`);
 }
 
 function linkTo(query: ApiRequest['query'], after: string): string {

@@ -3,7 +3,7 @@ import type { CustomerTerms } from '../config/customer-terms.js';
 import type { App } from '../model/app.js';
 
 /** What a caller may do; each scope includes those before it. */
-export const scopes = ['read', 'write'] as const;
+export const scopes = ['read', 'operate', 'write'] as const;
 
 export type Scope = (typeof scopes)[number];
 

@@ -40,6 +40,8 @@ export interface ApiRequest {
   readonly query: Readonly<Record<string, unknown>>;
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
   readonly body: unknown;
+  /** Aborts when the caller has gone, or the server closes: nobody waits for the answer. */
+  readonly signal: AbortSignal;
 }
 
 export interface ApiAnswer {

@@ -14,6 +14,9 @@ export const deepestBody = 32;
 
 /** Serves these routes, each only to callers that may use it. */
 export function addRoutes(server: FastifyInstance, routes: readonly Route[]): void {
+  const underWay = new Set<AbortController>();
+  // Otherwise a handler that waits for something would keep the server from closing.
+  server.addHook('preClose', async () => underWay.forEach((each) => each.abort()));
   for (const route of routes) {
     const { method, path, query = {}, body } = route;
     server.route({
@@ -26,7 +29,7 @@ export function addRoutes(server: FastifyInstance, routes: readonly Route[]): vo
         admit(caller, route);
         checkType(headers['content-type'], route);
       },
-      handler: (request, reply) => answer(request, reply, route),
+      handler: (request, reply) => answer(request, reply, route, underWay),
     });
   }
 }
@@ -45,9 +48,20 @@ function checkType(given: string | undefined, { body }: Route): void {
   throw new ApiError('unsupported_media_type', `Send the body as ${body.types.join(' or ')}.`);
 }
 
-async function answer(request: FastifyRequest, reply: FastifyReply, { handle }: Route): Promise<FastifyReply> {
-  const { caller, params, query, headers, body } = request as FastifyRequest & ApiRequest;
-  const given = await handle({ caller, params, query, headers, body });
+async function answer(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { handle }: Route,
+  underWay: Set<AbortController>,
+): Promise<FastifyReply> {
+  const { caller, params, query, headers, body } = request as FastifyRequest & Omit<ApiRequest, 'signal'>;
+  const gone = new AbortController();
+  underWay.add(gone);
+  reply.raw.once('close', () => {
+    underWay.delete(gone);
+    gone.abort();
+  });
+  const given = await handle({ caller, params, query, headers, body, signal: gone.signal });
   reply.code(given.status ?? 200).headers(given.headers ?? {});
   if (given.type !== undefined) return reply.type(given.type).send(given.body);
   return given.body === undefined ? reply.send() : reply.type('application/json').send(JSON.stringify(given.body));

@@ -88,9 +88,12 @@ const outputBytes = 4_096;
 export class ClaimedBoots {
   readonly #options: ClaimedBootsOptions;
   readonly #stop = new AbortController();
+  /** What breaks off the boots under way, by instance id. */
+  readonly #underWay = new Map<string, AbortController>();
 
   constructor(options: ClaimedBootsOptions) {
     this.#options = options;
+    options.apps.onRecord((local) => this.#breakOffStopped(local));
   }
 
   /** Writes the claim of a boot. Undefined if the app may have no more instances, or may no longer boot here. */
@@ -170,6 +173,10 @@ export class ClaimedBoots {
     const { id, app, purpose } = claim;
     const from = clock.monotonic();
     logger.info({ app: app.name, instance: id, runtime: app.runtime, purpose }, 'booting');
+    const stop = new AbortController();
+    if (this.#stop.signal.aborted) stop.abort(this.#stop.signal.reason);
+    this.#underWay.set(id, stop);
+    this.#breakOffStopped(local);
     try {
       const booted = await bootInstance({
         spec: { id, app, revision: revisionOf(app) },
@@ -177,7 +184,7 @@ export class ClaimedBoots {
         runtime: await this.#runtimeFor(app),
         probe,
         clock,
-        signal: this.#stop.signal,
+        signal: stop.signal,
       });
       if (!(await this.#succeed(local, claim, booted, clock.now() + app.bootTimeoutMs))) {
         logger.warn({ app: app.name, instance: id }, 'the claim of a boot was taken away while it ran');
@@ -189,8 +196,9 @@ export class ClaimedBoots {
       onBoot(app.runtime, purpose, 'ready', booted.phases);
       return { kind: 'ready' };
     } catch (error) {
-      return this.#fail(local, claim, error);
+      return this.#fail(local, claim, error, stop.signal.aborted);
     } finally {
+      this.#underWay.delete(id);
       this.#options.owned.delete(claim);
     }
   }
@@ -198,6 +206,16 @@ export class ClaimedBoots {
   /** Aborts the boots under way, and all that follow, with this reason. */
   abort(reason: RequestError): void {
     this.#stop.abort(reason);
+    for (const boot of this.#underWay.values()) boot.abort(reason);
+  }
+
+  /** An operator stopped the app: its boots under way here are broken off, and requests that wait for them get this error. */
+  #breakOffStopped({ deployment }: LocalApp): void {
+    if (this.#underWay.size === 0) return;
+    for (const { id, state, end } of deployment.instances) {
+      if (state !== 'booting' || !end) continue;
+      this.#underWay.get(id)?.abort(new RequestError('boot_failed', 'The app was stopped while it booted.'));
+    }
   }
 
   /** Waits only for a runtime that has to be opened first. */
@@ -244,13 +262,13 @@ export class ClaimedBoots {
     return false;
   }
 
-  #fail(local: LocalApp, claim: Claim, error: unknown): BootOutcome {
+  #fail(local: LocalApp, claim: Claim, error: unknown, aborted: boolean): BootOutcome {
     const { app, purpose } = claim;
     const failure =
       error instanceof BootError
         ? error
         : new BootError('boot_failed', error instanceof Error ? error.message : '', { cause: error });
-    const result = this.#stop.signal.aborted ? 'aborted' : failure.code === 'boot_timeout' ? 'timeout' : 'failed';
+    const result = aborted ? 'aborted' : failure.code === 'boot_timeout' ? 'timeout' : 'failed';
     this.#options.onBoot(app.runtime, purpose, result, {});
     const fallsBack = result !== 'aborted' && canFallBack(local.deployment, revisionOf(app));
     return {
@@ -261,13 +279,17 @@ export class ClaimedBoots {
         error instanceof RequestError || isDefect(failure.cause)
           ? asRequestError(failure.cause)
           : new RequestError(failure.code, undefined, { cause: failure }),
-      cleanedUp: this.#cleanUp(local, claim, failure, fallsBack),
+      cleanedUp: this.#cleanUp(local, claim, failure, { fallsBack, aborted }),
     };
   }
 
-  async #cleanUp(local: LocalApp, { app, id, owner }: Claim, failure: BootError, fallsBack: boolean): Promise<void> {
+  async #cleanUp(
+    local: LocalApp,
+    { app, id, owner }: Claim,
+    failure: BootError,
+    { fallsBack, aborted }: { readonly fallsBack: boolean; readonly aborted: boolean },
+  ): Promise<void> {
     const { apps, session, clock, logger, terminate } = this.#options;
-    const aborted = this.#stop.signal.aborted;
     if (!aborted) {
       const output = await this.#lastOutput(app, id);
       const next = fallsBack ? '; the revision that was ready last is booted instead, and this one is tried again' : '';

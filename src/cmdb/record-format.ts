@@ -33,6 +33,7 @@ const instanceShape = Type.Object({
   users: Type.Record(Type.String(), Type.Object({ since: epochMs, quietSince: Type.Optional(epochMs) })),
   boot: Type.Record(Type.String(), Type.Number()),
   end: Type.Optional(Type.Object({ reason: Type.String(), since: epochMs })),
+  restartAt: Type.Optional(epochMs),
   replaces: Type.Optional(Type.Object({ id: Type.String(), reason: Type.String() })),
   failuresBefore: Type.Optional(positive),
 });

@@ -22,6 +22,8 @@ export interface Serving {
   readonly storeIdentity: () => string | undefined;
   /** Names of the machines that have a session in the store now. */
   readonly hosts: () => Promise<ReadonlySet<string>>;
+  /** False while the store, which was replaced, may lack instances that run. */
+  readonly isComplete: () => boolean;
   readonly checks: () => Readiness['checks'];
   readonly inflight: AdminOptions['inflight'];
   /** Resolves when all processes that serve have seen what the store has of an app now. Rejects if one cannot tell. */
@@ -123,7 +125,9 @@ export class Control {
       fileOf,
       sources: () => this.#files,
       spread: (app) => this.#spread(app),
-      now: () => clock.now(),
+      isComplete: serving.isComplete,
+      pins: config.node.advertise !== undefined,
+      clock,
     });
   }
 

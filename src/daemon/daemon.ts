@@ -90,7 +90,7 @@ export function createDaemon(options: DaemonOptions): Daemon {
 export type FileApp = Pick<App, 'name' | 'domains' | 'runtime' | 'drainTimeoutMs'>;
 
 /** One of several dispatcher processes of a daemon; the control side is its supervisor's. */
-export type WorkerNode = Omit<Composition, 'cmdb' | 'unreadable' | 'storeIdentity'>;
+export type WorkerNode = Omit<Composition, 'cmdb' | 'unreadable' | 'storeIdentity' | 'isStoreComplete'>;
 
 export function createWorkerNode(options: DaemonOptions, tls?: TlsSupply): WorkerNode {
   return new Composition(options, tls);
@@ -140,6 +140,7 @@ class SingleProcess implements Daemon {
       serving: {
         storeIdentity: () => this.#node.storeIdentity,
         hosts: () => this.#node.hosts(),
+        isComplete: () => this.#node.isStoreComplete,
         checks: () => this.#node.checks(),
         inflight: async () => this.#node.inflight(),
         see: (app) => this.#node.see(app),
@@ -260,6 +261,10 @@ class Composition {
 
   get storeIdentity(): string | undefined {
     return this.#house.store.identity;
+  }
+
+  get isStoreComplete(): boolean {
+    return this.#house.store.isComplete;
   }
 
   /** Machines with a session in the store now. */

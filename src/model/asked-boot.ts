@@ -40,6 +40,6 @@ export function takeBoot(
 export function bootNotTaken(deployment: Deployment, id: string, now: number): Deployment {
   const instance = findInstance(deployment, id);
   if (!instance || !isUntaken(instance)) return deployment;
-  const message = `no dispatcher of ${instance.host}, which the app is pinned to, took up its boot within ${askLimitMs} ms`;
+  const message = `no dispatcher of ${instance.host} took up its boot within ${askLimitMs} ms`;
   return bootRefused(deployment, id, { code: 'boot_failed', message }, now);
 }

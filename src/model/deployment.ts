@@ -165,7 +165,7 @@ export interface ReadyReport {
 
 /**
  * A claimed boot succeeded. The instance that it replaces drains from the same moment on, so that there is always one to
- * send to. Unchanged if the claim is gone: its booter came late and must terminate what it started.
+ * send to. One that was stopped meanwhile drains at once. Unchanged if the claim is gone: its booter came late and must terminate what it started.
  */
 export function bootSucceeded(deployment: Deployment, id: string, report: ReadyReport, now: number): Deployment {
   const instance = findInstance(deployment, id);
@@ -192,8 +192,9 @@ export function bootSucceeded(deployment: Deployment, id: string, report: ReadyR
     lastGood: isLastGood ? lastGood : { revision: instance.revision },
     ...(stillFails ? { failedRevision } : {}),
   };
-  const { replaces } = instance;
-  return replaces ? startDrain(rest, replaces.id, replaces.reason, now) : rest;
+  const { replaces, end } = instance;
+  const next = replaces ? startDrain(rest, replaces.id, replaces.reason, now) : rest;
+  return end ? startDrain(next, id, end.reason, now) : next;
 }
 
 export interface BootFailure {

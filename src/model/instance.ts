@@ -77,8 +77,10 @@ export interface Instance extends Location {
   readonly users: Readonly<Record<string, User>>;
   /** Milliseconds per phase of the boot. */
   readonly boot: Readonly<Record<string, number>>;
-  /** Set from `draining` on. */
+  /** Set from `draining` on; while it boots: its boot is to be broken off. */
   readonly end?: { readonly reason: EndReason; readonly since: number };
+  /** Since when an operator wants another one in its place. */
+  readonly restartAt?: number;
   /** While it boots: the instance that drains as soon as this one is ready, and why. */
   readonly replaces?: { readonly id: string; readonly reason: OutliveReason };
   /** Failed boots in a row before this one; an instance that dies young continues the count. */

@@ -1,8 +1,8 @@
 import { type App, revisionOf } from './app.js';
 import type { Instance } from './instance.js';
 
-/** Why an instance that serves well has to end: it is old, or its app needs another container now. */
-export type OutliveReason = 'lifetime' | 'revision';
+/** Why an instance that serves well has to end: it is old, its app needs another container now, or an operator wants a fresh one. */
+export type OutliveReason = 'lifetime' | 'revision' | 'restart';
 
 /** Lifetimes end up to this part earlier, each instance's own, so that a fleet that booted at once does not end at once. */
 const jitter = 0.1;
@@ -22,14 +22,15 @@ export function expiresAt(instance: Instance, app: App): number {
   return (instance.readyAt ?? instance.bootedAt) + lifetimeMs;
 }
 
-/** When an instance has to end although it serves well; 0 if its app has another revision by now. */
+/** When an instance has to end although it serves well; 0 if its app has another revision by now, or it is to be restarted. */
 export function outlivedAt(instance: Instance, app: App, revision = revisionOf(app)): number {
-  return instance.revision === revision ? expiresAt(instance, app) : 0;
+  return instance.revision === revision && instance.restartAt === undefined ? expiresAt(instance, app) : 0;
 }
 
 /** Why a ready instance has to go now; undefined while it may stay. */
 export function outlived(instance: Instance, app: App, now: number): OutliveReason | undefined {
   if (instance.revision !== revisionOf(app)) return 'revision';
+  if (instance.restartAt !== undefined) return 'restart';
   return now >= expiresAt(instance, app) ? 'lifetime' : undefined;
 }
 

@@ -9,6 +9,7 @@ import { pino } from 'pino';
 import t, { type Test } from 'tap';
 import { type AdminOptions, createAdmin } from '../../src/admin/admin.js';
 import type { AppRecord } from '../../src/cmdb/cmdb.js';
+import { systemClock } from '../../src/machine/system-clock.js';
 import { RequestError } from '../../src/model/errors.js';
 import { Metrics } from '../../src/telemetry/metrics.js';
 import { testApp } from '../fixtures/app.js';
@@ -34,6 +35,7 @@ function cmdbOf(only: AppRecord): AdminOptions['cmdb'] {
     },
     find: async (query) => ('app' in query && query.app === 'shop' ? only : undefined),
     edit: () => Promise.reject(new Error('not in this test')),
+    update: () => Promise.reject(new Error('not in this test')),
   };
 }
 
@@ -50,7 +52,9 @@ async function start(t: Test, overrides: Partial<AdminOptions> = {}): Promise<{ 
     fileOf: () => undefined,
     sources: () => ({ plans: {}, defaults: {} }),
     spread: async () => 'now',
-    now: Date.now,
+    isComplete: () => true,
+    pins: false,
+    clock: systemClock,
     inflight: async () => new Map([[record.deployment.instances[0]?.id ?? '', 7]]),
     ...overrides,
   });

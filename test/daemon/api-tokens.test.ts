@@ -17,11 +17,15 @@ const [one, two] = ['r1', 'r2'].map((name) => ({
   ...{ domains: [`*.${name}.localhost`], plan: 'small', images: ['php'] },
 }));
 const watcher = { name: 'watcher', scope: 'read', hash: hashOf('watcher'), labels: { reseller: 'r1' } };
+const operator = { name: 'operator', scope: 'operate', hash: hashOf('operator'), labels: { reseller: 'r1' } };
 const small = {
   ...{ runtime: 'process', user: appUser, stopTimeout: '2s', scale: { max: 2 } },
   ...{ limits: { memory: '128m' }, env: { FROM_PLAN: 'yes' } },
 };
-const main = { plans: { small }, admin: { listen: '127.0.0.1:0', tokens: [reader, writer, one, two, watcher] } };
+const main = {
+  plans: { small },
+  admin: { listen: '127.0.0.1:0', tokens: [reader, writer, one, two, watcher, operator] },
+};
 const [path, domain] = ['/v1/apps/shop', 'shop.localhost'];
 const as = (token: string | undefined, body?: unknown) => ({ token: token ?? '', body });
 const command = [process.execPath, webApp];
@@ -146,6 +150,26 @@ for (const store of ['lmdb', 'redis']) {
     t.match(await callApi(admin, 'DELETE', mine, as('r2')), { status: 200 });
   });
 }
+
+t.test('a token that operates changes what runs, of its own apps, and not what an app is', async (t) => {
+  const stand = await start(t, 'lmdb');
+  if (!stand) return;
+  const { admin } = stand;
+  const mine = '/v1/apps/mine';
+  await callApi(admin, 'PUT', mine, as('r1', { domains: 'a.r1.localhost', command }));
+  for (const action of ['boot', 'restart', 'drain', 'stop']) {
+    for (const token of ['reader', 'watcher'])
+      t.match(await callApi(admin, 'POST', `${mine}/${action}`, as(token)), { status: 403 }, `${token} ${action}`);
+    t.match(await callApi(admin, 'POST', `/v1/apps/hello/${action}`, as('operator')), {
+      status: 404,
+      body: { code: 'unknown_app' },
+    });
+  }
+  t.match(await callApi(admin, 'POST', `${mine}/boot`, as('operator')), { status: 200, body: { state: 'ready' } });
+  t.match(await callApi(admin, 'POST', `${mine}/stop`, as('operator')), { status: 200, body: { state: 'asleep' } });
+  for (const [method, sent] of [['PATCH', {}], ['DELETE']] as const)
+    t.match(await callApi(admin, method, mine, as('operator', sent)), { status: 403, body: { code: 'forbidden' } });
+});
 
 t.test('a token is checked in full, and one that is taken out or added counts at once', async (t) => {
   const stand = await start(t, 'lmdb');

@@ -379,9 +379,9 @@ const adminToken = section(
       description: 'Name of the token in the log and in the records of apps.',
       examples: ['panel'],
     }),
-    scope: choice(['read', 'write'], {
+    scope: choice(['read', 'operate', 'write'], {
       description:
-        'What it is for: `read` sees apps and instances without secrets, `write` also puts and removes apps.',
+        'What it is for: `read` sees apps and instances without secrets, `operate` also boots, stops, restarts and drains, `write` also puts and removes apps.',
       examples: ['read'],
     }),
     hash: text({

@@ -118,6 +118,7 @@ class Supervisor implements Daemon {
       serving: {
         storeIdentity: () => this.#store.health.identity,
         hosts: () => this.#store.look().then(() => this.#store.hosts),
+        isComplete: () => this.#store.health.isComplete,
         checks: () => this.#checks(),
         inflight: () => this.#inflight(),
         see: (app) => this.#see(app),

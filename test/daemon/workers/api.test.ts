@@ -1,6 +1,6 @@
 import t from 'tap';
 import { callApi, webDocument } from '../../fixtures/api.js';
-import { ask } from '../../fixtures/request.js';
+import { ask, askIdentity } from '../../fixtures/request.js';
 import { installWorkers, many, spawnWorkers, terminate } from './spawn-workers.js';
 
 const [path, domain] = ['/v1/apps/shop', 'shop.localhost'];
@@ -19,5 +19,18 @@ t.test('a change of the API holds in all workers before the call returns', async
   t.same(await statuses(), Array(20).fill(404));
   t.equal((await ask(daemon.port, 'other.localhost')).status, 200);
   t.match(await callApi(daemon.admin, 'DELETE', path), { status: 200, body: { takesEffect: 'now' } });
+  t.equal(await terminate(daemon), 0);
+});
+
+t.test('operations are carried out by the workers', async (t) => {
+  const daemon = await spawnWorkers(t, await installWorkers(t), '--stop-apps');
+  const operate = (action: string) => callApi(daemon.admin, 'POST', `/v1/apps/hello/${action}`);
+  const booted = await operate('boot');
+  t.match(booted, { status: 200, body: { state: 'ready', done: true } });
+  const found = await many(20, () => askIdentity(daemon.port, 'hello.localhost'));
+  t.same([...new Set(found.map(({ instance }) => instance))], booted.body['instances']);
+  t.match(await operate('restart'), { status: 200, body: { instances: booted.body['instances'] } });
+  t.match(await operate('stop'), { status: 200, body: { state: 'asleep', done: true } });
+  t.equal((await askIdentity(daemon.port, 'hello.localhost')).greeting, 'hello');
   t.equal(await terminate(daemon), 0);
 });
