@@ -40,6 +40,7 @@ export function takeBoot(
 export function bootNotTaken(deployment: Deployment, id: string, now: number): Deployment {
   const instance = findInstance(deployment, id);
   if (!instance || !isUntaken(instance)) return deployment;
-  const message = `no dispatcher of ${instance.host} took up its boot within ${askLimitMs} ms`;
+  const why = deployment.pinnedTo?.host === instance.host ? ', which the app is pinned to,' : '';
+  const message = `no dispatcher of ${instance.host}${why} took up its boot within ${askLimitMs} ms`;
   return bootRefused(deployment, id, { code: 'boot_failed', message }, now);
 }

@@ -121,8 +121,10 @@ t.test('one that nobody took up is freed with a failure that backs off', async (
     code: 'boot_failed',
     failures: 1,
     retryAt: askLimitMs + 1_000,
-    message: /no dispatcher of a,/,
+    message: /no dispatcher of a took/,
   });
+  const pinned = { ...asked, pinnedTo: { host: 'a', sources: ['/data'] } };
+  t.match(bootNotTaken(pinned, 'shop-1', askLimitMs).breaker, { message: /of a, which the app is pinned to, took/ });
 });
 
 t.test('claims for a machine count against scale.max like any other', async (t) => {
