@@ -322,7 +322,10 @@ export class ClaimedBoots {
     const output = await runtimes
       .get(app.runtime)
       ?.output(id, outputBytes)
-      .catch(() => '');
+      .catch((error: unknown) => {
+        logger.debug({ err: error, instance: id }, 'the output of a failed boot cannot be read');
+        return '';
+      });
     // At this level the log has it already, line by line; the last one often says why.
     return logger.isLevelEnabled('info') ? lastLine(output ?? '') : (output ?? '');
   }

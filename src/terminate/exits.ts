@@ -53,7 +53,10 @@ export class Exits {
       return;
     }
     if (!died || died.state === 'booting' || died.state === 'terminating') return;
-    const output = await runtime.output(exit.id, outputBytes).catch(() => '');
+    const output = await runtime.output(exit.id, outputBytes).catch((error: unknown) => {
+      logger.debug({ err: error, instance: exit.id }, 'the output of an instance that ended cannot be read');
+      return '';
+    });
     logger.warn({ app: exit.app, instance: exit.id, cause: exit.cause, output }, 'the instance ended by itself');
     await runtime.stop(exit.id, 0).catch((error: unknown) => {
       logger.warn({ err: error, instance: exit.id }, 'could not clean up after an instance that died');

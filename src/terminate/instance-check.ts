@@ -1,3 +1,4 @@
+import type { Logger } from 'pino';
 import type { Seat } from '../uses/seat.js';
 import type { Exit, Runtime } from '../runtime/runtime.js';
 import { shared } from '../model/shared-work.js';
@@ -9,6 +10,7 @@ export interface InstanceCheckOptions {
   readonly onDead: (runtime: Runtime, exit: Exit) => Promise<void>;
   /** Looks at an instance of another host. */
   readonly remote: { isAlive(seat: Seat): Promise<boolean> };
+  readonly logger: Logger;
 }
 
 /** Asks the runtime about an instance that does not answer: a dead one is removed, so that the next step boots anew. */
@@ -32,8 +34,11 @@ export class InstanceCheck {
   async #look(seat: Seat): Promise<boolean> {
     const { app, instanceId } = seat;
     const runtime = this.#options.runtimeOf(seat);
-    if (!runtime) return this.#options.remote.isAlive(seat).catch(() => true);
-    const inspection = await runtime.inspect(instanceId).catch(() => undefined);
+    const onUnknown = (error: unknown) => {
+      this.#options.logger.debug({ err: error, instance: instanceId }, 'it cannot be known whether the instance runs');
+    };
+    if (!runtime) return (await this.#options.remote.isAlive(seat).catch(onUnknown)) ?? true;
+    const inspection = await runtime.inspect(instanceId).catch(onUnknown);
     if (!inspection || inspection.state === 'running') return true;
     const cause = inspection.state === 'exited' ? inspection.cause : 'the container is gone';
     await this.#options.onDead(runtime, { id: instanceId, app: app.name, cause });

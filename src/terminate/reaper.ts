@@ -118,9 +118,12 @@ export class Reaper {
   }
 
   async #tick(): Promise<void> {
-    const { cmdb, clock, peers, store } = this.#options;
+    const { cmdb, clock, peers, store, logger } = this.#options;
     if (store.outage !== undefined || !peers.mayJudge) return;
-    const due = await cmdb.due(clock.now(), batch).catch(() => []);
+    const due = await cmdb.due(clock.now(), batch).catch((error: unknown) => {
+      logger.debug({ err: error }, 'could not read which apps are due; asking again');
+      return [];
+    });
     await Promise.all(due.map((app) => this.look(app)));
   }
 

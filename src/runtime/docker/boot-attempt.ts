@@ -166,7 +166,11 @@ async function cleanUp(
     if (containerId === undefined && engineRefused) return;
     const found = containerId ?? (await findContainer(engine, spec.id, place))?.containerId;
     if (found === undefined) return;
-    lastWords.keep(spec.id, await output(engine, place, spec.id, lastWordsBytes).catch(() => ''));
+    const words = output(engine, place, spec.id, lastWordsBytes).catch((problem: unknown) => {
+      logger.debug({ err: problem, instance: spec.id }, 'the output of a failed boot cannot be read');
+      return '';
+    });
+    lastWords.keep(spec.id, await words);
     await removeContainer(engine, found, spec.id, clock);
   } catch (problem) {
     const reason = messageOf(problem);

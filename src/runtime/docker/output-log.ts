@@ -70,12 +70,15 @@ export class OutputLog {
   }
 
   async #run({ containerId, instance }: Followed, fromS: number, lines: LineLog, signal: AbortSignal): Promise<void> {
-    const { engine } = this.#options;
+    const { engine, logger } = this.#options;
     let sinceS = fromS;
     let fruitless = 0;
     while (!signal.aborted) {
       const seen = { bytes: 0 };
-      const outcome = await this.#read(containerId, sinceS, lines, signal, seen).catch(() => 'lost' as const);
+      const outcome = await this.#read(containerId, sinceS, lines, signal, seen).catch((error: unknown) => {
+        logger.debug({ err: error, instance }, 'the output of a container is asked for again');
+        return 'lost' as const;
+      });
       // A busy engine may fail, or give nothing yet of a container that has just ended, so it is asked again.
       if (seen.bytes > 0) sinceS = this.#nowS();
       fruitless = seen.bytes > 0 ? 0 : fruitless + 1;

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, linkSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Logger } from 'pino';
 import type { Clock, Timer } from '../../model/clock.js';
 import { identify, isRunning, type ProcessIdentity } from '../../machine/proc-fs.js';
 
@@ -10,6 +11,7 @@ export interface DispatchersOptions {
   /** The installation, as several may share the directory. */
   readonly group: string;
   readonly clock: Clock;
+  readonly logger: Logger;
   /** Called if this dispatcher is the eldest and the set of dispatchers has changed since the last call. */
   readonly onDuty: () => void;
 }
@@ -66,8 +68,8 @@ export class Dispatchers {
       this.#lookLater();
       try {
         this.#look();
-      } catch {
-        // The directory cannot be read at the moment, for example without a free descriptor; the next look may succeed.
+      } catch (error) {
+        this.#options.logger.debug({ err: error }, 'could not look for dead dispatchers; looking again');
       }
     });
   }

@@ -146,7 +146,7 @@ export class KeptRuntime implements Runtime {
     this.#dispatchers = new Dispatchers({
       directory: join(stateDir, 'dispatchers'),
       group,
-      clock,
+      ...{ clock, logger },
       onDuty: () => void this.#adoptAll(),
     });
   }
@@ -292,7 +292,9 @@ export class KeptRuntime implements Runtime {
       return address;
     } catch (error) {
       // If this fails as well, the record stays listed and can be stopped later. The first error matters.
-      await this.#remove(record, 0).catch(() => {});
+      await this.#remove(record, 0).catch((problem: unknown) => {
+        this.#options.logger.debug({ err: problem, instance: id }, 'what a failed boot left is still listed');
+      });
       throw error;
     }
   }

@@ -222,6 +222,8 @@ t.test('records that cannot be read are reported once and skipped', async (t) =>
   const processes = await useProcesses(t);
   const runtime = await processes.open();
   const { id } = await boot(runtime, { command: ['sleep', '100'] });
+  // It would find them, too, as soon as it hears of the next one.
+  await runtime.close();
   const broken = ['', '{', 'null', '{"v":2}', '{"v":1,"id":"broken-5"}', '[]'];
   for (const [index, text] of broken.entries()) {
     await writeFile(join(processes.stateDir, 'instances', `broken-${index}.json`), text);
