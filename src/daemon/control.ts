@@ -98,20 +98,19 @@ export class Control {
         onApplied(identity);
       },
     });
-    metrics.setDifferenceSource(() => this.#differences.count);
     for (const warning of storeWarnings(config.cmdb.url)) logger.warn(warning);
-    metrics.setUnreadableSource(() => options.unreadable.count);
-    metrics.setConfigSource(() => ({
-      ...options.health.counts,
-      withheld: this.#appSync.withheld === undefined ? 0 : 1,
-    }));
-    metrics.setInstanceSource(async function* () {
-      for await (const { deployment } of cmdb.list('active')) {
-        for (const { state } of deployment.instances) yield state;
-      }
+    metrics.follow({
+      differences: () => this.#differences.count,
+      unreadable: () => options.unreadable.count,
+      config: () => ({ ...options.health.counts, withheld: this.#appSync.withheld === undefined ? 0 : 1 }),
+      instances: async function* () {
+        for await (const { deployment } of cmdb.list('active')) {
+          for (const { state } of deployment.instances) yield state;
+        }
+      },
+      certificates: () => options.tls?.state,
+      memory: readMemory,
     });
-    metrics.setCertificateSource(() => options.tls?.state);
-    metrics.setMemorySource(readMemory);
     this.#admin = createAdmin({
       ...config.admin,
       tokens: () => this.#files.admin.tokens,

@@ -495,7 +495,7 @@ class Composition {
         this.#limit.log(`connection ${cause}`, { client: address, cause, open: bounds.open }, closedMessages[cause]);
       },
     });
-    this.metrics.setConnectionSource(() => bounds.open);
+    this.metrics.follow({ connections: () => bounds.open });
     return bounds;
   }
 

@@ -11,6 +11,22 @@ export interface MetricsOptions {
   readonly maxApps?: number;
 }
 
+/** What scrapes read; undefined is absent from them. */
+interface Sources {
+  /** Of all instances. */
+  instances(): AsyncIterable<InstanceState>;
+  memory(): HostMemory | undefined;
+  /** Of clients. */
+  connections(): number;
+  /** App files that differ from the CMDB. */
+  differences(): number | undefined;
+  /** Records of the CMDB. */
+  unreadable(): number | undefined;
+  /** Of the certificate files. */
+  certificates(): { readonly files: number; readonly problems: number } | undefined;
+  config(): Partial<Record<'refused' | 'problems' | 'held' | 'withheld', number>>;
+}
+
 const durationBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 const operationBuckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2, 10];
 const otherApp = '_other';
@@ -19,18 +35,20 @@ const otherApp = '_other';
 export class Metrics {
   readonly registry = new Registry();
   readonly #maxApps: number;
-  #instances: () => AsyncIterable<InstanceState> = async function* () {};
-  #memory: () => HostMemory | undefined = () => undefined;
-  #connections: () => number = () => 0;
-  #differences: () => number | undefined = () => undefined;
-  #unreadable: () => number | undefined = () => undefined;
-  #certificates: () => { readonly files: number; readonly problems: number } | undefined = () => undefined;
-  #config: () => Partial<Record<'refused' | 'problems' | 'held' | 'withheld', number>> = () => ({});
+  readonly #sources: Sources = {
+    instances: async function* () {},
+    memory: () => undefined,
+    connections: () => 0,
+    differences: () => undefined,
+    unreadable: () => undefined,
+    certificates: () => undefined,
+    config: () => ({}),
+  };
 
   constructor({ maxApps = 1_000 }: MetricsOptions = {}) {
     this.#maxApps = maxApps;
     collectDefaultMetrics({ register: this.registry });
-    const states = () => this.#instances();
+    const sources = this.#sources;
     new Gauge({
       name: 'fastcontainer_instances',
       help: 'Instances in the CMDB, by state; absent while it cannot be reached.',
@@ -39,7 +57,7 @@ export class Metrics {
       async collect() {
         this.reset();
         try {
-          for await (const state of states()) this.inc({ state });
+          for await (const state of sources.instances()) this.inc({ state });
         } catch {
           // A scrape must not fail because the store cannot be reached: /readyz reports that.
           this.reset();
@@ -49,46 +67,46 @@ export class Metrics {
     this.#count(
       'fastcontainer_memory_available_bytes',
       "Memory that is left on this host, or in the daemon's control group; absent if the system does not tell.",
-      () => this.#memory()?.availableBytes,
+      () => sources.memory()?.availableBytes,
     );
-    this.#count('fastcontainer_connections', 'Client connections that are open.', () => this.#connections());
+    this.#count('fastcontainer_connections', 'Client connections that are open.', () => sources.connections());
     this.#count('fastcontainer_app_files_differing', 'Apps whose file on this machine differs from the CMDB.', () =>
-      this.#differences(),
+      sources.differences(),
     );
     this.#count(
       'fastcontainer_cmdb_unreadable_records',
       'Records of the CMDB that this daemon could not read, including those that are not signed with the key.',
-      () => this.#unreadable(),
+      () => sources.unreadable(),
     );
     this.#count(
       'fastcontainer_certificate_files',
       'Certificate files that tls.certificates and tls.default name; absent without listen.https.',
-      () => this.#certificates()?.files,
+      () => sources.certificates()?.files,
     );
     this.#count(
       'fastcontainer_certificate_problems',
       'Certificate files, or directories of them, that cannot be used; absent without listen.https.',
-      () => this.#certificates()?.problems,
+      () => sources.certificates()?.problems,
     );
     this.#count(
       'fastcontainer_config_refused',
       'Whether the main file is wrong, so that an older configuration is in force.',
-      () => this.#config().refused,
+      () => sources.config().refused,
     );
     this.#count(
       'fastcontainer_config_problems',
       'Problems of app files; a hundred or more count as a hundred.',
-      () => this.#config().problems,
+      () => sources.config().problems,
     );
     this.#count(
       'fastcontainer_config_held_apps',
       'Apps that stay as they were because their files are wrong.',
-      () => this.#config().held,
+      () => sources.config().held,
     );
     this.#count(
       'fastcontainer_config_removals_withheld',
       'Whether apps that are no longer in any file stay because they are too many at once.',
-      () => this.#config().withheld,
+      () => sources.config().withheld,
     );
   }
 
@@ -157,38 +175,9 @@ export class Metrics {
     durationBuckets,
   );
 
-  /** Sets the source that each scrape reads the states of instances from. */
-  setInstanceSource(source: () => AsyncIterable<InstanceState>): void {
-    this.#instances = source;
-  }
-
-  /** Sets the source that each scrape reads the available memory from. */
-  setMemorySource(source: () => HostMemory | undefined): void {
-    this.#memory = source;
-  }
-
-  /** Sets the source that each scrape reads the state of the configuration from. */
-  setConfigSource(source: () => Record<'refused' | 'problems' | 'held' | 'withheld', number>): void {
-    this.#config = source;
-  }
-
-  /** Sets the source that each scrape reads the number of differing app files from. */
-  setDifferenceSource(source: () => number): void {
-    this.#differences = source;
-  }
-
-  setUnreadableSource(source: () => number): void {
-    this.#unreadable = source;
-  }
-
-  /** Sets the source that each scrape reads the state of the certificate files from. */
-  setCertificateSource(source: () => { readonly files: number; readonly problems: number } | undefined): void {
-    this.#certificates = source;
-  }
-
-  /** Sets the source that each scrape reads the number of client connections from. */
-  setConnectionSource(source: () => number): void {
-    this.#connections = source;
+  /** Adds sources that each scrape reads from; what has none is absent, or 0. */
+  follow(sources: Partial<Sources>): void {
+    Object.assign(this.#sources, sources);
   }
 
   /** Counts a client connection that was closed, or not accepted. */

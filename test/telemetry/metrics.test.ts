@@ -40,15 +40,19 @@ t.test('customers cannot grow the memory: apps beyond the bound share a label', 
 
 t.test('instances are those of the store, and absent while it is away', async (t) => {
   const metrics = new Metrics();
-  metrics.setInstanceSource(async function* () {
-    yield 'ready' as const;
-    yield 'ready' as const;
-    yield 'booting' as const;
+  metrics.follow({
+    instances: async function* () {
+      yield 'ready' as const;
+      yield 'ready' as const;
+      yield 'booting' as const;
+    },
   });
   t.match(await metrics.registry.metrics(), /fastcontainer_instances\{state="ready"\} 2/);
-  // oxlint-disable-next-line require-yield
-  metrics.setInstanceSource(async function* () {
-    throw new Error('away');
+  metrics.follow({
+    // oxlint-disable-next-line require-yield
+    instances: async function* () {
+      throw new Error('away');
+    },
   });
   t.notMatch(await metrics.registry.metrics(), /fastcontainer_instances\{/);
 });

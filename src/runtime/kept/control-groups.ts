@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { signalTo } from '../../machine/signal-to.js';
 import { textOf } from '../../machine/text-of.js';
 import type { Limits } from '../../model/app.js';
 
@@ -153,13 +154,7 @@ function procsOf(path: string): string {
 export function killGroup(paths: readonly string[]): void {
   if (paths.some((path) => attempt(join(path, 'cgroup.kill'), '1'))) return;
   for (const path of paths) attempt(join(path, 'pids.max'), '0');
-  for (const pid of paths.slice(0, 1).flatMap(pidsOf)) {
-    try {
-      process.kill(pid, 'SIGKILL');
-    } catch {
-      // It has ended meanwhile.
-    }
-  }
+  for (const pid of paths.slice(0, 1).flatMap(pidsOf)) signalTo(pid, 'SIGKILL');
 }
 
 /** Removes a group without processes. Harmless twice. */

@@ -1,5 +1,6 @@
 import { type Clock, sleep } from '../../model/clock.js';
 import { isRunning, type ProcessIdentity, stillRuns } from '../../machine/proc-fs.js';
+import { signalTo } from '../../machine/signal-to.js';
 import { killGroup, pidsOf } from './control-groups.js';
 import { groupLives, membersOf, ownGroup } from './members.js';
 import type { ProcessRecord } from './records.js';
@@ -68,14 +69,5 @@ async function killAll(
     }
     await sleep(clock, pauseMs);
     pauseMs = Math.min(longestPauseMs, pauseMs * 1.5);
-  }
-}
-
-/** Sends a signal; false if there is no such process. */
-function signalTo(pid: number, signal: NodeJS.Signals): boolean {
-  try {
-    return process.kill(pid, signal);
-  } catch {
-    return false;
   }
 }

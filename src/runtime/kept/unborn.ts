@@ -1,3 +1,4 @@
+import { signalTo } from '../../machine/signal-to.js';
 import { allProcesses, forEachProcess, hasInEnvironment } from '../../machine/proc-fs.js';
 import { type Clock, sleep } from '../../model/clock.js';
 
@@ -16,20 +17,12 @@ export async function killUnborn(entry: string, clock: Clock): Promise<void> {
     const unborn = await forEachProcess(pids, (pid) => hasInEnvironment(pid, entry));
     const left = pids.filter((_, index) => unborn[index]);
     if (left.length === 0) return;
-    for (const pid of left) kill(pid);
+    for (const pid of left) signalTo(pid, 'SIGKILL');
     if (clock.monotonic() > limit) {
       throw new Error(
         `forks of a keeper that has ended do not die after SIGKILL (processes ${left.join(', ')}); see what blocks them`,
       );
     }
     await sleep(clock, pauseMs);
-  }
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // It has ended in the meantime.
   }
 }

@@ -1,5 +1,6 @@
 import { closeSync } from 'node:fs';
 import type { ProcessIdentity } from '../../../machine/proc-fs.js';
+import { signalTo } from '../../../machine/signal-to.js';
 import { type Command, startChild } from '../child.js';
 import { KeptOutput } from './kept-output.js';
 import type { Kept } from './messages.js';
@@ -93,7 +94,8 @@ export class KeptApp {
 
   /** Kills it if it still runs, and removes its output. */
   async release(): Promise<void> {
-    if (!this.hasEnded) kill(this.process.pid);
+    // Its group, whose number cannot be reused before it is reaped.
+    if (!this.hasEnded) signalTo(-this.process.pid, 'SIGKILL');
     await this.#ended;
     await this.#output.close();
     await removeOutput(this.#options.output.directory, this.id);
@@ -103,14 +105,5 @@ export class KeptApp {
     await this.#output.drain();
     this.cause = cause;
     this.#options.onExit(this);
-  }
-}
-
-/** Kills the group of a child, whose number cannot be reused before it is reaped. */
-function kill(pid: number): void {
-  try {
-    process.kill(-pid, 'SIGKILL');
-  } catch {
-    // It has just ended; its exit event will follow.
   }
 }
