@@ -1,7 +1,6 @@
-import { chmod } from 'node:fs/promises';
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import { isLoopback } from '../config/listen-address.js';
+import { isLoopback, type ListenAddress, type ListenSocket } from '../config/listen-address.js';
 import { RequestError } from '../model/errors.js';
 import { ApiError, type ApiErrorCode } from './api-error.js';
 import { appRoutes, type AppsSource } from './app-routes.js';
@@ -13,11 +12,13 @@ import { operationRoutes, type OperationsSource } from './operation-routes.js';
 import { problem } from './problem.js';
 import { addRoutes, deepestBody } from './serve-routes.js';
 import { isDeeperThan } from './json-depth.js';
-import { makeRoomForSocket } from './socket-file.js';
+import { placeSocket, removeSocket, type SocketAccess, type SocketFile } from './socket-file.js';
 
 export interface AdminOptions
   extends HealthSource, Omit<AppsSource & OperationsSource, 'audit'>, Pick<Credentials, 'token'> {
-  readonly listen: { readonly host?: string; readonly port: number } | { readonly path: string };
+  readonly listen: ListenAddress | ListenSocket;
+  /** Who may open the socket; absent: the user of this process. */
+  readonly socket?: SocketAccess;
   /** As of now: they may change while it listens. */
   readonly tokens: () => Credentials['tokens'];
   readonly logger: Logger;
@@ -60,9 +61,23 @@ export function createAdmin(options: AdminOptions): Admin {
     ...appRoutes({ ...options, audit }),
     ...operationRoutes({ ...options, audit }),
   ]);
+  let file: SocketFile | undefined;
   return {
-    listen: () => listen(server, at),
-    close: () => server.close(),
+    async listen() {
+      try {
+        if (!('path' in at)) return await listenOn(server, at);
+        file = await placeSocket(at.path, options.socket ?? { mode: '0600' }, (path) => server.listen({ path }));
+        return `unix:${at.path}`;
+      } catch (error) {
+        const where = 'path' in at ? at.path : `${at.host ?? ''}:${at.port}`;
+        const why = error instanceof Error ? error.message : String(error);
+        throw new Error(`the admin side cannot listen on ${where}: ${why}; change admin.listen`, { cause: error });
+      }
+    },
+    async close() {
+      if (file) await removeSocket(file);
+      await server.close();
+    },
   };
 }
 
@@ -97,20 +112,8 @@ function refusalOf(error: unknown, request: FastifyRequest, logger: Logger): Api
   return new ApiError('internal', 'The request failed.');
 }
 
-async function listen(server: FastifyInstance, at: AdminOptions['listen']): Promise<string> {
-  try {
-    if ('path' in at) {
-      await makeRoomForSocket(at.path);
-      await server.listen({ path: at.path });
-      await chmod(at.path, 0o600);
-      return `unix:${at.path}`;
-    }
-    await server.listen({ port: at.port, host: at.host ?? '::' });
-  } catch (error) {
-    const where = 'path' in at ? at.path : `${at.host ?? ''}:${at.port}`;
-    const why = error instanceof Error ? error.message : String(error);
-    throw new Error(`the admin side cannot listen on ${where}: ${why}; change admin.listen`, { cause: error });
-  }
+async function listenOn(server: FastifyInstance, { host = '::', port }: ListenAddress): Promise<string> {
+  await server.listen({ port, host });
   const [bound] = server.addresses();
   if (!bound || typeof bound === 'string') throw new Error('the admin side has no address');
   return bound.family === 'IPv6' ? `[${bound.address}]:${bound.port}` : `${bound.address}:${bound.port}`;

@@ -1,12 +1,55 @@
-import { lstat, mkdir, stat, unlink } from 'node:fs/promises';
+import { chmod, chown, link, lstat, mkdir, mkdtemp, rm, stat, unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
+import { groupId } from '../machine/group-id.js';
+
+/** Who may open a socket, as `admin.socket` says. */
+export interface SocketAccess {
+  readonly mode: '0600' | '0660';
+  /** Name or number; absent: the group of this process. */
+  readonly group?: string;
+}
+
+/** A socket that was placed: at its path may stand another's by now. */
+export interface SocketFile {
+  readonly path: string;
+  readonly inode: number;
+}
 
 /**
- * Makes room for a socket at this path: removes a socket that a dead process left. Throws an Error that says what to do if anything
- * else is there, or if others could replace the socket in its directory.
+ * Listens at a path: at no time may others open the socket than `access` says. It is made in a directory of its own, gets its mode and
+ * group there, and then its path, which it takes from nobody. Replaces a socket that a dead process left. Throws an Error that says what
+ * to do if anything else is there, or if others could replace the socket in its directory.
  */
-export async function makeRoomForSocket(path: string): Promise<void> {
+export async function placeSocket(
+  path: string,
+  { mode, group }: SocketAccess,
+  listen: (path: string) => Promise<unknown>,
+): Promise<SocketFile> {
+  const gid = group === undefined ? undefined : groupId(group);
+  await makeRoomForSocket(path);
+  // No longer than `admin.sock`: the path of a socket is bounded.
+  const shelter = await mkdtemp(join(dirname(path), '.'));
+  try {
+    const made = join(shelter, 's');
+    await listen(made);
+    if (gid !== undefined) await chown(made, -1, gid);
+    await chmod(made, Number.parseInt(mode, 8));
+    const { ino: inode } = await lstat(made);
+    await link(made, path);
+    return { path, inode };
+  } finally {
+    await rm(shelter, { recursive: true, force: true });
+  }
+}
+
+/** Removes the socket that was placed, not one that took its place. */
+export async function removeSocket({ path, inode }: SocketFile): Promise<void> {
+  const found = await lstat(path).catch(() => undefined);
+  if (found?.ino === inode) await rm(path, { force: true });
+}
+
+async function makeRoomForSocket(path: string): Promise<void> {
   const directory = dirname(path);
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const { mode, uid } = await stat(directory);

@@ -15,6 +15,7 @@ export interface Settings {
   readonly tls: TlsSettings;
   readonly admin: {
     readonly listen: ListenAddress | ListenSocket;
+    readonly socket: Main['admin']['socket'];
     readonly token?: string;
     readonly tokens: Main['admin']['tokens'];
   };

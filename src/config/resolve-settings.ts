@@ -93,7 +93,7 @@ function resolveTls({ tls, listen }: Main, directory: string, report: Report): T
 }
 
 function resolveAdmin(
-  { listen: written, token, tokens }: Main['admin'],
+  { listen: written, socket, token, tokens }: Main['admin'],
   plans: Settings['plans'],
   stateDir: string,
   report: Report,
@@ -109,8 +109,12 @@ function resolveAdmin(
     const got = `got ${formatListenAddress(address)} without a token`;
     report(['admin', 'token'], `is required if admin.listen is not loopback, ${got}`);
   }
+  if (!('path' in address) && (socket.mode !== '0600' || socket.group !== undefined))
+    report(['admin', 'socket'], 'has a use only if admin.listen is a socket');
+  if (socket.group !== undefined && socket.mode === '0600')
+    report(['admin', 'socket', 'group'], 'needs mode: "0660"; with 0600 no group may use the socket');
   checkTokens(tokens, plans, (path, message) => report(['admin', 'tokens', ...path], message));
-  return { listen: address, ...(token !== undefined && { token }), tokens };
+  return { listen: address, socket, ...(token !== undefined && { token }), tokens };
 }
 
 /** Names that callers without one of `admin.tokens` have in the log. */

@@ -1,13 +1,27 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, lstat, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import {
+  chmod,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  unlink,
+  writeFile,
+} from 'node:fs/promises';
 import { request } from 'node:http';
-import { connect } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
-import { type AdminOptions, createAdmin } from '../../src/admin/admin.js';
+import { type Admin, type AdminOptions, createAdmin } from '../../src/admin/admin.js';
+import { placeSocket, removeSocket } from '../../src/admin/socket-file.js';
 import type { AppRecord } from '../../src/cmdb/cmdb.js';
 import { systemClock } from '../../src/machine/system-clock.js';
 import { RequestError } from '../../src/model/errors.js';
@@ -39,7 +53,10 @@ function cmdbOf(only: AppRecord): AdminOptions['cmdb'] {
   };
 }
 
-async function start(t: Test, overrides: Partial<AdminOptions> = {}): Promise<{ port: number; address: string }> {
+async function start(
+  t: Test,
+  overrides: Partial<AdminOptions> = {},
+): Promise<{ port: number; address: string; admin: Admin }> {
   const admin = createAdmin({
     listen: { host: '127.0.0.1', port: 0 },
     version: '1.2.3',
@@ -60,7 +77,7 @@ async function start(t: Test, overrides: Partial<AdminOptions> = {}): Promise<{ 
   });
   t.teardown(() => admin.close());
   const address = await admin.listen();
-  return { address, port: Number(address.split(':').at(-1)) };
+  return { admin, address, port: Number(address.split(':').at(-1)) };
 }
 
 t.test('health says that it lives, readiness why it is not ready', async (t) => {
@@ -199,6 +216,44 @@ t.test('a UNIX socket is for its owner only, and one that a dead process left is
   const { address } = await start(t, { listen: { path } });
   t.equal(address, `unix:${path}`);
   t.equal((await stat(path)).mode & 0o777, 0o600);
+  t.equal(await healthOf(path), 200);
+});
+
+t.test('nobody can reach a socket before it has its mode, and its path is free again after the end', async (t) => {
+  const dir = await directory(t);
+  const path = join(dir, 'admin.sock');
+  // Whatever the process is started with.
+  const before = process.umask(0);
+  t.teardown(() => process.umask(before));
+  const server = createServer();
+  t.teardown(() => server.close());
+  const group = String(process.getgid?.() ?? 0);
+  const placed = await placeSocket(path, { mode: '0660', group }, async (made) => {
+    await once(server.listen(made), 'listening');
+    t.equal((await lstat(made)).mode & 0o777, 0o777, 'as the system makes it');
+    t.equal((await stat(dirname(made))).mode & 0o777, 0o700, 'where only this user gets');
+    t.notOk(existsSync(path));
+  });
+  const { mode, gid } = await stat(path);
+  t.same([mode & 0o777, String(gid)], [0o660, group]);
+  t.same(await readdir(dir), ['admin.sock'], 'nothing else is left there');
+  await removeSocket(placed);
+  t.same(await readdir(dir), []);
+  const { admin } = await start(t, { listen: { path }, socket: { mode: '0660' } });
+  t.equal((await stat(path)).mode & 0o777, 0o660);
+  t.equal(await healthOf(path), 200);
+  await admin.close();
+  const refused = { mode: '0660', group: 'no-such-group' } as const;
+  await t.rejects(start(t, { listen: { path }, socket: refused }), { message: /there is no group no-such-group/ });
+  t.same(await readdir(dir), []);
+});
+
+t.test('a daemon that ends leaves the socket of its successor alone', async (t) => {
+  const path = join(await directory(t), 'admin.sock');
+  const { admin } = await start(t, { listen: { path } });
+  await unlink(path);
+  await start(t, { listen: { path } });
+  await admin.close();
   t.equal(await healthOf(path), 200);
 });
 

@@ -3,7 +3,7 @@ import { explainStartError } from '../../src/cli/start-error.js';
 
 const config = {
   listen: { http: [{ port: 80 }], https: [{ port: 443 }] },
-  admin: { listen: { host: '127.0.0.1', port: 8081 }, tokens: [] },
+  admin: { listen: { host: '127.0.0.1', port: 8081 }, tokens: [], socket: { mode: '0600' } as const },
 };
 const failure = (code: string, address: string, port?: number) =>
   Object.assign(new Error(code), { code, address, port });
@@ -32,7 +32,7 @@ t.test('a failed start says what to do', async (t) => {
 });
 
 t.test('a UNIX socket is named by its path', async (t) => {
-  const admin = { listen: { path: '/run/x.sock' }, tokens: [] };
+  const admin = { listen: { path: '/run/x.sock' }, tokens: [], socket: { mode: '0600' } as const };
   t.equal(
     explainStartError(failure('EACCES', '/run/x.sock', -1), { ...config, admin }),
     'cannot listen on /run/x.sock: not permitted; make the place writable for this user or change admin.listen',

@@ -85,6 +85,21 @@ const cases: [title: string, content: string, problems: string[]][] = [
     [`1 admin.listen: /${'x'.repeat(107)} has more than 107 bytes, too many for a socket; choose a shorter path`],
   ],
   [
+    'gives a mode to an address',
+    'admin: { listen: "127.0.0.1:8081", socket: { mode: "0660" } }',
+    ['1 admin.socket: has a use only if admin.listen is a socket'],
+  ],
+  [
+    'opens the socket to a group that its mode keeps out',
+    'admin: { socket: { group: operators } }',
+    ['1 admin.socket.group: needs mode: "0660"; with 0600 no group may use the socket'],
+  ],
+  [
+    'opens the socket to everybody',
+    'admin: { socket: { mode: 0666 } }',
+    ['1 admin.socket.mode: must be 0600 or 0660, got "0666"'],
+  ],
+  [
     'opens the admin API on all addresses',
     'admin: { listen: ":8081" }',
     ['1 admin.token: is required if admin.listen is not loopback, got :8081 without a token'],

@@ -27,7 +27,19 @@ export async function checkFiles(config: Config): Promise<Findings> {
         ]
       : []),
   ]);
-  return { problems: found.filter((problem) => problem !== undefined), warnings: [] };
+  return { problems: found.filter((problem) => problem !== undefined), warnings: await closedToGroup(admin) };
+}
+
+/** A socket for a group is of no use in a directory that the group cannot enter. */
+async function closedToGroup({ listen, socket }: Config['admin']): Promise<string[]> {
+  if (!('path' in listen) || socket.mode === '0600') return [];
+  const directory = dirname(listen.path);
+  const found = await stat(directory).catch(() => undefined);
+  if (found && (found.mode & 0o011) !== 0) return [];
+  const how = found ? 'lets no group enter' : 'will be made for the daemon alone';
+  return [
+    `admin.socket: ${directory} ${how}; let the group enter it (chgrp and chmod g+x), or put the socket elsewhere`,
+  ];
 }
 
 /** A directory that does not exist yet must be possible to create: the nearest one above it counts. */

@@ -492,6 +492,26 @@ export const mainSchema = section(
           defaultText: '`unix:` and `admin.sock` in `stateDir`',
           examples: ['unix:/run/fastcontainer/admin.sock'],
         }),
+        socket: section(
+          {},
+          {
+            mode: choice(['0600', '0660'], {
+              description:
+                'Who may use the socket without a token: the user of the daemon, or with `0660` also the members of a group. They may do everything, so ' +
+                'they are as good as that user.',
+              default: '0600',
+              examples: ['0660'],
+            }),
+            group: text({
+              pattern: '^([a-z_][a-z0-9_.-]{0,31}|[0-9]{1,9})$',
+              expects: 'the name or number of a group',
+              description: 'The group of the socket. Needs mode `0660`, and a directory that the group may enter.',
+              defaultText: "the daemon's own",
+              examples: ['operators'],
+            }),
+          },
+          { description: 'The file of the socket.' },
+        ),
         token: text({
           secret: true,
           pattern: '^[!-~]{16,}$',
