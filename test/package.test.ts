@@ -1,6 +1,6 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -41,6 +41,16 @@ t.test('what npm packs starts in any directory, with the example that it brings 
   t.match(await ask(port, 'hello.localhost'), { status: 200, body: /^Hello from process \d+/ });
   const checked = await run(process.execPath, [program, 'check'], { cwd: elsewhere });
   t.match(checked.stdout, /^ok: .*config\/fastcontainer\.yaml, 1 app/);
+  // As npm links it with -g.
+  const command = join(dir, 'bin', 'fastcontainer');
+  await mkdir(join(dir, 'bin'));
+  await symlink(program, command);
+  await chmod(program, 0o755);
+  const env = { ...process.env, PATH: `${join(dir, 'bin')}:${process.env['PATH'] ?? ''}` };
+  await run('fastcontainer', ['init', 'site'], { cwd: elsewhere, env });
+  const made = await run('fastcontainer', ['check'], { cwd: join(elsewhere, 'site'), env });
+  t.match(made.stdout, /^ok: fastcontainer\.yaml, 1 app/);
+  t.match(await readFile(join(elsewhere, 'site', 'fastcontainer.service'), 'utf8'), `ExecStart=${command} start`);
   child.kill('SIGTERM');
   t.same(await once(child, 'exit'), [0, null], 'it ends its app with itself');
 });

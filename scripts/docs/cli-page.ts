@@ -1,4 +1,4 @@
-import type { Command, Option } from 'commander';
+import type { Argument, Command, Option } from 'commander';
 import { exitCodes } from '../../src/cli/exit-codes.js';
 import { createProgram } from '../../src/cli/program.js';
 import { usualFiles } from '../../src/cli/usual-files.js';
@@ -58,7 +58,7 @@ function section(command: Command, common: readonly Option[]): string[] {
     '',
     command.description(),
     '',
-    ...command.registeredArguments.flatMap((it) => (it.description ? [`- \`${it.name()}\`: ${it.description}`] : [])),
+    ...command.registeredArguments.flatMap((it) => (it.description ? [`- \`${it.name()}\`: ${toldOf(it)}`] : [])),
     ...(command.registeredArguments.length > 0 ? [''] : []),
     ...(own.length > 0 ? [...optionRows(own), ''] : []),
   ];
@@ -88,6 +88,11 @@ function told({ description, argChoices, defaultValue, defaultValueDescription }
   const choices = argChoices ? `: ${argChoices.map((choice) => `\`${choice}\``).join(', ')}` : '';
   const byDefault = defaultValueDescription ?? (typeof defaultValue === 'string' ? defaultValue : undefined);
   return `${description}${choices}${byDefault === undefined ? '' : ` (default: ${byDefault})`}`.replaceAll('|', '\\|');
+}
+
+function toldOf({ description, argChoices, defaultValue }: Argument): string {
+  const choices = argChoices ? `: ${argChoices.map((choice) => `\`${choice}\``).join(', ')}` : '';
+  return `${description}${choices}${typeof defaultValue === 'string' ? ` (default: \`${defaultValue}\`)` : ''}`;
 }
 
 function rows(headings: readonly string[], cells: readonly (readonly string[])[]): string[] {

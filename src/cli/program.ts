@@ -1,6 +1,7 @@
 import { Argument, Command, Option } from 'commander';
 import { appStates } from '../admin/app-view.js';
 import { scopes } from '../admin/caller.js';
+import { type Shell, shells } from './completion.js';
 import { type ExitCode, exitCodes } from './exit-codes.js';
 import type { ApiClient } from './remote/api-client.js';
 import type { TargetOptions } from './remote/admin-target.js';
@@ -76,6 +77,28 @@ function addOwnCommands(program: Command, exit: (code: ExitCode) => void): void 
     .action(async (name: string, options: { scope: string; json: boolean }) => {
       const { token } = await import('./token.js');
       exit(token({ name, ...options }));
+    });
+
+  program
+    .command('init')
+    .description('Write a main file with comments, an app and a systemd unit. Overwrites nothing.')
+    .argument('[directory]', 'where to, such as /etc/fastcontainer', '.')
+    .action(async (directory: string) => {
+      const { init } = await import('./init.js');
+      const [main = '', , unit = ''] = await init(directory);
+      process.stdout.write(
+        `made ${main}, an app in apps/ and ${unit}\nnext:\n  fastcontainer check --config ${main}\n` +
+          `  fastcontainer start --config ${main}\n  # or as a service:\n  cp ${unit} /etc/systemd/system/ && systemctl enable --now fastcontainer\n`,
+      );
+    });
+
+  program
+    .command('completion')
+    .description('Print the completion of a shell; its first line says where it goes.')
+    .addArgument(new Argument('<shell>', 'the shell').choices(shells))
+    .action(async (shell: Shell) => {
+      const { completion } = await import('./completion.js');
+      process.stdout.write(completion(program, shell));
     });
 }
 
