@@ -5,6 +5,7 @@ import { type Shell, shells } from './completion.js';
 import { type ExitCode, exitCodes } from './exit-codes.js';
 import type { ApiClient } from './remote/api-client.js';
 import type { TargetOptions } from './remote/admin-target.js';
+import type { Operation } from './remote/operate.js';
 import type { Screen } from './remote/screen.js';
 import { usualFiles, usualMainFile } from './usual-files.js';
 import { version } from './version.js';
@@ -149,6 +150,18 @@ function addRemoteCommands(program: Command): void {
       }),
     );
 
+  for (const [operation, description] of Object.entries(operations)) {
+    const command = remote(program, operation, description).addArgument(appArgument());
+    if (operation !== 'drain') command.option('--no-wait', 'do not wait until it is done');
+    command.action(
+      asking(async (client, screen, [name = ''], options) => {
+        const { operate } = await import('./remote/operate.js');
+        const { json, wait = true } = options as { readonly json: boolean; readonly wait?: boolean };
+        await operate(client, screen, { name, operation: operation as Operation, json, wait });
+      }),
+    );
+  }
+
   remote(program, 'instances', 'List instances, of all apps or of one.')
     .argument('[app]', 'only those of this app')
     .action(
@@ -159,6 +172,13 @@ function addRemoteCommands(program: Command): void {
       }),
     );
 }
+
+const operations: Readonly<Record<Operation, string>> = {
+  boot: 'Wake an app, even in the back-off after a failed boot.',
+  stop: 'End all instances of an app; the next request wakes it again.',
+  restart: 'Replace the ready instances of an app by fresh ones; no request waits.',
+  drain: 'Send nothing more to the ready instances of an app; they end when their requests have.',
+};
 
 function remote(program: Command, name: string, description: string): Command {
   return program

@@ -12,6 +12,7 @@ import { ApiClient } from '../../../src/cli/remote/api-client.js';
 import { app } from '../../../src/cli/remote/app.js';
 import { apps } from '../../../src/cli/remote/apps.js';
 import { instances } from '../../../src/cli/remote/instances.js';
+import { operate, type Operation } from '../../../src/cli/remote/operate.js';
 import { put } from '../../../src/cli/remote/put.js';
 import { rm as remove } from '../../../src/cli/remote/rm.js';
 import { webDocument } from '../../fixtures/api.js';
@@ -79,6 +80,17 @@ t.test('the life of an app by the command', async (t) => {
     t.match(whole.out, /# as written\nname: shop\n/);
     const running = await said((screen) => instances(client, screen, { json: true, app: 'shop' }));
     t.equal(JSON.parse(running.out).length, 1);
+  });
+
+  await t.test('stop, boot, restart and drain do so, and say what is', async (t) => {
+    const operated = (operation: Operation, more = {}) =>
+      said((screen) => operate(client, screen, { name: 'shop', operation, json: false, wait: true, ...more }));
+    t.equal((await operated('stop')).out, 'app shop: asleep\n');
+    t.equal((await operated('boot')).out, 'app shop: ready\n');
+    t.match(JSON.parse((await operated('restart', { json: true })).out), { name: 'shop', done: true });
+    t.match((await operated('drain')).out, /^app shop: /);
+    t.equal((await operated('boot')).out, 'app shop: ready\n');
+    await t.rejects(operated('boot', { name: 'nobody' }), { exitCode: 5, message: 'There is no app nobody' });
   });
 
   await t.test('a file that is at fault is told with its lines, JSON too', async (t) => {
