@@ -8,8 +8,8 @@ import { rawUpstream } from '../fixtures/raw.js';
 import { startRelay } from '../fixtures/relay.js';
 import { ask } from '../fixtures/request.js';
 
-/** FASTCONTAINER_FUZZ_SECONDS lengthens it; FASTCONTAINER_TEST_SEED repeats it. */
-const seconds = Number(process.env['FASTCONTAINER_FUZZ_SECONDS'] ?? 5);
+/** A third of FASTCONTAINER_FUZZ_SECONDS; FASTCONTAINER_TEST_SEED repeats it. */
+const seconds = Number(process.env['FASTCONTAINER_FUZZ_SECONDS'] ?? 15) / 3;
 const seed = Number(process.env['FASTCONTAINER_TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 32));
 const perBatch = 150;
 

@@ -313,13 +313,15 @@ export class ResponseParser {
       const value = headers[index + 1] as string;
       switch (name.toLowerCase()) {
         case 'content-length':
+          // An interim answer has no body to be read in two ways, and may not cost the answer.
+          if (statusCode < 200) break;
           if (contentLength !== undefined) throw invalid('Content-Length twice');
           if (!length.test(value)) throw invalid('Invalid character in Content-Length');
           contentLength = Number(value);
           break;
         case 'transfer-encoding':
-          // An interim answer has no body to be read in two ways, and may not cost the answer.
-          if (statusCode >= 200 && (isChunked || value.toLowerCase() !== 'chunked')) {
+          if (statusCode < 200) break;
+          if (isChunked || value.toLowerCase() !== 'chunked') {
             throw new BadAnswer(`the app answered with Transfer-Encoding ${JSON.stringify(value.slice(0, 100))}`);
           }
           isChunked = true;
