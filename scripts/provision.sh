@@ -28,6 +28,7 @@ curl:curl
 docker:docker.io
 docker-compose:docker-compose
 mkfs.btrfs:btrfs-progs
+haproxy:haproxy
 /usr/lib/cni/bridge:containernetworking-plugins
 '
 lacking='Some tests will be skipped'

@@ -100,7 +100,11 @@ function rowsOf(schema: Shape, prefix: string): Row[] {
 }
 
 function leaves(schema: Shape, prefix: string): Row[] {
-  return rowsOf(schema, prefix).flatMap((row) => (isSection(row.shape) ? leaves(row.shape, row.path) : [row]));
+  return rowsOf(schema, prefix).flatMap((row) => {
+    if (isSection(row.shape)) return leaves(row.shape, row.path);
+    const inner = valueOf(row.shape);
+    return [row, ...(inner ? leaves(inner, row.path) : [])];
+  });
 }
 
 function table(rows: readonly Row[]): string {

@@ -1,7 +1,7 @@
 import type { App } from '../model/app.js';
 import type { SharedKeys } from '../model/app-keys.js';
 import type { Parsed } from '../model/schema/parsed.js';
-import type { ListenAddress, ListenSocket } from './listen-address.js';
+import type { ListenAddress, ListenSocket, PublicAddress } from './listen-address.js';
 import type { Problem } from './problem.js';
 import type { Places } from './reading.js';
 import type { mainSchema } from './schema/main-file.js';
@@ -11,7 +11,7 @@ export type Main = Parsed<typeof mainSchema>;
 
 /** The main file with defaults put in. Durations are milliseconds, paths of data are absolute. */
 export interface Settings {
-  readonly listen: { readonly http: readonly ListenAddress[]; readonly https: readonly ListenAddress[] };
+  readonly listen: { readonly http: readonly PublicAddress[]; readonly https: readonly PublicAddress[] };
   readonly tls: TlsSettings;
   readonly admin: {
     readonly listen: ListenAddress | ListenSocket;

@@ -7,6 +7,12 @@ export interface ListenAddress {
   readonly port: number;
 }
 
+/** Where clients connect to. */
+export interface PublicAddress extends ListenAddress {
+  /** Connections of trusted proxies begin with a PROXY header. */
+  readonly proxyProtocol?: boolean;
+}
+
 /** A UNIX socket at an absolute path. */
 export interface ListenSocket {
   readonly path: string;

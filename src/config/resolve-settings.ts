@@ -11,6 +11,7 @@ import {
   isLoopback,
   isLoopbackIp,
   parseListenAddress,
+  type PublicAddress,
 } from './listen-address.js';
 import { codec } from '../model/schema/parsed.js';
 import { cmdbSchema, type MainFile, mainSchema } from './schema/main-file.js';
@@ -66,7 +67,9 @@ function resolveListen(main: Main, report: Report): Settings['listen'] {
   const seen = new Map<string, string>();
   if (main.admin.listen !== undefined) seen.set(main.admin.listen, 'admin');
   for (const key of ['http', 'https'] as const) {
-    (main.listen[key] ?? []).forEach((text, index) => {
+    (main.listen[key] ?? []).map(publicAddress).forEach(({ address: text, proxyProtocol }, index) => {
+      if (proxyProtocol && main.trustedProxies.length === 0)
+        report(['listen', key, index], 'proxyProtocol needs trustedProxies: only their headers are believed');
       const before = text.endsWith(':0') ? undefined : seen.get(text);
       if (before === 'admin') report(['admin', 'listen'], `${text} is also an address of listen.${key}`);
       else if (before === key) report(['listen', key, index], `${text} is listed twice`);
@@ -74,8 +77,18 @@ function resolveListen(main: Main, report: Report): Settings['listen'] {
       else seen.set(text, key);
     });
   }
-  const addresses = (listed: readonly string[]) => listed.flatMap((text) => parseListenAddress(text) ?? []);
+  const addresses = (listed: readonly PublicListed[]) =>
+    listed.map(publicAddress).flatMap(({ address, proxyProtocol }): PublicAddress[] => {
+      const parsed = parseListenAddress(address);
+      return parsed ? [{ ...parsed, ...(proxyProtocol && { proxyProtocol }) }] : [];
+    });
   return { http: addresses(main.listen.http), https: addresses(main.listen.https ?? []) };
+}
+
+type PublicListed = Main['listen']['http'][number];
+
+function publicAddress(listed: PublicListed): Exclude<PublicListed, string> {
+  return typeof listed === 'string' ? { address: listed } : listed;
 }
 
 function resolveTls({ tls, listen }: Main, directory: string, report: Report): TlsSettings {

@@ -515,10 +515,21 @@ class Composition {
       ...this.#options.config.http,
       bounds: this.#bounds,
       ...(tls && { tls }),
+      ...(address.proxyProtocol && {
+        proxied: {
+          clients: this.#clients,
+          onRefused: (socket, reason) => {
+            this.metrics.connectionClosed('proxy_header');
+            const fields = { proxy: this.#clients.peerOf(socket).address, reason };
+            this.#limit.log('proxy header', fields, `a connection of a trusted proxy was closed: ${reason}`);
+          },
+        },
+      }),
       onRequest: dispatcher.handle,
       onUpgrade: dispatcher.upgrade,
-      onRefused: (error, client) => {
+      onRefused: (error, socket) => {
         const { code, reference, message: detail } = error;
+        const client = this.#clients.peerOf(socket).address;
         this.metrics.refused(code);
         this.#limit.log(
           `refused ${code}`,

@@ -9,7 +9,7 @@ export interface ConnectionBoundsOptions {
   readonly max: number;
   /** For one client; trusted proxies are exempt. */
   readonly maxPerClient: number;
-  readonly clients: Pick<Clients, 'peerOf'>;
+  readonly clients: Pick<Clients, 'peerOf' | 'secured'>;
   readonly onClosed: (cause: CloseCause, address: string) => void;
 }
 
@@ -49,9 +49,10 @@ export class ConnectionBounds {
     return this.#open.size;
   }
 
-  /** Takes a new connection, or closes it and returns false. */
+  /** Takes a new connection, or one of a proxy whose client is known now; or closes it and returns false. */
   take(socket: Socket): boolean {
     const { clients, onClosed } = this.#options;
+    const isKnown = this.#open.delete(socket);
     const peer = clients.peerOf(socket);
     const cause = this.#refusal(peer);
     if (cause !== undefined) {
@@ -62,7 +63,7 @@ export class ConnectionBounds {
     const siblings = peer.trusted ? undefined : (this.#byClient.get(peer.client) ?? new Set());
     this.#open.set(socket, siblings?.add(socket));
     if (siblings) this.#byClient.set(peer.client, siblings);
-    socket.once('close', () => this.#forget(socket));
+    if (!isKnown) socket.once('close', () => this.#forget(socket));
     return true;
   }
 
@@ -74,7 +75,7 @@ export class ConnectionBounds {
     this.#open.set(socket, siblings);
     if (siblings?.delete(below)) siblings.add(socket);
     // Known while it is open: once it has closed it has no address.
-    this.#options.clients.peerOf(socket);
+    this.#options.clients.secured(below, socket);
     socket.once('close', () => this.#forget(socket));
   }
 

@@ -10,6 +10,7 @@ import type { ConnectionBounds } from './connection-bounds.js';
 import { watchEnd } from '../forward/end-watch.js';
 import { answerError, answerErrorRaw } from '../forward/error-answer.js';
 import { inTurn, mostPipelined } from './pipelining.js';
+import { expectProxyHeaders, type ProxiedOptions } from './proxied-connections.js';
 import { connectionBelow, createSecureServer, type SecureTerms } from './secure-server.js';
 
 export interface ListenerOptions {
@@ -20,10 +21,12 @@ export interface ListenerOptions {
   readonly bounds: ConnectionBounds;
   /** Absent: requests come in clear text. */
   readonly tls?: SecureTerms;
+  /** Present: connections of trusted proxies begin with a PROXY header. */
+  readonly proxied?: Pick<ProxiedOptions, 'clients' | 'onRefused'>;
   readonly onRequest: (req: IncomingMessage, res: ServerResponse) => void;
   readonly onUpgrade: (req: IncomingMessage, socket: Duplex) => void;
   /** Node's parser refused what came before it was a request; it has been answered. */
-  readonly onRefused: (error: RequestError, remoteAddress: string | undefined) => void;
+  readonly onRefused: (error: RequestError, socket: Socket) => void;
   /** A connection could not be accepted, for example for want of a descriptor. */
   readonly onAcceptFailed: (error: Error) => void;
 }
@@ -67,17 +70,21 @@ export function createListener(options: ListenerOptions): Listener {
   // A client that ends only its side still gets its answer.
   (server as unknown as { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
   const watch = new ClientWatch();
-  /** Connections whose handshake is under way; node's server does not know them yet. */
-  const handshakes = new Set<Socket>();
+  /** Connections whose PROXY header or handshake is under way; node's server does not know them yet. */
+  const beginning = new Set<Socket>();
+  const begins = (socket: Socket) => {
+    beginning.add(socket);
+    socket.once('close', () => beginning.delete(socket));
+  };
   server.on('connection', (socket: Socket) => {
     if (!options.bounds.take(socket)) return;
-    if (!secure) return watch.add(socket);
-    handshakes.add(socket);
-    socket.once('close', () => handshakes.delete(socket));
+    if (secure) return begins(socket);
+    beginning.delete(socket);
+    watch.add(socket);
   });
   server.on('secureConnection', (socket: TLSSocket) => {
     const below = connectionBelow(socket);
-    handshakes.delete(below);
+    beginning.delete(below);
     options.bounds.carries(below, socket);
     watch.add(socket);
   });
@@ -91,10 +98,18 @@ export function createListener(options: ListenerOptions): Listener {
   server.on('checkExpectation', onRequest);
   server.on('upgrade', (req, socket, head) => onUpgrade(req, socket, head, options));
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => onClientError(error, socket, options));
+  if (options.proxied) {
+    const take = (socket: Socket) => {
+      const isTaken = options.bounds.take(socket);
+      if (isTaken) begins(socket);
+      return isTaken;
+    };
+    expectProxyHeaders(server, { ...options.proxied, take, timeoutMs: options.headersTimeoutMs });
+  }
   const closeAll = (): Promise<void> => {
     const closed = close(server);
-    // A handshake has no request yet, like a connection on which none has come.
-    for (const socket of handshakes) socket.destroy();
+    // There is no request yet, as on a connection on which none has come.
+    for (const socket of beginning) socket.destroy();
     return closed;
   };
   return {
@@ -163,7 +178,7 @@ function onClientError(error: NodeJS.ErrnoException, socket: Duplex, options: Li
   else if (!pending.req.complete) refuseHalf(pending, refusal);
   else if (pending.shouldKeepAlive)
     pending.once('finish', () => void (socket.writable && answerErrorRaw(socket, refusal)));
-  onRefused(refusal, remoteOf(socket));
+  onRefused(refusal, socket as Socket);
 }
 
 /** Refuses a request in the middle of its body; to those that work on it the client is gone. */
@@ -183,11 +198,7 @@ function refuseTooMany(req: IncomingMessage, res: ServerResponse, { onRefused }:
     `More than ${mostPipelined} requests were sent ahead on one connection.`,
   );
   answerError(req, res, error);
-  onRefused(error, req.socket.remoteAddress);
-}
-
-function remoteOf(socket: Duplex): string | undefined {
-  return 'remoteAddress' in socket ? String(socket.remoteAddress) : undefined;
+  onRefused(error, req.socket);
 }
 
 interface ParserError extends NodeJS.ErrnoException {

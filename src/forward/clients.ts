@@ -70,6 +70,20 @@ export class Clients {
     return (socket[kPeer] ??= this.#inspect(socket.remoteAddress ?? '', socket.encrypted === true));
   }
 
+  /**
+   * A trusted proxy passes on the connection of a client, and what it carries, unseen. It counts as the client's from now on;
+   * `unknown`: as that of somebody, who is not the proxy.
+   */
+  proxied(socket: Known, source: { readonly address: string } | 'unknown' | 'proxy'): void {
+    if (source === 'proxy') return;
+    socket[kPeer] = this.#inspect(source === 'unknown' ? '' : source.address, false);
+  }
+
+  /** `socket` speaks TLS over `below` and has the same other end. */
+  secured(below: Known, socket: Known): void {
+    socket[kPeer] = { ...this.peerOf(below), scheme: 'https', host: '', forwarded: '' };
+  }
+
   #inspect(remote: string, isEncrypted: boolean): Peer {
     const address = ipv4Mapped.exec(remote)?.[1] ?? remote;
     const family = isIPv6(address) ? 'ipv6' : 'ipv4';

@@ -150,7 +150,7 @@ export class Metrics {
   );
   readonly #closed = this.#counter(
     'fastcontainer_connections_closed_total',
-    'Client connections that this process closed for lack of room, by cause.',
+    'Client connections that this process closed before it served them, by cause.',
     ['cause'],
   );
   readonly #handshakes = this.#counter('fastcontainer_tls_handshakes_total', 'TLS handshakes of clients, by result.', [
@@ -181,7 +181,7 @@ export class Metrics {
   }
 
   /** Counts a client connection that was closed, or not accepted. */
-  connectionClosed(cause: 'limit' | 'client_limit' | 'room' | 'accept_failed'): void {
+  connectionClosed(cause: 'limit' | 'client_limit' | 'room' | 'accept_failed' | 'proxy_header'): void {
     this.#closed.inc({ cause });
   }
 

@@ -26,7 +26,24 @@ const cases: [title: string, content: string, problems: string[]][] = [
   [
     'has no address in its list',
     'listen: { http: [] }',
-    ['1 listen.http: must be HOST:PORT, :PORT or "[IPV6]:PORT", or a list of them, got an empty list'],
+    [
+      '1 listen.http: must be HOST:PORT, :PORT or "[IPV6]:PORT", a mapping with address, or a list of them, got an empty list',
+    ],
+  ],
+  [
+    'believes PROXY headers of nobody',
+    'listen:\n  http:\n    - :80\n    - { address: ":81", proxyProtocol: true }\n',
+    ['4 listen.http[1]: proxyProtocol needs trustedProxies: only their headers are believed'],
+  ],
+  [
+    'has an address without an address',
+    'listen: { http: { proxyProtocol: true } }\ntrustedProxies: [10.0.0.5]',
+    ['1 listen.http.address: is required'],
+  ],
+  [
+    'lists an address twice in two ways',
+    'listen: { http: [":80", { address: ":80" }] }',
+    ['1 listen.http[1]: :80 is listed twice'],
   ],
   [
     'listens over TLS without certificates',

@@ -30,6 +30,27 @@ const listenAddress = text({
   examples: ['127.0.0.1:8080'],
 });
 
+/** An address as text, or with what else is to be said of it. */
+const publicAddress = either(
+  [
+    listenAddress,
+    section(
+      { address: listenAddress },
+      {
+        proxyProtocol: flag({
+          description:
+            'Connections of `trustedProxies` begin with a header of the PROXY protocol (version 1 or 2), which tells their client; without one they ' +
+            'are closed. Those of all others have none.',
+          default: false,
+          examples: [true],
+        }),
+      },
+      { description: 'An address, and what connections to it are like.' },
+    ),
+  ],
+  { description: 'An address.', examples: ['127.0.0.1:8080'], expects: `${listenExpects}, or a mapping with address` },
+);
+
 export const cmdbSchema = section(
   {
     url: text({
@@ -419,18 +440,18 @@ export const mainSchema = section(
     listen: section(
       {},
       {
-        http: oneOrMore(listenAddress, {
+        http: oneOrMore(publicAddress, {
           description: 'Where requests to apps come in: one address or a list. Port 0 takes any free port.',
           default: '127.0.0.1:8080',
-          examples: [[':80', '[::1]:8080']],
-          expects: `${listenExpects}, or a list of them`,
+          examples: [[':80', '[::1]:8080'], { address: '10.0.0.5:80', proxyProtocol: true }],
+          expects: `${listenExpects}, a mapping with address, or a list of them`,
         }),
-        https: oneOrMore(listenAddress, {
+        https: oneOrMore(publicAddress, {
           description:
             'Where requests to apps come in over TLS: one address or a list. Needs `tls.certificates` or `tls.default`.',
           defaultText: 'none',
-          examples: [[':443', '[::1]:8443']],
-          expects: `${listenExpects}, or a list of them`,
+          examples: [[':443', '[::1]:8443'], { address: '10.0.0.5:443', proxyProtocol: true }],
+          expects: `${listenExpects}, a mapping with address, or a list of them`,
         }),
       },
       { description: 'Public addresses.' },
