@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { connect, createServer, Socket } from 'node:net';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -24,6 +24,12 @@ import { boot, newId, type Processes, shell, useProcesses } from '../process/ope
 import { readRecord } from '../process/record-file.js';
 
 const sleeper = { command: ['sleep', '100'] };
+
+/** How many connections a keeper has accepted. Source: proc(5), net/unix: state 3 is connected. */
+function connectionsOf(keeper: string): number {
+  const lines = readFileSync('/proc/net/unix', 'utf8').split('\n');
+  return lines.filter((line) => line.endsWith(`/${keeper}.sock`) && line.split(' ')[5] === '03').length;
+}
 
 async function mainOf({ stateDir }: Processes, id: string): Promise<number> {
   return (await readRecord(stateDir, id)).process?.pid ?? 0;
@@ -232,11 +238,16 @@ t.test(
     const { stateDir, options } = await useProcesses(t);
     const directory = join(stateDir, 'keepers');
     const lost: string[] = [];
+    const ended: string[] = [];
     const useKeepers = async () => {
       const keepers = new Keepers({
         ...{ directory, group: 'test', clock: systemClock, logger: options.logger },
         output: { directory: stateDir, maxBytes: 1_000 },
-        events: { onExit: () => {}, onOutput: () => {}, onLost: (name) => void lost.push(name) },
+        events: {
+          onExit: (exited) => void ended.push(exited.id),
+          onOutput: () => {},
+          onLost: (name) => void lost.push(name),
+        },
         endStarted: async () => {},
       });
       await keepers.open();
@@ -258,13 +269,20 @@ t.test(
     t.ok(existsSync(socket), 'its socket stays');
 
     const heir = await useKeepers();
-    rmSync(socket);
+    renameSync(socket, `${socket}.kept`);
     const busy = createServer((connection) => connection.destroy()).listen(socket);
     await once(busy, 'listening');
     await heir.inherit();
     t.equal(await heir.with(keeper, (found) => found), 'silent');
     t.ok(existsSync(socket));
     t.same(lost, []);
+
+    renameSync(`${socket}.kept`, socket);
+    await first.close();
+    await eventually(() => connectionsOf(keeper) > 0);
+    process.kill(main.pid, 'SIGKILL');
+    await eventually(() => ended.length > 0);
+    t.same(ended, [id], 'the heir has made its link anew, and hears of the end');
     busy.close();
     await once(busy, 'close');
     t.equal(await heir.with(keeper, (found) => found), 'gone');

@@ -41,6 +41,8 @@ const flags = ['--v8-pool-size=0'];
 const entryName = 'FASTCONTAINER_KEEPER';
 /** How long a keeper may take to answer on a busy machine before it counts as silent. */
 const helloLimitMs = 10_000;
+/** Pause before an heir's link that was cut is made anew. */
+const renewMs = 1_000;
 const safeName = /^[0-9a-f]{12}\.[0-9a-f]{24}$/;
 /** What the system says if no socket has this name, or if nothing listens on it. All other errors tell nothing of the keeper. */
 const goneCodes: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ECONNREFUSED']);
@@ -244,7 +246,10 @@ export class Keepers {
   async #onHeirClosed(link: Link): Promise<void> {
     this.#forget(link);
     const isGone = goneCodes.has(link.errorCode) || (await this.with(link.name, (found) => found === 'gone'));
-    if (isGone && !this.#closing) this.#options.events.onLost(link.name, runningOf(link));
+    if (this.#closing) return;
+    if (isGone) this.#options.events.onLost(link.name, runningOf(link));
+    // Nobody else would hear of its apps.
+    else this.#options.clock.after(renewMs, () => void this.#inherit(link.name));
   }
 
   #forget(link: Link): void {
