@@ -1,5 +1,5 @@
 /**
- * The house, from the roof down: cli → daemon → entrance → dispatch → check, boot, forward, terminate → uses → membership → admin →
+ * The house, from the roof down: cli → daemon → entrance → dispatch → check, wake, boot, forward, terminate → uses → membership → admin →
  * config, telemetry → cmdb, runtime (the ports) → machine → model. A room imports from its own floor only itself, and else from the
  * floors below. Adapters hang beside the ports.
  */
@@ -8,7 +8,7 @@ const floors = [
   ['daemon'],
   ['entrance'],
   ['dispatch'],
-  ['check', 'boot', 'forward', 'terminate'],
+  ['check', 'wake', 'boot', 'forward', 'terminate'],
   ['uses'],
   ['membership'],
   ['admin'],
@@ -35,7 +35,7 @@ const oneWay = floors.flatMap((rooms, floor) =>
 
 /** What else holds, by the path that imports and the path that it must not import. */
 const apart = [
-  ['the-steps-know-no-edges', '^src/(entrance|dispatch|check|boot|forward|terminate|uses|membership)/', '^src/(admin|config|telemetry)/'],
+  ['the-steps-know-no-edges', '^src/(entrance|dispatch|check|wake|boot|forward|terminate|uses|membership)/', '^src/(admin|config|telemetry)/'],
   ['ports-know-only-the-model', '^src/(cmdb/cmdb|runtime/runtime)\\.ts$', '^src/(?!model/|cmdb/cmdb|runtime/runtime)'],
   ['stores-and-runtimes-apart', '^src/cmdb/', '^src/runtime/'],
   ['runtimes-and-stores-apart', '^src/runtime/', '^src/cmdb/'],
@@ -59,7 +59,7 @@ module.exports = {
       from: {
         path: '^src/',
         pathNot: [
-          '^src/(cli|daemon|entrance|dispatch|check|boot|forward|terminate|uses|membership|admin|config|telemetry|cmdb|runtime|machine|model)/',
+          '^src/(cli|daemon|entrance|dispatch|check|wake|boot|forward|terminate|uses|membership|admin|config|telemetry|cmdb|runtime|machine|model)/',
           '^src/(main|worker-main)\\.ts$',
         ],
       },

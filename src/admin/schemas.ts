@@ -8,7 +8,18 @@ const count = { type: 'integer' };
 const time = { type: ['string', 'null'], description: 'ISO 8601.' };
 const anything = { type: 'object' };
 /** What JSON Schema knows of the keys of our schemas. */
-const kept = ['type', 'enum', 'const', 'pattern', 'minimum', 'maximum', 'minItems', 'required', 'additionalProperties'];
+const kept = [
+  'type',
+  'enum',
+  'const',
+  'pattern',
+  'minimum',
+  'maximum',
+  'minItems',
+  'maxItems',
+  'required',
+  'additionalProperties',
+];
 
 /** An app as `PUT` takes it. */
 export const appSchema: JsonSchema = { $ref: '#/components/schemas/App' };

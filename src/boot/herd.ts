@@ -132,6 +132,7 @@ export class Herd {
         if (step.kind === 'wait') return;
         if (step.kind === 'refuse') return room.dismiss(step.error);
         if (step.kind === 'use') await this.#use(step.instanceId);
+        else if (!step.scaleOut && room.refuseUnwelcome()) continue;
         else if (this.#hold) return;
         else this.#begin(step);
       }

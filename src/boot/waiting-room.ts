@@ -2,6 +2,7 @@ import type { LocalApp } from '../uses/local-app.js';
 import type { Holder, Seat } from '../uses/seat.js';
 import type { Clock, Timer } from '../model/clock.js';
 import { RequestError } from '../model/errors.js';
+import { wakeDenied } from '../model/wake/verdict.js';
 
 interface Waiter {
   readonly holder: Holder | undefined;
@@ -91,13 +92,30 @@ export class WaitingRoom {
     for (const line of this.#lines.values()) for (const waiter of line) waiter.reject(error);
   }
 
+  /** Refuses the requests that may not wake the app: what they came to has fallen asleep. Whether there were any. */
+  refuseUnwelcome(): boolean {
+    const before = this.#size;
+    for (const line of this.#lines.values()) {
+      for (const waiter of line) {
+        const verdict = waiter.holder?.verdict;
+        if (verdict && !verdict.wakes) waiter.reject(wakeDenied(verdict));
+      }
+    }
+    return this.#size < before;
+  }
+
+  #count({ holder }: Waiter, change: 1 | -1): void {
+    this.#size += change;
+    this.local.waiting += change;
+    if (holder?.verdict?.counts === false) this.local.waitingUncounted += change;
+  }
+
   #add(waiter: Waiter): void {
     const key = keyOf(waiter);
     const line = this.#lines.get(key);
     if (line) line.add(waiter);
     else this.#lines.set(key, new Set([waiter]));
-    this.#size += 1;
-    this.local.waiting += 1;
+    this.#count(waiter, 1);
   }
 
   #remove(waiter: Waiter, signal: AbortSignal): void {
@@ -105,8 +123,7 @@ export class WaitingRoom {
     const line = this.#lines.get(key);
     if (!line?.delete(waiter)) return;
     if (line.size === 0) this.#lines.delete(key);
-    this.#size -= 1;
-    this.local.waiting -= 1;
+    this.#count(waiter, -1);
     waiter.timer.cancel();
     signal.removeEventListener('abort', waiter.onAbort);
   }

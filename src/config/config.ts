@@ -40,6 +40,8 @@ export interface Settings {
   readonly http: Main['http'];
   /** IP addresses and subnets in CIDR notation. */
   readonly trustedProxies: Main['trustedProxies'];
+  /** For all apps together; the rest of `wake` is the apps'. */
+  readonly wake: { readonly budget: Pick<Main['wake']['budget'], 'perClient' | 'total'> };
   readonly boot: Main['boot'] & { readonly concurrency: number };
   /** Absent: memory is not watched. */
   readonly memory: Main['memory'];

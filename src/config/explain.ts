@@ -39,8 +39,9 @@ function explainMapping(
 function explainList(shape: Shape, value: readonly unknown[], path: Path, report: Report, quotes: boolean): void {
   const [listing] = alternatives(shape, 'list');
   if (!listing?.items) return report(path, mismatch(shape, value));
-  const { minItems = 0 } = listing as { minItems?: number };
+  const { minItems = 0, maxItems = Infinity } = listing as { minItems?: number; maxItems?: number };
   if (value.length < minItems) return report(path, mismatch(shape, value));
+  if (value.length > maxItems) return report(path, `must not have more than ${maxItems} entries, got ${value.length}`);
   value.forEach((item, index) => explain(listing.items!, item, [...path, index], report, quotes));
 }
 

@@ -13,7 +13,8 @@ import {
   parseListenAddress,
   type PublicAddress,
 } from './listen-address.js';
-import { codec } from '../model/schema/parsed.js';
+import { type SharedKeys, sharedSchema } from '../model/app-keys.js';
+import { codec, merge } from '../model/schema/parsed.js';
 import { cmdbSchema, type MainFile, mainSchema } from './schema/main-file.js';
 
 const mainCodec = codec(mainSchema);
@@ -50,12 +51,24 @@ export function resolveSettings(written: MainFile, directory: string, env: Envir
     http: main.http,
     trustedProxies: main.trustedProxies,
     boot: { ...main.boot, concurrency: main.boot.concurrency ?? 2 * availableParallelism() },
+    wake: { budget: nodeBudget(main.wake.budget) },
     memory: main.memory,
     ...(main.maxRemovals !== undefined && { maxRemovals: main.maxRemovals }),
     log: { level: resolveLevel(main.log.level, env, report) },
     plans: written.plans ?? {},
-    defaults: written.defaults ?? {},
+    defaults: defaultsOf(written),
   };
+}
+
+/** What apps have if neither they nor their plan say it: `wake` of the main file is a part of it. */
+export function defaultsOf({ defaults = {}, wake }: Pick<MainFile, 'defaults' | 'wake'>): SharedKeys {
+  if (wake === undefined) return defaults;
+  const { budget: { perApp } = {}, ...others } = wake;
+  return merge(sharedSchema, [defaults, { wake: { ...others, ...(perApp !== undefined && { budget: { perApp } }) } }]);
+}
+
+function nodeBudget({ perClient, total }: Main['wake']['budget']): Settings['wake']['budget'] {
+  return { ...(perClient !== undefined && { perClient }), ...(total !== undefined && { total }) };
 }
 
 /** Not below `stateDir` if the daemon is root: other users cannot enter that. */

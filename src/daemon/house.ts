@@ -41,6 +41,7 @@ import { LocalApps } from '../uses/local-apps.js';
 import { OwnedInstances } from '../uses/owned-instances.js';
 import type { Seat } from '../uses/seat.js';
 import { Uses } from '../uses/uses.js';
+import { WakeGate } from '../wake/wake-gate.js';
 import type { Machine } from './machine.js';
 
 export interface HouseOptions {
@@ -220,10 +221,14 @@ function createDispatcher(
     ...{ ...rooms, forwarder, clock },
     ...(clients && { clients }),
     ...(silenced && { silenced }),
+    wake: new WakeGate({
+      ...{ budget: config.wake.budget, parts: config.workers, clock },
+      onVerdict: metrics.wakeVerdict.bind(metrics),
+    }),
     serverTiming: config.http.serverTiming,
     logRefusal: (fields, message) => {
       const { code, outcome, app } = fields;
-      const level = code === 'internal_error' ? 'error' : 'warn';
+      const level = code === 'internal_error' ? 'error' : code === 'wake_denied' ? 'info' : 'warn';
       limit.log(`${String(code ?? outcome)} ${String(app)}`, fields, message, level);
     },
     onRequest: (report) => count(metrics, report),

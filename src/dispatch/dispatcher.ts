@@ -21,6 +21,7 @@ import { findInstance, standing } from '../model/deployment.js';
 import { asRequestError, type ErrorCode, isDefect, RequestError } from '../model/errors.js';
 import { coldTiming } from './cold-timing.js';
 import { ownRequest } from './own-request.js';
+import type { WakeGate } from '../wake/wake-gate.js';
 
 export interface RequestReport {
   readonly app: string | undefined;
@@ -42,6 +43,8 @@ export interface DispatcherOptions {
   readonly clients?: Pick<Clients, 'addressOf' | 'isSecure' | 'peerOf'>;
   /** If absent, every upgrade wakes its app. */
   readonly silenced?: Pick<Silenced, 'leftMs'>;
+  /** If absent, every request wakes its app and keeps it awake. */
+  readonly wake?: Pick<WakeGate, 'judge' | 'running' | 'admit'>;
   /** Whether clients are told how long the phases of a cold request took. */
   readonly serverTiming: boolean;
   /** Lines about requests that were refused, failed or cut short; the caller bounds their number. */
@@ -111,9 +114,12 @@ export class Dispatcher implements ExchangeOwner {
       const { host, target } = exchange.admitted;
       const local = session.renewIfFrozen() && target !== '*' ? router.cached(host) : undefined;
       if (local?.app.tls.redirect && !local.removed && this.#redirects(exchange, local)) return;
+      if (local !== undefined && local.app.wake.rules.length > 0) this.#judge(exchange, local);
       const seat = local?.takeSeat(exchange);
-      if (seat) this.#forward(exchange, seat);
-      else void this.#wake(exchange);
+      if (seat) {
+        if (exchange.verdict !== undefined) this.#options.wake?.running(exchange.verdict);
+        this.#forward(exchange, seat);
+      } else void this.#wake(exchange);
     } catch (error) {
       this.#broke(exchange, error);
     }
@@ -135,6 +141,7 @@ export class Dispatcher implements ExchangeOwner {
       local.askedFor = domainOf(exchange.admitted.host);
       const foundAt = clock.monotonic();
       this.#refuseSilenced(exchange, local);
+      this.#refuseUnwelcome(exchange, local);
       this.#readOn(exchange);
       const seat = await booter.seat(local, signal, exchange);
       exchange.seat = seat;
@@ -177,6 +184,18 @@ export class Dispatcher implements ExchangeOwner {
     if (exchange.kind === 'request' || standing(deployment).length > 0) return;
     const leftMs = this.#options.silenced?.leftMs(app, exchange) ?? 0;
     if (leftMs > 0) throw new RequestError('app_asleep', undefined, { retryAfterS: Math.ceil(leftMs / 1_000) });
+  }
+
+  #judge(exchange: AnyExchange, { app }: LocalApp): void {
+    if (exchange.isJudged) return;
+    exchange.isJudged = true;
+    exchange.verdict = this.#options.wake?.judge(app, exchange);
+  }
+
+  /** Who may wake the app is decided before anything boots. */
+  #refuseUnwelcome(exchange: AnyExchange, local: LocalApp): void {
+    this.#judge(exchange, local);
+    this.#options.wake?.admit(local, exchange, exchange.verdict);
   }
 
   /** Reads ahead, unless the client waits for `100 Continue` and sends nothing yet. */

@@ -4,6 +4,7 @@ import type { Holder, Seat } from '../uses/seat.js';
 import type { Admitted } from '../forward/request-headers.js';
 import type { HttpExchange, UpgradeExchange } from '../forward/exchange.js';
 import type { RequestError } from '../model/errors.js';
+import type { Verdict } from '../model/wake/verdict.js';
 
 export type Outcome = Parameters<HttpExchange['onFinished']>[1];
 
@@ -27,6 +28,9 @@ abstract class Exchange implements Holder {
   app: string | undefined;
   /** The app's headers for an answer in its place; known with the app. */
   errorHeaders: Readonly<Record<string, string>> | undefined = undefined;
+  /** What the app's wake rules say of the request; see Holder. Asked for once, as a rule may count requests. */
+  verdict: Verdict | undefined = undefined;
+  isJudged = false;
   cold = false;
   attempts = 0;
   serverTiming: string | undefined = undefined;

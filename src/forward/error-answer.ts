@@ -64,7 +64,8 @@ function behind(
 function answerOf(error: RequestError, accept: string | undefined): Answer {
   const { code, status, publicDetail: detail, reference, retryAfterS } = error;
   const { title, advice } = errorTable[code];
-  const { type, body } = render(accept ?? '', { code, status, title, detail, advice, reference });
+  const own = error.body && { type: error.body.type, body: error.body.text };
+  const { type, body } = own ?? render(accept ?? '', { code, status, title, detail, advice, reference });
   return {
     status,
     body,

@@ -19,6 +19,7 @@ import {
 } from './schema/fields.js';
 import { codec } from './schema/parsed.js';
 import type { Shape } from './schema/shape.js';
+import { wakeSection } from './wake/wake-keys.js';
 
 export const namePattern = '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$';
 /** Headers of an answer of ours that are its own stay its own. */
@@ -479,6 +480,7 @@ const keys = {
     },
     { description: 'HTTPS of the domains of the app.', customer: true, later: true },
   ),
+  wake: wakeSection,
 };
 
 type Keys = typeof keys;

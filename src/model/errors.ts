@@ -69,6 +69,13 @@ export const errorTable = {
     remedy:
       'The WebSocket of this client was ended because nothing flowed on it, and its reconnect alone does not wake the app for websocket.quiet.',
   },
+  wake_denied: {
+    status: 503,
+    title: 'The app is asleep',
+    advice: 'Try again later.',
+    remedy:
+      'A rule or a budget of `wake` (docs/wake.md) kept this request from waking the app; the log line with the reference and the metric fastcontainer_wake_verdicts_total name it. `asleep` may give such answers another status.',
+  },
   queue_full: {
     status: 503,
     title: 'Too many requests wait for this app',
@@ -134,6 +141,14 @@ interface RequestErrorOptions {
   readonly cause?: unknown;
   /** Seconds until a retry makes sense; every 503 has one, by default 1. */
   readonly retryAfterS?: number;
+  /** Status and body in the place of those of the table. */
+  readonly answer?: OwnAnswer;
+}
+
+/** What an operator has written for an error to be answered with. */
+interface OwnAnswer {
+  readonly status: number;
+  readonly body?: { readonly type: string; readonly text: string };
 }
 
 /** A request that ends in a row of the error table. */
@@ -142,14 +157,17 @@ export class RequestError extends Error {
   readonly code: ErrorCode;
   readonly status: number;
   readonly retryAfterS: number | undefined;
+  /** The body in the place of ours. */
+  readonly body: OwnAnswer['body'] | undefined;
   /** Shown to the client and logged, so that an operator finds the line that belongs to a client's report. */
   readonly reference = randomBytes(5).toString('hex');
 
   constructor(code: ErrorCode, message: string = errorTable[code].title, options: RequestErrorOptions = {}) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined);
     this.code = code;
-    this.status = errorTable[code].status;
-    this.retryAfterS = options.retryAfterS ?? (errorTable[code].status === 503 ? 1 : undefined);
+    this.status = options.answer?.status ?? errorTable[code].status;
+    this.body = options.answer?.body;
+    this.retryAfterS = options.retryAfterS ?? (this.status === 503 ? 1 : undefined);
   }
 
   /** The message, if it is about the client's request; what failed inside is not shown to clients. */

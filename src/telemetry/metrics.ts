@@ -30,6 +30,8 @@ interface Sources {
 const durationBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 const operationBuckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2, 10];
 const otherApp = '_other';
+/** Wake rules beyond this many share a label. */
+const maxRules = 200;
 
 /** All metrics of a node, in their own registry. docs/metrics.md documents the names. */
 export class Metrics {
@@ -156,6 +158,12 @@ export class Metrics {
   readonly #handshakes = this.#counter('fastcontainer_tls_handshakes_total', 'TLS handshakes of clients, by result.', [
     'result',
   ]);
+  readonly #wakeVerdicts = this.#counter(
+    'fastcontainer_wake_verdicts_total',
+    'Requests that a wake rule or budget decided on, by rule and what became of them.',
+    ['rule', 'verdict'],
+  );
+  readonly #wakeRules = new Set<string>();
   readonly #queue = new Gauge({
     name: 'fastcontainer_queue_length',
     help: 'Requests that wait for a boot or a free seat, by app.',
@@ -246,6 +254,11 @@ export class Metrics {
 
   runtime(runtime: RuntimeName, operation: string, result: 'ok' | 'error', durationMs: number): void {
     this.#runtime.observe({ runtime, operation, result }, durationMs / 1_000);
+  }
+
+  wakeVerdict(rule: string, verdict: 'woken' | 'denied' | 'counted' | 'uncounted'): void {
+    if (this.#wakeRules.size < maxRules) this.#wakeRules.add(rule);
+    this.#wakeVerdicts.inc({ rule: this.#wakeRules.has(rule) ? rule : otherApp, verdict });
   }
 
   #labelOf(app: string): string {

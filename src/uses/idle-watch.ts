@@ -10,12 +10,12 @@ export function idleLimitMs(use: Use): number {
 }
 
 /**
- * Calls `onQuiet` when nothing was sent through a use for its limit, again and again while it stands. One timer per use, armed
+ * Calls `onQuiet` when nothing that counts was sent through a use for its limit, again and again while it stands. One timer per use, armed
  * again only when it fires or the idle TTL changed: activity itself costs nothing.
  */
 export function watchIdle(use: Use, clock: Clock, onQuiet: (use: Use) => void): void {
   const limitMs = idleLimitMs(use);
-  const isBusy = !use.onlyTraffic;
+  const isBusy = !use.onlyUncounted;
   const leftMs = isBusy ? limitMs : limitMs - (clock.now() - use.lastActiveAt);
   arm(use, clock, onQuiet, Math.min(limitMs, Math.max(10, leftMs)));
 }
@@ -24,7 +24,7 @@ function arm(use: Use, clock: Clock, onQuiet: (use: Use) => void, delayMs: numbe
   const limitMs = idleLimitMs(use);
   const timer = clock.after(delayMs, () => {
     if (!use.isCurrent) return;
-    const isQuiet = !use.closed && use.onlyTraffic && clock.now() - use.lastActiveAt >= limitMs;
+    const isQuiet = !use.closed && use.onlyUncounted && clock.now() - use.lastActiveAt >= limitMs;
     if (isQuiet) onQuiet(use);
     if (!use.isCurrent) return;
     // If it stays, behind silent connections, it is due again a whole limit later.

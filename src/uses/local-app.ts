@@ -20,6 +20,8 @@ export class LocalApp {
   askedFor: string | undefined;
   /** Requests in the waiting room; newcomers queue behind them. */
   waiting = 0;
+  /** Those of them that do not count as activity. */
+  waitingUncounted = 0;
   /** Tasks under way on it; it is kept while there are any. */
   holds = 0;
   /** Why a seat was last refused. */

@@ -1,5 +1,6 @@
 import type { App } from '../model/app.js';
 import type { Address, Location } from '../model/instance.js';
+import type { Verdict } from '../model/wake/verdict.js';
 
 /** Why the dispatcher breaks off what an occupant still has under way. */
 export type CutReason = 'drain_timeout' | 'idle' | 'instance_gone' | 'shutdown';
@@ -14,6 +15,8 @@ export interface Occupant {
 export interface Holder {
   /** Address of its client; if undefined, it counts as a client of its own. */
   readonly client: string | undefined;
+  /** What the app's wake rules say of it; absent: it wakes the app and counts as activity. */
+  readonly verdict?: Verdict | undefined;
 }
 
 /** One request's place at a ready instance. While it is held, the instance is in use and will not be terminated. */

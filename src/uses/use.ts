@@ -33,8 +33,10 @@ export class Use {
   readonly #owner: UseOwner;
   readonly #clock: Clock;
   readonly #seats = new Set<UseSeat>();
-  /** Seats that count only while data flows. */
-  #trafficOnly = 0;
+  /** Seats that do not count by themselves: of upgraded connections, which count while data flows, and of requests that never count. */
+  #uncounted = 0;
+  /** When a request came that does not count as activity; epoch milliseconds. */
+  lastUncountedAt = -Infinity;
   /** No new seats: the instance drains, or the use is being released or registered anew. */
   closed = false;
   /** Reported to the CMDB as held by silent connections only. */
@@ -67,17 +69,23 @@ export class Use {
     return this.local.uses.get(this.instanceId) === this;
   }
 
-  /** Whether all its seats count only while data flows. */
-  get onlyTraffic(): boolean {
-    return this.#seats.size === this.#trafficOnly;
+  /** Whether none of its seats is activity by itself. */
+  get onlyUncounted(): boolean {
+    return this.#seats.size === this.#uncounted;
   }
 
   /** Takes one more seat; the caller has checked `closed` and `max`. */
   take(holder?: Holder): Seat {
-    const seat = new UseSeat(this, holder);
+    const counts = holder?.verdict?.counts !== false;
+    const seat = new UseSeat(this, holder, counts);
     this.#seats.add(seat);
     this.local.took(holder);
-    this.active();
+    if (counts) {
+      this.active();
+    } else {
+      this.#uncounted += 1;
+      this.lastUncountedAt = this.#clock.now();
+    }
     return seat;
   }
 
@@ -106,17 +114,17 @@ export class Use {
     }
   }
 
-  leave(seat: UseSeat, trafficOnly: boolean): void {
+  leave(seat: UseSeat, counts: boolean): void {
     this.#seats.delete(seat);
     this.local.left(this, seat.holder);
-    if (trafficOnly) this.#trafficOnly -= 1;
-    else this.active();
+    if (counts) this.active();
+    else this.#uncounted -= 1;
     if (this.#seats.size === 0) this.#onEmpty?.();
     this.#owner.seatFreed(this);
   }
 
   onlyTrafficFrom(): void {
-    this.#trafficOnly += 1;
+    this.#uncounted += 1;
   }
 
   now(): number {
@@ -154,13 +162,16 @@ class UseSeat implements Seat {
   readonly #use: Use;
   readonly holder: Holder | undefined;
   occupant: Occupant | undefined = undefined;
+  /** Whether its request is activity, and what flows on its connection. */
+  readonly #counts: boolean;
   #held = true;
-  #trafficOnly = false;
+  #isConnection = false;
   #touchedAt = 0;
 
-  constructor(use: Use, holder: Holder | undefined) {
+  constructor(use: Use, holder: Holder | undefined, counts: boolean) {
     this.#use = use;
     this.holder = holder;
+    this.#counts = counts;
   }
 
   get app(): App {
@@ -181,18 +192,18 @@ class UseSeat implements Seat {
 
   /** An upgraded connection on which nothing flowed for the app's idle TTL. */
   get isSilent(): boolean {
-    return this.#trafficOnly && this.#use.now() - this.#touchedAt >= this.app.idleTtlMs;
+    return this.#isConnection && this.#use.now() - this.#touchedAt >= this.app.idleTtlMs;
   }
 
   countOnlyTraffic(): void {
-    if (this.#trafficOnly || !this.#held) return;
-    this.#trafficOnly = true;
-    this.#use.onlyTrafficFrom();
+    if (this.#isConnection || !this.#held) return;
+    this.#isConnection = true;
+    if (this.#counts) this.#use.onlyTrafficFrom();
     this.touch();
   }
 
   touch(): void {
-    this.#touchedAt = this.#use.active();
+    this.#touchedAt = this.#counts ? this.#use.active() : this.#use.now();
   }
 
   busyFor(ms: number): void {
@@ -202,6 +213,6 @@ class UseSeat implements Seat {
   release(): void {
     if (!this.#held) return;
     this.#held = false;
-    this.#use.leave(this, this.#trafficOnly);
+    this.#use.leave(this, this.#counts && !this.#isConnection);
   }
 }

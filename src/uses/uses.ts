@@ -71,6 +71,11 @@ export class Uses implements UseOwner {
       // `before` is in the future while an instance works on; this one does not.
       use.lastActiveAt = Math.min(use.lastActiveAt, before);
     }
+    // Nor is the request that it was opened for, if that does not count; but it is used.
+    if (local.waiting > 0 && local.waiting === local.waitingUncounted) {
+      use.lastUncountedAt = use.lastActiveAt;
+      use.lastActiveAt = Math.min(use.lastActiveAt, instance.lastActiveAt);
+    }
     this.#share(use, instance);
     local.addUse(use);
     this.#watchIdle(use);
@@ -174,6 +179,8 @@ export class Uses implements UseOwner {
     if (outcome.kind === 'void') return this.disown(use.local.name, use.instanceId);
     if (outcome.kind === 'gone') return this.#end(use, 'instance_gone');
     if (outcome.instance.state !== 'ready' || this.#draining.has(use)) return;
+    // It was registered as one that is active.
+    use.quiet = false;
     use.closed = false;
     this.seatFreed(use);
   }
@@ -285,7 +292,8 @@ export class Uses implements UseOwner {
   }
 
   #fallQuiet(use: Use): void {
-    if (use.inflight === 0) {
+    const sinceUncounted = this.#options.clock.now() - use.lastUncountedAt;
+    if (use.inflight === 0 && sinceUncounted >= idleLimitMs(use)) {
       // While the store is away, the use could neither be released nor opened again: it stays.
       if (this.#options.store.outage !== undefined) return;
       use.closed = true;

@@ -8,7 +8,7 @@ import type { Shape } from '../../src/model/schema/shape.js';
 const marks = ['own', 'customer', 'container', 'merged', 'needed', 'later'];
 const known = [
   ...['type', 'const', 'enum', 'anyOf', 'items', 'properties', 'patternProperties', 'required', 'additionalProperties'],
-  ...['pattern', 'minimum', 'maximum', 'minItems', 'description', 'default', 'defaultText', 'examples'],
+  ...['pattern', 'minimum', 'maximum', 'minItems', 'maxItems', 'description', 'default', 'defaultText', 'examples'],
   ...['expects', 'expectsKey', 'secret', 'unit', 'each', 'bounded'],
 ];
 

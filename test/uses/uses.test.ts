@@ -6,6 +6,8 @@ import { Uses } from '../../src/uses/uses.js';
 import type { AppRecord, Cmdb } from '../../src/cmdb/cmdb.js';
 import { emptyDeployment, findInstance, startDrain } from '../../src/model/deployment.js';
 import { RequestError } from '../../src/model/errors.js';
+import { idleAt } from '../../src/model/lifetime.js';
+import type { Verdict } from '../../src/model/wake/verdict.js';
 import { testApp } from '../fixtures/app.js';
 import { settle, VirtualClock } from '../fixtures/clock.js';
 import { testDeployment } from '../fixtures/deployment.js';
@@ -192,4 +194,74 @@ t.test('an instance that nobody asked for is as active as the one it succeeds', 
   await update('shop', (current) => ({ ...current, instances: [...current.instances, ...fresh] }));
   local.see({ app, removed: false, version: 'v9', deployment: testDeployment({}, ...fresh) });
   t.equal(uses.takeUp(local, 'shop-3')?.lastActiveAt, since);
+});
+
+/** Of a request that is no activity. */
+const verdict: Verdict = { rule: 'bots', wakes: false, counts: false, asleep: { status: 503, retryAfterS: 1 } };
+
+t.test('requests that do not count are served, and do not keep their instance awake', async (t) => {
+  const { seats, local, clock, stored } = await setUp();
+  for (const seat of seats) seat.release();
+  const since = clock.now();
+  for (let round = 0; round < 30; round += 1) {
+    await clock.advance(10_000);
+    local.takeSeat({ client: 'bot', verdict })?.release();
+  }
+  const kept = stored('shop-1');
+  t.match(kept, { users: { first: { quietSince: since } } }, 'it is used, by nobody that counts');
+  t.equal(kept && idleAt(kept, app), since + app.idleTtlMs);
+  t.ok(local.uses.get('shop-1'), 'what comes next is warm');
+  local.takeSeat({ client: 'person' })?.release();
+  await settle();
+  t.strictSame(Object.keys(stored('shop-1')?.users['first'] ?? {}), ['since'], 'a person uses it');
+  await clock.advance(200_000);
+  t.match(stored('shop-1'), { users: {}, lastActiveAt: since + 300_000 }, 'given up when nothing comes');
+});
+
+t.test('nor does one that takes long, or a connection that it switched', async (t) => {
+  const { seats, local, clock, stored } = await setUp();
+  for (const seat of seats) seat.release();
+  const since = clock.now();
+  const long = local.takeSeat({ client: 'bot', verdict });
+  const socket = local.takeSeat({ client: 'bot', verdict });
+  socket?.countOnlyTraffic();
+  for (let round = 0; round < 30; round += 1) {
+    await clock.advance(10_000);
+    socket?.touch();
+  }
+  t.match(stored('shop-1'), { users: { first: { quietSince: since } } });
+  long?.release();
+  socket?.release();
+  t.equal(local.uses.get('shop-1')?.inflight, 0);
+  t.equal(local.uses.get('shop-1')?.lastActiveAt, since);
+});
+
+t.test('an instance that a node uses anew for requests that do not count is as active as it was', async (t) => {
+  const { uses, seats, local, clock, stored } = await setUp();
+  local.holds = 1;
+  for (const seat of seats) seat.release();
+  const since = clock.now();
+  await clock.advance(200_000);
+  t.equal(local.uses.size, 0);
+  local.waiting = 1;
+  local.waitingUncounted = 1;
+  const use = await uses.open(local, 'shop-1');
+  use?.take({ client: 'bot', verdict }).release();
+  t.equal(use?.lastActiveAt, since);
+  await clock.advance(1_000);
+  t.match(stored('shop-1'), { users: { first: { quietSince: since } } });
+  local.waiting = 0;
+  local.waitingUncounted = 0;
+});
+
+t.test('a node that registers anew reports again that nothing counts', async (t) => {
+  const { seats, local, clock, stored, loseStore } = await setUp();
+  for (const seat of seats) seat.countOnlyTraffic();
+  const since = clock.now();
+  await clock.advance(100_000);
+  t.match(stored('shop-1'), { users: { first: { quietSince: since } } });
+  await loseStore();
+  await clock.advance(100_000);
+  t.match(stored('shop-1'), { users: { 'life 2': { quietSince: since } } });
+  t.equal(local.uses.get('shop-1')?.inflight, 1);
 });

@@ -14,7 +14,7 @@ import { ConfigError, type Problem, problemAt } from '../problem.js';
 import { figureNotices } from '../figure-notices.js';
 import { type FileApp, mostNotices, mostProblems, type Places, type Reading } from '../reading.js';
 import { normalisedDomains, resolveApp } from '../resolve-app.js';
-import { resolveSettings } from '../resolve-settings.js';
+import { defaultsOf, resolveSettings } from '../resolve-settings.js';
 import { type MainFile, mainSchema } from '../schema/main-file.js';
 import { type Looked, unmatchedNotice, unreadNotice } from '../unread-files.js';
 import { operatorBounds } from '../yaml-file.js';
@@ -271,7 +271,8 @@ export class ConfigReader {
   }
 
   *#resolveAll(claimants: readonly (Claimant & { entry: Entry })[], main: MainFile, twins: Twins): Generator<Outcome> {
-    const { plans = {}, defaults = {} } = main;
+    const { plans = {} } = main;
+    const defaults = defaultsOf(main);
     const context = JSON.stringify([plans, defaults, main.apps]);
     const known = context === this.#context ? this.#resolved : new Map<SourceDocument, Resolution>();
     this.#context = context;
@@ -301,7 +302,8 @@ export class ConfigReader {
     main: MainFile,
     left?: readonly string[],
   ): Resolution {
-    const { plans = {}, defaults = {} } = main;
+    const { plans = {} } = main;
+    const defaults = defaultsOf(main);
     const problems: Problem[] = [];
     const customer = entry.customer && { terms: entry.customer, directory: dirname(file) };
     const written = document.value as AppFile;

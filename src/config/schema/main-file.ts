@@ -19,6 +19,7 @@ import {
   text,
   wholeNumber,
 } from '../../model/schema/fields.js';
+import { nodeBudget, wakeSection } from '../../model/wake/wake-keys.js';
 import { nameExpects, namePattern, sharedSchema } from '../../model/app-keys.js';
 
 const listenExpects = 'HOST:PORT, :PORT or "[IPV6]:PORT"';
@@ -730,6 +731,21 @@ export const mainSchema = section(
         expects: 'a list of IP addresses and subnets such as [10.0.0.0/8]',
         default: [],
         examples: [['10.0.0.0/8', '::1']],
+      },
+    ),
+    wake: section(
+      {},
+      {
+        ...wakeSection.properties,
+        budget: section(
+          {},
+          { ...nodeBudget, ...wakeSection.properties.budget.properties },
+          { description: 'How often apps may be woken. Each of several `workers` has its part.' },
+        ),
+      },
+      {
+        description:
+          'Who wakes apps, and who keeps them awake (docs/wake.md). `rules`, `asleep` and `budget.perApp` are for every app that says nothing itself and whose plan and `defaults` say nothing.',
       },
     ),
     boot,
