@@ -60,6 +60,8 @@ export class SimNode {
         node: { host, advertise: host },
         boot: { concurrency: options.bootSlots, maxWaiting: 100_000 },
         memory: {},
+        wake: { budget: {} },
+        workers: 1,
         http: { serverTiming: true },
       } as Config,
       metrics: silentMetrics,
