@@ -2,20 +2,24 @@ import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { isLoopback, type ListenAddress, type ListenSocket } from '../config/listen-address.js';
 import { RequestError } from '../model/errors.js';
+import { longestHost } from '../model/host-name.js';
 import { ApiError, type ApiErrorCode } from './api-error.js';
 import { appRoutes, type AppsSource } from './app-routes.js';
 import type { AuditEntry } from './audit.js';
 import { adminLimits, createBoundedServer, type ServerLimits } from './bounded-server.js';
 import { callerOf, type Credentials } from './credentials.js';
 import { healthRoutes, type HealthSource } from './health-routes.js';
+import { maintenanceRoutes } from './maintenance-routes.js';
+import { nodeRoutes, type NodesSource } from './node-routes.js';
 import { operationRoutes, type OperationsSource } from './operation-routes.js';
-import { problem } from './problem.js';
+import { problem, refuseRaw } from './problem.js';
+import { openApiRoute } from './openapi.js';
 import { addRoutes, deepestBody } from './serve-routes.js';
-import { isDeeperThan } from './json-depth.js';
+import { faultOfJson } from './json-text.js';
 import { placeSocket, removeSocket, type SocketAccess, type SocketFile } from './socket-file.js';
 
 export interface AdminOptions
-  extends HealthSource, Omit<AppsSource & OperationsSource, 'audit'>, Pick<Credentials, 'token'> {
+  extends HealthSource, Omit<AppsSource & OperationsSource & NodesSource, 'audit'>, Pick<Credentials, 'token'> {
   readonly listen: ListenAddress | ListenSocket;
   /** Who may open the socket; absent: the user of this process. */
   readonly socket?: SocketAccess;
@@ -32,6 +36,8 @@ export interface Admin {
   close(): Promise<void>;
 }
 
+const longestParameter = 3 * longestHost;
+
 /** Bodies of routes that take none. */
 const mostBytes = 1024;
 
@@ -42,6 +48,11 @@ export function createAdmin(options: AdminOptions): Admin {
     logger: false,
     serverFactory: (handle) => createBoundedServer(handle, options.limits ?? adminLimits),
     forceCloseConnections: 'idle',
+    // A domain of four-byte characters, each of which is twelve in the address.
+    routerOptions: { maxParamLength: longestParameter },
+    frameworkErrors: (error, _request, reply) =>
+      problem(reply, new ApiError('bad_request', `The address cannot be read: ${error.code}.`)),
+    clientErrorHandler: (error, socket) => refuseRaw(error, socket),
     bodyLimit: mostBytes,
     // A misspelt query parameter is an error; it must not be dropped.
     ajv: { customOptions: { removeAdditional: false } },
@@ -49,6 +60,8 @@ export function createAdmin(options: AdminOptions): Admin {
   const isSocket = 'path' in at;
   const open = { isSocket, isLoopback: !isSocket && isLoopback(at), ...(token !== undefined && { token }) };
   server.addHook('onRequest', async (request) => {
+    if (request.headers.host === undefined && request.raw.httpVersion !== '1.0')
+      throw new ApiError('bad_request', 'The request has no Host header.');
     request.caller = callerOf(request.headers, request.url, { ...open, tokens: tokens() });
   });
   server.setNotFoundHandler((_request, reply) => problem(reply, new ApiError('not_found', 'There is no such route.')));
@@ -56,11 +69,14 @@ export function createAdmin(options: AdminOptions): Admin {
   readBodies(server);
   const audit = ({ by, action, app, changes }: AuditEntry) =>
     logger.info({ audit: { by, action }, app, changes }, `audit: ${by} did ${action} app ${app}`);
-  addRoutes(server, [
+  const routes = [
     ...healthRoutes(options),
     ...appRoutes({ ...options, audit }),
     ...operationRoutes({ ...options, audit }),
-  ]);
+    ...maintenanceRoutes({ ...options, audit }),
+    ...nodeRoutes(options),
+  ];
+  addRoutes(server, [...routes, openApiRoute(routes, options.version)]);
   let file: SocketFile | undefined;
   return {
     async listen() {
@@ -87,10 +103,12 @@ function readBodies(server: FastifyInstance): void {
   const parse = server.getDefaultJsonParser('error', 'error');
   const types = ['application/json', 'application/merge-patch+json'];
   server.addContentTypeParser(types, { parseAs: 'string' }, (request, body: string, done) => {
-    if (isDeeperThan(deepestBody, body))
-      done(new ApiError('bad_request', `The body nests more than ${deepestBody} levels.`));
+    const fault = faultOfJson(deepestBody, body);
+    if (fault?.kind === 'deep') done(new ApiError('bad_request', `The body nests more than ${deepestBody} levels.`));
+    else if (fault)
+      done(new ApiError('bad_request', `The body has the key ${JSON.stringify(fault.key.slice(0, 100))} twice.`));
     // Some clients send the type with every request.
-    else if (body === '' && request.method === 'DELETE') done(null, undefined);
+    else if (body === '' && request.routeOptions.config.takesBody !== true) done(null, undefined);
     else void parse(request, body, done);
   });
 }

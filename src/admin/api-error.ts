@@ -30,6 +30,11 @@ export const apiErrorTable = {
     title: 'There is no such app',
     remedy: 'Check the name. A token with labels knows only apps that have these labels.',
   },
+  unknown_domain: {
+    status: 404,
+    title: 'The app has no such domain',
+    remedy: '`GET` of the app has its domains.',
+  },
   app_in_file: {
     status: 409,
     title: 'The app stands in a file',

@@ -4,6 +4,7 @@ import { type DocumentFault, readAppDocument } from '../config/app-document.js';
 import { showFile } from '../config/path.js';
 import type { AppSources } from '../config/resolve-app.js';
 import { recordOf, writtenOf } from '../model/app.js';
+import { readDomain } from '../model/domain.js';
 import { isMapping } from '../model/schema/shape.js';
 import { ApiError, unknownApp } from './api-error.js';
 import { type Caller, knows } from './caller.js';
@@ -38,11 +39,35 @@ export function putEdit(document: unknown, terms: EditTerms): (before: FoundApp)
 /** Puts the app with a merge patch applied to what was written of it. Throws an ApiError. */
 export function patchEdit(patch: unknown, terms: EditTerms): (before: FoundApp) => Put {
   if (!isMapping(patch)) throw new ApiError('bad_request', 'The body must be an object: a merge patch.');
+  return changeEdit((written) => mergePatch(written, patch), terms);
+}
+
+/** Adds a domain to the app, or takes it away. Throws an ApiError. */
+export function domainEdit(domain: string, isWanted: boolean, terms: EditTerms): (before: FoundApp) => Put {
+  const read = readDomain(domain);
+  if (read.fault !== undefined && isWanted) throw new ApiError('bad_request', `The domain ${read.fault}.`);
+  return changeEdit((written, { app }) => {
+    const has = read.value !== undefined && app.domains.includes(read.value);
+    if (!has && !isWanted) throw new ApiError('unknown_domain', `App ${app.name} has no domain ${domain}.`);
+    if (has === isWanted) return written;
+    const all = [written['domains']].flat();
+    return {
+      ...written,
+      domains: isWanted ? [...all, domain] : all.filter((_, index) => app.domains[index] !== read.value),
+    };
+  }, terms);
+}
+
+/** Puts the app as `change` makes it of what was written of it. */
+function changeEdit(
+  change: (written: Readonly<Record<string, unknown>>, before: AppRecord) => unknown,
+  terms: EditTerms,
+): (before: FoundApp) => Put {
   return (found) => {
     const before = there(found, terms);
     checkPreconditions(terms.preconditions, etagOf(before));
-    const written = before.origin?.api?.written ?? writtenOf(before.app);
-    return putOver(before, readDocument(mergePatch(written, patch), terms), terms);
+    const written = before.origin?.api?.written ?? { ...writtenOf(before.app) };
+    return putOver(before, readDocument(change(written, before), terms), terms);
   };
 }
 

@@ -4,7 +4,7 @@ import type { AppSources } from '../config/resolve-app.js';
 import { namePattern } from '../model/app-keys.js';
 import type { Clock } from '../model/clock.js';
 import { ApiError, type ApiErrorCode, unknownApp } from './api-error.js';
-import { type EditTerms, patchEdit, putEdit, removeEdit } from './app-edit.js';
+import { domainEdit, type EditTerms, patchEdit, putEdit, removeEdit } from './app-edit.js';
 import { type AppFilter, pageOf } from './app-list.js';
 import type { AuditEntry } from './audit.js';
 import { appStates, instanceViews, wholeView } from './app-view.js';
@@ -144,6 +144,8 @@ export function appRoutes(source: AppsSource): readonly Route[] {
       errors: ['unknown_app', ...editErrors],
       handle: (request) => remove(request, source),
     },
+    domainRoute('PUT', 'Adds a domain to an app.', source),
+    domainRoute('DELETE', 'Takes a domain from an app; the last one stays.', source),
     {
       method: 'GET',
       path: '/v1/instances',
@@ -162,6 +164,24 @@ export function appRoutes(source: AppsSource): readonly Route[] {
       }),
     },
   ];
+}
+
+function domainRoute(method: 'PUT' | 'DELETE', summary: string, source: AppsSource): Route {
+  return {
+    method,
+    path: '/v1/apps/{name}/domains/{domain}',
+    scope: 'write',
+    summary,
+    query: { dryRun },
+    headers: ['If-Match', 'If-None-Match'],
+    answers: { 200: { description: 'It is changed, or was so already.', schema: wholeAppSchema } },
+    errors: ['unknown_app', 'unknown_domain', 'domain_taken', 'invalid_app', ...editErrors],
+    handle: (request) => {
+      const { domain = '' } = request.params;
+      const edit = domainEdit(domain, method === 'PUT', editTerms(possible(request), source));
+      return put(request, 'patch', edit, source);
+    },
+  };
 }
 
 async function instances(caller: Caller, app: string | undefined, { cmdb, inflight }: AppsSource): Promise<unknown[]> {

@@ -1,10 +1,11 @@
 import type { AppRecord } from '../cmdb/cmdb.js';
-import { revisionOf, writtenOf } from '../model/app.js';
+import { type App, revisionOf, writtenOf } from '../model/app.js';
 import { appFileSchema } from '../model/app-keys.js';
 import type { Breaker } from '../model/breaker.js';
-import type { FailedRevision } from '../model/deployment.js';
+import type { Deployment, FailedRevision } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
-import { expiresAt } from '../model/lifetime.js';
+import { expiresAt, idleAt } from '../model/lifetime.js';
+import { maintenanceOf } from '../model/maintenance.js';
 import { isMapping, type Shape } from '../model/schema/shape.js';
 import { oneDecimal } from '../telemetry/one-decimal.js';
 import { type Caller, mayDo } from './caller.js';
@@ -29,6 +30,7 @@ export function appView(record: AppRecord): Readonly<Record<string, unknown>> {
   const byState: Record<string, number> = {};
   for (const { state } of deployment.instances) byState[state] = (byState[state] ?? 0) + 1;
   const { breaker, failedRevision, pinnedTo } = deployment;
+  const maintenance = maintenanceOf(app, deployment);
   const plan = origin?.api?.written['plan'];
   return {
     name: app.name,
@@ -42,6 +44,7 @@ export function appView(record: AppRecord): Readonly<Record<string, unknown>> {
     instances: byState,
     ...(plan === undefined ? {} : { plan }),
     ...(pinnedTo ? { pinnedTo: pinnedTo.host } : {}),
+    ...(maintenance && { maintenance: maintenance.mode }),
     ...(breaker ? { breaker: failureView(breaker) } : {}),
     ...(failedRevision ? { failedRevision: failureView(failedRevision) } : {}),
   };
@@ -97,7 +100,9 @@ export function instanceViews({ app, deployment }: AppRecord, inflight: Readonly
     bootedAt: time(instance.bootedAt),
     readyAt: time(instance.readyAt),
     expiresAt: time(expiresAt(instance, app)),
+    sleepsAt: time(sleepsAt(deployment, instance, app)),
     lastActiveAt: time(instance.lastActiveAt),
+    cause: instance.cause ?? null,
     users: usersOf(instance),
     inflight: inflight.get(instance.id) ?? 0,
     boot: oneDecimal(instance.boot),
@@ -105,6 +110,13 @@ export function instanceViews({ app, deployment }: AppRecord, inflight: Readonly
     ...(instance.end ? { end: { reason: instance.end.reason, since: time(instance.end.since) } } : {}),
     ...(failed?.replaces === instance.id ? { failedRevision: failureView(failed) } : {}),
   }));
+}
+
+/** When it ends if nobody uses it until then; undefined while somebody does, or `scale.min` keeps it. */
+function sleepsAt({ instances }: Deployment, instance: Instance, app: App): number | undefined {
+  const at = idleAt(instance, app);
+  const isKept = instances.filter(({ state }) => state === 'ready').length <= app.scale.min;
+  return isKept || at === Infinity ? undefined : at;
 }
 
 function failureView(failure: Breaker | FailedRevision): unknown {

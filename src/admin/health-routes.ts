@@ -56,7 +56,7 @@ export function healthRoutes({ version, exposition, readiness }: HealthSource): 
       scope: 'read',
       isWide: true,
       summary: 'Metrics in the text format of Prometheus.',
-      answers: { 200: { description: 'The metrics.' } },
+      answers: { 200: { description: 'The metrics.', type: 'text/plain' } },
       errors: [],
       handle: async () => ({ type: exposition.contentType, body: await exposition.metrics() }),
     },

@@ -1,6 +1,6 @@
 import { isMapping } from '../model/schema/shape.js';
 
-/** The document with a merge patch applied; shares with both what it does not change. Source: RFC 7396. `patch` is not deep (json-depth.ts). */
+/** The document with a merge patch applied; shares with both what it does not change. Source: RFC 7396. `patch` is not deep (json-text.ts). */
 export function mergePatch(target: unknown, patch: unknown): unknown {
   if (!isMapping(patch)) return patch;
   const result = new Map(isMapping(target) ? Object.entries(target) : []);

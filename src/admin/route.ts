@@ -19,8 +19,10 @@ export interface Route {
   readonly body?: BodyOf;
   /** Headers of the request that it looks at. */
   readonly headers?: readonly ('If-Match' | 'If-None-Match')[];
-  /** By status; a schema of `undefined` is an answer that is not JSON. */
-  readonly answers: Readonly<Record<number, { readonly description: string; readonly schema?: JsonSchema }>>;
+  /** By status: JSON of this schema, text of this media type, or nothing. */
+  readonly answers: Readonly<
+    Record<number, { readonly description: string; readonly schema?: JsonSchema; readonly type?: string }>
+  >;
   /** Beside those that any route gives. */
   readonly errors: readonly ApiErrorCode[];
   handle(request: ApiRequest): Promise<ApiAnswer> | ApiAnswer;

@@ -1,4 +1,5 @@
-import { appFileSchema } from '../model/app-keys.js';
+import { appFileSchema, maintenanceSchema } from '../model/app-keys.js';
+import { bootCauses } from '../model/instance.js';
 import type { Shape } from '../model/schema/shape.js';
 import { appStates } from './app-view.js';
 import type { JsonSchema } from './route.js';
@@ -21,12 +22,26 @@ const kept = [
   'additionalProperties',
 ];
 
+/** What holds for an app, and who says so. */
+export const maintenanceViewSchema: JsonSchema = {
+  type: 'object',
+  required: ['mode', 'retryAfter', 'limit', 'source'],
+  properties: {
+    mode: { enum: ['off', 'page', 'hold'] },
+    ...{ text, retryAfter: text, limit: text },
+    source: { enum: ['app', 'operator'], description: 'Who says so: the app itself, or an operator by API.' },
+    token: { ...text, description: 'Of the operator.' },
+    since: text,
+  },
+};
+
 /** An app as `PUT` takes it. */
 export const appSchema: JsonSchema = { $ref: '#/components/schemas/App' };
 
 /** What the answers of several routes have in common, by name. */
 export const components: Readonly<Record<string, JsonSchema>> = {
   App: plain(appFileSchema as Shape),
+  Maintenance: { ...plain(maintenanceSchema as Shape), required: ['mode'] },
   Problem: {
     type: 'object',
     description: 'RFC 9457.',
@@ -58,15 +73,30 @@ export const components: Readonly<Record<string, JsonSchema>> = {
       pinnedTo: { ...text, description: 'The machine that has its data.' },
       breaker: anything,
       failedRevision: anything,
+      maintenance: { enum: ['page', 'hold'], description: 'Absent if it is off.' },
     },
   },
   Instance: {
     type: 'object',
-    required: ['id', 'app', 'revision', 'state', 'runtime', 'host', 'address', 'users', 'inflight'],
+    required: [
+      'id',
+      'app',
+      'revision',
+      'state',
+      'runtime',
+      'host',
+      'address',
+      'sleepsAt',
+      'cause',
+      'users',
+      'inflight',
+    ],
     properties: {
       ...{ id: text, app: text, revision: text, state: text, runtime: text, host: text },
       address: { type: ['string', 'null'] },
       ...{ bootedAt: time, readyAt: time, expiresAt: time, lastActiveAt: time },
+      sleepsAt: { ...time, description: 'When it ends if nobody uses it until then; null while it is used or kept.' },
+      cause: { enum: [...bootCauses, null], description: 'Why it was booted; null if that is not known.' },
       users: { type: 'array', items: anything },
       inflight: count,
       boot: { type: 'object', description: 'Milliseconds by phase.' },
@@ -94,7 +124,8 @@ export const wholeAppSchema: JsonSchema = {
     source: { ...anything, description: 'By which file or token it came, at which machine, and when.' },
     app: {
       ...anything,
-      description: 'As it was written: what PUT takes. Values of `env` are null for a token that may not write.',
+      description:
+        'As it was written: what PUT takes; of an app of a file, as plan and defaults complete it. Values of `env` are null for a token that may not write.',
     },
     effective: { ...anything, description: 'With all that plan, defaults and built-ins say.' },
     ...change,

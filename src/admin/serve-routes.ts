@@ -7,6 +7,9 @@ declare module 'fastify' {
   interface FastifyRequest {
     caller: Caller;
   }
+  interface FastifyContextConfig {
+    readonly takesBody?: boolean;
+  }
 }
 
 /** Deeper bodies are refused. */
@@ -23,7 +26,12 @@ export function addRoutes(server: FastifyInstance, routes: readonly Route[]): vo
       method,
       url: path.replaceAll(/\{(\w+)\}/g, ':$1'),
       ...(body && { bodyLimit: body.mostBytes }),
+      config: { takesBody: body !== undefined },
       schema: { querystring: { type: 'object', properties: query, additionalProperties: false } },
+      // Of a route that takes none, nobody would look at it.
+      preHandler: async (request) => {
+        if (!body && request.body !== undefined) throw new ApiError('bad_request', 'This route takes no body.');
+      },
       // Before the body is read.
       onRequest: async ({ caller, headers }) => {
         admit(caller, route);

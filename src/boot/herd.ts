@@ -5,6 +5,7 @@ import type { NodeSession } from '../membership/session.js';
 import type { Uses } from '../uses/uses.js';
 import type { Clock, Timer } from '../model/clock.js';
 import { asRequestError, levelOf, RequestError } from '../model/errors.js';
+import { maintenanceError } from '../model/maintenance.js';
 import type { BootProcedure } from './boot-procedure.js';
 import type { BootOutcome, ClaimedBoots } from './claimed-boots.js';
 import type { BootHosts } from './boot-hosts.js';
@@ -226,7 +227,9 @@ export function stepFor(
   unclaimed: number,
   { session, hosts, clock }: Pick<HerdOptions, 'session' | 'hosts' | 'clock'>,
 ): NextStep {
-  const { deployment, app, uses, waiting, heldBack } = local;
+  const { deployment, app, uses, waiting, heldBack, maintenance } = local;
+  if (maintenance)
+    return maintenance.mode === 'hold' ? { kind: 'wait' } : { kind: 'refuse', error: maintenanceError(maintenance) };
   const me = session.incarnation;
   return nextStep({ deployment, app, uses, waiting, heldBack, unclaimed, me, hosts }, clock.now());
 }

@@ -3,6 +3,7 @@ import type { Holder, Seat } from '../uses/seat.js';
 import type { Clock, Timer } from '../model/clock.js';
 import { RequestError } from '../model/errors.js';
 import { wakeDenied } from '../model/wake/verdict.js';
+import { maintenanceError } from '../model/maintenance.js';
 
 interface Waiter {
   readonly holder: Holder | undefined;
@@ -36,11 +37,11 @@ export class WaitingRoom {
   }
 
   /**
-   * Waits for a seat. Rejects with `queue_full` at once, `queue_timeout` after the app's queue timeout, the boot's error
+   * Waits for a seat, or for the end of maintenance. Rejects with `queue_full` at once, `queue_timeout` or `maintenance` in time, the boot's error
    * when it fails, or the signal's reason when the client has gone; in each case nothing is left behind.
    */
   wait(signal: AbortSignal, holder?: Holder): Promise<Seat> {
-    const { app } = this.local;
+    const { app, maintenance } = this.local;
     if (signal.aborted) return Promise.reject(signal.reason as Error);
     if (this.#size >= app.queue.max && !this.makeRoomFor(holder)) return Promise.reject(full(app.queue.max));
     return new Promise((resolve, reject) => {
@@ -55,7 +56,7 @@ export class WaitingRoom {
           resolve(seat);
         },
         reject: leave,
-        timer: this.#clock.after(app.queue.timeoutMs, () => leave(new RequestError('queue_timeout'))),
+        timer: this.#clock.after(maintenance?.limitMs ?? app.queue.timeoutMs, () => leave(this.#overdue())),
         onAbort: () => leave(signal.reason as Error),
       };
       signal.addEventListener('abort', waiter.onAbort, { once: true });
@@ -76,6 +77,7 @@ export class WaitingRoom {
 
   /** Gives free seats to requests that wait, client by client. */
   serve(): void {
+    if (this.local.maintenance) return;
     for (const [key, line] of this.#lines) {
       const first = line.values().next().value as Waiter;
       const seat = this.local.seatForNext(first.holder);
@@ -108,6 +110,11 @@ export class WaitingRoom {
     this.#size += change;
     this.local.waiting += change;
     if (holder?.verdict?.counts === false) this.local.waitingUncounted += change;
+  }
+
+  #overdue(): RequestError {
+    const { maintenance } = this.local;
+    return maintenance ? maintenanceError(maintenance) : new RequestError('queue_timeout');
   }
 
   #add(waiter: Waiter): void {

@@ -27,6 +27,7 @@ const instanceShape = Type.Object({
   owner: Type.Optional(Type.String()),
   askedBy: Type.Optional(Type.String()),
   deadlineAt: Type.Optional(epochMs),
+  cause: Type.Optional(Type.String()),
   bootedAt: epochMs,
   readyAt: Type.Optional(epochMs),
   lastActiveAt: epochMs,
@@ -56,6 +57,16 @@ const deploymentShape = Type.Object({
   ),
   failedRevision: Type.Optional(
     Type.Object({ ...breakerKeys, revision: Type.String(), replaces: Type.Optional(Type.String()) }),
+  ),
+  maintenance: Type.Optional(
+    Type.Object({
+      mode: Type.Union(['off', 'page', 'hold'].map((mode) => Type.Literal(mode))),
+      text: Type.Optional(Type.String()),
+      retryAfterMs: positive,
+      limitMs: positive,
+      by: Type.String(),
+      since: epochMs,
+    }),
   ),
 });
 

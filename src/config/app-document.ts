@@ -1,6 +1,8 @@
 import { Compile } from 'typebox/compile';
 import type { App } from '../model/app.js';
-import { type AppFile, appFileSchema, customerFileSchema } from '../model/app-keys.js';
+import { type AppFile, appFileSchema, customerFileSchema, maintenanceSchema } from '../model/app-keys.js';
+import type { Maintenance } from '../model/maintenance.js';
+import { codec } from '../model/schema/parsed.js';
 import { isMapping, type Shape } from '../model/schema/shape.js';
 import { customerKeyFault } from './customer-terms.js';
 import { explain, type Report } from './explain.js';
@@ -38,6 +40,29 @@ export function readAppDocument(value: unknown, sources: AppSources): ReadDocume
     if (!(error instanceof Enough)) throw error;
   }
   return { faults: [...faults.values()] };
+}
+
+export type ReadMaintenance =
+  | { readonly maintenance: Maintenance; readonly faults?: undefined }
+  | { readonly faults: readonly DocumentFault[] };
+
+const maintenance = {
+  schema: maintenanceSchema as Shape,
+  check: Compile(maintenanceSchema),
+  codec: codec(maintenanceSchema),
+};
+
+/** Reads what an operator says of maintenance, with the rules and messages of the key of app files. */
+export function readMaintenance(value: unknown): ReadMaintenance {
+  const faults: DocumentFault[] = [];
+  const report: Report = (path, message) => void faults.push({ path: formatPath(path), message });
+  if (isMapping(value) && value['mode'] === undefined) report(['mode'], 'is required: off, page or hold');
+  if (!maintenance.check.Check(value)) {
+    explain(maintenance.schema, value, [], report);
+    if (faults.length === 0) report([], 'does not fit the schema');
+  }
+  if (faults.length > 0) return { faults: faults.slice(0, mostFaults) };
+  return { maintenance: maintenance.codec.read(value) };
 }
 
 class Enough extends Error {}

@@ -57,7 +57,7 @@ export function changesOfApp(before: App, after: App): string[] {
   const told = byEffect.flatMap(([key, shape]) => {
     const name = nameOf(key, shape) as keyof App;
     const lines = key === 'domains' ? domainChanges(before, after) : differences(shape, key, before[name], after[name]);
-    return shape.container ? lines.map((line) => `${line} (from the next boot)`) : lines;
+    return shape.container ? lines.map((line) => `${line} (in new containers)`) : lines;
   });
   return told.map((line) => `app ${after.name}: ${line}`);
 }

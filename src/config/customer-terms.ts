@@ -17,7 +17,7 @@ type Shared = Parsed<typeof sharedSchema>;
 export function customerKeyFault(key: string): string | undefined {
   const known = childOf(appFileSchema as Shape, key);
   return known && !known.customer
-    ? 'is not for a file of a customer; the operator says it in plan or defaults'
+    ? 'is not for a customer to say; the operator says it in plan or defaults'
     : undefined;
 }
 
@@ -32,11 +32,11 @@ export function refuseForeign(
     const path = typeof written.domains === 'string' ? ['domains'] : ['domains', index];
     if (domain.startsWith('*.')) report(path, `${domain}: a wildcard is the operator's to give`);
     else if (!terms.domains.some((allowed) => allowed === domain || allowed === parentWildcard(domain)))
-      report(path, `${domain} is not below ${terms.domains.join(', ')}, which is what files here may have`);
+      report(path, `${domain} is not below ${terms.domains.join(', ')}, which is all that is allowed here`);
   });
   const { image } = written;
   if (image !== undefined && !terms.images.some((allowed) => isImageOf(image, allowed)))
-    report(['image'], 'is not among the `images` that the main file allows for files here');
+    report(['image'], 'is not among the `images` that the main file allows here');
 }
 
 /** The app's own values, each figure reduced to what plan and defaults allow. */

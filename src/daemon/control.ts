@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { type Admin, type AdminOptions, createAdmin } from '../admin/admin.js';
 import type { Readiness } from '../admin/health-routes.js';
+import type { NodeStatus } from '../admin/node-routes.js';
 import type { Cmdb, Conflict } from '../cmdb/cmdb.js';
 import { AppDifferences } from '../config/app-differences.js';
 import { AppSync } from '../config/app-sync.js';
@@ -12,6 +13,7 @@ import type { ConfigHealth } from '../config/config-health.js';
 import { ManifestFile } from '../config/manifest.js';
 import type { ReadMemory } from '../machine/host-memory.js';
 import type { Clock, Timer } from '../model/clock.js';
+import { RequestError } from '../model/errors.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { UnreadableRecords } from '../telemetry/unreadable-records.js';
 import type { DaemonTls } from './tls-supply.js';
@@ -20,8 +22,8 @@ import type { DaemonTls } from './tls-supply.js';
 export interface Serving {
   /** The store's identity as of its last answer. */
   readonly storeIdentity: () => string | undefined;
-  /** Names of the machines that have a session in the store now. */
-  readonly hosts: () => Promise<ReadonlySet<string>>;
+  /** The nodes that have a session in the store now, or had one at its last answer. */
+  readonly nodes: () => Promise<readonly NodeStatus[]>;
   /** False while the store, which was replaced, may lack instances that run. */
   readonly isComplete: () => boolean;
   readonly checks: () => Readiness['checks'];
@@ -120,6 +122,7 @@ export class Control {
       readiness: () => this.#readiness(),
       cmdb,
       inflight: serving.inflight,
+      nodes: () => this.#nodes(),
       host: config.node.host,
       fileOf,
       sources: () => this.#files,
@@ -190,9 +193,18 @@ export class Control {
     await this.#admin.close();
   }
 
+  async #nodes(): Promise<readonly NodeStatus[]> {
+    const { serving } = this.#options;
+    const nodes = await serving.nodes();
+    const { cmdb } = serving.checks();
+    if (cmdb?.ok === false) throw new RequestError('cmdb_unavailable');
+    return nodes;
+  }
+
   async #otherHosts(): Promise<string[]> {
     const { config, serving } = this.#options;
-    return [...(await serving.hosts())].filter((host) => host !== config.node.host);
+    const hosts = (await serving.nodes()).map(({ session }) => session.host);
+    return [...new Set(hosts)].filter((host) => host !== config.node.host);
   }
 
   /** The change is stored: what keeps a process from seeing it now only makes it later. */

@@ -2,6 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { openCmdb, openRuntime } from './adapters.js';
 import type { Readiness } from '../admin/health-routes.js';
+import type { NodeStatus } from '../admin/node-routes.js';
 import { FileApps } from './file-apps.js';
 import { defaultSessionTiming, type SessionTiming } from '../membership/session-timing.js';
 import type { Cmdb } from '../cmdb/cmdb.js';
@@ -139,7 +140,7 @@ class SingleProcess implements Daemon {
       onApplied: (identity) => this.#node.applied(identity),
       serving: {
         storeIdentity: () => this.#node.storeIdentity,
-        hosts: () => this.#node.hosts(),
+        nodes: () => this.#node.nodes(),
         isComplete: () => this.#node.isStoreComplete,
         checks: () => this.#node.checks(),
         inflight: async () => this.#node.inflight(),
@@ -267,11 +268,11 @@ class Composition {
     return this.#house.store.isComplete;
   }
 
-  /** Machines with a session in the store now. */
-  async hosts(): Promise<ReadonlySet<string>> {
+  /** Those with a session in the store now, this one among them. */
+  async nodes(): Promise<readonly NodeStatus[]> {
     const { session, peers } = this.#house;
     await session.beat();
-    return peers.hosts;
+    return peers.sessions.map((each) => ({ session: each, isSilent: peers.verdict(each.incarnation) !== 'alive' }));
   }
 
   /** Becomes a node of the protocol that does not serve yet. */

@@ -19,6 +19,7 @@ import { wordsOf } from '../forward/upstream-error.js';
 import { type Clock, sleep } from '../model/clock.js';
 import { findInstance, standing } from '../model/deployment.js';
 import { asRequestError, type ErrorCode, isDefect, RequestError } from '../model/errors.js';
+import { maintenanceError } from '../model/maintenance.js';
 import { coldTiming } from './cold-timing.js';
 import { ownRequest } from './own-request.js';
 import type { WakeGate } from '../wake/wake-gate.js';
@@ -140,6 +141,7 @@ export class Dispatcher implements ExchangeOwner {
       if (local.app.tls.redirect && this.#redirects(exchange, local)) return;
       local.askedFor = domainOf(exchange.admitted.host);
       const foundAt = clock.monotonic();
+      if (local.maintenance?.mode === 'page') throw maintenanceError(local.maintenance);
       this.#refuseSilenced(exchange, local);
       this.#refuseUnwelcome(exchange, local);
       this.#readOn(exchange);

@@ -9,7 +9,7 @@ export interface SessionTiming {
 export const defaultSessionTiming: SessionTiming = { ttlMs: 10_000, beatMs: 3_000, outageGraceMs: 300_000 };
 
 /** How long a session that is not seen to beat counts as alive, in milliseconds. */
-export function silentAfterMs({ ttlMs }: SessionTiming): number {
+export function silentAfterMs({ ttlMs }: Pick<SessionTiming, 'ttlMs'>): number {
   return ttlMs + 2_000;
 }
 

@@ -481,6 +481,43 @@ const keys = {
     { description: 'HTTPS of the domains of the app.', customer: true, later: true },
   ),
   wake: wakeSection,
+  maintenance: section(
+    {},
+    {
+      mode: choice(['off', 'page', 'hold'], {
+        description:
+          '`page` answers 503 `maintenance` in the place of the app, `hold` lets requests wait, `off` is as usual. An operator may say otherwise by API, of an app of a file too (docs/api.md).',
+        default: 'off',
+        examples: ['page'],
+      }),
+      text: text({
+        pattern: '^[^\\x00-\\x08\\x0b-\\x1f\\x7f]{1,2000}$',
+        expects: 'at most 2000 characters of plain text',
+        description: 'What clients read; HTML in it is shown, not obeyed.',
+        defaultText: 'nothing but that the site is under maintenance',
+        examples: ['We move to a new server until 6 o’clock.'],
+      }),
+      retryAfter: duration({
+        from: '1s',
+        to: '7d',
+        description: 'When clients are told to come back (`Retry-After`).',
+        default: '5m',
+        examples: ['1h'],
+      }),
+      limit: duration({
+        from: '1s',
+        to: '10m',
+        description:
+          'With `hold`: how long a request waits, before it is answered as with `page`. At most `queue.max` requests wait.',
+        default: '30s',
+        examples: ['2m'],
+      }),
+    },
+    {
+      description: 'Requests that come while this is on do not reach the app, and do not wake it.',
+      later: true,
+    },
+  ),
 };
 
 type Keys = typeof keys;
@@ -496,6 +533,9 @@ function keysWith(isWanted: (shape: Shape) => boolean): Record<string, TSchema> 
 export const appSchema = section(identity, keys);
 
 export const appCodec = codec(appSchema);
+
+/** What clients get instead of the app. */
+export const maintenanceSchema = keys.maintenance;
 
 /** What of an app its containers are made of. */
 export const containerSchema = section(

@@ -1,8 +1,9 @@
 import { type App, revisionOf } from './app.js';
-import type { Address, EndReason, Instance, InstanceState, Sight } from './instance.js';
+import type { Address, BootCause, EndReason, Instance, InstanceState, Sight } from './instance.js';
 import { transitions } from './instance.js';
 import { backoffLeftMs, type Breaker, nextBreaker } from './breaker.js';
 import { canFallBack, type LastGood, standIn } from './last-good.js';
+import type { OrderedMaintenance } from './maintenance.js';
 import { type Pin, repinned } from './pin.js';
 
 /** The CMDB document that holds all instances of one app. Immutable; every change is a function in this folder. */
@@ -16,6 +17,8 @@ export interface Deployment {
   readonly lastGood?: LastGood;
   /** Present after a revision failed while another can serve: the instance to be replaced, or the last good revision. */
   readonly failedRevision?: FailedRevision;
+  /** What an operator ordered by API; without it the app's own says. */
+  readonly maintenance?: OrderedMaintenance;
 }
 
 /** Until when the next try of a revision is put off, and what the last one came to. It refuses no request. */
@@ -61,6 +64,7 @@ export interface BootClaim {
   readonly owner?: string;
   /** Session that asks. */
   readonly askedBy?: string;
+  readonly cause?: BootCause;
 }
 
 /** How long a boot may wait for a node of its host to take it up. */
@@ -96,7 +100,9 @@ export function fitsAt({ instances }: Deployment, app: App): number {
 
 /** Claims the boot of one more instance. Unchanged if the app may have no more. */
 export function claimBoot(deployment: Deployment, app: App, claim: BootClaim, now: number): Deployment {
-  return vacancies(deployment, app, now) > 0 ? withClaim(deployment, app, claim, now) : deployment;
+  if (vacancies(deployment, app, now) === 0) return deployment;
+  const cause = deployment.instances.some(({ state }) => state === 'ready') ? 'load' : 'request';
+  return withClaim(deployment, app, { cause, ...claim }, now);
 }
 
 /**

@@ -76,6 +76,13 @@ export const errorTable = {
     remedy:
       'A rule or a budget of `wake` (docs/wake.md) kept this request from waking the app; the log line with the reference and the metric fastcontainer_wake_verdicts_total name it. `asleep` may give such answers another status.',
   },
+  maintenance: {
+    status: 503,
+    title: 'This site is under maintenance',
+    advice: 'Try again later.',
+    remedy:
+      'The app says so (`maintenance`), or an operator does; `PUT /v1/apps/{name}/maintenance` with `off` ends it.',
+  },
   queue_full: {
     status: 503,
     title: 'Too many requests wait for this app',
@@ -170,9 +177,10 @@ export class RequestError extends Error {
     this.retryAfterS = options.retryAfterS ?? (this.status === 503 ? 1 : undefined);
   }
 
-  /** The message, if it is about the client's request; what failed inside is not shown to clients. */
+  /** The message, if it is about the client's request or for the public; what failed inside is not shown to clients. */
   get publicDetail(): string | undefined {
-    return this.status < 500 && this.message !== errorTable[this.code].title ? this.message : undefined;
+    const isPublic = this.status < 500 || this.code === 'maintenance';
+    return isPublic && this.message !== errorTable[this.code].title ? this.message : undefined;
   }
 }
 

@@ -15,6 +15,11 @@ export const transitions: Readonly<Record<InstanceState, readonly (InstanceState
 /** Why an instance ends. */
 export type EndReason = OutliveReason | 'idle' | 'app_removed' | 'boot_failed' | 'stopped' | 'orphaned' | 'memory';
 
+/** Why an instance was booted: for a request, for more load, for scale.min, in the place of another, or by an operator. */
+export const bootCauses = ['request', 'load', 'minimum', 'lifetime', 'revision', 'restart', 'operator'] as const;
+
+export type BootCause = (typeof bootCauses)[number];
+
 /** Where a container accepts connections, reachable by every node. */
 export interface Address {
   readonly host: string;
@@ -71,6 +76,8 @@ export interface Instance extends Location {
   readonly askedBy?: string;
   /** When an owned state is given up and anyone may take over. */
   readonly deadlineAt?: number;
+  /** Absent if a version that did not note it booted it. */
+  readonly cause?: BootCause;
   readonly bootedAt: number;
   readonly readyAt?: number;
   readonly lastActiveAt: number;

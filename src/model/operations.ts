@@ -5,7 +5,9 @@ import type { Instance } from './instance.js';
 
 /** An operator wakes the app: claims a boot unless an instance is ready or boots, whatever back-off there is. */
 export function wake(deployment: Deployment, app: App, claim: BootClaim, now: number): Deployment {
-  return deployment.instances.some(isUp) ? deployment : claimBoot(deployment, app, claim, now);
+  return deployment.instances.some(isUp)
+    ? deployment
+    : claimBoot(deployment, app, { ...claim, cause: 'operator' }, now);
 }
 
 /** Whether an instance is ready, or boots and may become so. */

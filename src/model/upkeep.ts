@@ -45,9 +45,9 @@ export function claimUpkeep(
 ): Deployment {
   const next = nextUpkeep(deployment, app, now);
   if (next?.kind !== upkeep.kind) return deployment;
-  if (next.kind === 'fill') return claimBoot(deployment, app, claim, now);
+  if (next.kind === 'fill') return claimBoot(deployment, app, { ...claim, cause: 'minimum' }, now);
   const { id, reason } = next;
-  return withClaim(deployment, app, { ...claim, replaces: { id, reason } }, now);
+  return withClaim(deployment, app, { ...claim, cause: reason, replaces: { id, reason } }, now);
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { AppRecord } from '../cmdb/cmdb.js';
 import type { App } from '../model/app.js';
 import { type Deployment, findInstance, standing } from '../model/deployment.js';
+import { type Maintenance, maintenanceOf } from '../model/maintenance.js';
 import { mostOf } from './client-share.js';
 import type { Holder, Seat } from './seat.js';
 import type { Use } from './use.js';
@@ -29,6 +30,8 @@ export class LocalApp {
   readonly #onOverTarget: (local: LocalApp) => void;
   /** How many instances there may be for this node to use; as of the last record. */
   #reachable: number;
+  /** What requests get instead of a seat; undefined: nothing. */
+  maintenance: Maintenance | undefined;
   /** Seats by client; undefined while no client can have its share. */
   #held: Map<string, number> | undefined;
 
@@ -38,6 +41,7 @@ export class LocalApp {
     this.#record = record;
     this.#onOverTarget = onOverTarget;
     this.#reachable = reachable(record);
+    this.maintenance = maintenanceOf(record.app, record.deployment);
   }
 
   get app(): App {
@@ -59,6 +63,7 @@ export class LocalApp {
   see(record: AppRecord): void {
     this.#record = record;
     this.#reachable = reachable(record);
+    this.maintenance = maintenanceOf(record.app, record.deployment);
     this.epoch += 1;
   }
 
@@ -82,9 +87,9 @@ export class LocalApp {
     return this.#refusal === 'held_back';
   }
 
-  /** A seat for a request that just came; undefined if there is none, or others wait for it that may have it. */
+  /** A seat for a request that just came; undefined if there is none, others wait for it that may have it, or for maintenance. */
   takeSeat(holder?: Holder): Seat | undefined {
-    if (this.waiting > 0 && !this.heldBack) return undefined;
+    if (this.maintenance !== undefined || (this.waiting > 0 && !this.heldBack)) return undefined;
     const use = this.#choose(holder);
     if (typeof use === 'string') return undefined;
     const seat = use.take(holder);

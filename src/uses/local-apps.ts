@@ -118,8 +118,11 @@ export class LocalApps {
   }
 
   #see(local: LocalApp, record: AppRecord): void {
+    const before = local.maintenance;
     local.see(record);
     for (const listener of this.#listeners) listener(local);
+    // It was kept to refuse requests without a look-up in the store.
+    if (before && !local.maintenance) this.letGo(local);
   }
 }
 

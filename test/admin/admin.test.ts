@@ -18,67 +18,14 @@ import { request } from 'node:http';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { pino } from 'pino';
 import t, { type Test } from 'tap';
-import { type Admin, type AdminOptions, createAdmin } from '../../src/admin/admin.js';
 import { placeSocket, removeSocket } from '../../src/admin/socket-file.js';
 import type { AppRecord } from '../../src/cmdb/cmdb.js';
-import { systemClock } from '../../src/machine/system-clock.js';
 import { RequestError } from '../../src/model/errors.js';
-import { Metrics } from '../../src/telemetry/metrics.js';
-import { testApp } from '../fixtures/app.js';
+import { adminRecord as record, cmdbOf, startAdmin as start } from '../fixtures/admin-server.js';
 import { testDeployment, testRevision } from '../fixtures/deployment.js';
 import { eventually } from '../fixtures/eventually.js';
 import { ask } from '../fixtures/request.js';
-
-const record: AppRecord = {
-  app: testApp({ env: { SECRET: 'hunter2' }, labels: { customer: 'c4711' }, maxLifetimeMs: 1_000 }),
-  removed: false,
-  version: 'v',
-  deployment: {
-    ...testDeployment({ users: { me: { since: 0 } }, boot: { start: 5 } }),
-    breaker: { failures: 1, retryAt: 0, code: 'boot_failed', message: 'exit code 1' },
-  },
-};
-
-/** A store of one app. */
-function cmdbOf(only: AppRecord): AdminOptions['cmdb'] {
-  return {
-    async *list() {
-      yield only;
-    },
-    find: async (query) => ('app' in query && query.app === 'shop' ? only : undefined),
-    edit: () => Promise.reject(new Error('not in this test')),
-    update: () => Promise.reject(new Error('not in this test')),
-  };
-}
-
-async function start(
-  t: Test,
-  overrides: Partial<AdminOptions> = {},
-): Promise<{ port: number; address: string; admin: Admin }> {
-  const admin = createAdmin({
-    listen: { host: '127.0.0.1', port: 0 },
-    version: '1.2.3',
-    exposition: new Metrics().registry,
-    logger: pino({ level: 'silent' }),
-    readiness: () => ({ ready: true, checks: { cmdb: { ok: true } } }),
-    cmdb: cmdbOf(record),
-    host: 'here',
-    tokens: () => [],
-    fileOf: () => undefined,
-    sources: () => ({ plans: {}, defaults: {} }),
-    spread: async () => 'now',
-    isComplete: () => true,
-    pins: false,
-    clock: systemClock,
-    inflight: async () => new Map([[record.deployment.instances[0]?.id ?? '', 7]]),
-    ...overrides,
-  });
-  t.teardown(() => admin.close());
-  const address = await admin.listen();
-  return { admin, address, port: Number(address.split(':').at(-1)) };
-}
 
 t.test('health says that it lives, readiness why it is not ready', async (t) => {
   const { port } = await start(t, {
@@ -120,7 +67,9 @@ t.test('apps and instances are told without secrets', async (t) => {
       bootedAt: '1970-01-01T00:00:00.000Z',
       readyAt: '1970-01-01T00:00:00.000Z',
       expiresAt: '1970-01-01T00:00:00.999Z',
+      sleepsAt: null,
       lastActiveAt: '1970-01-01T00:00:00.000Z',
+      cause: null,
       users: [{ session: 'me', since: '1970-01-01T00:00:00.000Z' }],
       inflight: 7,
       boot: { start: 5 },

@@ -1,5 +1,4 @@
 import t from 'tap';
-import { isDeeperThan } from '../../src/admin/json-depth.js';
 import { mergePatch } from '../../src/admin/merge-patch.js';
 
 t.test('a merge patch does what the examples of RFC 7396 say', async (t) => {
@@ -31,18 +30,4 @@ t.test('a key of objects in general is a key like any other', async (t) => {
   const patched = mergePatch({}, JSON.parse('{"__proto__": {"polluted": true}, "constructor": 1}'));
   t.equal(({} as Record<string, unknown>)['polluted'], undefined);
   t.same(Object.keys(patched as object), ['__proto__', 'constructor']);
-});
-
-t.test('the depth of a text is that of its brackets, not of those within strings', async (t) => {
-  const cases: [string, number][] = [
-    ['1', 0],
-    ['"[[["', 0],
-    ['{"a": "\\"[["}', 1],
-    ['[[], [[]]]', 3],
-    ['{"a\\\\": [{}]}', 3],
-  ];
-  for (const [text, depth] of cases) {
-    t.ok(isDeeperThan(depth - 1, text) || depth === 0, text);
-    t.notOk(isDeeperThan(depth, text), text);
-  }
 });

@@ -48,6 +48,6 @@ t.test('what a rule cannot be is refused where it stands', async (t) => {
   const theirs = 'name: a\ndomains: a.localhost\nimage: a:1\nwake: { rules: [] }\n';
   t.match(
     (await problemsOf({ 'main.yaml': customers, 'apps/a.yaml': theirs })).join(),
-    /wake: is not for a file of a customer/,
+    /wake: is not for a customer to say/,
   );
 });

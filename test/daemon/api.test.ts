@@ -55,8 +55,8 @@ onBothStores(
     t.same(patched.body['app'].env, { MORE: 'x' });
     t.same(patched.body['changes'], [
       'app shop: idleTtl 10m -> 5m',
-      'app shop: env.GREETING changed (from the next boot)',
-      'app shop: env.MORE changed (from the next boot)',
+      'app shop: env.GREETING changed (in new containers)',
+      'app shop: env.MORE changed (in new containers)',
     ]);
 
     const gone = await callApi(admin, 'DELETE', path);
@@ -116,6 +116,40 @@ onBothStores('of two writers that read the same one wins, and the other is told'
   const stale = { headers: { 'if-match': etag } };
   t.equal((await callApi(admin, 'DELETE', path, stale)).status, 412);
   t.equal((await callApi(admin, 'PUT', '/v1/apps/new', { body: webDocument('n.localhost'), ...stale })).status, 412);
+});
+
+onBothStores('a domain is added to an app and taken away by its address', async (t, { admin, port }) => {
+  await callApi(admin, 'PUT', path, { body: webDocument(domain) });
+  const domains = `${path}/domains`;
+  const added = await callApi(admin, 'PUT', `${domains}/B%C3%BCcher.localhost`);
+  t.match(added, {
+    status: 200,
+    body: { app: { domains: [domain, 'Bücher.localhost'] }, takesEffect: 'now' },
+  });
+  t.equal((await ask(port, 'xn--bcher-kva.localhost')).status, 200);
+  const again = await callApi(admin, 'PUT', `${domains}/xn--bcher-kva.localhost`);
+  t.match(again, { status: 200, body: { changes: [] } }, 'it is the same domain');
+  const dry = await callApi(admin, 'DELETE', `${domains}/${domain}?dryRun=true`);
+  t.match(dry, { status: 200, body: { dryRun: true, changes: ['app shop: domain shop.localhost removed'] } });
+  t.match(await callApi(admin, 'DELETE', `${domains}/${domain}`), { body: { app: { domains: ['Bücher.localhost'] } } });
+  t.equal((await ask(port, domain)).status, 404);
+  t.match(await callApi(admin, 'DELETE', `${domains}/${domain}`), { status: 404, body: { code: 'unknown_domain' } });
+  t.match(await callApi(admin, 'DELETE', `${domains}/xn--bcher-kva.localhost`), { status: 422 }, 'the last one stays');
+  t.match(await callApi(admin, 'PUT', `${domains}/hello.localhost`), { status: 409, body: { code: 'domain_taken' } });
+  for (const bad of ['a%20b', '*.*.localhost', 'a:80', 'x'.repeat(300), '%F0%9F%98%80'.repeat(80)])
+    t.equal((await callApi(admin, 'PUT', `${domains}/${bad}`)).status, 400, bad.slice(0, 20));
+  t.match(await callApi(admin, 'PUT', `${domains}/*.shop.localhost`), { status: 200 });
+  t.equal((await ask(port, 'any.shop.localhost')).status, 200);
+  const inFile = await callApi(admin, 'PUT', '/v1/apps/hello/domains/new.localhost');
+  t.match(inFile, { status: 409, body: { code: 'app_in_file', detail: /hello\.yaml/ } });
+  const names = Array.from({ length: 8 }, (_, index) => `n${index}.localhost`);
+  await Promise.all(names.map((name) => callApi(admin, 'PUT', `${domains}/${name}`)));
+  const { body } = await callApi(admin, 'GET', path);
+  t.same(
+    names.filter((name) => !body['domains'].includes(name)),
+    [],
+    'of those that race none is lost',
+  );
 });
 
 onBothStores('patches that race lose nothing of each other', async (t, { admin }) => {
@@ -357,7 +391,7 @@ onBothStores(
     await daemon.reload(await loadConfig(installation.file, process.env));
     t.match((await callApi(admin, 'GET', path)).body, { effective: { limits: { memory: '64m' } } });
     t.match((await callApi(admin, 'PATCH', path, { body: {} })).body, {
-      changes: ['app shop: limits.memory 64m -> 96m (from the next boot)'],
+      changes: ['app shop: limits.memory 64m -> 96m (in new containers)'],
       app: { plan: 'small', limits: { pids: 64 } },
     });
   },

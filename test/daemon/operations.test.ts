@@ -95,7 +95,7 @@ t.test('an operation holds at every machine, whichever is asked', async (t) => {
   const b = await startMachine(t, { host: 'b', address: '127.0.0.3', cmdb, apps });
   t.match(await callApi(b.admin, 'POST', `${path}/boot`), { status: 200 });
   const { pid, instance } = await a.identity(domain);
-  t.match(await instances(a.admin, 'hello'), [{ host: 'b' }], 'it boots where it was asked for');
+  t.match(await instances(a.admin, 'hello'), [{ host: 'b', cause: 'operator' }], 'it boots where it was asked for');
   t.match(await callApi(a.admin, 'POST', `${path}/restart`), { status: 200, body: { instances: [instance] } });
   await until(() => !isAlive(pid) || undefined);
   const next = await a.identity(domain);
@@ -103,4 +103,13 @@ t.test('an operation holds at every machine, whichever is asked', async (t) => {
   t.match(await callApi(a.admin, 'POST', `${path}/stop`), { status: 200, body: { done: true } });
   t.notOk(isAlive(next.pid));
   t.equal((await b.ask(domain)).status, 200);
+
+  const nodes = async () => (await callApi(b.admin, 'GET', '/v1/nodes')).body as unknown as Record<string, unknown>[];
+  t.match(await nodes(), [
+    { host: 'a', state: 'alive', pid: a.child.pid, runtimes: { process: String } },
+    { host: 'b', state: 'alive', pid: b.child.pid },
+  ]);
+  a.child.kill('SIGSTOP');
+  await until(async () => (await nodes())[0]?.['state'] === 'silent' || undefined);
+  a.child.kill('SIGCONT');
 });

@@ -403,7 +403,7 @@ const adminToken = section(
     }),
     scope: choice(['read', 'operate', 'write'], {
       description:
-        'What it is for: `read` sees apps and instances without secrets, `operate` also boots, stops, restarts and drains, `write` also puts and removes apps.',
+        'What it is for: `read` sees apps and instances without secrets, `operate` also boots, stops, restarts, drains and says what is in maintenance, `write` also puts and removes apps.',
       examples: ['read'],
     }),
     hash: text({

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
+import type { NodeStatus } from '../../admin/node-routes.js';
 import type { Cmdb, Session } from '../../cmdb/cmdb.js';
 import type { Clock, Timer } from '../../model/clock.js';
-import type { SessionTiming } from '../../membership/session-timing.js';
+import { type SessionTiming, silentAfterMs } from '../../membership/session-timing.js';
 import { StoreHealth } from '../../membership/store-health.js';
 
 export interface StoreWatchOptions {
@@ -24,7 +25,8 @@ export interface StoreWatchOptions {
 export class StoreWatch {
   readonly health: StoreHealth;
   readonly #options: StoreWatchOptions;
-  #hosts: ReadonlySet<string> = new Set();
+  /** By incarnation, with the time at which its counter was last seen to move. */
+  #observed: ReadonlyMap<string, { readonly session: Session; readonly movedAt: number }> = new Map();
   #timer: Timer | undefined;
   #looking: Promise<void> | undefined;
   #stopped = false;
@@ -34,9 +36,11 @@ export class StoreWatch {
     this.health = new StoreHealth(options.timing.ttlMs, options.clock);
   }
 
-  /** Machines that had a session in the store at the last answer. */
-  get hosts(): ReadonlySet<string> {
-    return this.#hosts;
+  /** Those that had a session in the store at the last answer. */
+  get nodes(): readonly NodeStatus[] {
+    const { timing, clock } = this.#options;
+    const isSilent = (movedAt: number) => this.health.isSteady && clock.monotonic() - movedAt > silentAfterMs(timing);
+    return [...this.#observed.values()].map(({ session, movedAt }) => ({ session, isSilent: isSilent(movedAt) }));
   }
 
   /** Looks once now and goes on in the background. Resolves after the first look, whatever came of it. */
@@ -64,7 +68,13 @@ export class StoreWatch {
     const askedAt = clock.monotonic();
     try {
       const { identity, sessions } = await cmdb.beat({ incarnation, host, process, beats: 0 }, [incarnation]);
-      this.#hosts = new Set(sessions.map((session) => session.host));
+      this.#observed = new Map(
+        sessions.map((session) => {
+          const before = this.#observed.get(session.incarnation);
+          const stands = before?.session.beats === session.beats;
+          return [session.incarnation, { session, movedAt: stands ? before.movedAt : clock.monotonic() }];
+        }),
+      );
       if (this.health.answered(identity, askedAt)) onReplaced();
     } catch (error) {
       logger.debug({ err: error }, 'the CMDB cannot be reached');

@@ -117,7 +117,7 @@ class Supervisor implements Daemon {
       exposition: { contentType: this.#metrics.registry.contentType, metrics: () => this.#exposition() },
       serving: {
         storeIdentity: () => this.#store.health.identity,
-        hosts: () => this.#store.look().then(() => this.#store.hosts),
+        nodes: () => this.#store.look().then(() => this.#store.nodes),
         isComplete: () => this.#store.health.isComplete,
         checks: () => this.#checks(),
         inflight: () => this.#inflight(),

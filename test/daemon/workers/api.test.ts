@@ -32,5 +32,11 @@ t.test('operations are carried out by the workers', async (t) => {
   t.match(await operate('restart'), { status: 200, body: { instances: booted.body['instances'] } });
   t.match(await operate('stop'), { status: 200, body: { state: 'asleep', done: true } });
   t.equal((await askIdentity(daemon.port, 'hello.localhost')).greeting, 'hello');
+  const nodes = (await callApi(daemon.admin, 'GET', '/v1/nodes')).body as unknown as Record<string, unknown>[];
+  t.same(
+    nodes.map(({ state }) => state),
+    ['alive', 'alive'],
+    'the supervisor is none',
+  );
   t.equal(await terminate(daemon), 0);
 });
