@@ -108,7 +108,9 @@ function settingChanges(before: Config, after: Config): string[] {
   const changed = sections.flatMap(([section, { properties }]): string[] => {
     if (takenOver.includes(section) || isSame(old[section], now[section])) return [];
     if (!properties) return [section];
-    const [oldKeys, nowKeys] = [old[section], now[section]] as readonly [Values, Values];
+    // A section that is absent has no keys.
+    const keysOf = (values: Values) => (values[section] ?? {}) as Values;
+    const [oldKeys, nowKeys] = [keysOf(old), keysOf(now)];
     const names = Object.entries(properties).map(([key, child]) => ({ key, name: nameOf(key, child) }));
     return names
       .filter(({ name }) => !isSame(oldKeys[name], nowKeys[name]))

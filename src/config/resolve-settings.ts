@@ -55,6 +55,7 @@ export function resolveSettings(written: MainFile, directory: string, env: Envir
     memory: main.memory,
     ...(main.maxRemovals !== undefined && { maxRemovals: main.maxRemovals }),
     log: { level: resolveLevel(main.log.level, env, report) },
+    ...resolveAccessLog(main.accessLog),
     plans: written.plans ?? {},
     defaults: defaultsOf(written),
   };
@@ -161,6 +162,11 @@ function checkTokens(tokens: Settings['admin']['tokens'], plans: Settings['plans
     if (plan !== undefined && !Object.hasOwn(plans, plan))
       report([index, 'plan'], `there is no plan ${JSON.stringify(plan)}`);
   });
+}
+
+function resolveAccessLog({ file, ...settings }: Main['accessLog']): Pick<Settings, 'accessLog'> {
+  if (file === undefined) return {};
+  return { accessLog: { ...settings, file: file === 'stdout' ? file : resolve(file) } };
 }
 
 function resolveCmdb({ cmdb: written, node }: Main, report: Report): Settings['cmdb'] {

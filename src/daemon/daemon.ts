@@ -30,6 +30,7 @@ import { shared } from '../model/shared-work.js';
 import type { Clock } from '../model/clock.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { systemClock } from '../machine/system-clock.js';
+import { AccessLogFile } from '../telemetry/access-log/access-log.js';
 import { LogLimit } from '../telemetry/log-limit.js';
 import { measuredCmdb } from '../telemetry/measured-cmdb.js';
 import { measuredRuntime } from '../telemetry/measured-runtime.js';
@@ -199,6 +200,7 @@ class Composition {
   readonly #fileApps: FileApps;
   /** Of warnings that clients can cause. */
   readonly #limit: LogLimit;
+  readonly #accessLog: AccessLogFile | undefined;
   readonly #clients: Clients;
   readonly #bounds: ConnectionBounds;
   /** Undefined without HTTPS. */
@@ -235,6 +237,11 @@ class Composition {
     this.unreadable = new UnreadableRecords({ logger, onForgedApp: (app) => surroundings.onAppForged?.(app) });
     this.cmdb = measuredCmdb(openCmdb(config, logger, this.unreadable.report), this.metrics, this.#clock);
     const silenced = new Silenced(this.#clients, this.#clock);
+    const { accessLog } = config;
+    if (accessLog) {
+      const told = { settings: accessLog, clock: this.#clock, logger };
+      this.#accessLog = new AccessLogFile({ ...told, onDropped: (lines) => this.metrics.accessLogDropped(lines) });
+    }
     this.#house = createHouse({
       ...{ config, machine, logger, cmdb: this.cmdb, metrics: this.metrics, clock: this.#clock },
       runtimes: this.#runtimes,
@@ -248,6 +255,7 @@ class Composition {
       }),
       clients: this.#clients,
       silenced,
+      ...(this.#accessLog && { accessLog: this.#accessLog }),
       sessionTiming: timing.session,
       reconcilePeriodMs: timing.reconcilePeriodMs,
       fileApps: this.#fileApps,
@@ -415,6 +423,7 @@ class Composition {
     }
     await session.leave();
     await forwarder.close();
+    await this.#accessLog?.close();
     await Promise.all([...this.#runtimes.values()].map((runtime) => runtime.close()));
     await this.cmdb.close();
   }

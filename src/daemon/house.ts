@@ -20,6 +20,7 @@ import { NodeSession } from '../membership/session.js';
 import { type SessionTiming, silentAfterMs } from '../membership/session-timing.js';
 import { StoreHealth } from '../membership/store-health.js';
 import type { StoreListener } from '../membership/store-listener.js';
+import type { AccessLog } from '../model/access-record.js';
 import type { RuntimeName } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
 import { RequestError } from '../model/errors.js';
@@ -59,6 +60,8 @@ export interface HouseOptions {
   readonly clients?: Clients;
   /** Absent: every upgrade wakes. */
   readonly silenced?: Silenced;
+  /** Absent: requests are not logged. */
+  readonly accessLog?: AccessLog;
   readonly logger: Logger;
   readonly sessionTiming: SessionTiming;
   readonly reconcilePeriodMs: number;
@@ -213,7 +216,7 @@ function createTerminateRoom(
 }
 
 function createDispatcher(
-  { config, metrics, clock, logger, clients, silenced, forwarder }: HouseOptions,
+  { config, metrics, clock, logger, clients, silenced, forwarder, accessLog }: HouseOptions,
   rooms: Pick<DispatcherOptions, 'session' | 'router' | 'booter' | 'instanceCheck'>,
 ): Dispatcher {
   const limit = new LogLimit({ clock, logger });
@@ -225,6 +228,7 @@ function createDispatcher(
       ...{ budget: config.wake.budget, parts: config.workers, clock },
       onVerdict: metrics.wakeVerdict.bind(metrics),
     }),
+    ...(accessLog && { accessLog }),
     serverTiming: config.http.serverTiming,
     logRefusal: (fields, message) => {
       const { code, outcome, app } = fields;

@@ -16,11 +16,14 @@ import { redirect, redirectRaw, secureUrl } from '../forward/redirect.js';
 import { ReadAhead } from '../forward/read-ahead.js';
 import type { Silenced } from '../forward/silenced.js';
 import { wordsOf } from '../forward/upstream-error.js';
+import type { AccessLog } from '../model/access-record.js';
 import { type Clock, sleep } from '../model/clock.js';
 import { findInstance, standing } from '../model/deployment.js';
 import { asRequestError, type ErrorCode, isDefect, RequestError } from '../model/errors.js';
 import { maintenanceError } from '../model/maintenance.js';
-import { coldTiming } from './cold-timing.js';
+import { coldPhases, timingOf } from './cold-timing.js';
+import { ByteCounts } from './byte-counts.js';
+import { takeRequestId, traceparentOf } from './request-id.js';
 import { ownRequest } from './own-request.js';
 import type { WakeGate } from '../wake/wake-gate.js';
 
@@ -51,6 +54,8 @@ export interface DispatcherOptions {
   /** Lines about requests that were refused, failed or cut short; the caller bounds their number. */
   readonly logRefusal: (fields: Record<string, unknown>, message: string) => void;
   readonly onRequest: (report: RequestReport) => void;
+  /** If absent, nothing is gathered for it. */
+  readonly accessLog?: AccessLog;
 }
 
 /** Attempts for a request whose instance cannot be reached, each after a longer pause. */
@@ -68,6 +73,7 @@ class ClientGone extends Error {
 export class Dispatcher implements ExchangeOwner {
   readonly #options: DispatcherOptions;
   readonly #readAhead = new ReadAhead();
+  readonly #byteCounts = new ByteCounts();
   #closing = false;
 
   constructor(options: DispatcherOptions) {
@@ -85,6 +91,7 @@ export class Dispatcher implements ExchangeOwner {
       answerError(req, res, refusal);
       return this.#reportRefusal(undefined, req, refusal, startedAt);
     }
+    if (this.#options.accessLog) exchange.requestId = takeRequestId(exchange.admitted.headers);
     this.#dispatch(exchange);
   };
 
@@ -99,6 +106,7 @@ export class Dispatcher implements ExchangeOwner {
       answerErrorRaw(socket, refusal, { accept: req.headers.accept });
       return this.#reportRefusal(undefined, req, refusal, startedAt);
     }
+    if (this.#options.accessLog) exchange.requestId = takeRequestId(exchange.admitted.headers);
     this.#dispatch(exchange);
   };
 
@@ -159,14 +167,16 @@ export class Dispatcher implements ExchangeOwner {
   }
 
   #explained({ req, admitted }: AnyExchange, local: LocalApp, error: RequestError): RequestError {
-    const { clients } = this.#options;
-    const peer = clients?.peerOf(req.socket);
-    // A request that a trusted proxy passes on is from the proxy's client.
-    const address = peer?.trusted
-      ? (clients?.addressOf(req.socket, admitted.proxyHeaders) ?? peer.address)
-      : peer?.address;
+    const address = this.#addressOf(req, admitted);
     const detail = address === undefined ? undefined : ownRequest(local, address);
     return detail === undefined ? error : new RequestError('queue_timeout', detail);
+  }
+
+  /** The peer's; of a request that a trusted proxy passes on, its client's. Undefined if clients are not told apart. */
+  #addressOf({ socket }: IncomingMessage, admitted: AnyExchange['admitted'] | undefined): string | undefined {
+    const { clients } = this.#options;
+    const peer = clients?.peerOf(socket);
+    return peer?.trusted ? (clients?.addressOf(socket, admitted?.proxyHeaders) ?? peer.address) : peer?.address;
   }
 
   /**
@@ -282,8 +292,8 @@ export class Dispatcher implements ExchangeOwner {
     const instance = findInstance(local.deployment, seat.instanceId);
     if (instance?.readyAt === undefined || instance.readyAt < arrivedAt) return;
     exchange.cold = true;
-    if (!this.#options.serverTiming) return;
-    exchange.serverTiming = coldTiming(lookupMs, waitedMs, instance.boot);
+    exchange.phases = coldPhases(lookupMs, waitedMs, instance.boot);
+    if (this.#options.serverTiming) exchange.serverTiming = timingOf(exchange.phases);
   }
 
   #refuse(exchange: AnyExchange, error: RequestError): void {
@@ -306,6 +316,7 @@ export class Dispatcher implements ExchangeOwner {
     const durationMs = clock.monotonic() - exchange.startedAt;
     const { app, cold } = exchange;
     onRequest({ app, code, cold, durationMs, outcome, errorCode });
+    if (this.#options.accessLog) this.#logAccess(exchange, exchange.req, { code, outcome, errorCode, durationMs });
   }
 
   #reportRefusal(exchange: AnyExchange | undefined, req: IncomingMessage, error: RequestError, from: number): void {
@@ -314,7 +325,42 @@ export class Dispatcher implements ExchangeOwner {
     const app = exchange?.app;
     const code = error.status;
     onRequest({ app, code, cold: exchange?.cold ?? false, durationMs, outcome: 'refused', errorCode: error.code });
+    if (this.#options.accessLog)
+      this.#logAccess(exchange, req, { code, outcome: 'refused', errorCode: error.code, durationMs });
     this.#log(exchange, req, error, 'request refused');
+  }
+
+  /** The exchange is absent if the request could not be read. */
+  #logAccess(
+    exchange: AnyExchange | undefined,
+    req: IncomingMessage,
+    { code, outcome, errorCode, durationMs }: Pick<RequestReport, 'code' | 'outcome' | 'errorCode' | 'durationMs'>,
+  ): void {
+    const { accessLog, clock } = this.#options;
+    const { headers } = req;
+    const bytes = this.#byteCounts.take(req.socket);
+    accessLog?.write({
+      at: clock.now() - durationMs,
+      client: this.#addressOf(req, exchange?.admitted),
+      method: req.method ?? '',
+      target: exchange?.admitted.target,
+      version: req.httpVersion,
+      host: exchange?.admitted.host,
+      app: exchange?.app,
+      instance: exchange?.instanceId,
+      cold: exchange?.cold ?? false,
+      phases: exchange?.phases,
+      status: code,
+      outcome,
+      error: errorCode,
+      bytesIn: bytes.read,
+      bytesOut: bytes.written,
+      durationMs,
+      requestId: exchange?.requestId,
+      traceparent: exchange && traceparentOf(exchange.admitted.headers),
+      userAgent: headers['user-agent'],
+      referer: headers.referer,
+    });
   }
 
   /** The client saw the beginning of an answer, or a switch of protocols, and then its end. */

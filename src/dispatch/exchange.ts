@@ -34,6 +34,10 @@ abstract class Exchange implements Holder {
   cold = false;
   attempts = 0;
   serverTiming: string | undefined = undefined;
+  /** Milliseconds of the phases of a cold request. */
+  phases: Readonly<Record<string, number>> | undefined = undefined;
+  /** Only with an access log. */
+  requestId: string | undefined = undefined;
   hsts: string | undefined = undefined;
   upstreamHeaders: string[] | undefined = undefined;
   /** Aborts when the client goes; made only for requests that wait. */
@@ -63,6 +67,11 @@ abstract class Exchange implements Holder {
     this.#seat = seat;
     this.app = seat.app.name;
     this.errorHeaders = seat.app.errorHeaders;
+  }
+
+  /** Of the instance whose seat it has or had last. */
+  get instanceId(): string | undefined {
+    return this.#seat?.instanceId;
   }
 
   /** Gives the seat back, if it has one. Harmless twice. */

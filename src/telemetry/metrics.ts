@@ -118,6 +118,11 @@ export class Metrics {
     "Answers given in an app's place, by code of the error table.",
     ['app', 'error'],
   );
+  readonly #accessLogDropped = this.#counter(
+    'fastcontainer_access_log_dropped_total',
+    'Lines of the access log that were not written: the disk is full, or slower than the requests.',
+    [],
+  );
   readonly #boots = this.#counter('fastcontainer_boots_total', 'Boots, by runtime and result.', ['runtime', 'result']);
   readonly #scaleOuts = this.#counter(
     'fastcontainer_scale_outs_total',
@@ -216,6 +221,10 @@ export class Metrics {
   }
 
   /** Counts a request that reached no app. */
+  accessLogDropped(lines: number): void {
+    this.#accessLogDropped.inc(lines);
+  }
+
   refused(error: ErrorCode): void {
     this.#errors.inc({ app: '', error });
   }

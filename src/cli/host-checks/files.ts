@@ -6,7 +6,7 @@ import type { Findings } from './host-check.js';
 
 /** Whether what must be written can be written, and what must be read can be read. Creates nothing. */
 export async function checkFiles(config: Config): Promise<Findings> {
-  const { cmdb, admin, stateDir, runtimes } = config;
+  const { cmdb, admin, stateDir, runtimes, accessLog } = config;
   const { process: processes, docker } = runtimes;
   const store = lmdbPath(cmdb.url);
   const usesDocker = config.apps.some(({ runtime }) => runtime === 'docker');
@@ -18,6 +18,7 @@ export async function checkFiles(config: Config): Promise<Findings> {
     usesOci ? writableDirectory('runtimes.oci.stateDir', runtimes.oci.stateDir) : undefined,
     store === undefined ? undefined : writableDirectory('cmdb', store),
     'path' in admin.listen ? writableDirectory('admin.listen', dirname(admin.listen.path)) : undefined,
+    accessLog && accessLog.file !== 'stdout' ? existingDirectory('accessLog.file', dirname(accessLog.file)) : undefined,
     readableFile('cmdb.caFile', cmdb.caFile),
     ...(usesDocker
       ? [
@@ -50,6 +51,12 @@ async function writableDirectory(key: string, path: string): Promise<string | un
   return allowed
     ? undefined
     : `${key}: ${existing} is not writable for this user; change its owner or choose another directory`;
+}
+
+/** One that the daemon does not make. */
+async function existingDirectory(key: string, path: string): Promise<string | undefined> {
+  const isThere = await may(path, constants.F_OK);
+  return isThere ? writableDirectory(key, path) : `${key}: there is no directory ${path}; create it`;
 }
 
 async function nearestExisting(path: string): Promise<string> {

@@ -12,6 +12,7 @@ import {
   either,
   flag,
   list,
+  number,
   oneOrMore,
   parsedText,
   section,
@@ -760,6 +761,43 @@ export const mainSchema = section(
         }),
       },
       { description: 'The log.' },
+    ),
+    accessLog: section(
+      {},
+      {
+        file: text({
+          description:
+            'Where each request gets a line: a file, which logrotate may move away without a signal, or `stdout`. Absent: requests are not logged. ' +
+            'See docs/operations.md.',
+          defaultText: 'none',
+          examples: ['/var/log/fastcontainer/access.log'],
+        }),
+        format: choice(['json', 'combined'], {
+          description:
+            '`json` tells everything; `combined` is the format of Apache and nginx, with the domain in front.',
+          default: 'json',
+          examples: ['combined'],
+        }),
+        sample: number({
+          minimum: 0,
+          maximum: 1,
+          description: 'Share of the requests that get a line. Cold ones, and those that failed (5xx), always do.',
+          default: 1,
+          examples: [0.01],
+        }),
+        redact: list(
+          choice(['query', 'client', 'userAgent', 'referer'], { description: 'A part.', examples: ['client'] }),
+          {
+            maxItems: 4,
+            expects: 'a list of query, client, userAgent and referer',
+            description:
+              'What is left out: the `query` of URLs, which often has secrets, the host part of the `client` address, `userAgent`, `referer`.',
+            default: ['query'],
+            examples: [['query', 'client']],
+          },
+        ),
+      },
+      { description: 'The access log.' },
     ),
   },
   { description: 'The main file, such as config/fastcontainer.yaml.' },
