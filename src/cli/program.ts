@@ -162,6 +162,30 @@ function addRemoteCommands(program: Command): void {
     );
   }
 
+  remote(program, 'maintenance', 'Put an app into maintenance or out of it; without a mode, tell whether it is.')
+    .addArgument(appArgument())
+    .addArgument(
+      new Argument(
+        '[mode]',
+        '`page` answers in its place, `hold` lets requests wait, `app` leaves it to the app',
+      ).choices([...['off', 'page', 'hold', 'app']]),
+    )
+    .option('--text <text>', 'what the page says')
+    .action(
+      asking(async (client, screen, [name = '', mode], options) => {
+        const { maintenance } = await import('./remote/maintenance.js');
+        const { json, text } = options as { readonly json: boolean; readonly text?: string };
+        await maintenance(client, screen, { name, json, ...(mode && { mode }), ...(text !== undefined && { text }) });
+      }),
+    );
+
+  remote(program, 'nodes', 'List the dispatcher processes that share the store.').action(
+    asking(async (client, screen, _args, options) => {
+      const { nodes } = await import('./remote/nodes.js');
+      await nodes(client, screen, options as unknown as Parameters<typeof nodes>[2]);
+    }),
+  );
+
   remote(program, 'instances', 'List instances, of all apps or of one.')
     .argument('[app]', 'only those of this app')
     .action(

@@ -78,7 +78,7 @@ t.test('every option of the command line that a document names is one', async (t
   const cli = text('src/cli/program.ts');
   for (const page of pages.filter((name) => name !== 'CHANGELOG.md'))
     for (const [, words = ''] of text(page).matchAll(
-      /(?:fastcontainer|main\.js) (?:start|check|apps|app|put|rm|boot|stop|restart|drain|instances|init|completion)([^`\n]*)/g,
+      /(?:fastcontainer|main\.js) (?:start|check|apps|app|put|rm|boot|stop|restart|drain|maintenance|nodes|instances|init|completion)([^`\n]*)/g,
     ))
       for (const [option] of words.matchAll(/--[a-z][a-z-]*/g)) t.ok(cli.includes(option), `${page}: ${option}`);
 });

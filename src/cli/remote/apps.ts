@@ -38,6 +38,8 @@ const styles: Readonly<Record<string, Style>> = {
   ending: 'yellow',
   draining: 'yellow',
   failed: 'red',
+  alive: 'green',
+  silent: 'red',
   asleep: 'dim',
   removed: 'dim',
 };

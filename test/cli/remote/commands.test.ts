@@ -12,12 +12,14 @@ import { ApiClient } from '../../../src/cli/remote/api-client.js';
 import { app } from '../../../src/cli/remote/app.js';
 import { apps } from '../../../src/cli/remote/apps.js';
 import { instances } from '../../../src/cli/remote/instances.js';
+import { maintenance } from '../../../src/cli/remote/maintenance.js';
+import { nodes } from '../../../src/cli/remote/nodes.js';
 import { operate, type Operation } from '../../../src/cli/remote/operate.js';
 import { put } from '../../../src/cli/remote/put.js';
 import { rm as remove } from '../../../src/cli/remote/rm.js';
 import { webDocument } from '../../fixtures/api.js';
 import { install, startDaemon } from '../../fixtures/daemon.js';
-import { askIdentity } from '../../fixtures/request.js';
+import { ask, askIdentity } from '../../fixtures/request.js';
 import { mainScript, run } from '../run.js';
 
 /** A screen that keeps what is written. */
@@ -91,6 +93,21 @@ t.test('the life of an app by the command', async (t) => {
     t.match((await operated('drain')).out, /^app shop: /);
     t.equal((await operated('boot')).out, 'app shop: ready\n');
     await t.rejects(operated('boot', { name: 'nobody' }), { exitCode: 5, message: 'There is no app nobody' });
+  });
+
+  await t.test('maintenance answers in the place of the app until it is left to the app again', async (t) => {
+    const told = (more: { mode?: string; text?: string } = {}) =>
+      said((screen) => maintenance(client, screen, { name: 'shop', json: true, ...more }));
+    t.same(JSON.parse((await told()).out), { name: 'shop', maintenance: { mode: 'off' } });
+    const page = { mode: 'page', text: 'Back at noon' };
+    t.match(JSON.parse((await told(page)).out), { maintenance: { ...page, source: 'operator', token: 'socket' } });
+    const answer = await ask(port, 'shop.localhost');
+    t.match(answer, { status: 503, body: /Back at noon/ });
+    await t.rejects(told({ mode: 'never' }), { exitCode: 7, message: 'mode' });
+    t.match(JSON.parse((await told({ mode: 'app' })).out), { maintenance: { mode: 'off', source: 'app' } });
+    t.equal((await askIdentity(port, 'shop.localhost')).greeting, 'hello');
+    const lines = (await said((screen) => nodes(client, screen, { json: false }))).out.split('\n');
+    t.match(lines, [/^NODE +HOST +STATE/, /alive/, '']);
   });
 
   await t.test('a file that is at fault is told with its lines, JSON too', async (t) => {
