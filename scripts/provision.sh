@@ -30,6 +30,8 @@ docker-compose:docker-compose
 mkfs.btrfs:btrfs-progs
 haproxy:haproxy
 /usr/lib/cni/bridge:containernetworking-plugins
+skopeo:skopeo
+umoci:umoci
 '
 lacking='Some tests will be skipped'
 purpose='the tests'

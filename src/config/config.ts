@@ -67,9 +67,11 @@ export type LogLevel = Main['log']['level'];
 
 export type ProcessSettings = Main['runtimes']['process'] & { readonly stateDir: string; readonly scratchDir: string };
 
-export type OciSettings = Omit<Main['runtimes']['oci'], 'diskSizeBytes'> & {
+export type OciSettings = Omit<Main['runtimes']['oci'], 'diskSizeBytes' | 'imageSizeBytes' | 'imagesSizeBytes'> & {
   readonly stateDir: string;
   readonly diskBytes: number;
+  readonly imageBytes: number;
+  readonly imagesBytes: number;
 };
 
 type DockerKeys = 'socketPath' | 'network' | 'subnet' | 'allowSharedNetwork' | 'allowHost' | 'hostRules';

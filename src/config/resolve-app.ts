@@ -71,7 +71,8 @@ function unknownPlan(plan: string, plans: readonly string[]): string {
 
 function checkRuntime(written: AppFile, { runtime, publish }: AppFile, fail: Report): void {
   if (runtime === undefined) fail(['runtime'], 'is required: process, docker or oci, here, in the plan or in defaults');
-  if ((runtime === 'process' || runtime === 'oci') && !written.command)
+  const hasOwn = runtime === 'docker' || (runtime === 'oci' && ociImage(written.image)?.kind === 'packed');
+  if (runtime !== undefined && !hasOwn && !written.command)
     fail(['command'], `is required with runtime ${runtime}, such as [node, server.js]`);
   if (written.command?.[0] === '') fail(['command', 0], 'must name a program, got ""');
   if (runtime === 'docker' && written.image === undefined)

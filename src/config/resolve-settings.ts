@@ -184,8 +184,15 @@ function resolveCmdb({ cmdb: written, node }: Main, report: Report): Settings['c
   };
 }
 
-function resolveOci({ diskSizeBytes: diskBytes, ...written }: Main['runtimes']['oci'], stateDir: string): OciSettings {
-  return { ...written, diskBytes, stateDir: resolve(written.stateDir ?? join(stateDir, 'oci')) };
+function resolveOci(oci: Main['runtimes']['oci'], stateDir: string): OciSettings {
+  const { diskSizeBytes: diskBytes, imageSizeBytes: imageBytes, imagesSizeBytes: imagesBytes, ...written } = oci;
+  return {
+    ...written,
+    diskBytes,
+    imageBytes,
+    imagesBytes,
+    stateDir: resolve(written.stateDir ?? join(stateDir, 'oci')),
+  };
 }
 
 function resolveDocker(written: Main['runtimes']['docker'], report: Report): DockerSettings {

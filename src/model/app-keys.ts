@@ -190,7 +190,7 @@ const keys = {
     minItems: 1,
     expects: 'a list of words such as [node, server.js]',
     description:
-      'Program and arguments, without a shell. `process` and `oci` need it; for docker it replaces the command of the image.',
+      'Program and arguments, without a shell. `process` and `oci` need it; it replaces the command of an image that has one.',
     examples: [['node', 'server.js']],
     own: true,
     container: true,
@@ -200,8 +200,8 @@ const keys = {
     pattern: '^[^\\s\\0]+$',
     expects: 'an image such as hello:1',
     description:
-      'Image of the container: for docker a name, for oci `host`, the programs and libraries of this host, or `rootfs:/PATH`, a directory with ' +
-      'a root file system.',
+      'Image of the container: for docker a name, for oci `host`, the programs and libraries of this host, `rootfs:/PATH`, `oci:/PATH:TAG`, ' +
+      '`docker-archive:/FILE` or `docker://HOST/NAME:TAG` (docs/oci.md).',
     defaultText: '`host` with oci',
     examples: ['hello:1'],
     own: true,
@@ -253,7 +253,7 @@ const keys = {
     description:
       'User the app runs as: a name, `UID`, `UID:GID`, or `auto`. With `process` under a root daemon it is required, and `auto` ' +
       'is a user that only this app has (`runtimes.process.users`); a daemon that is not root runs apps as itself. With ' +
-      'docker `auto` is the user of the image, as without the key. With oci it is as with `process`, and the default; names are those of the image.',
+      'docker `auto` is the user of the image, as without the key. With oci it is as with `process`, and the default unless the image names a user that is not root; names are those of the image.',
     examples: ['auto'],
     container: true,
   }),

@@ -20,10 +20,12 @@ import { sourcesFault } from './mounts/mount-source.js';
 import { type EgressGuard, egressGuard, nameservers } from './network/egress-guard.js';
 import { toNumber, toText } from './network/subnet.js';
 import { bundle, filesOf, init } from './oci/bundle.js';
-import { commandFault, isInImage } from './oci/command.js';
+import { commandFault, isInImage, textInImage } from './oci/command.js';
 import { ociObstacles } from './oci/findings.js';
 import { Groups } from './oci/groups.js';
 import { hostView } from './oci/host-view.js';
+import { withImage } from './oci/image-config.js';
+import { Images } from './oci/images.js';
 import { launch, pathsIn } from './oci/launch.js';
 import { gatewayOf, Network, rangeOf } from './oci/network.js';
 import { pathsOfSandbox, Sandbox } from './oci/sandbox.js';
@@ -45,6 +47,9 @@ export interface OciRuntimeOptions extends KeptRuntimeOptions {
   readonly hostRules: 'auto' | 'off';
   /** What an instance may write to its own file systems. */
   readonly diskBytes: number;
+  /** Limit of one image, and of those together that no container uses. */
+  readonly imageBytes: number;
+  readonly imagesBytes: number;
   /** How many sandboxes to keep ready for the next boots. */
   readonly sandboxes: number;
   /** Where the users of apps are noted, and which there are for `user: auto`. */
@@ -79,6 +84,7 @@ class Containers implements Technology {
   readonly #accounts: Accounts;
   readonly #leases: Leases;
   readonly #sandboxes: Sandboxes;
+  readonly #images: Images;
   readonly #guard: EgressGuard;
   readonly #policy: MountPolicy;
   readonly #directory: string;
@@ -103,6 +109,11 @@ class Containers implements Technology {
       ...{ leases: this.#leases, count: options.sandboxes },
       make: (address, signal) => this.#makeSandbox(address, signal),
     });
+    const { imageBytes: maxBytes, imagesBytes: keptBytes, logger } = options;
+    this.#images = new Images({
+      ...{ directory: join(stateDir, 'images'), maxBytes, keptBytes, clock, logger },
+      inUse: async () => new Set(await this.#inDirectories<string>(imageFile)),
+    });
     this.#guard = egressGuard({ ...options, isRemote: false, ownSubnet: subnet });
     this.#policy = mountPolicy(options.mounts);
     this.#directory = join(stateDir, 'containers');
@@ -118,6 +129,7 @@ class Containers implements Technology {
       await mkdir(path, { recursive: true, mode: 0o700 });
     await this.#accounts.open();
     await this.#leases.open();
+    await this.#images.open();
     const found = await Promise.all([this.#directory, this.#stateRoot].map((path) => readdir(path)));
     for (const left of new Set([...found.flat(), ...this.#groups.ids()])) {
       if (!isSafeId(left) || (await known.has(left))) continue;
@@ -140,11 +152,10 @@ class Containers implements Technology {
     return this.#leases.free(toNumber(host), id);
   }
 
-  async plan(spec: InstanceSpec): Promise<Plan> {
-    const { id, app } = spec;
-    const image = ociImage(app.image);
-    if (!image) throw new Error(`app ${app.name}: the image ${app.image} is not ${ociImageExpects}`);
-    if (!app.command?.[0]) throw new Error(`app ${app.name} has no command to run; set 'command'`);
+  async plan(written: InstanceSpec, signal: AbortSignal): Promise<Plan> {
+    const { id } = written;
+    const { spec, image } = await this.#resolve(written, signal);
+    const { app } = spec;
     const account = await this.#account(app, image);
     await this.#refuse(app, image);
     await this.#network?.ensure();
@@ -161,13 +172,14 @@ class Containers implements Technology {
         try {
           await this.#write(spec, image, account, { host, port }, sandbox);
           await this.#refuseNested(app, id);
-          const lower = image.kind === 'rootfs' ? image.path : undefined;
+          const lower = image.kind === 'host' ? undefined : image.path;
           const what = { app, id, directory: this.#pathOf(id), secret, sandbox, fs: this.#fs, lower };
           await launch({ ...what, runtime: program, stateRoot: this.#stateRoot }, starting);
         } finally {
           this.#sandboxes.leave(id);
         }
         this.#sandboxes.fill();
+        this.#images.sweep();
       },
     };
   }
@@ -215,8 +227,34 @@ class Containers implements Technology {
 
   async close(): Promise<void> {
     await this.#sandboxes.close();
+    await this.#images.close();
     this.#guard.close();
     this.#groups.close();
+  }
+
+  /** Finds the root file system of an app, and completes the app with what its image says. */
+  async #resolve(spec: InstanceSpec, signal: AbortSignal): Promise<{ spec: InstanceSpec; image: RootImage }> {
+    const { app } = spec;
+    const { name, command } = app;
+    const image = ociImage(app.image);
+    if (!image) throw new Error(`app ${name}: the image ${app.image} is not ${ociImageExpects}`);
+    if (image.kind !== 'host' && image.path !== undefined) await this.#refusePath(name, app.image ?? '', image.path);
+    if (image.kind !== 'packed') {
+      if (!command?.[0]) throw new Error(`app ${name} has no command to run; set 'command'`);
+      return { spec, image };
+    }
+    const { config, digest, path } = await this.#images.of(image, name, signal);
+    const whole = withImage(app, config);
+    if (!whole.command?.[0])
+      throw new Error(`app ${name} has no command to run, and its image names none; set 'command'`);
+    return { spec: { ...spec, app: whole }, image: { kind: 'packed', path, digest } };
+  }
+
+  /** Throws if an image on this host is not for apps. */
+  async #refusePath(app: string, image: string, path: string): Promise<void> {
+    const source = [{ source: path, target: '/', readOnly: true, shared: false }];
+    const fault = mountsFault(source, this.#policy) ?? (await sourcesFault(source));
+    failFor(app)(fault?.replace(`mount source ${path}`, `image ${image}`).replace('mount source', 'image'));
   }
 
   async #makeSandbox(address: string, signal: AbortSignal): Promise<Sandbox> {
@@ -227,7 +265,7 @@ class Containers implements Technology {
   /** Writes what the launch reads. */
   async #write(
     spec: InstanceSpec,
-    image: OciImage,
+    image: RootImage,
     account: Account,
     at: Address,
     { networkNamespace }: Sandbox,
@@ -263,6 +301,7 @@ class Containers implements Technology {
       writeFile(paths.config, JSON.stringify(config)),
       ...Object.entries(files).map(([name, text]) => writeFile(join(paths.etc, name), text, { mode: 0o644 })),
     ]);
+    if (image.kind === 'packed') await writeFile(join(directory, imageFile), JSON.stringify([image.digest]));
     if (app.mounts.length > 0) {
       // At once: boots of other apps read it.
       await writeFile(join(directory, `${mountsFile}.new`), JSON.stringify(app.mounts));
@@ -271,10 +310,10 @@ class Containers implements Technology {
   }
 
   /** Without `user`, or with `auto`, a user that only this app has. */
-  async #account(app: App, image: OciImage): Promise<Account> {
+  async #account(app: App, image: RootImage): Promise<Account> {
     const { user = 'auto' } = app;
     if (user === 'auto' || image.kind === 'host') return this.#accounts.of({ ...app, user });
-    const [passwd, group] = ['passwd', 'group'].map((name) => textOf(join(image.path, 'etc', name)));
+    const [passwd, group] = ['passwd', 'group'].map((name) => textInImage(image.path, `/etc/${name}`));
     try {
       return accountOf(user, { passwd: passwd || 'root:x:0:0:root:/root:/bin/sh', group: group ?? '' });
     } catch (error) {
@@ -285,14 +324,11 @@ class Containers implements Technology {
   }
 
   /** Throws if the app would get what is not for apps, or lacks what it needs. */
-  async #refuse(app: App, image: OciImage): Promise<void> {
+  async #refuse(app: App, image: RootImage): Promise<void> {
     const { name, mounts } = app;
     const fail = failFor(name);
-    if (image.kind === 'rootfs') {
-      const lower = [{ source: image.path, target: '/', readOnly: true, shared: false }];
-      const asImage = (fault: string | undefined) => fault?.replace('mount source ', 'image rootfs:');
-      fail(asImage(mountsFault(lower, this.#policy) ?? (await sourcesFault(lower))));
-      if (!existsSync(image.path)) fail(`there is no directory ${image.path}; correct 'image'`);
+    if (image.kind === 'rootfs' && !existsSync(image.path)) {
+      fail(`there is no directory ${image.path}; correct 'image'`);
     }
     fail(mountsFault(mounts, this.#policy) ?? (await sourcesFault(mounts)));
     const missing = mounts.find(({ source }) => !existsSync(source));
@@ -303,15 +339,14 @@ class Containers implements Technology {
   /** Throws if another app could change what its mounts lead to, or it theirs. Of two that boot at once, at least one sees the other. */
   async #refuseNested({ name, mounts }: App, id: string): Promise<void> {
     if (mounts.length === 0) return;
-    failFor(name)(nestedFault(mounts, await this.#othersMounts(id), "another app's mount"));
+    failFor(name)(nestedFault(mounts, await this.#inDirectories<Mount>(mountsFile, id), "another app's mount"));
   }
 
-  async #othersMounts(id: string): Promise<Mount[]> {
-    const others = (await readdir(this.#directory)).filter((other) => other !== id);
-    const texts = await Promise.all(
-      others.map((other) => readFile(join(this.#pathOf(other), mountsFile), 'utf8').catch(() => '[]')),
-    );
-    return texts.flatMap((text) => JSON.parse(text) as Mount[]);
+  /** What the lists in the files of this name have, in the directories of all instances but one. */
+  async #inDirectories<T>(file: string, but?: string): Promise<T[]> {
+    const ids = (await readdir(this.#directory)).filter((id) => id !== but);
+    const texts = await Promise.all(ids.map((id) => readFile(join(this.#pathOf(id), file), 'utf8').catch(() => '[]')));
+    return texts.flatMap((text) => JSON.parse(text || '[]') as T[]);
   }
 
   /** Removes what an instance without processes had, but its address. Harmless twice. */
@@ -358,8 +393,14 @@ class Containers implements Technology {
   }
 }
 
-/** In the directory of an instance: the mounts of its app. */
+/** In the directory of an instance: the mounts of its app, and the digest of its image. */
 const mountsFile = 'mounts.json';
+const imageFile = 'image.json';
+
+/** What a container has as its root file system: an image, or the programs of the host. */
+type RootImage =
+  | Exclude<OciImage, { kind: 'packed' }>
+  | { readonly kind: 'packed'; readonly path: string; readonly digest: string };
 
 function inImage(message: string): string {
   return message.replace('on this machine; create it', 'in the image; create it there');

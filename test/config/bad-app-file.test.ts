@@ -220,7 +220,7 @@ const badFiles: [title: string, content: string, problems: string[]][] = [
     'name: a\ndomains: a.localhost\nruntime: oci\nimage: hello:1\npublish: true\ncwd: site\n',
     [
       '1 command: is required with runtime oci, such as [node, server.js]',
-      '4 image: must be `host` or `rootfs:/PATH` of a directory, in letters, digits and _@%+=.- with runtime oci, got "hello:1"',
+      '4 image: must be `host`, `rootfs:/PATH`, `oci:/PATH` or `oci:/PATH:TAG`, `docker-archive:/FILE`, or `docker://HOST/NAME:TAG`, with paths in letters, digits and _@%+=.- with runtime oci, got "hello:1"',
       '5 publish: has no use with runtime oci, which publishes no ports',
       '6 cwd: must be an absolute path inside the container, got "site"',
     ],

@@ -65,7 +65,7 @@ t.test(
       'srv/c4/app.yaml': `name: d\ndomains: d.example.org\n${command}\nimage: rootfs:/etc\n`,
     });
     t.match(problems, [
-      /^srv\/c3\/app.yaml:4 image: must be `host` or/,
+      /^srv\/c3\/app.yaml:4 image: must be `host`, `rootfs:/,
       /^srv\/c4\/app.yaml:4 image: is not among the `images`/,
     ]);
     t.equal(problems.length, 2);

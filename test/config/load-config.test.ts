@@ -45,6 +45,8 @@ t.test('a main file of one line has the defaults of the documentation', async (t
         bridge: 'fastcontainer0',
         subnet: '10.214.0.0/20',
         diskBytes: 256 * 1024 ** 2,
+        imageBytes: 10 * 1024 ** 3,
+        imagesBytes: 20 * 1024 ** 3,
         sandboxes: 2,
         allowHost: [],
         hostRules: 'auto',

@@ -55,7 +55,10 @@ function ociCheck(config: Config): HostCheck[] {
   const { apps, runtimes, node } = config;
   if (!apps.some(({ runtime }) => runtime === 'oci')) return [];
   const run = async () => {
-    const { problems, warnings } = await ociFindings(runtimes.oci);
+    const { problems, warnings } = await ociFindings(
+      runtimes.oci,
+      apps.flatMap(({ runtime, image }) => (runtime === 'oci' ? [image] : [])),
+    );
     return { problems: [...problems, ...(node.advertise === undefined ? [] : [ociOffMachine])], warnings };
   };
   const hasDocker = apps.some(({ runtime }) => runtime === 'docker');

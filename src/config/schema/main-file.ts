@@ -259,6 +259,21 @@ const ociRuntime = section(
       default: '256m',
       examples: ['64m'],
     }),
+    imageSize: size({
+      from: '1m',
+      to: '1t',
+      description: 'Limit of an image that is fetched (docs/oci.md), packed and unpacked; a larger one is refused.',
+      default: '10g',
+      examples: ['2g'],
+    }),
+    imagesSize: size({
+      from: '0',
+      to: '64t',
+      description:
+        'Fetched images that no container uses are kept for a week, or until they are more than this together.',
+      default: '20g',
+      examples: ['5g'],
+    }),
     sandboxes: wholeNumber({
       minimum: 0,
       maximum: 64,

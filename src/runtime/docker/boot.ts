@@ -1,9 +1,10 @@
 import { lookup } from 'node:dns/promises';
 import type { Address } from '../../model/instance.js';
+import { isImageName } from '../../model/image-name.js';
 import type { BootOptions, InstanceSpec } from '../runtime.js';
 import { type BootContext, type Job, attemptBoot, isAddressTaken } from './boot-attempt.js';
 import { EngineError } from './engine-error.js';
-import { ensureImage, isImageName } from './image.js';
+import { ensureImage } from './image.js';
 import { mountsFault } from '../mounts/mount-policy.js';
 import { oneLine } from '../output/printable.js';
 

@@ -68,8 +68,8 @@ export interface Technology {
   /** An address that no other instance has; leased until `free`. */
   lease(spec: InstanceSpec): Promise<Address>;
   free(place: Address, id: string): Promise<void>;
-  /** Makes nothing. Throws an Error that says what to do if the app cannot run. */
-  plan(spec: InstanceSpec): Promise<Plan>;
+  /** Makes nothing of the instance. Throws an Error that says what to do if the app cannot run, or the signal's reason. */
+  plan(spec: InstanceSpec, signal: AbortSignal): Promise<Plan>;
   /** Asks an app to end whose processes are not in the group of the main process. Resolves to how long it may take. */
   askToEnd?(record: ProcessRecord, graceMs: number): Promise<number>;
   /** Removes what an instance had, but its address, after its processes have ended. */
@@ -277,7 +277,7 @@ export class KeptRuntime implements Runtime {
     const secret = newSecret();
     let record: ProcessRecord = { v: 1, id, app: app.name, revision, ...whose, ...address, booter, secret };
     try {
-      const plan = await this.#technology.plan(spec);
+      const plan = await this.#technology.plan(spec, signal);
       record = { ...record, ...plan.record, keeper: this.#keepers.prepare() };
       await this.#records.write(record);
       const createdAt = clock.monotonic();

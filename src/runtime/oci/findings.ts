@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { messageOf } from '../output/printable.js';
+import { ociImage } from '../../model/oci-image.js';
 import { textOf } from '../../machine/text-of.js';
 import { overlap } from './network.js';
 import { usualPath } from './command.js';
@@ -18,6 +19,8 @@ export interface OciHostOptions {
 const limitMs = 10_000;
 const folders = usualPath.split(':');
 const needed = { ip: 'iproute2', unshare: 'util-linux', nsenter: 'util-linux', mount: 'mount' };
+/** What fetches images that have a configuration of their own. */
+const toolsOfImages = { skopeo: 'skopeo', umoci: 'umoci', flock: 'util-linux', setpriv: 'util-linux' };
 
 /** Why this host cannot run containers of the oci runtime, and what to do; empty if no obstacle is known. Changes nothing. */
 export async function ociObstacles({
@@ -27,14 +30,12 @@ export async function ociObstacles({
   subnet,
   hostRules,
 }: OciHostOptions): Promise<string[]> {
-  const isThere = (name: string) => folders.some((folder) => existsSync(join(folder, name)));
   const tools = { ...needed, ...(hostRules === 'off' ? {} : { 'iptables-restore': 'iptables' }) };
-  const missing = Object.entries(tools).filter(([name]) => !isThere(name));
   const plugins = ['bridge', 'static'].filter((name) => !existsSync(join(pluginDir, name)));
   return [
     ...(process.geteuid?.() === 0 ? [] : ['only root can make containers, and the daemon is not root']),
     ...[await programFault(program)].filter((fault) => fault !== undefined),
-    ...missing.map(([name, packageName]) => `${name} is not installed (Debian: apt-get install ${packageName})`),
+    ...missingOf(tools),
     ...(plugins.length === 0
       ? []
       : [
@@ -46,11 +47,15 @@ export async function ociObstacles({
 }
 
 /** What keeps apps of the oci runtime from running on this host, and what is unsafe about it. */
-export async function ociFindings(options: OciHostOptions): Promise<{ problems: string[]; warnings: string[] }> {
+export async function ociFindings(
+  options: OciHostOptions,
+  images: readonly (string | undefined)[],
+): Promise<{ problems: string[]; warnings: string[] }> {
   const { hostRules } = options;
+  const needsFetching = images.some((image) => ociImage(image)?.kind === 'packed');
   const hasOverlay = textOf('/proc/filesystems').includes('overlay') || existsSync('/sys/module/overlay');
   return {
-    problems: await ociObstacles(options),
+    problems: [...(await ociObstacles(options)), ...(needsFetching ? missingOf(toolsOfImages) : [])],
     warnings: [
       ...(hostRules === 'off'
         ? [
@@ -58,9 +63,15 @@ export async function ociFindings(options: OciHostOptions): Promise<{ problems: 
               'cloud metadata (169.254.169.254), and to let them out',
           ]
         : []),
-      ...(hasOverlay ? [] : ['the kernel does not list overlayfs, which images of `rootfs:` need: modprobe overlay']),
+      ...(hasOverlay ? [] : ['the kernel does not list overlayfs, which images need: modprobe overlay']),
     ],
   };
+}
+
+function missingOf(tools: Readonly<Record<string, string>>): string[] {
+  const isThere = (name: string) => folders.some((folder) => existsSync(join(folder, name)));
+  const missing = Object.entries(tools).filter(([name]) => !isThere(name));
+  return missing.map(([name, packageName]) => `${name} is not installed (Debian: apt-get install ${packageName})`);
 }
 
 async function programFault(program: string): Promise<string | undefined> {

@@ -48,7 +48,7 @@ shift 3
 exec 3>&2 2>"$directory/error"
 layer=$fs/$$
 mkdir "$layer" "$layer/upper" "$layer/work"
-mount -t overlay -o "nosuid,lowerdir=$lower,upperdir=$layer/upper,workdir=$layer/work" overlay "$fs/root"
+mount -t overlay -o "nosuid,nodev,lowerdir=$lower,upperdir=$layer/upper,workdir=$layer/work" overlay "$fs/root"
 exec 2>&3 3>&-
 exec "$@"
 `;

@@ -91,20 +91,54 @@ t.test('an app with the programs of the host gets none of its users', async (t) 
   t.notMatch(filesOf('shop', account, false, network), { passwd: String });
 });
 
-t.test('an image is `host` or a directory that is named plainly', async (t) => {
+t.test('an image is `host`, or named plainly', async (t) => {
   t.same(ociImage(undefined), { kind: 'host' });
   t.same(ociImage('rootfs:/srv/images/php-8.2'), { kind: 'rootfs', path: '/srv/images/php-8.2' });
-  const bad = [
-    '',
-    'hello:1',
-    'rootfs:',
-    'rootfs:relative',
-    'rootfs:/',
-    'rootfs:/a/../b',
-    'rootfs:/a,upperdir=/etc',
-    'rootfs:/a:b',
-  ];
-  for (const image of [...bad, 'rootfs:/a/', 'rootfs:/a\\b', 'rootfs:/./a', 'rootfs://a', 'host:1']) {
-    t.equal(ociImage(image), undefined, image);
+  const packed = [
+    ['oci:/srv/images/shop', '/srv/images/shop'],
+    ['oci:/srv/images/shop:v1.2', '/srv/images/shop'],
+    ['docker-archive:/srv/images/shop.tar', '/srv/images/shop.tar'],
+  ] as const;
+  for (const [source, path] of packed) t.same(ociImage(source), { kind: 'packed', source, path });
+  for (const name of [
+    'registry.example.org/shop:v1',
+    'localhost:5000/a/shop',
+    `r.example/shop@sha256:${'0'.repeat(64)}`,
+  ]) {
+    t.same(ociImage(`docker://${name}`), { kind: 'packed', source: `docker://${name}` });
   }
+  const bad = [
+    ...[
+      '',
+      'hello:1',
+      'rootfs:',
+      'rootfs:relative',
+      'rootfs:/',
+      'rootfs:/a/../b',
+      'rootfs:/a,upperdir=/etc',
+      'rootfs:/a:b',
+    ],
+    ...[
+      'rootfs:/a/',
+      'rootfs:/a\\b',
+      'rootfs:/./a',
+      'rootfs://a',
+      'host:1',
+      'oci:relative',
+      'oci:/a:',
+      'oci:/a:-b',
+      'oci:/a/../b',
+    ],
+    ...[
+      'oci:/a:b:c',
+      'docker-archive:/a:b',
+      'docker-archive:a.tar',
+      'docker://',
+      'docker://shop',
+      'docker://h/UPPER',
+      'docker://h/a b',
+    ],
+    ...['docker:///a', 'docker://h/a --insecure-policy', 'dir:/a', 'docker-daemon:shop:v1'],
+  ];
+  for (const image of bad) t.equal(ociImage(image), undefined, image);
 });

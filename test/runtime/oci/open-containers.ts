@@ -45,6 +45,7 @@ export async function useContainers(t: Test): Promise<Containers | undefined> {
     ...basis,
     stateDir,
     ...{ cmdbName: 'test', installation: 'test', allowHost: [], diskBytes: 64 * 1024 * 1024, sandboxes: 0 },
+    ...{ imageBytes: 256 * 1024 * 1024, imagesBytes: 1024 * 1024 * 1024 },
     ...{ usersDir: join(stateDir, 'users'), users: { from: 1_900_000_000, to: 1_900_000_099 } },
     mounts: { roots: [shared, process.cwd()], own: [] },
     logger: pino({ level: 'silent' }),
