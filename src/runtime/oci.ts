@@ -124,6 +124,7 @@ class Containers implements Technology {
   async open(known: Known, id: string): Promise<void> {
     this.#known = known;
     this.#groups = new Groups(id);
+    this.#groups.hold();
     this.#network = new Network({ ...this.#options, owner: id, guard: this.#guard });
     for (const path of [this.#directory, this.#stateRoot, this.#fs])
       await mkdir(path, { recursive: true, mode: 0o700 });

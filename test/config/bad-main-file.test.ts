@@ -221,6 +221,11 @@ const cases: [title: string, content: string, problems: string[]][] = [
     ['1 runtimes.docker.subnet: must be an IPv4 subnet from /8 to /29 such as 10.210.0.0/16, got "10.0.0.0/33"'],
   ],
   [
+    'has a subnet that is wider than a bridge can use',
+    'runtimes: { oci: { subnet: 10.0.0.0/8 } }',
+    ['1 runtimes.oci.subnet: must be an IPv4 subnet from /16 to /29 such as 10.210.0.0/16, got "10.0.0.0/8"'],
+  ],
+  [
     'trusts something else',
     'trustedProxies: [10.0.0.0/8, proxy]',
     ['1 trustedProxies[1]: must be an IP address or subnet such as 10.0.0.0/8, got "proxy"'],

@@ -1,5 +1,5 @@
 import { Type, type Static } from '../../model/schema/typebox.js';
-import { cidrFault, ipOrCidrFault } from '../cidr.js';
+import { ipOrCidrFault, subnetFault } from '../cidr.js';
 import { readDomain } from '../../model/domain.js';
 import { parseListenAddress } from '../listen-address.js';
 import { readCmdbUrl } from '../cmdb-url.js';
@@ -180,7 +180,7 @@ const dockerRuntime = section(
       examples: ['fastcontainer'],
     }),
     subnet: text({
-      fault: cidrFault,
+      fault: subnetFault(8),
       expects: 'an IPv4 subnet such as 10.210.0.0/16',
       description: 'Subnet of the network when it is created.',
       defaultText: 'a free one',
@@ -244,7 +244,8 @@ const ociRuntime = section(
       examples: ['fastcontainer1'],
     }),
     subnet: text({
-      fault: cidrFault,
+      // Each address of it is kept in memory, and one bridge has 1023 ports.
+      fault: subnetFault(16),
       expects: 'an IPv4 subnet such as 10.214.0.0/20',
       description:
         'Addresses of the containers, the one unused for longest first; a freed one rests for a minute. Each installation needs its own.',

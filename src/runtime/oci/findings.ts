@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { messageOf } from '../output/printable.js';
 import { ociImage } from '../../model/oci-image.js';
 import { textOf } from '../../machine/text-of.js';
-import { overlap } from './network.js';
+import { foreignBridge, overlap } from './network.js';
 import { usualPath } from './command.js';
 
 export interface OciHostOptions {
@@ -14,6 +14,7 @@ export interface OciHostOptions {
   readonly bridge: string;
   readonly subnet: string;
   readonly hostRules: 'auto' | 'off';
+  readonly stateDir: string;
 }
 
 const limitMs = 10_000;
@@ -29,7 +30,7 @@ export async function ociObstacles({
   bridge,
   subnet,
   hostRules,
-}: OciHostOptions): Promise<string[]> {
+}: Omit<OciHostOptions, 'stateDir'>): Promise<string[]> {
   const tools = { ...needed, ...(hostRules === 'off' ? {} : { 'iptables-restore': 'iptables' }) };
   const plugins = ['bridge', 'static'].filter((name) => !existsSync(join(pluginDir, name)));
   return [
@@ -55,7 +56,13 @@ export async function ociFindings(
   const needsFetching = images.some((image) => ociImage(image)?.kind === 'packed');
   const hasOverlay = textOf('/proc/filesystems').includes('overlay') || existsSync('/sys/module/overlay');
   return {
-    problems: [...(await ociObstacles(options)), ...(needsFetching ? missingOf(toolsOfImages) : [])],
+    problems: [
+      ...(await ociObstacles(options)),
+      ...[foreignBridge(options.bridge, textOf(join(options.stateDir, 'id')).trim())].filter(
+        (fault) => fault !== undefined,
+      ),
+      ...(needsFetching ? missingOf(toolsOfImages) : []),
+    ],
     warnings: [
       ...(hostRules === 'off'
         ? [
@@ -68,8 +75,11 @@ export async function ociFindings(
   };
 }
 
+function isThere(name: string): boolean {
+  return folders.some((folder) => existsSync(join(folder, name)));
+}
+
 function missingOf(tools: Readonly<Record<string, string>>): string[] {
-  const isThere = (name: string) => folders.some((folder) => existsSync(join(folder, name)));
   const missing = Object.entries(tools).filter(([name]) => !isThere(name));
   return missing.map(([name, packageName]) => `${name} is not installed (Debian: apt-get install ${packageName})`);
 }
@@ -85,7 +95,11 @@ async function programFault(program: string): Promise<string | undefined> {
   } catch (error) {
     const { code, killed } = error as NodeJS.ErrnoException & { killed?: boolean };
     if (code === 'ENOENT') {
-      return `${program} is not installed (Debian: apt-get install runc); install it, or correct runtimes.oci.program`;
+      const others = ['runc', 'crun', 'youki'].filter((name) => name !== program && isThere(name));
+      const hint = others.map(
+        (name) => `; ${name} is here: runtimes.oci.program: ${name}${name === 'runc' ? '' : ' (not tested)'}`,
+      );
+      return `${program} is not installed (Debian: apt-get install runc); install it, or correct runtimes.oci.program${hint.join('')}`;
     }
     return `${program} --version ${killed === true ? `does not end within ${limitMs / 1_000} s` : `fails: ${messageOf(error)}`}`;
   }

@@ -5,6 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { promisify } from 'node:util';
 import type { EgressGuard } from '../network/egress-guard.js';
+import { textOf } from '../../machine/text-of.js';
 import { firstAddress, parseSubnet, toNumber } from '../network/subnet.js';
 import { messageOf } from '../output/printable.js';
 
@@ -58,13 +59,8 @@ export class Network {
         if (!existsSync(`/sys/class/net/${bridge}`)) throw error;
       });
     }
-    const found = await readFile(`/sys/class/net/${bridge}/address`, 'utf8');
-    if (found.trim() !== markOf(owner)) {
-      throw new Error(
-        `the interface ${bridge} is not of this installation; choose another name for runtimes.oci.bridge and another ${subnetSetting}, ` +
-          `or, if nothing uses it any longer, remove it: ip link delete ${bridge}`,
-      );
-    }
+    const foreign = foreignBridge(bridge, owner);
+    if (foreign !== undefined) throw new Error(foreign);
     const { length } = rangeOf(subnet);
     await setting(`ipv6/conf/${bridge}/disable_ipv6`, '1');
     await ip('address', 'replace', `${gatewayOf(subnet)}/${length}`, 'dev', bridge);
@@ -118,6 +114,16 @@ export function overlap(bridge: string, subnet: string): string | undefined {
     }
   }
   return undefined;
+}
+
+/** Why an interface is not the bridge of this installation; undefined if it is, or does not exist. */
+export function foreignBridge(bridge: string, owner: string): string | undefined {
+  const found = textOf(`/sys/class/net/${bridge}/address`).trim();
+  if (found === '' || found === markOf(owner)) return undefined;
+  return (
+    `the interface ${bridge} is not of this installation; choose another name for runtimes.oci.bridge and another ${subnetSetting}, ` +
+    `or, if nothing uses it any longer, remove it: ip link delete ${bridge}`
+  );
 }
 
 /** The hardware address of the bridge, by which it is known whose it is: a name or a note cannot be given at its making. */

@@ -7,6 +7,7 @@ import t, { type Test } from 'tap';
 import { revisionOf } from '../../../src/model/app.js';
 import { childrenOf } from '../../../src/machine/proc-fs.js';
 import type { ProcessRecord } from '../../../src/runtime/kept/records.js';
+import { ociFindings } from '../../../src/runtime/oci/findings.js';
 import type { Exit } from '../../../src/runtime/runtime.js';
 import { eventually } from '../../fixtures/eventually.js';
 import { boot, containerApp, type Containers, newId, nothing, shellApp, useContainers } from './open-containers.js';
@@ -63,6 +64,13 @@ t.test('an image is a lower layer that no instance changes, and each instance ha
   }
   t.notOk(existsSync(join(image, 'note')));
   t.same(await containers.traces(), nothing);
+});
+
+t.test('a runtime that is not installed is named, with those that are', async (t) => {
+  const containers = await useContainers(t);
+  if (!containers) return;
+  const { problems } = await ociFindings({ ...containers.options, program: 'none' }, ['docker://localhost/shop:v1']);
+  t.match(problems, [/^none is not installed .*; runc is here: runtimes.oci.program: runc/]);
 });
 
 t.test('a runtime that hangs ends with its boot', async (t) => {
@@ -143,6 +151,8 @@ t.test('the bridge of another installation is left alone', async (t) => {
   await boot(await containers.open(), containerApp({}));
   const runtime = await others.open({ bridge, subnet });
   await t.rejects(boot(runtime, containerApp({})), { message: /is not of this installation; choose another name/ });
+  t.match((await ociFindings({ ...others.options, bridge, subnet }, [])).problems, [/is not of this installation/]);
+  t.same((await ociFindings(containers.options, [])).problems, []);
   t.same(await others.traces(), { ...nothing });
 });
 

@@ -132,7 +132,8 @@ export function tracesOf(stateDir: string, bridge: string): Record<string, strin
     const path = join(root, group);
     return existsSync(path)
       ? readdirSync(path, { withFileTypes: true }).flatMap((entry) =>
-          entry.isDirectory() ? [join(path, entry.name)] : [],
+          // Each dispatcher that runs has one without processes.
+          entry.isDirectory() && !entry.name.startsWith('dispatcher.') ? [join(path, entry.name)] : [],
         )
       : [];
   });
