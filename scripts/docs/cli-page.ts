@@ -41,10 +41,12 @@ A main file that others can change is not taken by itself. Of the file only \`ad
 rest need not be set. Where \`stateDir\` is relative, run the command in the daemon's working directory, or set \`admin.listen\`.
 
 **Who asks.** On the socket its file's mode says who may. An address needs a token: \`--token-file FILE\`, FASTCONTAINER_TOKEN, or \`--token\`, which
-others can see in the list of processes; for the daemon of a main file also its \`admin.token\`.
+others can see in the list of processes; for the daemon of a main file also its \`admin.token\`. Members of a group of \`admin.socket\` who may not read the
+main file name the socket with \`--url unix:PATH\` or FASTCONTAINER_URL; its directory has to let them pass (with the systemd unit: \`RuntimeDirectoryMode=0711\`).
 
 **Output** is a table for people. With \`--json\` it is JSON with the keys of the admin API, which stay: \`apps\` and \`instances\` print a list of all pages,
-\`app\` an object with the \`etag\` added, \`put\` and \`rm\` an object a line. Errors go to stderr. There are colours only on a terminal, and
+\`app\` an object with the \`etag\` added, \`put\` and \`rm\` an object a line,
+\`boot\`, \`stop\`, \`restart\` and \`drain\` an object, whose \`done\` is false if the operation goes on (exit code 1 if it was waited for). Errors go to stderr. There are colours only on a terminal, and
 none if NO_COLOR is set. Control characters in what apps or the store supplied are written as \`\\u001b\`.
 
 **Files for \`put\`** are YAML or JSON with the keys of an app file; several apps are divided by \`---\` and put one after the other. Variables are not put in:

@@ -87,7 +87,9 @@ export function createAdmin(options: AdminOptions): Admin {
       } catch (error) {
         const where = 'path' in at ? at.path : `${at.host ?? ''}:${at.port}`;
         const why = error instanceof Error ? error.message : String(error);
-        throw new Error(`the admin side cannot listen on ${where}: ${why}; change admin.listen`, { cause: error });
+        const key =
+          'path' in at && options.socket?.group !== undefined ? 'admin.listen or admin.socket' : 'admin.listen';
+        throw new Error(`the admin side cannot listen on ${where}: ${why}; change ${key}`, { cause: error });
       }
     },
     async close() {

@@ -85,7 +85,7 @@ export function operationRoutes(source: OperationsSource): readonly Route[] {
       query: { wait },
       errors: ['unknown_app'],
     }),
-    route('restart', 'Replaces the ready instances of an app by fresh ones.', restart, {
+    route('restart', 'Replaces the instances of an app that are in use by fresh ones, and ends the others.', restart, {
       query: { wait },
       errors: ['unknown_app', 'boot_failed', 'boot_timeout'],
     }),

@@ -10,6 +10,9 @@ export interface SocketAccess {
   readonly group?: string;
 }
 
+/** Of a socket, whose path the kernel would cut without a word. Source: unix(7). */
+const longestPath = 107;
+
 /** A socket that was placed: at its path may stand another's by now. */
 export interface SocketFile {
   readonly path: string;
@@ -28,10 +31,12 @@ export async function placeSocket(
 ): Promise<SocketFile> {
   const gid = group === undefined ? undefined : groupId(group);
   await makeRoomForSocket(path);
-  // No longer than `admin.sock`: the path of a socket is bounded.
-  const shelter = await mkdtemp(join(dirname(path), '.'));
+  // Within the directory, in which nobody else may write. No longer than `admin.sock`, as the path of a socket is bounded.
+  const shelter = await mkdtemp(`${dirname(path)}/.`);
   try {
     const made = join(shelter, 's');
+    if (Math.max(Buffer.byteLength(made), Buffer.byteLength(path)) > longestPath)
+      throw new Error(`the path of a socket has at most ${longestPath} bytes`);
     await listen(made);
     if (gid !== undefined) await chown(made, -1, gid);
     await chmod(made, Number.parseInt(mode, 8));

@@ -5,7 +5,7 @@ export const exitCodes = {
   2: 'the command line is wrong',
   3: 'the daemon cannot be reached',
   4: 'the caller may not do this: no known token, or one without the scope',
-  5: 'there is no such app or node',
+  5: 'there is no such app',
   6: 'it is not as expected: the app stands in a file, its domain or name is taken, or somebody else changed it',
   7: 'what was sent is not valid',
 } as const;

@@ -200,7 +200,7 @@ function addRemoteCommands(program: Command): void {
 const operations: Readonly<Record<Operation, string>> = {
   boot: 'Wake an app, even in the back-off after a failed boot.',
   stop: 'End all instances of an app; the next request wakes it again.',
-  restart: 'Replace the ready instances of an app by fresh ones; no request waits.',
+  restart: 'Replace the instances of an app that are in use by fresh ones, and end the others.',
   drain: 'Send nothing more to the ready instances of an app; they end when their requests have.',
 };
 

@@ -236,7 +236,7 @@ export class Dispatcher implements ExchangeOwner {
   #forward(exchange: AnyExchange, seat: Seat): void {
     exchange.seat = seat;
     const { hstsMs } = seat.app.tls;
-    if (hstsMs > 0 && this.#isSecure(exchange)) exchange.hsts = `max-age=${Math.floor(hstsMs / 1_000)}`;
+    if (hstsMs > 0 && this.#isSecure(exchange)) exchange.hsts = `max-age=${Math.ceil(hstsMs / 1_000)}`;
     if (exchange.kind === 'request') this.#options.forwarder.http(exchange);
     else this.#options.forwarder.upgrade(exchange);
   }

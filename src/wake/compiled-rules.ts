@@ -46,7 +46,7 @@ export class CompiledRules {
       const name = rule.name ?? rule.set ?? `rule-${index + 1}`;
       const { wakes = false, counts = false } = rule;
       const answer = dormantAnswer({ ...asleep, ...rule.asleep });
-      return { verdict: { rule: name, wakes, counts, asleep: answer }, matches: matcher(rule, name, pace) };
+      return { verdict: { rule: name, wakes, counts, asleep: answer }, matches: matcher(rule, index, pace) };
     });
   }
 
@@ -60,7 +60,7 @@ export class CompiledRules {
 const ruleNeverMatches = (): boolean => false;
 
 /** True if all that the rule says is so; what costs more, and what takes tokens, comes last. */
-function matcher(rule: Exclude<WakeRule, string>, name: string, pace: Pace): Test {
+function matcher(rule: Exclude<WakeRule, string>, index: number, pace: Pace): Test {
   const tests: Test[] = [];
   if (rule.method !== undefined) tests.push(oneOf(rule.method));
   if (rule.set !== undefined) tests.push(ofSet(rule.set));
@@ -68,7 +68,7 @@ function matcher(rule: Exclude<WakeRule, string>, name: string, pace: Pace): Tes
   if (rule.userAgent !== undefined) tests.push(on('userAgent', words(listOf(rule.userAgent))));
   for (const [header, value] of Object.entries(rule.header ?? {})) tests.push(withHeader(header, value));
   if (rule.network !== undefined) tests.push(from(listOf(rule.network)));
-  if (rule.rate !== undefined) tests.push(beyond(rule.rate, name, pace));
+  if (rule.rate !== undefined) tests.push(beyond(rule.rate, index, pace));
   const [only, ...others] = tests;
   if (only === undefined) return () => true;
   return others.length === 0 ? only : (subject) => tests.every((test) => test(subject));
@@ -87,11 +87,14 @@ function oneOf(methods: string | readonly string[]): Test {
   return ({ method }) => known.has(method);
 }
 
+/** An app that proves its domain to an authority, RFC 8555 §8.3, gets what it awaits; authorities say that they are programs. */
+const challenges = '/.well-known/acme-challenge/';
+
 function ofSet(set: RuleSet): Test {
   const { userAgents, paths } = setPatterns[set];
   const isAgent = userAgents ? words(userAgents) : ruleNeverMatches;
   const isPath = paths ? globs(paths) : ruleNeverMatches;
-  return ({ userAgent, path }) => isAgent(userAgent) || isPath(path);
+  return ({ userAgent, path }) => !path.startsWith(challenges) && (isAgent(userAgent) || isPath(path));
 }
 
 function withHeader(header: string, value: string): Test {
@@ -111,12 +114,12 @@ function from(written: readonly string[]): Test {
 }
 
 /** Requests of clients that are not known share one bucket. */
-function beyond(written: string, name: string, { buckets, now, parts }: Pace): Test {
+function beyond(written: string, index: number, { buckets, now, parts }: Pace): Test {
   const whole = parseRate(written);
   if (!whole) return ruleNeverMatches;
   const rate = partOf(whole, parts);
   return ({ app, client = '' }) => {
-    const key = `${app} ${name} ${client}`;
+    const key = `${app} ${index} ${client}`;
     if (buckets.waitMs(key, rate, now()) > 0) return true;
     buckets.take(key, rate, now());
     return false;

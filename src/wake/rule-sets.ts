@@ -97,18 +97,24 @@ export const setPatterns: Readonly<Record<RuleSet, SetPatterns>> = {
       ...['fuzz faster u fool', 'l9tcpid', 'NetSystemsResearch', 'visionheight', 'Hello World', 'Hello, World'],
     ],
     paths: [
-      // WordPress.
-      ...['*/wp-login.php', '*/xmlrpc.php', '*/wlwmanifest.xml', '/wp-admin*', '/wp-includes/*', '/wp-content/*'],
-      ...['/wp-config*', '/wp-cron.php', '/wp-json/*', '/wordpress/*', '/wp/*'],
+      // WordPress: its login, and files whose presence tells of it.
+      ...[
+        '*/wp-login.php',
+        '*/xmlrpc.php',
+        '*/wlwmanifest.xml',
+        '/wp-admin',
+        '/wp-admin/*',
+        '/wp-config*',
+        '/wp-*.php',
+      ],
       // Files that must not be published.
       ...['*/.env*', '*/.git/*', '/.svn/*', '/.hg/*', '/.aws/*', '/.ssh/*', '/.vscode/*', '/.idea/*', '*/.DS_Store'],
       ...['*/.htaccess', '*/.htpasswd', '/id_rsa', '/web.config', '*/phpinfo.php', '/info.php', '*/phpunit/*'],
       // Consoles and known holes.
-      ...['/phpmyadmin*', '/phpMyAdmin*', '/pma/*', '/adminer*', '/cgi-bin/*', '/actuator*', '/solr/*', '/boaform/*'],
-      ...['/HNAP1*', '/owa/*', '/ecp/*', '/autodiscover/*', '/Autodiscover/*', '/telescope/*', '/_ignition/*'],
-      ...['/server-status', '/manager/html', '/GponForm/*', '/setup.cgi', '/api/jsonws/*', '/druid/*', '/jenkins/*'],
-      ...['/_profiler/*', '/geoserver/*', '/shell*', '/SDK/webLanguage', '/evox/*', '/sdk', '/vpn/*', '/remote/login'],
-      ...['/global-protect/*', '/dana-na/*', '/+CSCOE+/*', '/alfa*.php', '/wp-*.php'],
+      ...['/phpmyadmin/*', '/phpMyAdmin/*', '/pma/*', '/adminer*.php', '/cgi-bin/*', '/actuator/*', '/solr/admin/*'],
+      ...['/boaform/*', '/HNAP1*', '/owa/auth/*', '/ecp/Current/*', '/autodiscover/*', '/Autodiscover/*'],
+      ...['/_ignition/*', '/server-status', '/manager/html', '/GponForm/*', '/setup.cgi', '/api/jsonws/*'],
+      ...['/_profiler/*', '/SDK/webLanguage', '/evox/*', '/dana-na/*', '/+CSCOE+/*', '/global-protect/*', '/alfa*.php'],
     ],
   },
   static: {

@@ -3,6 +3,7 @@ import { backoffLeftMs } from '../model/breaker.js';
 import type { Clock } from '../model/clock.js';
 import { type Deployment, standing } from '../model/deployment.js';
 import { RequestError } from '../model/errors.js';
+import type { EndReason, Instance } from '../model/instance.js';
 import { Lru } from '../model/lru.js';
 import { TokenBuckets } from '../model/token-buckets.js';
 import { parseRate, partOf, type Rate } from '../model/wake/rate.js';
@@ -40,6 +41,7 @@ const mostCompiled = 1_000;
 /** Clients, and pairs of app and client, whose tokens are remembered. */
 const mostRemembered = 50_000;
 const none: readonly string[] = [];
+const outliveReasons: ReadonlySet<EndReason> = new Set(['lifetime', 'revision', 'restart']);
 
 /** Decides who wakes apps and who keeps them awake: the rules of each app, and the budgets. */
 export class WakeGate {
@@ -120,9 +122,13 @@ export class WakeGate {
   }
 }
 
-/** Whether nothing of the app runs or boots, and no request before this one has asked for that. */
+/**
+ * Whether nothing of the app runs or boots, and no request before this one has asked for that. An app is not asleep while an instance
+ * ends that another one takes the place of, as with `overlap: false`.
+ */
 function isAsleep({ deployment, waiting }: Asked): boolean {
-  return waiting === 0 && standing(deployment).length === 0;
+  const isReplaced = ({ end }: Instance) => end !== undefined && outliveReasons.has(end.reason);
+  return waiting === 0 && standing(deployment).length === 0 && !deployment.instances.some(isReplaced);
 }
 
 function rateOf(written: string | undefined, parts: number): Rate | undefined {

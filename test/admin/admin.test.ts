@@ -197,6 +197,22 @@ t.test('nobody can reach a socket before it has its mode, and its path is free a
   t.same(await readdir(dir), []);
 });
 
+t.test('a socket is made within its directory, however the one above it is, and never under a cut name', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'fastcontainer-admin-'));
+  t.teardown(() => rm(dir, { recursive: true, force: true }));
+  const made: string[] = [];
+  const listen = async (path: string) => {
+    made.push(path);
+    await writeFile(path, '');
+  };
+  await placeSocket(join(dir, 'admin.sock'), { mode: '0600' }, listen);
+  t.equal(dirname(dirname(made[0] ?? '')), dir);
+  const long = join(dir, 'a'.repeat(104 - Buffer.byteLength(dir)), 's');
+  await t.rejects(placeSocket(long, { mode: '0600' }, listen), { message: /a socket has at most 107 bytes/ });
+  t.equal(made.length, 1);
+  t.same(await readdir(dirname(long)), []);
+});
+
 t.test('a daemon that ends leaves the socket of its successor alone', async (t) => {
   const path = join(await directory(t), 'admin.sock');
   const { admin } = await start(t, { listen: { path } });

@@ -10,6 +10,11 @@ t.test('the same URL over HTTPS has no port of plain HTTP; challenges of authori
     ['shop.example', '//evil.example/', 'https://shop.example//evil.example/'],
     ['shop.example', '*', undefined],
     ['shop.example', '/.well-known/acme-challenge/x', undefined],
+    ...['../../admin', 'x/y', 'x?y', ''].map((name): [string, string, string] => [
+      'shop.example',
+      `/.well-known/acme-challenge/${name}`,
+      `https://shop.example/.well-known/acme-challenge/${name}`,
+    ]),
     ['shop.example', '/.well-known/acme-challengers', 'https://shop.example/.well-known/acme-challengers'],
   ];
   for (const [host, target, url] of cases) t.equal(secureUrl({ host, target }), url);

@@ -19,6 +19,17 @@ t.test('a bucket gives what it holds at once, and then as many as its rate', asy
   t.equal(buckets.waitMs('b', rate, 0), 0, 'each key has its own');
 });
 
+t.test('another rate has a bucket of its own', async (t) => {
+  const buckets = new TokenBuckets(10);
+  const [fast, slow] = [
+    { count: 5, periodMs: 60_000 },
+    { count: 1, periodMs: 86_400_000 },
+  ];
+  buckets.take('a', slow, 0);
+  t.equal(buckets.waitMs('a', fast, 0), 0);
+  t.ok(buckets.waitMs('a', slow, 0) > 0);
+});
+
 t.test('the memory is bounded, and those used last are remembered', async (t) => {
   const buckets = new TokenBuckets(2);
   const rate = { count: 1, periodMs: 1_000 };

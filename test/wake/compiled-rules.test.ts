@@ -45,7 +45,7 @@ t.test('scanners are told by their paths too, and static files by theirs', async
     '/api/.env.local',
     '/.git/config',
     '/xmlrpc.php',
-    '/wp-content/plugins/x/readme.txt',
+    '/wp-admin/setup.php',
     '/phpmyadmin/index.php',
     '/cgi-bin/luci',
     '/actuator/health',
@@ -61,6 +61,28 @@ t.test('scanners are told by their paths too, and static files by theirs', async
     '/apple-touch-icon-120x120.png',
   ])
     t.match(rules.judge(subject({ path })), { rule: 'static' }, path);
+  for (const path of ['/shellfish', '/actuators', '/wp-content/uploads/a.jpg', '/wp-json/oembed', '/jenkins/', '/vpn/'])
+    t.equal(rules.judge(subject({ path })), undefined, `${path} is a page of somebody`);
+});
+
+t.test(
+  'what proves a domain to an authority is let through by all sets, and by a rule only if it says so',
+  async (t) => {
+    const userAgent = "Mozilla/5.0 (compatible; Let's Encrypt validation server; +https://www.letsencrypt.org)";
+    const challenge = subject({ path: '/.well-known/acme-challenge/x', userAgent });
+    t.equal(compiled(builtIn).judge(challenge), undefined);
+    t.match(compiled([{ path: '/.well-known/*' }]).judge(challenge), { wakes: false });
+  },
+);
+
+t.test('rules with a rate do not share what they count, whatever their names', async (t) => {
+  const rules = compiled([
+    { set: 'bots', path: '/b/*', rate: '5/m' },
+    { set: 'bots', path: '/c/*', rate: '100/d' },
+  ]);
+  const userAgent = programs.bots[0] as string;
+  t.equal(rules.judge(subject({ path: '/c/1', userAgent })), undefined);
+  t.equal(rules.judge(subject({ path: '/b/1', userAgent })), undefined);
 });
 
 t.test('the first rule that matches decides, and all that it says has to be so', async (t) => {

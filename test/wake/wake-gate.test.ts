@@ -64,7 +64,16 @@ t.test('a bot does not wake a sleeping app, and gets everything of one that runs
     'wake_denied 600',
     'it falls asleep',
   );
-  t.same(verdicts, ['bots denied', 'bots uncounted', 'bots uncounted', 'bots uncounted', 'bots denied']);
+  const end = { reason: 'restart' as const, since: 0 };
+  t.equal(ask('a', 'c', { ...bot, deployment: testDeployment({ state: 'draining', end }) }), 'in', 'it is replaced');
+  t.same(verdicts, [
+    'bots denied',
+    'bots uncounted',
+    'bots uncounted',
+    'bots uncounted',
+    'bots denied',
+    'bots uncounted',
+  ]);
 });
 
 t.test('budgets bound how often a client, an app and all together are woken', async (t) => {

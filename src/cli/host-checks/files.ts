@@ -2,6 +2,7 @@ import { access, constants, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { lmdbPath } from '../../config/cmdb-url.js';
 import type { Config } from '../../config/config.js';
+import { groupId } from '../../machine/group-id.js';
 import type { Findings } from './host-check.js';
 
 /** Whether what must be written can be written, and what must be read can be read. Creates nothing. */
@@ -19,6 +20,7 @@ export async function checkFiles(config: Config): Promise<Findings> {
     store === undefined ? undefined : writableDirectory('cmdb', store),
     'path' in admin.listen ? writableDirectory('admin.listen', dirname(admin.listen.path)) : undefined,
     accessLog && accessLog.file !== 'stdout' ? existingDirectory('accessLog.file', dirname(accessLog.file)) : undefined,
+    'path' in admin.listen ? unknownGroup(admin.socket.group) : undefined,
     readableFile('cmdb.caFile', cmdb.caFile),
     ...(usesDocker
       ? [
@@ -29,6 +31,15 @@ export async function checkFiles(config: Config): Promise<Findings> {
       : []),
   ]);
   return { problems: found.filter((problem) => problem !== undefined), warnings: await closedToGroup(admin) };
+}
+
+async function unknownGroup(group: string | undefined): Promise<string | undefined> {
+  try {
+    if (group !== undefined) groupId(group);
+    return undefined;
+  } catch (error) {
+    return `admin.socket.group: ${(error as Error).message}`;
+  }
 }
 
 /** A socket for a group is of no use in a directory that the group cannot enter. */

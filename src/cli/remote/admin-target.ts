@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { adminOfFile } from '../../config/admin-of-file.js';
 import type { Environment } from '../../config/interpolate.js';
 import { showFile } from '../../config/path.js';
@@ -6,6 +5,9 @@ import { ConfigError, formatProblem, printable } from '../../config/problem.js';
 import { Failure } from '../exit-codes.js';
 import { configEnvironment, exampleFile } from '../package-directory.js';
 import { usualFiles, usualMainFile } from '../usual-files.js';
+import { readAtMost } from './read-at-most.js';
+
+const longestToken = 4_096;
 
 /** Options of every command that asks a daemon. */
 export interface TargetOptions {
@@ -73,7 +75,7 @@ function tokenOf({ token, tokenFile }: TargetOptions, env: Environment): string 
 
 function tokenIn(file: string): string {
   try {
-    return readFileSync(file === '-' ? 0 : file, 'utf8').trim();
+    return readAtMost(file, longestToken).toString().trim();
   } catch (error) {
     throw new Failure(2, `--token-file: ${printable((error as Error).message)}`);
   }

@@ -20,7 +20,9 @@ export async function app(client: ApiClient, screen: Screen, { name, json, effec
   screen.out(fields(summaryOf(body, etag, screen.now()), screen));
   const { body: found } = await client.ask('GET', '/v1/instances', { query: { app: name } });
   if (found.length > 0) screen.out(`\n${instanceTable(found, screen)}`);
-  const [what, document] = effective ? ['with plan, defaults and built-ins', body.effective] : ['as written', body.app];
+  const [what, document] = effective
+    ? ['with plan, defaults and built-ins', body.effective]
+    : [body.source?.kind === 'api' ? 'as written' : 'as its file makes it', body.app];
   screen.out(`\n${screen.style('dim', `# ${what}`)}\n`);
   for (const line of stringify(document).trimEnd().split('\n')) screen.out(`${printable(line)}\n`);
 }

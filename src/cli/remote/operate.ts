@@ -1,3 +1,4 @@
+import { printable } from '../../config/problem.js';
 import { Failure } from '../exit-codes.js';
 import { type ApiClient, appPath } from './api-client.js';
 import { jsonLine, type Screen } from './screen.js';
@@ -19,7 +20,12 @@ export async function operate(client: ApiClient, screen: Screen, options: Operat
   const query = operation === 'drain' ? {} : { wait: String(wait) };
   const { body } = await client.ask('POST', `${appPath(name)}/${operation}`, { query });
   if (json) screen.out(`${jsonLine(body)}\n`);
-  else screen.out(`app ${name}: ${String(body.state)}${body.done ? '' : `, the ${operation} goes on`}\n`);
+  const shown = printable(name);
+  if (!json)
+    screen.out(`app ${shown}: ${printable(String(body.state))}${body.done ? '' : `, the ${operation} goes on`}\n`);
   if (!body.done && wait && operation !== 'drain')
-    throw new Failure(1, `the ${operation} of app ${name} is not done yet: it goes on; see fastcontainer app ${name}`);
+    throw new Failure(
+      1,
+      `the ${operation} of app ${shown} is not done yet: it goes on; see fastcontainer app ${shown}`,
+    );
 }

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import type { Interpolation } from '../../config/interpolate.js';
 import { formatPath, showFile } from '../../config/path.js';
 import { formatProblem, printable, problemAt } from '../../config/problem.js';
@@ -8,6 +7,7 @@ import { appFileSchema } from '../../model/app-keys.js';
 import { isMapping, type Shape } from '../../model/schema/shape.js';
 import { Failure } from '../exit-codes.js';
 import { type ApiClient, appPath, type Json } from './api-client.js';
+import { readAtMost } from './read-at-most.js';
 import { RefusedByApi } from './refusal.js';
 import { jsonLine, type Screen } from './screen.js';
 
@@ -91,7 +91,7 @@ function readApps(file: string): readonly AppInFile[] {
 function textOf(file: string, shown: string): string {
   let bytes: Buffer;
   try {
-    bytes = readFileSync(file === '-' ? 0 : file);
+    bytes = readAtMost(file, mostBytes);
   } catch (error) {
     throw new Failure(2, `cannot read ${printable(shown)}: ${printable((error as Error).message)}`);
   }

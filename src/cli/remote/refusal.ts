@@ -1,5 +1,6 @@
 import { userInfo } from 'node:os';
 import { printable } from '../../config/problem.js';
+import { isMapping } from '../../model/schema/shape.js';
 import { type ExitCode, Failure } from '../exit-codes.js';
 import type { AdminTarget } from './admin-target.js';
 
@@ -24,11 +25,9 @@ export function refusal(status: number, body: unknown, target: AdminTarget): Fai
     return new Failure(1, `${where} answered ${status} in another form: is it the admin side of a fastcontainer?`);
   }
   const hint = status === 401 ? tokenHint(target) : remedy;
-  const lines = [`${detail} ${hint}`.trim(), ...(Array.isArray(problems) ? problems.map(faultLine) : [])];
-  return new RefusedByApi(codeOf[status] ?? 1, lines.map(printable).join('\n'), {
-    code,
-    problems: Array.isArray(problems) ? (problems as Fault[]) : [],
-  });
+  const faults = Array.isArray(problems) ? problems.filter(isFault) : [];
+  const lines = [`${detail} ${hint}`.trim(), ...faults.map(faultLine)];
+  return new RefusedByApi(codeOf[status] ?? 1, lines.map(printable).join('\n'), { code, problems: faults });
 }
 
 interface Fault {
@@ -91,7 +90,10 @@ function tokenHint({ token }: AdminTarget): string {
     : 'The daemon does not know the token that was sent.';
 }
 
-function faultLine(fault: unknown): string {
-  const { path, message } = fault as Fault;
+function isFault(value: unknown): value is Fault {
+  return isMapping(value) && typeof value['path'] === 'string' && typeof value['message'] === 'string';
+}
+
+function faultLine({ path, message }: Fault): string {
   return `  ${path === '' ? '' : `${path}: `}${message}`;
 }

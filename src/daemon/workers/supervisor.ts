@@ -147,7 +147,7 @@ class Supervisor implements Daemon {
       this.#config = before;
       // Nothing else would: files that say again what they said before are no change, and no reload follows.
       await this.#takeOver(before).catch((problem: unknown) => {
-        this.#logger.debug({ err: problem }, 'a worker does not go back to the files before');
+        this.#logger.warn({ err: problem }, 'a worker does not go back to the files before');
       });
       // A store that was replaced meanwhile has got what is refused.
       await this.#control.apply(before);

@@ -243,11 +243,27 @@ t.test('without a daemon the command says which place it tried', async (t) => {
   await t.rejects(ask('http://127.0.0.1:1'), { exitCode: 3, message: /nothing listens on http:\/\/127\.0\.0\.1:1/ });
 });
 
+t.test('what a daemon says of an operation is printable, whoever it is', async (t) => {
+  const path = join(await directory(t), 'odd.sock');
+  const body = JSON.stringify({ state: '\u001b]0;x\u0007\r\nforged', done: true });
+  const server = createServer((_, response) => response.end(body)).listen(path);
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  const { screen, shown } = screenOf();
+  const client = new ApiClient(adminTarget({ url: `unix:${path}` }, {}));
+  await operate(client, screen, { name: 'a\u001b[31m', operation: 'stop', json: false, wait: true });
+  // oxlint-disable-next-line no-control-regex
+  t.match(shown.out, /^[^\u0000-\u0009\u000b-\u001f]+\n$/);
+});
+
 t.test('what answers in another form, or breaks off, is not taken for an answer', async (t) => {
   const dir = await directory(t);
+  const odd = JSON.stringify({ code: 'c', detail: 'd', remedy: 'r', problems: [null, { path: 5 }] });
   const answers = [
     'HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello',
     'HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n[',
+    'HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n[null]',
+    `HTTP/1.1 422 X\r\ncontent-length: ${odd.length}\r\n\r\n${odd}`,
     'SSH-2.0-x\r\n',
   ];
   for (const [index, answer] of answers.entries()) {

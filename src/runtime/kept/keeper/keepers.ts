@@ -184,14 +184,15 @@ export class Keepers {
     return own;
   }
 
-  async #inherit(name: string): Promise<void> {
-    if (this.#closing || this.#links.has(name)) return;
+  async #inherit(name: string): Promise<Found | undefined> {
+    if (this.#closing || this.#links.has(name)) return undefined;
     const found = await this.#connect(name, 'heir');
     if (found === 'gone') {
       const { directory } = this.#options;
       await rm(join(directory, `${name}.sock`), { force: true });
       await rm(join(directory, `${name}.pipes`), { recursive: true, force: true });
     }
+    return found;
   }
 
   async #connect(name: string, role: 'heir' | 'guest'): Promise<Found> {
@@ -249,7 +250,16 @@ export class Keepers {
     if (this.#closing) return;
     if (isGone) this.#options.events.onLost(link.name, runningOf(link));
     // Nobody else would hear of its apps.
-    else this.#options.clock.after(renewMs, () => void this.#inherit(link.name));
+    else this.#options.clock.after(renewMs, () => void this.#renew(link));
+  }
+
+  async #renew(link: Link): Promise<void> {
+    try {
+      // If it has ended by now, a new link knows of no apps.
+      if ((await this.#inherit(link.name)) === 'gone') this.#options.events.onLost(link.name, runningOf(link));
+    } catch (error) {
+      this.#options.logger.warn({ err: error }, 'could not make the link to the keeper of apps anew');
+    }
   }
 
   #forget(link: Link): void {
