@@ -6,6 +6,7 @@ import { unlimited } from '../model/schema/fields.js';
 import { nameOf } from '../model/schema/parsed.js';
 import type { Shape } from '../model/schema/shape.js';
 import type { Config } from './config.js';
+import { shorten } from './path.js';
 import { cmdbSchema, mainSchema } from './schema/main-file.js';
 
 type Values = Readonly<Record<string, unknown>>;
@@ -91,7 +92,7 @@ function show(shape: Shape, value: unknown): string {
   if (unit?.show) return unit.show(value);
   // One of several shapes, such as { tcp: true } or { http: / }.
   const [only] = typeof value === 'object' && value !== null ? Object.entries(value) : [];
-  return only ? String(only[1] === true ? only[0] : only[1]) : String(value);
+  return shorten(only ? String(only[1] === true ? only[0] : only[1]) : String(value));
 }
 
 function isSame(before: unknown, after: unknown): boolean {

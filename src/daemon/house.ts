@@ -10,6 +10,7 @@ import { Router } from '../check/router.js';
 import type { ChangeBatch, Cmdb } from '../cmdb/cmdb.js';
 import type { Config } from '../config/config.js';
 import { Dispatcher, type DispatcherOptions, type RequestReport } from '../dispatch/dispatcher.js';
+import { RequestRates } from '../dispatch/request-rates.js';
 import type { Clients } from '../forward/clients.js';
 import type { Forwarder } from '../forward/forwarder.js';
 import type { Silenced } from '../forward/silenced.js';
@@ -215,6 +216,13 @@ function createTerminateRoom(
   };
 }
 
+/** Of lines about refusals; a warning, unless it is here. */
+const levels = new Map<unknown, 'debug' | 'info' | 'error'>([
+  ['internal_error', 'error'],
+  ['wake_denied', 'info'],
+  ['app_booting', 'debug'],
+]);
+
 function createDispatcher(
   { config, metrics, clock, logger, clients, silenced, forwarder, accessLog }: HouseOptions,
   rooms: Pick<DispatcherOptions, 'session' | 'router' | 'booter' | 'instanceCheck'>,
@@ -229,11 +237,12 @@ function createDispatcher(
       onVerdict: metrics.wakeVerdict.bind(metrics),
     }),
     ...(accessLog && { accessLog }),
+    rates: new RequestRates({ clock, parts: config.workers }),
+    bounds: config.http,
     serverTiming: config.http.serverTiming,
     logRefusal: (fields, message) => {
       const { code, outcome, app } = fields;
-      const level = code === 'internal_error' ? 'error' : code === 'wake_denied' ? 'info' : 'warn';
-      limit.log(`${String(code ?? outcome)} ${String(app)}`, fields, message, level);
+      limit.log(`${String(code ?? outcome)} ${String(app)}`, fields, message, levels.get(code) ?? 'warn');
     },
     onRequest: (report) => count(metrics, report),
   });

@@ -8,7 +8,7 @@ import type { LocalApp } from '../uses/local-app.js';
 import type { Seat } from '../uses/seat.js';
 import type { NodeSession } from '../membership/session.js';
 import { type AnyExchange, ConnectionExchange, type ExchangeOwner, type Outcome, RequestExchange } from './exchange.js';
-import { admit } from '../forward/request-headers.js';
+import { admit, type RequestBounds } from '../forward/request-headers.js';
 import type { Clients } from '../forward/clients.js';
 import { answerError, answerErrorRaw } from '../forward/error-answer.js';
 import type { Forwarder } from '../forward/forwarder.js';
@@ -18,13 +18,17 @@ import type { Silenced } from '../forward/silenced.js';
 import { wordsOf } from '../forward/upstream-error.js';
 import type { AccessLog } from '../model/access-record.js';
 import { type Clock, sleep } from '../model/clock.js';
-import { findInstance, standing } from '../model/deployment.js';
+import { type Deployment, findInstance, standing } from '../model/deployment.js';
 import { asRequestError, type ErrorCode, isDefect, RequestError } from '../model/errors.js';
 import { maintenanceError } from '../model/maintenance.js';
 import { coldPhases, timingOf } from './cold-timing.js';
 import { ByteCounts } from './byte-counts.js';
 import { takeRequestId, traceparentOf } from './request-id.js';
+import { AwaitedBoots } from './awaited-boots.js';
 import { ownRequest } from './own-request.js';
+import type { RequestRates } from './request-rates.js';
+import { tellEnd } from './told-end.js';
+import { followPath, isNavigation, waitingPage } from './waiting-page.js';
 import type { WakeGate } from '../wake/wake-gate.js';
 
 export interface RequestReport {
@@ -49,6 +53,8 @@ export interface DispatcherOptions {
   readonly silenced?: Pick<Silenced, 'leftMs'>;
   /** If absent, every request wakes its app and keeps it awake. */
   readonly wake?: Pick<WakeGate, 'judge' | 'running' | 'admit'>;
+  readonly rates: Pick<RequestRates, 'spend'>;
+  readonly bounds: RequestBounds & { readonly maxConnectionAgeMs: number };
   /** Whether clients are told how long the phases of a cold request took. */
   readonly serverTiming: boolean;
   /** Lines about requests that were refused, failed or cut short; the caller bounds their number. */
@@ -64,6 +70,8 @@ const firstPauseMs = 10;
 /** Characters of a log field whose text strangers chose. */
 const longestLogged = 500;
 const longestStack = 4_000;
+/** What Retry-After of a waiting page says. */
+const pageRetryS = 2;
 
 class ClientGone extends Error {
   override readonly name = 'ClientGone';
@@ -74,10 +82,12 @@ export class Dispatcher implements ExchangeOwner {
   readonly #options: DispatcherOptions;
   readonly #readAhead = new ReadAhead();
   readonly #byteCounts = new ByteCounts();
+  readonly #awaitedBoots: AwaitedBoots;
   #closing = false;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
+    this.#awaitedBoots = new AwaitedBoots(options.booter);
   }
 
   /** Handles one HTTP request. Never throws: every failure becomes an answer. */
@@ -85,13 +95,14 @@ export class Dispatcher implements ExchangeOwner {
     const startedAt = this.#options.clock.monotonic();
     let exchange: RequestExchange;
     try {
-      exchange = new RequestExchange(this, req, res, admit(req), startedAt);
+      exchange = new RequestExchange(this, req, res, admit(req, this.#options.bounds), startedAt);
     } catch (error) {
       const refusal = asRequestError(error);
       answerError(req, res, refusal);
       return this.#reportRefusal(undefined, req, refusal, startedAt);
     }
     if (this.#options.accessLog) exchange.requestId = takeRequestId(exchange.admitted.headers);
+    if (this.#isOld(req)) res.shouldKeepAlive = false;
     this.#dispatch(exchange);
   };
 
@@ -100,7 +111,7 @@ export class Dispatcher implements ExchangeOwner {
     const startedAt = this.#options.clock.monotonic();
     let exchange: ConnectionExchange;
     try {
-      exchange = new ConnectionExchange(this, req, socket, admit(req), startedAt);
+      exchange = new ConnectionExchange(this, req, socket, admit(req, this.#options.bounds), startedAt);
     } catch (error) {
       const refusal = asRequestError(error);
       answerErrorRaw(socket, refusal, { accept: req.headers.accept });
@@ -123,8 +134,8 @@ export class Dispatcher implements ExchangeOwner {
       const { host, target } = exchange.admitted;
       const local = session.renewIfFrozen() && target !== '*' ? router.cached(host) : undefined;
       if (local?.app.tls.redirect && !local.removed && this.#redirects(exchange, local)) return;
-      if (local !== undefined && local.app.wake.rules.length > 0) this.#judge(exchange, local);
-      const seat = local?.takeSeat(exchange);
+      if (local !== undefined && hasTerms(local.app)) this.#judge(exchange, local);
+      const seat = local && !isFollowing(exchange, local) ? local.takeSeat(exchange) : undefined;
       if (seat) {
         if (exchange.verdict !== undefined) this.#options.wake?.running(exchange.verdict);
         this.#forward(exchange, seat);
@@ -150,8 +161,10 @@ export class Dispatcher implements ExchangeOwner {
       local.askedFor = domainOf(exchange.admitted.host);
       const foundAt = clock.monotonic();
       if (local.maintenance?.mode === 'page') throw maintenanceError(local.maintenance);
+      if (isFollowing(exchange, local)) return await this.#follow(exchange, local);
       this.#refuseSilenced(exchange, local);
       this.#refuseUnwelcome(exchange, local);
+      if (await this.#showPage(exchange, local)) signal.throwIfAborted();
       this.#readOn(exchange);
       const seat = await booter.seat(local, signal, exchange);
       exchange.seat = seat;
@@ -198,9 +211,18 @@ export class Dispatcher implements ExchangeOwner {
     if (leftMs > 0) throw new RequestError('app_asleep', undefined, { retryAfterS: Math.ceil(leftMs / 1_000) });
   }
 
+  #isOld({ socket }: IncomingMessage): boolean {
+    const { clients, bounds } = this.#options;
+    return clients !== undefined && performance.now() - clients.peerOf(socket).since > bounds.maxConnectionAgeMs;
+  }
+
+  /** What the app says of requests; each is counted once. */
   #judge(exchange: AnyExchange, { app }: LocalApp): void {
     if (exchange.isJudged) return;
     exchange.isJudged = true;
+    exchange.app = app.name;
+    exchange.errorHeaders = app.errorHeaders;
+    this.#options.rates.spend(app, exchange);
     exchange.verdict = this.#options.wake?.judge(app, exchange);
   }
 
@@ -208,6 +230,30 @@ export class Dispatcher implements ExchangeOwner {
   #refuseUnwelcome(exchange: AnyExchange, local: LocalApp): void {
     this.#judge(exchange, local);
     this.#options.wake?.admit(local, exchange, exchange.verdict);
+  }
+
+  /** Answers a browser with a page while the app boots; false if this is not for it. Throws what is to be answered. */
+  async #showPage(exchange: AnyExchange, local: LocalApp): Promise<boolean> {
+    const { app, deployment } = local;
+    if (app.waiting === 'hold' || exchange.kind === 'connection' || isServing(deployment)) return false;
+    if (local.maintenance || !isNavigation(exchange.req)) return false;
+    const end = await this.#awaitedBoots.waitBriefly(local);
+    if (end === 'ready') return true;
+    if (end !== 'booting') throw end;
+    const answer = waitingPage(app.waitingPage, exchange.admitted.host);
+    throw new RequestError('app_booting', undefined, { answer, retryAfterS: pageRetryS });
+  }
+
+  /** Tells a waiting page how the boot of its app ends. Never begins one. */
+  async #follow(exchange: RequestExchange, local: LocalApp): Promise<void> {
+    const { deployment, waiting } = local;
+    const { req, res, admitted } = exchange;
+    if (admitted.hasBody && !req.complete) res.shouldKeepAlive = false;
+    const isBooting = waiting > 0 || standing(deployment).length > 0;
+    const end = isServing(deployment) ? 'ready' : isBooting ? this.#awaitedBoots.wait(local) : 'asleep';
+    const told = await tellEnd(exchange, end, this.#options.clock);
+    if (told instanceof RequestError) this.#log(exchange, req, told, 'a boot that a page waited for failed');
+    this.#report(exchange, 200, told === 'gone' ? 'client_gone' : 'complete');
   }
 
   /** Reads ahead, unless the client waits for `100 Continue` and sends nothing yet. */
@@ -401,6 +447,20 @@ export class Dispatcher implements ExchangeOwner {
       message,
     );
   }
+}
+
+/** Whether the app says anything of its requests that has to be looked at before one gets a seat. */
+function hasTerms({ wake, requests }: LocalApp['app']): boolean {
+  return wake.rules.length > 0 || requests.perClient !== undefined || requests.perApp !== undefined;
+}
+
+function isServing({ instances }: Deployment): boolean {
+  return instances.some(({ state }) => state === 'ready');
+}
+
+/** Whether a request is that of a waiting page for the end of the boot, which is ours to answer. */
+function isFollowing(exchange: AnyExchange, { app }: LocalApp): exchange is RequestExchange {
+  return exchange.admitted.target === followPath && app.waiting === 'page' && exchange.kind === 'request';
 }
 
 function isQueueTimeout(error: unknown): error is RequestError {

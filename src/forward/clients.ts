@@ -15,6 +15,8 @@ export interface Peer {
   readonly trusted: boolean;
   /** What it speaks with us. */
   readonly scheme: 'http' | 'https';
+  /** When the connection was first looked at, which is when it came; in milliseconds of `performance.now()`. */
+  readonly since: number;
   /** The host of its last request, and the Forwarded header made for it: most connections ask for one host. */
   host: string;
   forwarded: string;
@@ -95,6 +97,7 @@ export class Clients {
       node,
       trusted,
       scheme: isEncrypted ? 'https' : 'http',
+      since: performance.now(),
       host: '',
       forwarded: '',
     };

@@ -3,6 +3,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { endConnection } from './end-connection.js';
 import { errorTable, type RequestError } from '../model/errors.js';
+import { escapeHtml as escape } from '../model/escape-html.js';
 
 interface Answer {
   readonly status: number;
@@ -64,12 +65,14 @@ function behind(
 function answerOf(error: RequestError, accept: string | undefined): Answer {
   const { code, status, publicDetail: detail, reference, retryAfterS } = error;
   const { title, advice } = errorTable[code];
-  const own = error.body && { type: error.body.type, body: error.body.text };
-  const { type, body } = own ?? render(accept ?? '', { code, status, title, detail, advice, reference });
+  const { body: written, headers } = error.answer ?? {};
+  const said = written && { type: written.type, body: written.text };
+  const { type, body } = said ?? render(accept ?? '', { code, status, title, detail, advice, reference });
   return {
     status,
     body,
     headers: {
+      ...headers,
       'Content-Type': type,
       'Content-Length': String(Buffer.byteLength(body)),
       'Cache-Control': 'no-store',
@@ -107,10 +110,6 @@ function page({ code, status, title, detail, advice, reference }: Problem): stri
 @media(prefers-color-scheme:dark){body{background:#181818;color:#ddd}code{color:#999}}</style></head>
 <body><h1>${escape(title)}</h1>${said}<p>${escape(advice)}</p><p><code>${status} ${code}, reference ${reference}</code></p></body></html>
 `;
-}
-
-function escape(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
 function hasBody({ headers }: IncomingMessage): boolean {

@@ -66,11 +66,17 @@ const treatments = new Map<string, Treatment>([
   ...['Connection', 'connection'].map((name): [string, Treatment] => [name, treat.connection]),
 ]);
 
-/**
- * More header lines are refused. Servers silently drop lines beyond a bound of their own (node: 1,000); they must not drop those
- * that we append.
- */
-export const mostHeaderLines = 500;
+/** How much of a request is taken. */
+export interface RequestBounds {
+  /**
+   * More header lines are refused. Servers silently drop lines beyond a bound of their own (node: 1,000); they must not drop those
+   * that we append.
+   */
+  readonly maxHeaderLines: number;
+  readonly maxUrlSizeBytes: number;
+}
+
+const usualBounds: RequestBounds = { maxHeaderLines: 500, maxUrlSizeBytes: 8_192 };
 
 const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']);
 /** A host, and a port up to 65535 or an empty one. */
@@ -86,14 +92,15 @@ const digits = /^\d{1,15}$/;
 
 /**
  * Refuses what node's parser lets through although it smuggles or cannot be routed, and takes the request apart in one pass over
- * its headers. Throws RequestError `bad_request` with the reason. Source: RFC 9112 §3.2, §6.1, §6.3.
+ * its headers. Throws RequestError with the reason: `bad_request`, or what is beyond the bounds. Source: RFC 9112 §3.2, §6.1, §6.3.
  */
-export function admit(req: IncomingMessage): Admitted {
+export function admit(req: IncomingMessage, bounds = usualBounds): Admitted {
+  const { maxHeaderLines, maxUrlSizeBytes } = bounds;
   if (req.httpVersionMajor !== 1 || req.httpVersionMinor > 1)
     throw refuse('Another version of HTTP, or another protocol, is not spoken here.');
   const { rawHeaders } = req;
-  if (rawHeaders.length > 2 * mostHeaderLines) {
-    throw new RequestError('headers_too_large', `There are more than ${mostHeaderLines} header lines.`);
+  if (rawHeaders.length > 2 * maxHeaderLines) {
+    throw new RequestError('headers_too_large', `There are more than ${maxHeaderLines} header lines.`);
   }
   const headers: string[] = ['Host', ''];
   let proxyHeaders: string[] | undefined;
@@ -155,6 +162,8 @@ export function admit(req: IncomingMessage): Admitted {
   const hasBody = chunked || (contentLength !== undefined && contentLength > 0);
   const method = req.method ?? 'GET';
   const line = requestLine(req.url ?? '', method, host);
+  // The parser takes one character for each byte.
+  if (line.target.length > maxUrlSizeBytes) throw new RequestError('uri_too_long');
   if (connection !== undefined) dropNamed(headers, connection);
   headers[1] = line.host;
   if (length !== undefined) headers.push('Content-Length', length);

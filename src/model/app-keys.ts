@@ -19,7 +19,8 @@ import {
 } from './schema/fields.js';
 import { codec } from './schema/parsed.js';
 import type { Shape } from './schema/shape.js';
-import { wakeSection } from './wake/wake-keys.js';
+import { waitingKeys } from './waiting-keys.js';
+import { rate, wakeSection } from './wake/wake-keys.js';
 
 export const namePattern = '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$';
 /** Headers of an answer of ours that are its own stay its own. */
@@ -518,6 +519,23 @@ const keys = {
       later: true,
     },
   ),
+  requests: section(
+    {},
+    {
+      perClient: orUnlimited({
+        ...rate(
+          'Requests of one client (an IPv4 address or an IPv6 /64) to the app; more are refused (`too_many_requests`). Each of several `workers` counts its part.',
+        ),
+        default: 'unlimited' as const,
+      }),
+      perApp: orUnlimited({
+        ...rate('Requests of all clients to the app; more are refused (`too_many_requests`).'),
+        default: 'unlimited' as const,
+      }),
+    },
+    { description: 'How often the app may be asked.', later: true },
+  ),
+  ...waitingKeys,
 };
 
 type Keys = typeof keys;

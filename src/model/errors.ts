@@ -36,11 +36,24 @@ export const errorTable = {
     advice: 'Send less.',
     remedy: 'Send less, or raise maxRequestBody of the app.',
   },
+  uri_too_long: {
+    status: 414,
+    title: 'The address of the request is too long',
+    advice: 'Send a shorter one.',
+    remedy: 'Send a shorter one (a form can POST), or raise http.maxUrlSize.',
+  },
   expectation_failed: {
     status: 417,
     title: 'The request expects what this server does not know',
     advice: 'Send Expect: 100-continue, or no Expect at all.',
     remedy: 'Send Expect: 100-continue, or no Expect at all.',
+  },
+  too_many_requests: {
+    status: 429,
+    title: 'There were too many requests',
+    advice: 'Wait before you try again.',
+    remedy:
+      'Wait, as Retry-After says, or raise requests.perClient or requests.perApp of the app; the cause in the log says which.',
   },
   headers_too_large: {
     status: 431,
@@ -68,6 +81,12 @@ export const errorTable = {
     advice: 'Load or use a page of this site to wake it.',
     remedy:
       'The WebSocket of this client was ended because nothing flowed on it, and its reconnect alone does not wake the app for websocket.quiet.',
+  },
+  app_booting: {
+    status: 503,
+    title: 'The app is starting',
+    advice: 'It opens in a moment.',
+    remedy: 'Nothing: with waiting: page a browser gets a page that waits for the boot (docs/waiting.md).',
   },
   wake_denied: {
     status: 503,
@@ -152,10 +171,11 @@ interface RequestErrorOptions {
   readonly answer?: OwnAnswer;
 }
 
-/** What an operator has written for an error to be answered with. */
-interface OwnAnswer {
+/** What an error is answered with in the place of its page. */
+export interface OwnAnswer {
   readonly status: number;
   readonly body?: { readonly type: string; readonly text: string };
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** A request that ends in a row of the error table. */
@@ -164,8 +184,8 @@ export class RequestError extends Error {
   readonly code: ErrorCode;
   readonly status: number;
   readonly retryAfterS: number | undefined;
-  /** The body in the place of ours. */
-  readonly body: OwnAnswer['body'] | undefined;
+  /** What is said in the place of the table. */
+  readonly answer: OwnAnswer | undefined;
   /** Shown to the client and logged, so that an operator finds the line that belongs to a client's report. */
   readonly reference = randomBytes(5).toString('hex');
 
@@ -173,7 +193,7 @@ export class RequestError extends Error {
     super(message, 'cause' in options ? { cause: options.cause } : undefined);
     this.code = code;
     this.status = options.answer?.status ?? errorTable[code].status;
-    this.body = options.answer?.body;
+    this.answer = options.answer;
     this.retryAfterS = options.retryAfterS ?? (this.status === 503 ? 1 : undefined);
   }
 

@@ -26,7 +26,12 @@ export class LogLimit {
     this.#options = { lines: 10, intervalMs: 10_000, maxKeys: 1_000, ...options };
   }
 
-  log(key: string, fields: Record<string, unknown>, message: string, level: 'info' | 'warn' | 'error' = 'warn'): void {
+  log(
+    key: string,
+    fields: Record<string, unknown>,
+    message: string,
+    level: 'debug' | 'info' | 'warn' | 'error' = 'warn',
+  ): void {
     const { logger, clock, lines, intervalMs } = this.#options;
     const now = clock.monotonic();
     let window = this.#windows.get(key);

@@ -62,7 +62,7 @@ export class SimNode {
         memory: {},
         wake: { budget: {} },
         workers: 1,
-        http: { serverTiming: true },
+        http: { serverTiming: true, maxHeaderLines: 500, maxUrlSizeBytes: 8_192, maxConnectionAgeMs: 3_600_000 },
       } as Config,
       metrics: silentMetrics,
       clock,

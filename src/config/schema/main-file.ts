@@ -675,6 +675,30 @@ export const mainSchema = section(
           default: '16k',
           examples: ['32k'],
         }),
+        maxHeaderLines: wholeNumber({
+          minimum: 16,
+          maximum: 900,
+          description:
+            'Header lines of a request; more are refused (`headers_too_large`). Many servers silently drop lines beyond 1,000, and some are added here.',
+          default: 500,
+          examples: [100],
+        }),
+        maxUrlSize: size({
+          from: '256b',
+          to: '1m',
+          description:
+            'Path and query of a request; longer ones are refused (`uri_too_long`). `maxHeaderSize` bounds them too.',
+          default: '8k',
+          examples: ['2k'],
+        }),
+        maxConnectionAge: duration({
+          from: '1s',
+          to: '24d',
+          description:
+            'A client connection this old ends with its next answer, so that clients spread over workers and machines anew. Streams and WebSockets are not cut by it.',
+          default: '1h',
+          examples: ['10m'],
+        }),
         headersTimeout: duration({
           from: '1s',
           to: '1h',

@@ -15,7 +15,9 @@ const mostPatterns = 64;
 const someOf = <const D extends Docs & { readonly expects: string }>(item: Type.TString & Docs, docs: D) =>
   either([item, list(item, { ...docs, minItems: 1, maxItems: mostPatterns })], docs);
 
-const rate = (description: string) => text({ fault: rateFault, expects: rateExpects, description, examples: ['10/m'] });
+/** A rate, as it is written. */
+export const rate = (description: string) =>
+  text({ fault: rateFault, expects: rateExpects, description, examples: ['10/m'] });
 
 const glob = (description: string, examples: readonly [string, ...string[]]) =>
   text({

@@ -1,0 +1,43 @@
+import type { Booter } from '../boot/booter.js';
+import { asRequestError, type RequestError } from '../model/errors.js';
+import { shared } from '../model/shared-work.js';
+import type { LocalApp } from '../uses/local-app.js';
+
+/** How a boot that a page waits for has ended. */
+export type Awaited = 'ready' | RequestError;
+
+/**
+ * The boots that waiting pages wait for. One request of ours for each app waits in the place of all its pages, in the queue like any
+ * other, and gives its seat back at once: a page that was closed does not end the boot, and open pages take no places.
+ */
+export class AwaitedBoots {
+  readonly #booter: Pick<Booter, 'seat'>;
+  readonly #waiting = new Map<string, Promise<Awaited>>();
+
+  constructor(booter: Pick<Booter, 'seat'>) {
+    this.#booter = booter;
+  }
+
+  /** Begins the boot, if none is under way, and resolves to its end. Never rejects. */
+  wait(local: LocalApp): Promise<Awaited> {
+    return shared(this.#waiting, local.name, () => this.#seatOnce(local));
+  }
+
+  /** The end of the boot if it is known at once: it has failed lately, or there is room already. */
+  async waitBriefly(local: LocalApp): Promise<Awaited | 'booting'> {
+    const turn = new Promise<'booting'>((resolve) => {
+      setImmediate(resolve, 'booting');
+    });
+    return Promise.race([this.wait(local), turn]);
+  }
+
+  async #seatOnce(local: LocalApp): Promise<Awaited> {
+    try {
+      const seat = await this.#booter.seat(local, new AbortController().signal);
+      seat.release();
+      return 'ready';
+    } catch (error) {
+      return asRequestError(error);
+    }
+  }
+}
