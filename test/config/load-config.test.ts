@@ -16,7 +16,7 @@ t.test('a main file of one line has the defaults of the documentation', async (t
   t.strictSame(config, {
     listen: { http: [{ host: '127.0.0.1', port: 8080 }], https: [] },
     tls: { certificates: [], unknown: 'refuse', handshakeTimeoutMs: 10_000 },
-    admin: { listen: { path: resolve('data/admin.sock') }, tokens: [] },
+    admin: { listen: { path: resolve('data/admin.sock') }, socket: { mode: '0600' }, tokens: [] },
     cmdb: { url: `lmdb:${resolve('data/cmdb')}`, name: 'fastcontainer' },
     node: { host: hostname() },
     workers: 1,
@@ -55,6 +55,9 @@ t.test('a main file of one line has the defaults of the documentation', async (t
     mounts: {},
     http: {
       maxHeaderSizeBytes: 16_384,
+      maxHeaderLines: 500,
+      maxUrlSizeBytes: 8_192,
+      maxConnectionAgeMs: 3_600_000,
       headersTimeoutMs: 60_000,
       keepAliveTimeoutMs: 75_000,
       requestBodyIdleTimeoutMs: 60_000,
@@ -67,6 +70,7 @@ t.test('a main file of one line has the defaults of the documentation', async (t
     trustedProxies: [],
     boot: { concurrency: 2 * availableParallelism(), maxWaiting: 10_000 },
     memory: {},
+    wake: { budget: {} },
     log: { level: 'info' },
     plans: {},
     defaults: {},
@@ -211,6 +215,11 @@ maxBusy: 1m
 websocket: { quiet: 10m }
 labels: { customer: c4711, example.org/plan: 1.10 }
 tls: { redirect: true, hsts: 1d }
+wake: { rules: [bots], asleep: { status: 404, retryAfter: 2m, type: text/html, body: x }, budget: { perApp: 5/h } }
+maintenance: { mode: page, text: soon, retryAfter: 1m, limit: 2s }
+requests: { perClient: 10/s, perApp: 100/s }
+waiting: page
+waitingPage: "<p>{{follow}}</p>"
 `.replace('TEXT: a: b', 'TEXT: "a: b"'),
   });
   t.strictSame(apps[0], {
@@ -247,6 +256,15 @@ tls: { redirect: true, hsts: 1d }
     errorHeaders: {},
     labels: { customer: 'c4711', 'example.org/plan': '1.10' },
     tls: { redirect: true, hstsMs: 86_400_000 },
+    wake: {
+      rules: ['bots'],
+      asleep: { status: 404, retryAfter: '2m', type: 'text/html', body: 'x' },
+      budget: { perApp: '5/h' },
+    },
+    maintenance: { mode: 'page', text: 'soon', retryAfterMs: 60_000, limitMs: 2_000 },
+    requests: { perClient: '10/s', perApp: '100/s' },
+    waiting: 'page',
+    waitingPage: '<p>{{follow}}</p>',
   });
 });
 

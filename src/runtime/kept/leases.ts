@@ -154,8 +154,12 @@ export class Leases {
   async pass(port: number, from: string, id: string): Promise<boolean> {
     if ((await this.#read(port))?.id !== from) return false;
     const claim = await this.#writeClaim(id);
-    // Replaces the file at once, so that the port is never free.
-    await rename(claim, this.#path(port));
+    try {
+      // Replaces the file at once, so that the port is never free.
+      await rename(claim, this.#path(port));
+    } finally {
+      await rm(claim, { force: true });
+    }
     return true;
   }
 

@@ -35,10 +35,9 @@ export class Sandboxes {
     try {
       for (const [lease, sandbox] of this.#ready) {
         this.#ready.delete(lease);
-        if (sandbox.isConnected && (await leases.pass(toNumber(sandbox.address), lease, id))) {
-          this.#booting.set(id, sandbox);
-          return sandbox.address;
-        }
+        this.#booting.set(id, sandbox);
+        if (sandbox.isConnected && (await leases.pass(toNumber(sandbox.address), lease, id))) return sandbox.address;
+        this.#booting.set(id, undefined);
         await this.#drop(lease, sandbox);
       }
       return toText(await leases.lease(id));
@@ -83,8 +82,8 @@ export class Sandboxes {
         address = await leases.lease(lease);
         this.#ready.set(lease, await make(toText(address), signal));
       } catch {
-        // The next boot makes its own, and reports what prevents it.
-        if (address !== undefined) await leases.free(address, lease);
+        // The next boot makes its own, and reports what prevents it. A lease that cannot be freed ends with this process.
+        if (address !== undefined) await leases.free(address, lease).catch(() => {});
         return;
       }
     }
