@@ -1,6 +1,6 @@
 /**
  * The house, from the roof down: cli → daemon → entrance → dispatch → check, wake, boot, forward, terminate → uses → membership → admin →
- * config, telemetry → cmdb, runtime (the ports) → machine → model. A room imports from its own floor only itself, and else from the
+ * config, telemetry, certify → cmdb, runtime (the ports) → machine → model. A room imports from its own floor only itself, and else from the
  * floors below. Adapters hang beside the ports.
  */
 const floors = [
@@ -12,7 +12,7 @@ const floors = [
   ['uses'],
   ['membership'],
   ['admin'],
-  ['config', 'telemetry'],
+  ['config', 'telemetry', 'certify'],
   ['cmdb', 'runtime'],
   ['machine'],
   ['model'],
@@ -59,7 +59,7 @@ module.exports = {
       from: {
         path: '^src/',
         pathNot: [
-          '^src/(cli|daemon|entrance|dispatch|check|wake|boot|forward|terminate|uses|membership|admin|config|telemetry|cmdb|runtime|machine|model)/',
+          '^src/(cli|daemon|entrance|dispatch|check|wake|boot|forward|terminate|uses|membership|admin|config|telemetry|certify|cmdb|runtime|machine|model)/',
           '^src/(main|worker-main)\\.ts$',
         ],
       },

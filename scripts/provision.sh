@@ -29,6 +29,7 @@ docker:docker.io
 docker-compose:docker-compose
 mkfs.btrfs:btrfs-progs
 haproxy:haproxy
+pebble:pebble
 /usr/lib/cni/bridge:containernetworking-plugins
 skopeo:skopeo
 umoci:umoci

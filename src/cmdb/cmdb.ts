@@ -217,6 +217,18 @@ export interface Cmdb {
   /** Writes this node's session, removes those in `revoke` (a node that leaves names its own), and returns all that are left. */
   beat(session: Session, revoke?: readonly string[]): Promise<Beat>;
 
+  /**
+   * A document that the caller has sealed, by name; undefined if there is none. The store adds neither secrecy nor proof: see
+   * certify/seal.ts.
+   */
+  sealed(name: string): Promise<string | undefined>;
+
+  /**
+   * Changes a sealed document by compare-and-set; undefined removes it, the same text writes nothing. `change` must be pure, as it runs
+   * again after a lost race; what it throws is passed on, and nothing is stored. Resolves to what is stored now.
+   */
+  changeSealed(name: string, change: (before: string | undefined) => string | undefined): Promise<string | undefined>;
+
   /** Closes connections and files, and rejects calls under way. Re-entrant. */
   close(): Promise<void>;
 }

@@ -104,6 +104,24 @@ class DocumentCmdb implements Cmdb {
     return this.#store.beat(session, revoke);
   }
 
+  async sealed(name: string): Promise<string | undefined> {
+    if (!isKey(name)) return undefined;
+    return this.#store.view([['sealed', name]], (documents) => documents.get('sealed', name));
+  }
+
+  async changeSealed(
+    name: string,
+    change: (before: string | undefined) => string | undefined,
+  ): Promise<string | undefined> {
+    checkKey('sealed document', name);
+    return this.#store.write([['sealed', name]], (documents) => {
+      const before = documents.get('sealed', name);
+      const after = change(before);
+      if (after !== before) documents.set('sealed', name, after);
+      return after;
+    });
+  }
+
   close(): Promise<void> {
     return this.#store.close();
   }

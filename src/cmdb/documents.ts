@@ -1,10 +1,10 @@
 import type { Beat, Change, ChangeBatch, Session } from './cmdb.js';
 
 /**
- * What a CMDB holds as text: apps and deployments by app name, the claiming app's name by domain, and the apps that a machine's
- * files hold by host.
+ * What a CMDB holds as text: apps and deployments by app name, the claiming app's name by domain, the apps that a machine's files hold
+ * by host, and what is sealed by its name.
  */
-export type Table = 'app' | 'deployment' | 'domain' | 'files';
+export type Table = 'app' | 'deployment' | 'domain' | 'files' | 'sealed';
 
 /** The documents as one transaction sees them: a snapshot of one moment, and its own writes. */
 export interface Documents {

@@ -60,7 +60,16 @@ export interface TlsSettings {
   readonly certificates: readonly string[];
   readonly default?: string;
   readonly unknown: Main['tls']['unknown'];
+  /** Absent: no certificate is ordered. */
+  readonly acme?: AcmeSettings;
   readonly handshakeTimeoutMs: number;
+}
+
+export interface AcmeSettings {
+  readonly directory: string;
+  readonly key: string;
+  readonly email?: string;
+  readonly caFile?: string;
 }
 
 export type LogLevel = Main['log']['level'];

@@ -1,7 +1,7 @@
 import { availableParallelism, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { lmdbPath } from './cmdb-url.js';
-import type { DockerSettings, LogLevel, Main, OciSettings, Settings, TlsSettings } from './config.js';
+import type { AcmeSettings, DockerSettings, LogLevel, Main, OciSettings, Settings, TlsSettings } from './config.js';
 import type { Report } from './explain.js';
 import type { Environment } from './interpolate.js';
 import {
@@ -107,15 +107,38 @@ function publicAddress(listed: PublicListed): Exclude<PublicListed, string> {
 
 function resolveTls({ tls, listen }: Main, directory: string, report: Report): TlsSettings {
   const { certificates, default: fallback, unknown, handshakeTimeoutMs } = tls;
-  const hasSome = certificates !== undefined || fallback !== undefined;
-  if (listen.https !== undefined && !hasSome) report(['listen', 'https'], 'needs tls.certificates or tls.default');
+  const acme = resolveAcme(tls.acme, directory, report);
+  const hasSome = certificates !== undefined || fallback !== undefined || acme !== undefined;
+  if (listen.https !== undefined && !hasSome)
+    report(['listen', 'https'], 'needs tls.certificates, tls.default or tls.acme');
   if (listen.https === undefined && hasSome) report(['tls'], 'has a use only with listen.https');
   if (unknown === 'default' && fallback === undefined) report(['tls', 'unknown'], 'default needs tls.default');
   return {
     certificates: (certificates ?? []).map((pattern) => resolve(directory, pattern)),
     ...(fallback !== undefined && { default: resolve(directory, fallback) }),
     unknown,
+    ...(acme && { acme }),
     handshakeTimeoutMs,
+  };
+}
+
+function resolveAcme(
+  { directory: url, key, email, caFile }: Main['tls']['acme'],
+  directory: string,
+  report: Report,
+): AcmeSettings | undefined {
+  if (url === undefined) {
+    if ((key ?? email ?? caFile) !== undefined) report(['tls', 'acme'], 'needs directory, the URL of an authority');
+    return undefined;
+  }
+  if (key === undefined) {
+    report(['tls', 'acme'], 'needs key, the same on all machines that share the store (openssl rand -base64 32)');
+    return undefined;
+  }
+  return {
+    ...{ directory: url, key },
+    ...(email !== undefined && { email }),
+    ...(caFile !== undefined && { caFile: resolve(directory, caFile) }),
   };
 }
 

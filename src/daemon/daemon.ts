@@ -14,7 +14,10 @@ import { Clients } from '../forward/clients.js';
 import { Silenced } from '../forward/silenced.js';
 import { type CloseCause, ConnectionBounds } from '../entrance/connection-bounds.js';
 import { Forwarder } from '../forward/forwarder.js';
+import { Challenges } from '../certify/challenges.js';
+import { Seal } from '../certify/seal.js';
 import { Certificates } from '../entrance/certificates.js';
+import { challengesFirst } from '../entrance/challenges-first.js';
 import { createListener, type Listener } from '../entrance/listener.js';
 import type { SecureTerms } from '../entrance/secure-server.js';
 import { affordableConnections, openFilesLimit } from '../machine/descriptor-limit.js';
@@ -121,7 +124,13 @@ class SingleProcess implements Daemon {
       config.listen.https.length === 0
         ? undefined
         : new DaemonTls({
-            ...{ tls: config.tls, clock: systemClock, logger },
+            ...{ tls: config.tls, installation: config.cmdb.name, clock: systemClock, logger },
+            cmdb: {
+              find: (query) => this.#node.cmdb.find(query),
+              sealed: (name) => this.#node.cmdb.sealed(name),
+              changeSealed: (name, change) => this.#node.cmdb.changeSealed(name, change),
+            },
+            onOrder: (result) => this.#node.metrics.certificateOrder(result),
             onChanged: () => void this.#node.certificatesChanged(),
             onTicketKeys: (keys) => this.#node.setTicketKeys(keys),
           });
@@ -205,6 +214,8 @@ class Composition {
   readonly #bounds: ConnectionBounds;
   /** Undefined without HTTPS. */
   readonly #certificates: Certificates | undefined;
+  /** Undefined if no certificate is ordered. */
+  readonly #challenges: Challenges | undefined;
   /** The latest. */
   #ticketKeys: Buffer;
   #listeners: Listener[] = [];
@@ -233,6 +244,13 @@ class Composition {
         onUnusable: (name, err) => this.#limit.log('certificate', { name, err }, 'a certificate cannot be used'),
       });
     this.#ticketKeys = tls?.ticketKeys ?? Buffer.alloc(0);
+    const { acme } = config.tls;
+    this.#challenges =
+      acme &&
+      new Challenges({
+        seal: new Seal(acme.key, config.cmdb.name),
+        cmdb: { sealed: (name) => this.cmdb.sealed(name) },
+      });
     const timing = { ...defaultTiming, ...options.timing };
     this.unreadable = new UnreadableRecords({ logger, onForgedApp: (app) => surroundings.onAppForged?.(app) });
     this.cmdb = measuredCmdb(openCmdb(config, logger, this.unreadable.report), this.metrics, this.#clock);
@@ -535,7 +553,7 @@ class Composition {
           },
         },
       }),
-      onRequest: dispatcher.handle,
+      onRequest: this.#challenges && !tls ? challengesFirst(this.#challenges, dispatcher.handle) : dispatcher.handle,
       onUpgrade: dispatcher.upgrade,
       onRefused: (error, socket) => {
         const { code, reference, message: detail } = error;

@@ -2,8 +2,15 @@ import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { CertificateThread } from '../config/certificates/certificate-thread.js';
 import type { CertificateState } from '../config/certificates/certificate-files.js';
-import type { TlsSettings } from '../config/config.js';
-import type { CertificateSource } from '../model/certificate.js';
+import { AcmeAuthority } from '../certify/acme-authority.js';
+import {
+  OrderedCertificates,
+  type OrderedCertificatesOptions,
+  type OrderResult,
+} from '../certify/ordered-certificates.js';
+import { Seal } from '../certify/seal.js';
+import type { AcmeSettings, TlsSettings } from '../config/config.js';
+import type { CertificateSource, FoundCertificate } from '../model/certificate.js';
 import type { Clock, Timer } from '../model/clock.js';
 import { LogLimit } from '../telemetry/log-limit.js';
 
@@ -16,6 +23,11 @@ export interface TlsSupply {
 
 export interface DaemonTlsOptions {
   readonly tls: TlsSettings;
+  /** Where ordered certificates are kept. */
+  readonly cmdb: OrderedCertificatesOptions['cmdb'];
+  /** `cmdb.name`. */
+  readonly installation: string;
+  readonly onOrder: (result: OrderResult) => void;
   readonly clock: Clock;
   readonly logger: Logger;
   /** See Certificates. */
@@ -28,9 +40,24 @@ const ticketKeyBytes = 48;
 /** A key that leaks decrypts TLS 1.2 sessions of this period. Tickets of the key before are not taken: a full handshake follows. */
 const rotationMs = 12 * 60 * 60_000;
 
-/** What a daemon has once for HTTPS, however many processes serve it: its certificate files, and the keys of session tickets. */
+/** Certificates are asked for again after this long, so that one in use is renewed in time. */
+const againMs = 10 * 60_000;
+/** Domains without a certificate that are remembered. */
+const mostFailing = 1_000;
+
+/**
+ * What a daemon has once for HTTPS, however many processes serve it: its certificate files, those that are ordered, and the keys of
+ * session tickets.
+ */
 export class DaemonTls implements TlsSupply {
-  readonly certificates: CertificateThread;
+  readonly certificates: CertificateSource;
+  readonly #files: CertificateThread;
+  /** Undefined if none is ordered. */
+  readonly #ordered: OrderedCertificates | undefined;
+  /** Why the last order of a domain failed. */
+  readonly #failing = new Map<string, string>();
+  #again: Timer | undefined;
+  readonly #limit: LogLimit;
   readonly #options: DaemonTlsOptions;
   #ticketKeys = randomBytes(ticketKeyBytes);
   #rotation: Timer;
@@ -38,15 +65,18 @@ export class DaemonTls implements TlsSupply {
   constructor(options: DaemonTlsOptions) {
     const { tls, clock, logger, onChanged } = options;
     this.#options = options;
-    const limit = new LogLimit({ clock, logger });
-    this.certificates = new CertificateThread({
+    const limit = (this.#limit = new LogLimit({ clock, logger }));
+    this.#files = new CertificateThread({
       patterns: tls.certificates,
       ...(tls.default !== undefined && { fallback: tls.default }),
       ...{ clock, logger, onChanged },
       onProblem: (file, fault) =>
         limit.log('certificate', { file, fault }, `${file} cannot be used: ${fault}; what it held before stays in use`),
     });
+    this.#ordered = tls.acme && this.#order(tls.acme, limit);
+    this.certificates = { find: (name, have) => this.#find(name, have) };
     this.#rotation = this.#rotateLater();
+    if (this.#ordered) this.#askAgainLater();
   }
 
   get ticketKeys(): Buffer {
@@ -54,19 +84,62 @@ export class DaemonTls implements TlsSupply {
   }
 
   get state(): CertificateState {
-    return this.certificates.state;
+    return this.#files.state;
   }
 
   /** Always ok: the other domains have their certificates. */
   get check(): { readonly ok: boolean; readonly detail?: string } {
     const { problems, problem } = this.state;
-    if (problem === undefined) return { ok: true };
-    return { ok: true, detail: `${problems} cannot be used: ${problem}`.slice(0, 300) };
+    const [failing] = this.#failing;
+    const details = [
+      ...(problem === undefined ? [] : [`${problems} cannot be used: ${problem}`]),
+      ...(failing ? [`${this.#failing.size} could not be ordered: ${failing.join(': ')}`] : []),
+    ];
+    return details.length === 0 ? { ok: true } : { ok: true, detail: details.join('; ').slice(0, 300) };
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#rotation.cancel();
-    return this.certificates.close();
+    this.#again?.cancel();
+    await Promise.all([this.#files.close(), this.#ordered?.close()]);
+  }
+
+  /** Files go before what is ordered. */
+  async #find(name: string, have?: string): Promise<FoundCertificate | undefined> {
+    const file = await this.#files.find(name, have);
+    if (file || !this.#ordered) return file;
+    try {
+      return await this.#ordered.find(name, have);
+    } catch (err) {
+      this.#limit.log('ordered certificate', { name, err }, 'whether a domain has a certificate cannot be told');
+      throw err;
+    }
+  }
+
+  #order({ directory, key, email, caFile }: AcmeSettings, limit: LogLimit): OrderedCertificates {
+    const { cmdb, clock, logger, installation, onChanged, onOrder } = this.#options;
+    const terms = { directory, ...(email !== undefined && { email }), ...(caFile !== undefined && { caFile }) };
+    return new OrderedCertificates({
+      ...{ cmdb, clock, directory, onChanged },
+      seal: new Seal(key, installation),
+      authority: new AcmeAuthority(terms),
+      random: Math.random,
+      me: randomBytes(9).toString('base64url'),
+      onOrder: (domain, result, reason = '') => {
+        onOrder(result);
+        this.#failing.delete(domain);
+        if (result === 'ordered') return logger.info({ domain }, 'a certificate was ordered');
+        if (this.#failing.size < mostFailing) this.#failing.set(domain, reason);
+        limit.log('order', { domain, reason }, `no certificate for ${domain} could be ordered: ${reason}`);
+      },
+    });
+  }
+
+  #askAgainLater(): void {
+    this.#again = this.#options.clock.after(againMs, () => {
+      this.#options.onChanged();
+      this.#askAgainLater();
+    });
   }
 
   #rotateLater(): Timer {

@@ -16,6 +16,8 @@ export function measuredCmdb(cmdb: Cmdb, metrics: Metrics, clock: Clock): Cmdb {
     changes: (position, signal) => cmdb.changes(position, signal),
     due: (now, limit) => timed('due', () => cmdb.due(now, limit)),
     beat: (session, revoke) => timed('beat', () => cmdb.beat(session, revoke)),
+    sealed: (name) => timed('sealed', () => cmdb.sealed(name)),
+    changeSealed: (name, change) => timed('change_sealed', () => cmdb.changeSealed(name, change)),
     close: () => cmdb.close(),
   };
 }

@@ -169,6 +169,11 @@ export class Metrics {
     ['rule', 'verdict'],
   );
   readonly #wakeRules = new Set<string>();
+  readonly #orders = this.#counter(
+    'fastcontainer_certificate_orders_total',
+    'Certificates ordered from the authority of tls.acme, by result.',
+    ['result'],
+  );
   readonly #queue = new Gauge({
     name: 'fastcontainer_queue_length',
     help: 'Requests that wait for a boot or a free seat, by app.',
@@ -196,6 +201,10 @@ export class Metrics {
   /** Counts a client connection that was closed, or not accepted. */
   connectionClosed(cause: 'limit' | 'client_limit' | 'room' | 'accept_failed' | 'proxy_header'): void {
     this.#closed.inc({ cause });
+  }
+
+  certificateOrder(result: 'ordered' | 'failed' | 'postponed'): void {
+    this.#orders.inc({ result });
   }
 
   handshake(result: 'full' | 'resumed' | 'unknown_name' | 'unavailable' | 'timeout' | 'failed'): void {

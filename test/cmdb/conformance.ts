@@ -10,6 +10,7 @@ import { pinsConformance } from './conformance/pins.js';
 import { randomConformance } from './conformance/random.js';
 import { scheduleConformance } from './conformance/schedule.js';
 import { signaturesConformance } from './conformance/signatures.js';
+import { sealedConformance } from './conformance/sealed.js';
 import { sessionsConformance } from './conformance/sessions.js';
 import { unreadableConformance } from './conformance/unreadable.js';
 import type { CmdbUnderTest, StoreTest } from './conformance/store.js';
@@ -32,6 +33,7 @@ export function cmdbConformance(t: Test, fresh: (t: Test) => Promise<CmdbUnderTe
   originsConformance(test);
   filesConformance(test);
   editsConformance(test);
+  sealedConformance(test);
   pinsConformance(test);
   randomConformance(test);
 }

@@ -48,7 +48,20 @@ const cases: [title: string, content: string, problems: string[]][] = [
   [
     'listens over TLS without certificates',
     'listen: { https: ":443" }',
-    ['1 listen.https: needs tls.certificates or tls.default'],
+    ['1 listen.https: needs tls.certificates, tls.default or tls.acme'],
+  ],
+  [
+    'orders certificates without a key to keep them',
+    'listen: { https: ":443" }\ntls: { acme: { directory: "https://acme.example/dir" } }',
+    [
+      '2 tls.acme: needs key, the same on all machines that share the store (openssl rand -base64 32)',
+      '1 listen.https: needs tls.certificates, tls.default or tls.acme',
+    ],
+  ],
+  [
+    'orders certificates of nobody',
+    `listen: { https: ":443" }\ntls: { default: a.pem, acme: { key: ${'x'.repeat(32)} } }`,
+    ['2 tls.acme: needs directory, the URL of an authority'],
   ],
   [
     'has certificates without an address',

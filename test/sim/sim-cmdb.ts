@@ -94,6 +94,14 @@ export class SimCmdb implements Cmdb {
     return this.#options.link.call((store) => store.beat(session, revoke));
   }
 
+  sealed(): Promise<never> {
+    throw new Error('no history seals documents');
+  }
+
+  changeSealed(): Promise<never> {
+    throw new Error('no history seals documents');
+  }
+
   async close(): Promise<void> {
     this.#options.link.isClosed = true;
     this.#options.logLink.isClosed = true;

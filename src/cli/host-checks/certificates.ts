@@ -32,11 +32,14 @@ export async function checkCertificates({ listen, tls, apps, trustedProxies }: C
     else for (const name of read.names) names.add(name);
     if (await isReadableByOthers(file)) exposed.push(showFile(file));
   }
-  const bare = apps.flatMap(({ domains }) => domains).filter((domain) => !isCovered(domain, names));
+  const isOrdered = (domain: string) => tls.acme !== undefined && !domain.startsWith('*.');
+  const bare = apps
+    .flatMap(({ domains }) => domains)
+    .filter((domain) => !isCovered(domain, names) && !isOrdered(domain));
   return {
     problems: shortened(problems, 'certificate files cannot be used'),
     warnings: [
-      ...(found.length === 0 ? ['tls.certificates: no file matches'] : []),
+      ...(found.length === 0 && tls.certificates.length > 0 ? ['tls.certificates: no file matches'] : []),
       ...(exposed.length > 0
         ? [
             `keys that every user of this host can read: ${list(exposed)}; run: chmod o-r, in their directory or on the files`,

@@ -17,6 +17,7 @@ export class Tables {
       deployment: table('deployments'),
       domain: table('domains'),
       files: table('files'),
+      sealed: table('sealed'),
     };
     this.#schedule = root.openDB<string, [number, string]>({ name: 'schedule', encoding: 'string' });
     this.#dueAt = table('scheduled-at');

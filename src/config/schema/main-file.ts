@@ -466,7 +466,7 @@ export const mainSchema = section(
         }),
         https: oneOrMore(publicAddress, {
           description:
-            'Where requests to apps come in over TLS: one address or a list. Needs `tls.certificates` or `tls.default`.',
+            'Where requests to apps come in over TLS: one address or a list. Needs `tls.certificates`, `tls.default` or `tls.acme`.',
           defaultText: 'none',
           examples: [[':443', '[::1]:8443'], { address: '10.0.0.5:443', proxyProtocol: true }],
           expects: `${listenExpects}, a mapping with address, or a list of them`,
@@ -506,6 +506,43 @@ export const mainSchema = section(
           default: 'refuse',
           examples: ['default'],
         }),
+        acme: section(
+          {},
+          {
+            directory: text({
+              pattern: '^https://[!-~]+$',
+              expects: 'a URL such as https://acme-v02.api.letsencrypt.org/directory',
+              description:
+                'Orders a certificate when a client first asks for a domain of an app that no file has, at the authority with this directory, whose ' +
+                'terms of service are accepted with it. Needs `listen.http` on port 80 of the domain. See docs/tls.md.',
+              defaultText: 'none is ordered',
+              examples: ['https://acme-v02.api.letsencrypt.org/directory'],
+            }),
+            key: text({
+              secret: true,
+              pattern: '^[!-~]{32,}$',
+              expects: 'at least 32 visible ASCII characters',
+              description:
+                'Secret that account, keys and certificates are encrypted with in the CMDB, the same on all machines. Needed with `directory`.',
+              defaultText: 'none',
+              examples: ['${ACME_STORE_KEY}'],
+            }),
+            email: text({
+              pattern: '^[^\\s@\\0]+@[^\\s@\\0]+$',
+              expects: 'an address such as certs@example.org',
+              description: 'Where the authority may write to.',
+              defaultText: 'none',
+              examples: ['certs@example.org'],
+            }),
+            caFile: text({
+              description:
+                'PEM file of what signed the certificate of the directory, for an authority of your own. Relative to the directory of this file.',
+              defaultText: 'authorities that Node trusts',
+              examples: ['./acme-ca.pem'],
+            }),
+          },
+          { description: 'Certificates that are ordered (ACME).' },
+        ),
         handshakeTimeout: duration({
           from: '1s',
           to: '2m',

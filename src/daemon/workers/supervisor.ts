@@ -93,7 +93,8 @@ class Supervisor implements Daemon {
       config.listen.https.length === 0
         ? undefined
         : new DaemonTls({
-            ...{ tls: config.tls, clock: systemClock, logger },
+            ...{ tls: config.tls, installation: config.cmdb.name, cmdb: this.#cmdb, clock: systemClock, logger },
+            onOrder: (result) => this.#metrics.certificateOrder(result),
             onChanged: () => this.#pool.tell({ kind: 'certificates-changed' }),
             onTicketKeys: (keys) => this.#pool.tell(ticketKeysOrder(keys)),
           });

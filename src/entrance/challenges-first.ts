@@ -1,0 +1,44 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { challengePath, type Challenges } from '../certify/challenges.js';
+import { admit } from '../forward/request-headers.js';
+import { domainOf } from '../model/host-name.js';
+
+type Handler = (req: IncomingMessage, res: ServerResponse) => void;
+
+/** Answers what an authority asks of a domain for which a certificate is ordered; every other request is `next`'s. */
+export function challengesFirst(challenges: Pick<Challenges, 'answerTo'>, next: Handler): Handler {
+  return (req, res) => {
+    if (req.method === 'GET' && req.url?.startsWith(challengePath) === true) void answer(challenges, next, req, res);
+    else next(req, res);
+  };
+}
+
+async function answer(
+  challenges: Pick<Challenges, 'answerTo'>,
+  next: Handler,
+  req: IncomingMessage,
+  res: ServerResponse,
+): Promise<void> {
+  const text = await answerTo(challenges, req);
+  if (res.destroyed) return;
+  if (text === undefined) return next(req, res);
+  if (!req.complete) res.shouldKeepAlive = false;
+  const length = String(Buffer.byteLength(text));
+  res.writeHead(200, {
+    'Content-Type': 'application/octet-stream',
+    'Content-Length': length,
+    'Cache-Control': 'no-store',
+  });
+  res.end(text);
+}
+
+/** Undefined also if the store is away, or the request is none: the app, or its refusal, comes next. */
+async function answerTo(challenges: Pick<Challenges, 'answerTo'>, req: IncomingMessage): Promise<string | undefined> {
+  try {
+    const { host, target } = admit(req);
+    const domain = domainOf(host);
+    return domain === undefined ? undefined : await challenges.answerTo(domain, target);
+  } catch {
+    return undefined;
+  }
+}
