@@ -17,7 +17,7 @@ t.test('a token that could not be told from another, or would be bound by nothin
     [`{ name: socket, scope: read, hash: ${hash(2)} }`, /tokens\[1\]\.name: socket is taken/],
     [`{ name: b, scope: read, hash: ${hash(1)} }`, /tokens\[1\]\.hash: is that of another token/],
     [`{ name: b, scope: read, hash: secret }`, /tokens\[1\]\.hash: must be sha256: and 64 hexadecimal digits/],
-    [`{ name: b, scope: root, hash: ${hash(2)} }`, /tokens\[1\]\.scope: must be read or write/],
+    [`{ name: b, scope: root, hash: ${hash(2)} }`, /tokens\[1\]\.scope: must be read, operate or write/],
     [`{ name: b, scope: write, hash: ${hash(2)}, labels: { a: b } }`, /tokens\[1\]\.domains: is required/],
     [`{ name: b, scope: read, hash: ${hash(2)}, domains: a.example }`, /tokens\[1\]: has domains, plan or images/],
     [
