@@ -86,7 +86,8 @@ function unit(text: string, dir: string, command: string): string {
       `WorkingDirectory=${dir}\n`,
     ],
     [
-      '# For admin: { listen: unix:/run/fastcontainer/admin.sock }\nRuntimeDirectory=fastcontainer\nRuntimeDirectoryMode=0700\n',
+      '# For admin: { listen: unix:/run/fastcontainer/admin.sock }. If admin.socket lets a group use it, 0711 lets its members pass.\n' +
+        'RuntimeDirectory=fastcontainer\nRuntimeDirectoryMode=0700\n',
       '',
     ],
   ]);
