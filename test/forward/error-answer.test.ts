@@ -42,10 +42,9 @@ t.test('the body is what the client accepts', async (t) => {
 
 t.test('of the inside the public learns nothing but a reference', async (t) => {
   for (const code of Object.keys(errorTable)) {
-    const error = new RequestError(
-      code as ErrorCode,
-      errorTable[code as ErrorCode].status < 500 ? undefined : 'web7 lacks memory.floor',
-    );
+    // What is said of maintenance is the operator's text for visitors.
+    const isForClients = errorTable[code as ErrorCode].status < 500 || code === 'maintenance';
+    const error = new RequestError(code as ErrorCode, isForClients ? undefined : 'web7 lacks memory.floor');
     const port = await answering(t, error);
     for (const accept of ['application/json', 'text/html', '*/*']) {
       const { body } = await ask(port, 'a', '/', { headers: { accept } });
