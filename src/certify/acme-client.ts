@@ -1,5 +1,6 @@
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto';
 import { Agent, request } from 'node:https';
+import { setTimeout } from 'node:timers/promises';
 
 /** An answer of an authority. */
 interface Answer {
@@ -92,8 +93,7 @@ export class AcmeClient {
     for (let pauseMs = shortestPauseMs; ; pauseMs = Math.min(longestPauseMs, pauseMs * 1.5)) {
       const { body } = await this.post(url);
       if (isDone(body)) return body;
-      await new Promise((resolve) => setTimeout(resolve, pauseMs).unref());
-      this.#options.signal.throwIfAborted();
+      await setTimeout(pauseMs, undefined, { signal: this.#options.signal });
     }
   }
 

@@ -1,4 +1,5 @@
 import type { Cmdb } from '../cmdb/cmdb.js';
+import { challengeToken } from '../model/acme-challenge.js';
 import { shared } from '../model/shared-work.js';
 import { openRecord, recordName } from './domain-record.js';
 import type { Seal } from './seal.js';
@@ -8,9 +9,6 @@ export interface ChallengesOptions {
   readonly seal: Seal;
 }
 
-/** Before it comes the token; RFC 8555 §8.3. */
-export const challengePath = '/.well-known/acme-challenge/';
-const token = /^[A-Za-z0-9_-]{16,200}$/;
 /** Looks in the store at a time. */
 const mostLooks = 100;
 
@@ -25,8 +23,8 @@ export class Challenges {
 
   /** Undefined if no order of ours has such a challenge: then the request is the app's. Rejects if the store is away. */
   async answerTo(domain: string, target: string): Promise<string | undefined> {
-    const asked = target.startsWith(challengePath) ? target.slice(challengePath.length) : '';
-    if (!token.test(asked) || this.#looking.size >= mostLooks) return undefined;
+    const asked = challengeToken(target);
+    if (asked === undefined || this.#looking.size >= mostLooks) return undefined;
     const answer = await shared(this.#looking, domain, () => this.#look(domain));
     return answer?.startsWith(`${asked}.`) ? answer : undefined;
   }

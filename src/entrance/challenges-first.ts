@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { challengePath, type Challenges } from '../certify/challenges.js';
+import type { Challenges } from '../certify/challenges.js';
 import { admit } from '../forward/request-headers.js';
+import { challengeToken } from '../model/acme-challenge.js';
 import { domainOf } from '../model/host-name.js';
 
 type Handler = (req: IncomingMessage, res: ServerResponse) => void;
@@ -8,7 +9,8 @@ type Handler = (req: IncomingMessage, res: ServerResponse) => void;
 /** Answers what an authority asks of a domain for which a certificate is ordered; every other request is `next`'s. */
 export function challengesFirst(challenges: Pick<Challenges, 'answerTo'>, next: Handler): Handler {
   return (req, res) => {
-    if (req.method === 'GET' && req.url?.startsWith(challengePath) === true) void answer(challenges, next, req, res);
+    if (req.method === 'GET' && req.url !== undefined && challengeToken(req.url) !== undefined)
+      void answer(challenges, next, req, res);
     else next(req, res);
   };
 }

@@ -1,16 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { endConnection } from './end-connection.js';
+import { challengeToken } from '../model/acme-challenge.js';
 import type { Admitted } from './request-headers.js';
 
-/** What proves to an authority that a domain is served here has to be answered over plain HTTP: RFC 8555 §8.3. */
-const challenge = /^\/\.well-known\/acme-challenge\/[\w-]+$/;
 /** Of a proxy that serves both schemes the redirect would come back over HTTPS; and `redirect: false` must end it. */
 const cacheControl = 'no-store';
 
 /** The same URL over HTTPS; undefined if it has to be answered as it was asked. */
 export function secureUrl({ host, target }: Pick<Admitted, 'host' | 'target'>): string | undefined {
-  if (!target.startsWith('/') || challenge.test(target)) return undefined;
+  // Challenges have to be answered over plain HTTP: RFC 8555 §8.3.
+  if (!target.startsWith('/') || challengeToken(target) !== undefined) return undefined;
   return `https://${host.replace(/:\d*$/, '')}${target}`;
 }
 

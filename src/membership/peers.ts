@@ -109,11 +109,6 @@ export class Peers {
     return [...this.#observed.values()].map(({ session }) => session);
   }
 
-  /** The hosts of these sessions. */
-  get hosts(): ReadonlySet<string> {
-    return new Set(this.sessions.map(({ host }) => host));
-  }
-
   /** The verdict on a session. 'unknown': ask again after the next beat. */
   verdict(incarnation: string): Verdict {
     if (this.#gone.has(incarnation)) return 'gone';

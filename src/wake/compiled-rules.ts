@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { challengeToken } from '../model/acme-challenge.js';
 import type { App } from '../model/app.js';
 import { parseDuration } from '../model/duration.js';
 import { parseRate, partOf } from '../model/wake/rate.js';
@@ -87,14 +88,12 @@ function oneOf(methods: string | readonly string[]): Test {
   return ({ method }) => known.has(method);
 }
 
-/** An app that proves its domain to an authority, RFC 8555 §8.3, gets what it awaits; authorities say that they are programs. */
-const challenges = '/.well-known/acme-challenge/';
-
+/** An app that proves its domain to an authority gets what it awaits: authorities say that they are programs. */
 function ofSet(set: RuleSet): Test {
   const { userAgents, paths } = setPatterns[set];
   const isAgent = userAgents ? words(userAgents) : ruleNeverMatches;
   const isPath = paths ? globs(paths) : ruleNeverMatches;
-  return ({ userAgent, path }) => !path.startsWith(challenges) && (isAgent(userAgent) || isPath(path));
+  return ({ userAgent, path }) => (isAgent(userAgent) || isPath(path)) && challengeToken(path) === undefined;
 }
 
 function withHeader(header: string, value: string): Test {

@@ -1,0 +1,6 @@
+const pattern = /^\/\.well-known\/acme-challenge\/([\w-]{1,200})$/;
+
+/** Token of the challenge at a path, with which a domain is proven to an authority: RFC 8555 §8.3. Undefined for all other paths. */
+export function challengeToken(path: string): string | undefined {
+  return pattern.exec(path)?.[1];
+}
