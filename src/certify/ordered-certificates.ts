@@ -7,6 +7,7 @@ import { shared } from '../model/shared-work.js';
 import type { Account, Authority, Challenge } from './authority.js';
 import { closeRecord, type DomainRecord, openRecord, recordName } from './domain-record.js';
 import { OrderBudget } from './order-budget.js';
+import { pairFault } from './pair-fault.js';
 import { pauseAfter, renewalAt } from './renewal-policy.js';
 import type { Seal } from './seal.js';
 
@@ -175,6 +176,8 @@ export class OrderedCertificates implements CertificateSource {
       const account = await this.#account();
       const { pair, account: registered } = await authority.order({ domain: name, account, publish, signal });
       if (account.url === undefined) await this.#keepAccount(registered);
+      const fault = pairFault(pair, name, clock.now());
+      if (fault !== undefined) throw new Error(fault);
       await this.#change(name, () => ({ pair }));
       onOrder(name, 'ordered');
       onChanged();

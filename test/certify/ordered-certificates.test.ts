@@ -11,10 +11,12 @@ import type { Authority } from '../../src/certify/authority.js';
 import { Challenges } from '../../src/certify/challenges.js';
 import { recordName } from '../../src/certify/domain-record.js';
 import { OrderedCertificates } from '../../src/certify/ordered-certificates.js';
+import { pairFault } from '../../src/certify/pair-fault.js';
 import { Seal } from '../../src/certify/seal.js';
 import type { Cmdb } from '../../src/cmdb/cmdb.js';
 import { openLmdbCmdb } from '../../src/cmdb/lmdb.js';
 import { systemClock } from '../../src/machine/system-clock.js';
+import type { CertificatePair } from '../../src/model/certificate.js';
 import { domainOf } from '../../src/model/host-name.js';
 import { testApp } from '../fixtures/app.js';
 import { makeCertificate } from '../fixtures/certificates.js';
@@ -154,6 +156,28 @@ t.test('an order that fails is not repeated at once, on any node, and says why',
   t.equal(await one.certificates.find('away.example.org'), undefined);
   t.same([...two.orders, ...authority.asked, ...one.orders.slice(1)], []);
   t.ok(await two.certificates.find('shop.example.org'), 'other domains are not held up');
+});
+
+t.test('what an authority gives is used only if it is for the domain and its key', async (t) => {
+  const [own, other] = await Promise.all(
+    ['shop.example.org', 'other.example.org'].map((name) => makeCertificate([name])),
+  );
+  const given: [pair: CertificatePair, why: RegExp][] = [
+    [{ cert: '', key: own!.key }, /cannot be used/],
+    [{ cert: own!.cert, key: other!.key }, /for another key/],
+    [other!, /for other names/],
+  ];
+  for (const [pair, why] of given) {
+    const { cmdb } = await openCmdb(t);
+    const { certificates, orders } = node(
+      t,
+      cmdb,
+      authorityOf(async () => pair),
+    );
+    t.equal(await certificates.find('shop.example.org'), undefined);
+    t.match(orders, [why]);
+  }
+  t.match(pairFault(own!, 'shop.example.org', Date.now() + 31 * 86_400_000), /has run out/);
 });
 
 t.test(
