@@ -158,6 +158,8 @@ class Containers implements Technology {
     const { spec, image } = await this.#resolve(written, signal);
     const { app } = spec;
     const account = await this.#account(app, image);
+    if (account.uid === 0 && written.app.user === undefined)
+      throw new Error(`cannot run app ${app.name}: its image would make it root as ${app.user}; set 'user'`);
     await this.#refuse(app, image);
     await this.#network?.ensure();
     const groups = this.#groups.pathsOf(id);

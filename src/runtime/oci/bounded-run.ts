@@ -49,10 +49,12 @@ export async function boundedRun(program: string, args: readonly string[], optio
   }
   const closed = once(child, 'close') as Promise<[number | null, string | null]>;
   const watch = new AbortController();
-  const fault = follow(child.pid ?? 0, options, AbortSignal.any([signal, watch.signal])).then((found) => {
-    if (found !== undefined || signal.aborted) child.kill('SIGKILL');
-    return found;
-  });
+  const fault = follow(child.pid ?? 0, options, AbortSignal.any([signal, watch.signal]))
+    .catch((error: Error) => `what it writes cannot be followed: ${error.message}`)
+    .then((found) => {
+      if (found !== undefined || signal.aborted) child.kill('SIGKILL');
+      return found;
+    });
   const [code, killedBy] = await closed.finally(() => watch.abort());
   signal.throwIfAborted();
   const found = await fault;

@@ -7,6 +7,10 @@ import { isWithin } from '../mounts/mount-policy.js';
 /** Where programs are looked for if the app's environment has no PATH. */
 export const usualPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
+/** Of a PATH, which an image may choose, what is looked at. */
+const longestSearch = 4_096;
+const mostDirectories = 64;
+
 /** Where the root file system of a container comes from: the host, or a directory. */
 type Root = { readonly kind: 'host' } | { readonly kind: 'rootfs' | 'packed'; readonly path: string };
 
@@ -23,7 +27,10 @@ export function commandFault(app: App, image: Root): string | undefined {
   }
   const candidates = program.includes('/')
     ? [resolve(cwd, program)]
-    : (env['PATH'] ?? usualPath).split(':').map((directory) => resolve(cwd, directory, program));
+    : (env['PATH'] ?? usualPath)
+        .slice(0, longestSearch)
+        .split(':', mostDirectories)
+        .map((directory) => resolve(cwd, directory, program));
   if (candidates.some((path) => isThere(path, app, image))) return undefined;
   return `there is no program ${program} ${where}, nor is it mounted; install it there, or correct 'command'`;
 }

@@ -9,6 +9,11 @@ export interface ImageConfig {
   readonly user: string | undefined;
 }
 
+/** As many and as long as a program can be started with. */
+const mostWords = 10_000;
+const longestWord = 128 * 1024;
+const longestPath = 4_096;
+
 /** Reads the configuration of an image. Throws an Error that says what is wrong with it. */
 export function imageConfig(text: string): ImageConfig {
   const { config } = objectIn(JSON.parse(text), 'the configuration of the image');
@@ -51,16 +56,16 @@ function objectIn(value: unknown, what: string): Record<string, unknown> {
 
 function wordsIn(value: unknown, name: string): string[] {
   if (value === undefined || value === null) return [];
-  if (Array.isArray(value) && value.every(isWord)) return value;
+  if (Array.isArray(value) && value.length <= mostWords && value.every(isWord)) return value;
   throw new Error(`its config has a ${name} that is not a list of texts`);
 }
 
 function wordIn(value: unknown, name: string): string | undefined {
   if (value === undefined || value === null || value === '') return undefined;
-  if (isWord(value)) return value;
+  if (isWord(value) && value.length <= longestPath) return value;
   throw new Error(`its config has a ${name} that is not a text`);
 }
 
 function isWord(value: unknown): value is string {
-  return typeof value === 'string' && !value.includes('\0');
+  return typeof value === 'string' && value.length <= longestWord && !value.includes('\0');
 }

@@ -1,8 +1,9 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { constants, existsSync } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { isIPv4 } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Logger } from 'pino';
@@ -190,6 +191,8 @@ export class Images {
       const age = clock.now() - at;
       if (age < restMs || (age < unusedMs && kept <= keptBytes)) continue;
       kept -= bytes;
+      // A boot may have taken it meanwhile, or another dispatcher removed it.
+      if ((await stat(this.#path(digest)).catch(() => undefined))?.mtimeMs !== at) continue;
       const name = nameFor(identify(process.pid));
       await rename(this.#path(digest), this.#path(name));
       await this.#removeTree(name);
@@ -207,7 +210,8 @@ export class Images {
   }
 
   async #removeTree(name: string): Promise<void> {
-    await rm(this.#path(name), { recursive: true, force: true });
+    // Of a large tree node itself would hold up the event loop.
+    await promisify(execFile)('rm', ['-rf', '--', this.#path(name)], { env: { PATH: usualPath } });
   }
 
   #path(...names: string[]): string {
@@ -233,19 +237,30 @@ function copyArguments(source: string, layout: string): string[] {
     ...(existsSync('/etc/containers/policy.json') ? [] : ['--insecure-policy']),
     ...['copy', '--quiet', '--remove-signatures'],
     // As Docker Engine does for a registry on this machine.
-    ...(host === 'localhost' || host.startsWith('127.') ? ['--src-tls-verify=false'] : []),
+    ...(host === 'localhost' || (isIPv4(host) && host.startsWith('127.')) ? ['--src-tls-verify=false'] : []),
     ...[source, `oci:${layout}:image`],
   ];
 }
 
-/** The digest of an image's configuration, which names all its layers, and its text. skopeo has verified both. */
+/**
+ * The digest of an image's configuration, which names what its layers hold, and its text. skopeo has verified both, and umoci verifies
+ * each layer, but not that none is missing: an image with another's configuration and fewer layers would count as that one.
+ */
 async function readLayout(layout: string): Promise<{ readonly digest: string; readonly text: string }> {
   const blob = (digest: string) => join(layout, 'blobs', 'sha256', digest);
   const index = JSON.parse(await readBounded(join(layout, 'index.json'))) as { manifests?: { digest?: unknown }[] };
   const manifest = hexOf(index.manifests?.[0]?.digest);
-  const { config } = JSON.parse(await readBounded(blob(manifest))) as { config?: { digest?: unknown } };
+  const { config, layers } = JSON.parse(await readBounded(blob(manifest))) as {
+    config?: { digest?: unknown };
+    layers?: unknown;
+  };
   const digest = hexOf(config?.digest);
-  return { digest, text: await readBounded(blob(digest)) };
+  const text = await readBounded(blob(digest));
+  const { rootfs } = JSON.parse(text) as { rootfs?: { diff_ids?: unknown } };
+  const named = rootfs?.diff_ids;
+  if (!Array.isArray(layers) || !Array.isArray(named) || layers.length !== named.length)
+    throw new Error('it has other layers than its configuration names');
+  return { digest, text };
 }
 
 function hexOf(digest: unknown): string {
@@ -255,11 +270,14 @@ function hexOf(digest: unknown): string {
 }
 
 async function readBounded(path: string): Promise<string> {
-  const file = await open(path, 'r');
+  // Opening a pipe would wait for its writer.
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    const { size } = await file.stat();
-    if (size > largestDocument) throw new Error(`${path} is larger than ${largestDocument} bytes`);
-    return (await file.readFile()).toString('utf8');
+    const stats = await file.stat();
+    if (!stats.isFile()) throw new Error(`${path} is not a file`);
+    if (stats.size > largestDocument) throw new Error(`${path} is larger than ${largestDocument} bytes`);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(stats.size), 0, stats.size, 0);
+    return buffer.toString('utf8', 0, bytesRead);
   } finally {
     await file.close();
   }

@@ -1,5 +1,6 @@
 import { constants, write } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
+import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Clock } from '../../model/clock.js';
 
@@ -20,6 +21,8 @@ export interface LogFileOptions {
 const defaultMostWaiting = 8 * 1024 ** 2;
 /** Interval between looks at whether the path leads to another file, and between attempts to open one. */
 const lookMs = 1_000;
+/** How long the end of the daemon waits for who takes the lines, such as the reader of a pipe. */
+const closingMs = 2_000;
 const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants;
 
 /** As much as a pipe takes in one piece, so that no line of another writer gets into one of these (POSIX, PIPE_BUF). */
@@ -59,9 +62,11 @@ export class LogFile {
     await this.#writing;
   }
 
-  /** Writes what waits, and closes. */
+  /** Writes what waits, unless nobody takes it, and closes. */
   async close(): Promise<void> {
-    await this.settled();
+    const tooLate = new AbortController();
+    await Promise.race([this.settled(), setTimeout(closingMs, undefined, { signal: tooLate.signal }).catch(() => {})]);
+    tooLate.abort();
     await this.#file?.close().catch(() => {});
     this.#file = undefined;
   }

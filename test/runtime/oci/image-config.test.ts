@@ -36,6 +36,9 @@ t.test('a configuration that is none is refused', async (t) => {
   for (const config of [
     { Env: 'A=b' },
     { Env: ['=b'] },
+    { Env: Array.from({ length: 10_001 }, (_, index) => `A${index}=`) },
+    { Cmd: ['x'.repeat(200_000)] },
+    { WorkingDir: '/x'.repeat(3_000) },
     { Env: ['A'] },
     { Cmd: [1] },
     { User: 5 },

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
@@ -27,6 +28,22 @@ const says = {
   WorkingDir: '/work',
   User: '1234',
 };
+
+/** Gives a layout's image another manifest, of the same configuration with fewer layers. */
+function dropLastLayer(layout: string): void {
+  const index = JSON.parse(readFileSync(join(layout, 'index.json'), 'utf8')) as {
+    manifests: { digest: string; size: number }[];
+  };
+  const [entry] = index.manifests;
+  const manifest = JSON.parse(readFileSync(join(layout, 'blobs', ...entry!.digest.split(':')), 'utf8')) as {
+    layers: unknown[];
+  };
+  const text = JSON.stringify({ ...manifest, layers: manifest.layers.slice(0, -1) });
+  const digest = createHash('sha256').update(text).digest('hex');
+  writeFileSync(join(layout, 'blobs', 'sha256', digest), text);
+  Object.assign(entry!, { digest: `sha256:${digest}`, size: text.length });
+  writeFileSync(join(layout, 'index.json'), JSON.stringify(index));
+}
 
 t.test('an image of a layout, an archive or a registry runs as it says, and is fetched once', async (t) => {
   const containers = await useImages(t);
@@ -117,6 +134,11 @@ t.test('an image that is missing, broken or too large is a clear error, and leav
   layout('large', [[{ name: 'zeros', data: Buffer.alloc(9 * 1024 * 1024) }]]);
   layout('odd', [busyboxEntries()], { Env: ['no assignment'] });
   layout('silent', [busyboxEntries()], {});
+  layout('short', [busyboxEntries(), [{ name: 'more', data: Buffer.from('x') }]]);
+  dropLastLayer(path('short'));
+  layout('pipe', [busyboxEntries()]);
+  rmSync(join(path('pipe'), 'index.json'));
+  execFileSync('mkfifo', [join(path('pipe'), 'index.json')]);
   const faults = [
     [`oci:${path('none')}:v1`, /app shop: the image oci:.*none:v1 cannot be used: .*(no such file|ENOENT)/],
     [`oci:${path('silent')}:v2`, /cannot be used: .*v2/],
@@ -124,6 +146,8 @@ t.test('an image that is missing, broken or too large is a clear error, and leav
     ['docker://127.0.0.1:9/shop:v1', /cannot be used: .*connection refused/],
     [`oci:${path('lacking')}:v1`, /cannot be used: .*no such file/],
     [`oci:${path('forged')}:v1`, /cannot be used: .*(digest|checksum|mismatch)/i],
+    [`oci:${path('short')}:v1`, /cannot be used: it has other layers than its configuration names/],
+    [`oci:${path('pipe')}:v1`, /cannot be used: .*index\.json is not a file/],
     [`oci:${path('bomb')}:v1`, /cannot be used: it is larger than runtimes.oci.imageSize/],
     [`oci:${path('large')}:v1`, /cannot be used: .*(file too large|larger than runtimes.oci.imageSize)/],
     [`oci:${path('odd')}:v1`, /cannot be used: its config has the entry "no assignment" in Env/],
@@ -203,6 +227,19 @@ t.test('users are looked up in the image alone, and in plain files', async (t) =
     writeLayout(layout, { layers: [tar([...busyboxEntries(), { name: 'etc/', type: '5' }, entry])], config });
     await t.rejects(boot(runtime, imageApp(`oci:${layout}:v1`)), { message: /there is no user 'daemon' in the image/ });
   }
+});
+
+t.test('no image makes its app root, by whatever name', async (t) => {
+  const containers = await useImages(t);
+  if (!containers) return;
+  const runtime = await containers.open();
+  const layout = join(containers.shared, 'toor');
+  const passwd = { name: 'etc/passwd', data: Buffer.from('toor:x:0:0::/:/bin/sh\n') };
+  const config = { Cmd: ['/bin/sleep', '1000'], User: 'toor' };
+  writeLayout(layout, { layers: [tar([...busyboxEntries(), { name: 'etc/', type: '5' }, passwd])], config });
+  await t.rejects(boot(runtime, imageApp(`oci:${layout}:v1`)), {
+    message: /its image would make it root as toor; set 'user'/,
+  });
 });
 
 t.test('images that nothing uses go when they are old, or more than is kept', async (t) => {
