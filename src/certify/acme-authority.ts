@@ -1,6 +1,7 @@
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { AcmeClient, AcmeError, textIn } from './acme-client.js';
+import { isChallengeToken } from '../model/acme-challenge.js';
 import type { Account, Authority, Ordered, OrderTerms } from './authority.js';
 import { requestFor } from './csr.js';
 
@@ -34,12 +35,22 @@ export class AcmeAuthority implements Authority {
     });
     try {
       const url = account.url ?? (await client.register(email));
-      const cert = await orderWith(client, domain, publish);
-      return { pair: cert, account: { key: account.key, url } };
+      try {
+        return { pair: await orderWith(client, domain, publish), account: { key: account.key, url } };
+      } catch (error) {
+        if (account.url === undefined || !isOfUnknownAccount(error)) throw error;
+        const again = await client.register(email);
+        return { pair: await orderWith(client, domain, publish), account: { key: account.key, url: again } };
+      }
     } finally {
       client.close();
     }
   }
+}
+
+/** The authority has forgotten the account: with the same key it gets another. */
+function isOfUnknownAccount(error: unknown): boolean {
+  return error instanceof AcmeError && error.message.includes('urn:ietf:params:acme:error:accountDoesNotExist');
 }
 
 async function orderWith(client: AcmeClient, domain: string, publish: OrderTerms['publish']): Promise<Ordered['pair']> {
@@ -66,6 +77,8 @@ async function authorize(
   const challenge = listIn(body, 'challenges').find((one) => one['type'] === 'http-01');
   if (!challenge) throw new AcmeError(`the authority takes no proof of ${domain} over plain HTTP`);
   const token = textIn(challenge, 'token');
+  // It is answered on the domain, to everybody.
+  if (!isChallengeToken(token)) throw new AcmeError('the authority gave a token that is none');
   await publish({ token, answer: client.answerTo(token) });
   await client.post(textIn(challenge, 'url'), {});
   const settled = await client.poll(url, isSettled);

@@ -64,7 +64,11 @@ export class AcmeClient {
   /** Registers the account, or finds it; resolves to its URL. */
   async register(email: string | undefined): Promise<string> {
     const contact = email === undefined ? {} : { contact: [`mailto:${email}`] };
-    const { url } = await this.post(await this.urlOf('newAccount'), { termsOfServiceAgreed: true, ...contact });
+    const resource = await this.urlOf('newAccount');
+    // Signed with the key itself, as by somebody unknown.
+    this.#account = undefined;
+    const { url } = await this.post(resource, { termsOfServiceAgreed: true, ...contact });
+    if (url === resource) throw new AcmeError('the authority does not tell the URL of the account');
     return (this.#account = url);
   }
 

@@ -175,7 +175,7 @@ export class OrderedCertificates implements CertificateSource {
     try {
       const account = await this.#account();
       const { pair, account: registered } = await authority.order({ domain: name, account, publish, signal });
-      if (account.url === undefined) await this.#keepAccount(registered);
+      if (registered.url !== account.url) await this.#keepAccount(registered);
       const fault = pairFault(pair, name, clock.now());
       if (fault !== undefined) throw new Error(fault);
       await this.#change(name, () => ({ pair }));
@@ -190,7 +190,7 @@ export class OrderedCertificates implements CertificateSource {
         const retryAt = clock.now() + pauseAfter(times, this.#options.random());
         return { ...record, failed: { times, retryAt, reason } };
       });
-      onOrder(name, 'failed', reason);
+      if (!this.#closing.signal.aborted) onOrder(name, 'failed', reason);
     }
     return undefined;
   }

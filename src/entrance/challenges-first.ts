@@ -30,6 +30,7 @@ async function answer(
     'Content-Type': 'application/octet-stream',
     'Content-Length': length,
     'Cache-Control': 'no-store',
+    'X-Content-Type-Options': 'nosniff',
   });
   res.end(text);
 }

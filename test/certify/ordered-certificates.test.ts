@@ -109,6 +109,14 @@ t.test(
     t.same(await nodes[0]?.certificates.find('shop.example.org', first?.id), { id: first?.id }, 'not sent twice');
     const later = node(t, cmdb, { newAccount: fail, order: fail });
     t.equal((await later.certificates.find('shop.example.org'))?.id, first?.id, 'a node that starts later has it too');
+    const url = new URL('/my-account/forgotten', directory).href;
+    const forgotten: Authority = {
+      newAccount: () => authority().newAccount(),
+      order: (terms) => authority().order({ ...terms, account: { ...terms.account, url } }),
+    };
+    const third = node(t, cmdb, forgotten, 'three');
+    t.ok(await third.certificates.find('away.example.org'), 'an account that the authority has forgotten is made anew');
+    t.same(third.orders, ['away.example.org ordered']);
   },
 );
 
