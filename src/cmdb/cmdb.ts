@@ -1,6 +1,8 @@
 import type { App } from '../model/app.js';
 import type { Deployment } from '../model/deployment.js';
 import type { RuntimeIdentity } from '../model/instance.js';
+import type { LedgerEvent } from '../model/ledger/event.js';
+import type { Note } from '../model/ledger/facts.js';
 
 /** An app with its deployment as of `version`. */
 export interface AppRecord {
@@ -144,6 +146,24 @@ export interface Updated {
   readonly version: string;
 }
 
+/** Which events of the ledger to read. */
+export interface LedgerQuery {
+  /** Only those of this app, of which more are kept. */
+  readonly app?: string;
+  /** Those that follow this id, the oldest first; without it the latest. An id that no store gives throws a RangeError. */
+  readonly after?: string;
+  readonly limit: number;
+}
+
+export interface LedgerPage {
+  /** In their order. */
+  readonly events: readonly LedgerEvent[];
+  /** The place to go on from: the id of the last one, or where nothing follows yet. */
+  readonly position: string;
+  /** Some that followed `after` may have been dropped: the ledger no longer reaches back that far. */
+  readonly gap: boolean;
+}
+
 /**
  * Reports that a record, given as kind and name, was skipped because of `problem`; undefined: it can be read again, or is gone.
  * `isForged`: its signature does not hold.
@@ -198,12 +218,19 @@ export interface Cmdb {
 
   /**
    * Applies `change` to the app's deployment by compare-and-set, again until it is stored; resolves to what was read and what is
-   * stored. Schedules the app at or before model/schedule.ts nextDueAt, and appends to the change log.
+   * stored. Schedules the app at or before model/schedule.ts nextDueAt, appends to the change log, and notes in the ledger what the
+   * change made true (model/ledger/), with what `note` knows of its cause: all of that is stored, or none.
    *
    * Deletes a removed app whose deployment is empty, but not an unreadable one. Instances without an app get a removed app of that
    * name, so that they drain.
    */
-  update(app: string, change: DeploymentChange): Promise<Updated>;
+  update(app: string, change: DeploymentChange, note?: Note): Promise<Updated>;
+
+  /**
+   * Reads the ledger: the latest events of all apps, and of each app the latest of its own. Those of an app that was removed are in
+   * the former only.
+   */
+  ledger(query: LedgerQuery): Promise<LedgerPage>;
 
   /**
    * Changes after `position`; undefined means from now on, and resolves to an empty batch at once. Otherwise waits for at least one

@@ -1,4 +1,5 @@
 import type { App } from '../model/app.js';
+import type { Note } from '../model/ledger/facts.js';
 import { nextDueAt } from '../model/schedule.js';
 import { applyApps, editApp } from './apply.js';
 import { inTurns } from '../machine/batches.js';
@@ -13,11 +14,14 @@ import type {
   DeploymentChange,
   Edited,
   FoundApp,
+  LedgerPage,
+  LedgerQuery,
   Session,
   Updated,
 } from './cmdb.js';
-import type { DocumentStore, Documents, Wanted } from './documents.js';
+import { type DocumentStore, type Documents, ledgerStart, type Wanted } from './documents.js';
 import { checkAppKeys, checkKey, isKey } from './key-limits.js';
+import { checkPlace, eventOf } from './ledger-format.js';
 import type { RecordReader } from './record-reader.js';
 import { Records, wildcardOf } from './records.js';
 import { updateDeployment } from './update.js';
@@ -84,11 +88,20 @@ class DocumentCmdb implements Cmdb {
     }
   }
 
-  async update(app: string, change: DeploymentChange): Promise<Updated> {
+  async update(app: string, change: DeploymentChange, note?: Note): Promise<Updated> {
     checkKey('app', app);
     return this.#store.write(recordOf(app), (documents) =>
-      updateDeployment(app, change, documents, this.#records(documents)),
+      updateDeployment(app, change, note, documents, this.#records(documents)),
     );
+  }
+
+  async ledger(query: LedgerQuery): Promise<LedgerPage> {
+    const { app, after = ledgerStart } = query;
+    checkPlace(after);
+    if (app !== undefined && !isKey(app)) return { events: [], position: after, gap: false };
+    const { entries, gap } = await this.#store.entries(query);
+    const events = entries.flatMap(({ id, text }) => eventOf(id, text) ?? []);
+    return { events, position: entries.at(-1)?.id ?? after, gap };
   }
 
   changes(position: string | undefined, signal: AbortSignal): Promise<ChangeBatch> {

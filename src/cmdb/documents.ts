@@ -1,4 +1,4 @@
-import type { Beat, Change, ChangeBatch, Session } from './cmdb.js';
+import type { Beat, Change, ChangeBatch, LedgerQuery, Session } from './cmdb.js';
 
 /**
  * What a CMDB holds as text: apps and deployments by app name, the claiming app's name by domain, the apps that a machine's files hold
@@ -16,7 +16,21 @@ export interface Documents {
   /** Makes the app due at `at` if that is sooner than now scheduled, or at once if it is not scheduled. */
   scheduleBy(app: string, at: number): void;
   append(change: Change): void;
+  /** Adds an entry of an app to the ledger. If the same transaction removes the app, only to that of all apps. */
+  enter(app: string, entry: string): void;
 }
+
+/** Entries of the ledger with their ids. */
+export interface StoredEntries {
+  readonly entries: readonly { readonly id: string; readonly text: string }[];
+  readonly gap: boolean;
+}
+
+/** How many entries the ledger keeps of each app; of all apps together as many as the change log has changes. */
+export const entriesPerApp = 100;
+
+/** An id that every entry follows. */
+export const ledgerStart = '0-0';
 
 /** How long an app that was handed out as due is postponed; a write may move it. */
 export const postponeMs = 5_000;
@@ -47,6 +61,8 @@ export interface DocumentStore {
 
   due(now: number, limit: number): Promise<string[]>;
   changes(position: string | undefined, signal: AbortSignal): Promise<ChangeBatch>;
+  /** See Cmdb.ledger. What an app had is gone with its record. */
+  entries(query: LedgerQuery): Promise<StoredEntries>;
   beat(session: Session, revoke: readonly string[]): Promise<Beat>;
   close(): Promise<void>;
 }

@@ -20,6 +20,8 @@ export class Draft implements Documents {
   /** Changes of the schedule, by app. */
   readonly moves = new Map<string, Move>();
   readonly changes: Change[] = [];
+  /** What is added to the ledger. */
+  readonly entries: { readonly app: string; readonly text: string }[] = [];
 
   constructor(read: (table: Table, name: string) => string | undefined) {
     this.#read = read;
@@ -30,7 +32,7 @@ export class Draft implements Documents {
   }
 
   get isEmpty(): boolean {
-    return this.#writes.size + this.moves.size + this.changes.length === 0;
+    return this.#writes.size + this.moves.size + this.changes.length + this.entries.length === 0;
   }
 
   get(table: Table, name: string): string | undefined {
@@ -52,5 +54,15 @@ export class Draft implements Documents {
 
   append(change: Change): void {
     this.changes.push(change);
+  }
+
+  enter(app: string, text: string): void {
+    this.entries.push({ app, text });
+  }
+
+  /** Whether it removes the app's record. */
+  drops(app: string): boolean {
+    const write = this.#writes.get(`app:${app}`);
+    return write !== undefined && write.text === undefined;
   }
 }

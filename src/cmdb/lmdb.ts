@@ -4,12 +4,13 @@ import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { RequestError } from '../model/errors.js';
 import { makePrivateDirectory } from '../machine/private-directory.js';
-import type { Beat, ChangeBatch, Cmdb, Session, UnreadableReport } from './cmdb.js';
+import type { Beat, ChangeBatch, Cmdb, LedgerQuery, Session, UnreadableReport } from './cmdb.js';
 import { createCmdb } from './document-cmdb.js';
-import { type DocumentStore, type Documents, postponeMs, type Wanted } from './documents.js';
+import { type DocumentStore, type Documents, postponeMs, type StoredEntries, type Wanted } from './documents.js';
 import { Draft } from './draft.js';
 import { Bell, bellFile } from './lmdb/bell.js';
 import { ChangeTable } from './lmdb/change-log.js';
+import { LedgerTable } from './lmdb/ledger.js';
 import { outcomeOf, valueOf } from './lmdb/outcome.js';
 import { Tables } from './lmdb/tables.js';
 import { fromStore, Transactions } from './lmdb/transactions.js';
@@ -24,7 +25,7 @@ export interface LmdbCmdbOptions {
   readonly path: string;
   readonly signer: RecordSigner;
   readonly onUnreadable: UnreadableReport;
-  /** Changes that the log holds, 10,000 by default; a reader further behind gets a gap. */
+  /** Changes that the log holds, and events of all apps in the ledger; 10,000 by default. A reader further behind gets a gap. */
   readonly logLength?: number;
   /** Longest wait of `changes`, in milliseconds; 5 s by default. */
   readonly changesWaitMs?: number;
@@ -86,6 +87,7 @@ class LmdbStore implements DocumentStore {
   readonly #transactions: Transactions;
   readonly #tables: Tables;
   readonly #log: ChangeTable;
+  readonly #ledger: LedgerTable;
   readonly #sessions: Database<string, string>;
   readonly #bell: Bell;
   readonly #reader: RecordReader;
@@ -96,7 +98,9 @@ class LmdbStore implements DocumentStore {
     this.#reader = reader;
     this.#root = root;
     this.#transactions = new Transactions(root, options.timeLimitMs ?? 2_000);
-    this.#log = new ChangeTable(root, options.logLength ?? 10_000);
+    const { logLength = 10_000 } = options;
+    this.#log = new ChangeTable(root, logLength);
+    this.#ledger = new LedgerTable(root, logLength);
     this.#tables = new Tables(root);
     this.#sessions = root.openDB<string, string>({ name: 'sessions', encoding: 'string' });
     this.#bell = new Bell(options.path);
@@ -119,6 +123,7 @@ class LmdbStore implements DocumentStore {
         if ('value' in outcome) {
           this.#tables.write(draft);
           for (const change of draft.changes) this.#log.append(change);
+          this.#ledger.write(draft, Date.now());
         }
         return { draft, outcome };
       },
@@ -153,6 +158,10 @@ class LmdbStore implements DocumentStore {
       }
       await ring.rung;
     }
+  }
+
+  async entries(query: LedgerQuery): Promise<StoredEntries> {
+    return this.#transactions.read(() => this.#ledger.read(query));
   }
 
   async due(now: number, limit: number): Promise<string[]> {

@@ -1,13 +1,14 @@
 import type { Logger } from 'pino';
-import type { Beat, ChangeBatch, Cmdb, Session, UnreadableReport } from './cmdb.js';
+import type { Beat, ChangeBatch, Cmdb, LedgerQuery, Session, UnreadableReport } from './cmdb.js';
 import { createCmdb } from './document-cmdb.js';
-import { type DocumentStore, type Documents, postponeMs, type Wanted } from './documents.js';
+import { type DocumentStore, type Documents, postponeMs, type StoredEntries, type Wanted } from './documents.js';
 import { RecordFormat } from './record-format.js';
 import { RecordReader } from './record-reader.js';
 import type { RecordSigner } from './record-signer.js';
 import { ChangeLog } from './redis/change-log.js';
 import { connect, type ConnectOptions } from './redis/connect.js';
 import { Keys } from './redis/keys.js';
+import { readLedger } from './redis/ledger.js';
 import { Link } from './redis/link.js';
 import { Sessions } from './redis/sessions.js';
 import { Transactions } from './redis/transactions.js';
@@ -20,7 +21,7 @@ export interface RedisCmdbOptions extends Omit<ConnectOptions, 'timeLimitMs'> {
   readonly onUnreadable: UnreadableReport;
   /** Limit of each command, in milliseconds; 2 s by default. */
   readonly timeLimitMs?: number;
-  /** Approximate number of changes that the log holds; 10,000 by default. */
+  /** Approximate number of changes that the log holds, and of events of all apps in the ledger; 10,000 by default. */
   readonly logLength?: number;
   /** Longest wait of `changes`, in milliseconds; 5 s by default. */
   readonly changesWaitMs?: number;
@@ -80,6 +81,10 @@ class RedisStore implements DocumentStore {
 
   changes(position: string | undefined, signal: AbortSignal): Promise<ChangeBatch> {
     return this.#log.after(position, signal);
+  }
+
+  entries({ app, ...query }: LedgerQuery): Promise<StoredEntries> {
+    return readLedger(this.#link, app === undefined ? this.#keys.ledger : this.#keys.ledgerOf(app), query);
   }
 
   beat(session: Session, revoke: readonly string[]): Promise<Beat> {

@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto';
+import { entriesOf } from '../model/ledger/event.js';
+import type { Note } from '../model/ledger/facts.js';
 import { nextDueAt } from '../model/schedule.js';
 import { changeTo } from './change-to.js';
 import type { DeploymentChange, Updated } from './cmdb.js';
@@ -10,6 +12,7 @@ import { tombstone } from './tombstone.js';
 export function updateDeployment(
   app: string,
   change: DeploymentChange,
+  note: Note | undefined,
   documents: Documents,
   records: Records,
 ): Updated {
@@ -31,6 +34,7 @@ export function updateDeployment(
     if (isGone && at !== undefined) documents.scheduleBy(app, at);
     else documents.schedule(app, at);
   }
+  for (const entry of entriesOf(before, deployment, read.app, note)) documents.enter(app, JSON.stringify(entry));
   documents.append(changeTo(deployment, next.version));
   return { ...read, ...next };
 }

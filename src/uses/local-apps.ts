@@ -1,4 +1,5 @@
 import type { AppRecord, Cmdb, DeploymentChange, Updated } from '../cmdb/cmdb.js';
+import type { Note } from '../model/ledger/facts.js';
 import { LocalApp } from './local-app.js';
 
 /** Called with an app that this node is concerned with. */
@@ -63,9 +64,9 @@ export class LocalApps {
     return record && this.of(record);
   }
 
-  /** Changes the app's deployment; the outcome is known here before the promise resolves. */
-  async update(name: string, change: DeploymentChange): Promise<Updated> {
-    const updated = await this.#cmdb.update(name, change);
+  /** Changes the app's deployment; the outcome is known here before the promise resolves. The ledger gets what `note` knows. */
+  async update(name: string, change: DeploymentChange, note?: Note): Promise<Updated> {
+    const updated = await this.#cmdb.update(name, change, note);
     const { deployment, version } = updated;
     const local = this.#apps.get(name);
     if (local && local.version !== version)

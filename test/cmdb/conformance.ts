@@ -4,6 +4,7 @@ import { changeLogConformance } from './conformance/change-log.js';
 import { deploymentsConformance } from './conformance/deployments.js';
 import { domainsConformance } from './conformance/domains.js';
 import { editsConformance } from './conformance/edits.js';
+import { ledgerConformance } from './conformance/ledger.js';
 import { filesConformance } from './conformance/files.js';
 import { originsConformance } from './conformance/origins.js';
 import { pinsConformance } from './conformance/pins.js';
@@ -35,5 +36,6 @@ export function cmdbConformance(t: Test, fresh: (t: Test) => Promise<CmdbUnderTe
   editsConformance(test);
   sealedConformance(test);
   pinsConformance(test);
+  ledgerConformance(test);
   randomConformance(test);
 }

@@ -64,7 +64,7 @@ async function fresh(t: Test): Promise<CmdbUnderTest> {
     },
     async remnants() {
       const root = openRaw({ path, maxDbs: 16, encoding: 'string' });
-      const tables = ['apps', 'deployments', 'domains', 'sessions', 'schedule', 'scheduled-at'];
+      const tables = ['apps', 'deployments', 'domains', 'sessions', 'schedule', 'scheduled-at', 'ledger-of-apps'];
       const left = tables.flatMap((name) => [...root.openDB({ name, encoding: 'string' }).getKeys()].map(String));
       await root.close();
       return left;

@@ -55,7 +55,9 @@ function freshOn(redis: TestRedis) {
         const client = new Redis(redis.url);
         const keys = await client.keys(`{${name}}:*`);
         client.disconnect();
-        return keys.filter((key) => ![`{${name}}:changes`, `{${name}}:nonce`, `{${name}}:signing-key`].includes(key));
+        return keys.filter(
+          (key) => ![`{${name}}:changes`, `{${name}}:nonce`, `{${name}}:signing-key`, `{${name}}:ledger`].includes(key),
+        );
       },
     };
   };

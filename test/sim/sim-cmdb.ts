@@ -94,6 +94,10 @@ export class SimCmdb implements Cmdb {
     return this.#options.link.call((store) => store.beat(session, revoke));
   }
 
+  ledger(): Promise<never> {
+    throw new Error('no history reads the ledger');
+  }
+
   sealed(): Promise<never> {
     throw new Error('no history seals documents');
   }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { entriesPerApp } from '../documents.js';
 import type { Draft } from '../draft.js';
 import type { Keys } from './keys.js';
 import type { Command } from './link.js';
@@ -20,7 +21,10 @@ export function commitCommand(
     const key = keys.document(table, name);
     const [seen = ''] = documents.get(key) ?? [];
     documents.set(key, text === undefined ? [seen, 'delete'] : [seen, 'set', text]);
-    if (table === 'app') effects.push(text === undefined ? 'unnamed' : 'named', name);
+    if (table !== 'app') continue;
+    effects.push(text === undefined ? 'unnamed' : 'named', name);
+    // What happened to it is not for the next app of its name.
+    if (text === undefined) documents.set(keys.ledgerOf(name), ['', 'delete']);
   }
   for (const [app, { at, isBy }] of draft.moves) {
     if (at === undefined) effects.push('unscheduled', app);
@@ -33,9 +37,19 @@ export function commitCommand(
     ];
     effects.push(logLength, app, fields.length, ...fields);
   }
-  const all = [keys.names, keys.schedule, keys.changes, ...documents.keys()];
+  for (const { app, text } of draft.entries) {
+    const key = keys.ledgerOf(app);
+    const isKept = !draft.drops(app);
+    if (isKept && !documents.has(key)) documents.set(key, ['', '']);
+    const place = isKept ? fixedKeys + 1 + [...documents.keys()].indexOf(key) : 0;
+    effects.push('entered', place, text, logLength, entriesPerApp);
+  }
+  const all = [keys.names, keys.schedule, keys.changes, keys.ledger, ...documents.keys()];
   return ['fcCommit', all.length, ...all, ...[...documents.values()].flat(), ...effects];
 }
+
+/** Keys of the script before those of the documents. */
+const fixedKeys = 4;
 
 function sha1(text: string): string {
   return createHash('sha1').update(text).digest('hex');

@@ -7,6 +7,8 @@ export class Keys {
   readonly schedule: string;
   /** A stream: the change log. */
   readonly changes: string;
+  /** A stream: the ledger of all apps. */
+  readonly ledger: string;
   /** A hash: sessions by incarnation. */
   readonly sessions: string;
   /** Names this life of the store. */
@@ -20,10 +22,16 @@ export class Keys {
     this.#prefix = `{${name}}:`;
     this.schedule = `${this.#prefix}schedule`;
     this.changes = `${this.#prefix}changes`;
+    this.ledger = `${this.#prefix}ledger`;
     this.sessions = `${this.#prefix}sessions`;
     this.nonce = `${this.#prefix}nonce`;
     this.signingKey = `${this.#prefix}signing-key`;
     this.names = `${this.#prefix}apps`;
+  }
+
+  /** A stream: the ledger of one app. */
+  ledgerOf(app: string): string {
+    return `${this.#prefix}ledger-of:${app}`;
   }
 
   document(table: Table, name: string): string {

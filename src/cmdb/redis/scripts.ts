@@ -7,7 +7,8 @@ interface Script {
 
 const scripts = {
   /**
-   * A transaction; see commit.ts for its arguments. KEYS: names, schedule, change log, then documents. Compares the documents with what
+   * A transaction; see commit.ts for its arguments. KEYS: names, schedule, change log, ledger, then documents, and
+   * ledgers of apps. Compares the documents with what
    * was read, and writes everything or nothing → 1 if written, 0 if something changed.
    */
   fcCommit: {
@@ -17,7 +18,7 @@ local function take()
   return ARGV[at - 1]
 end
 local writes = {}
-for i = 4, #KEYS do
+for i = 5, #KEYS do
   local seen = take()
   if seen ~= '' then
     local value = redis.call('GET', KEYS[i])
@@ -37,6 +38,14 @@ while at <= #ARGV do
   elseif kind == 'scheduled' then redis.call('ZADD', KEYS[2], take(), name)
   elseif kind == 'scheduled by' then
     redis.call('ZADD', KEYS[2], math.min(tonumber(take()), tonumber(redis.call('ZSCORE', KEYS[2], name) or 0)), name)
+  elseif kind == 'entered' then
+    local text, most, mostOfApp = take(), take(), take()
+    local id = redis.call('XADD', KEYS[4], 'MAXLEN', '~', most, '*', 'entry', text)
+    local own = KEYS[tonumber(name)]
+    if own and type(redis.pcall('XADD', own, 'MAXLEN', mostOfApp, id, 'entry', text)) == 'table' then
+      redis.call('DEL', own)
+      redis.call('XADD', own, id, 'entry', text)
+    end
   else
     local fields = { 'app', name }
     for _ = 1, tonumber(take()) do fields[#fields + 1] = take() end

@@ -1,7 +1,7 @@
 import { StringDecoder } from 'node:string_decoder';
 import type { Logger } from 'pino';
 import type { Clock, Timer } from '../../model/clock.js';
-import { printable } from './printable.js';
+import { printable } from '../../model/printable.js';
 import type { Rate } from './rate.js';
 
 export interface LineLogOptions {
