@@ -1,6 +1,6 @@
 /**
  * The house, from the roof down: cli → daemon → entrance → dispatch → check, wake, boot, forward, terminate → uses → membership → admin →
- * config, telemetry, certify → cmdb, runtime (the ports) → machine → model. A room imports from its own floor only itself, and else from the
+ * config, telemetry, certify → cmdb, runtime (the ports) → machine → model → libraries. A room imports from its own floor only itself, and else from the
  * floors below. Adapters hang beside the ports.
  */
 const floors = [
@@ -16,6 +16,7 @@ const floors = [
   ['cmdb', 'runtime'],
   ['machine'],
   ['model'],
+  ['libraries'],
 ];
 const room = (name) => `^src/${name}/`;
 const adapters = '^src/(cmdb/(lmdb|redis)|runtime/(process|docker|oci))';
@@ -59,7 +60,7 @@ module.exports = {
       from: {
         path: '^src/',
         pathNot: [
-          '^src/(cli|daemon|entrance|dispatch|check|wake|boot|forward|terminate|uses|membership|admin|config|telemetry|certify|cmdb|runtime|machine|model)/',
+          '^src/(cli|daemon|entrance|dispatch|check|wake|boot|forward|terminate|uses|membership|admin|config|telemetry|certify|cmdb|runtime|machine|model|libraries)/',
           '^src/(main|worker-main)\\.ts$',
         ],
       },
@@ -77,6 +78,12 @@ module.exports = {
       severity: 'error',
       from: { pathNot: [adapters, '^src/(daemon/adapters|cli/host-checks/adapter-checks)\\.ts$'] },
       to: { path: adapters },
+    },
+    {
+      name: 'bundled-libraries-are-loaded-in-one-place',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/libraries/' },
+      to: { path: '(^|node_modules/)(fastify|ioredis|prom-client|undici|yaml)/', dependencyTypesNot: ['type-only'] },
     },
     {
       name: 'dev-dependencies-stay-out',

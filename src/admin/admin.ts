@@ -1,5 +1,6 @@
-import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
+import { fastify } from '../libraries/fastify.js';
 import { isLoopback, type ListenAddress, type ListenSocket } from '../config/listen-address.js';
 import { RequestError } from '../model/errors.js';
 import { longestHost } from '../model/host-name.js';

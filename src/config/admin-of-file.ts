@@ -1,4 +1,4 @@
-import type { Document } from 'yaml';
+import type { Document } from '../libraries/yaml.js';
 import { type Environment, interpolate } from './interpolate.js';
 import { adminAddress, defaultAdmin, type ListenAddress, type ListenSocket } from './listen-address.js';
 import { formatPath, showFile } from './path.js';

@@ -9,7 +9,7 @@ import {
   LineCounter,
   type Node,
   parseAllDocuments,
-} from 'yaml';
+} from '../libraries/yaml.js';
 import { type Path, shorten } from './path.js';
 
 export interface YamlDocument {

@@ -1,4 +1,4 @@
-import { type Document, isMap, isScalar, isSeq, type Node, type Scalar, type YAMLMap } from 'yaml';
+import { type Document, isMap, isScalar, isSeq, type Node, type Scalar, type YAMLMap } from '../libraries/yaml.js';
 import type { Report } from './explain.js';
 import type { Interpolate } from './interpolate.js';
 import type { Path } from './path.js';

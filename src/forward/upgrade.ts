@@ -2,7 +2,7 @@ import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import httpProxy from 'http-proxy';
-import { buildConnector } from 'undici';
+import { buildConnector } from '../libraries/undici.js';
 import { RequestError } from '../model/errors.js';
 import { noteBusy } from './busy.js';
 import { isOurs } from './proxy-headers.js';

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { buildConnector } from 'undici';
+import { buildConnector } from '../libraries/undici.js';
 import type { Seat } from '../uses/seat.js';
 import { type ListenerOf, provenConnector } from './proven-connector.js';
 import { Http1Client, type Http1ClientOptions, reading } from './http1-client/http1-client.js';

@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from '../libraries/prom-client.js';
 import type { RuntimeName } from '../model/app.js';
 import type { ErrorCode } from '../model/errors.js';
 import type { HostMemory } from '../machine/host-memory.js';

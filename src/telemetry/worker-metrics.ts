@@ -1,4 +1,4 @@
-import { Counter, Gauge, type Registry } from 'prom-client';
+import { Counter, Gauge, type Registry } from '../libraries/prom-client.js';
 
 export type ReplacementReason = 'died' | 'unresponsive' | 'start_timeout';
 

@@ -1,4 +1,4 @@
-import { stringify } from 'yaml';
+import { stringify } from '../../libraries/yaml.js';
 import { printable } from '../../config/problem.js';
 import { type ApiClient, appPath, type Json } from './api-client.js';
 import { stateCell } from './apps.js';

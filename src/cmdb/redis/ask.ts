@@ -1,4 +1,4 @@
-import { Cluster, type Redis } from 'ioredis';
+import { Cluster, type Redis } from '../../libraries/ioredis.js';
 import { connect, type ConnectOptions } from './connect.js';
 
 const timeLimitMs = 2_000;

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import { Cluster, Redis, type RedisOptions } from '../../libraries/ioredis.js';
 
 /** A client of one server, perhaps managed by Sentinel, or of a cluster. */
 export type RedisClient = Redis | Cluster;

@@ -1,4 +1,4 @@
-import { Cluster } from 'ioredis';
+import { Cluster } from '../../libraries/ioredis.js';
 import type { Logger } from 'pino';
 import { unavailable } from '../unavailable.js';
 import type { RedisClient } from './connect.js';

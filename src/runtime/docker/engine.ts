@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
-import { Agent, type Dispatcher, request as send } from 'undici';
+import { Agent, type Dispatcher, request as send } from '../../libraries/undici.js';
 import type { Clock } from '../../model/clock.js';
 import { refused, tooLate, unreachable } from './engine-error.js';
 import { messageOf, oneLine } from '../output/printable.js';

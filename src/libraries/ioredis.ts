@@ -1,0 +1,1 @@
+export { Cluster, Redis, type RedisOptions } from 'ioredis';

@@ -1,0 +1,1 @@
+export { Agent, buildConnector, type Dispatcher, request } from 'undici';

@@ -1,0 +1,15 @@
+export {
+  type Document,
+  isAlias,
+  isMap,
+  isPair,
+  isScalar,
+  isSeq,
+  Lexer,
+  LineCounter,
+  type Node,
+  parseAllDocuments,
+  type Scalar,
+  stringify,
+  type YAMLMap,
+} from 'yaml';
