@@ -1,9 +1,17 @@
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { AcmeClient, AcmeError, textIn } from './acme-client.js';
+import { AcmeClient, type ExternalAccount, textIn } from './acme-client.js';
 import { isChallengeToken } from '../model/acme-challenge.js';
-import type { Account, Authority, Ordered, OrderTerms } from './authority.js';
+import {
+  type Account,
+  type Authority,
+  AuthorityError,
+  type Ordered,
+  type OrderTerms,
+  type Renewal,
+} from './authority.js';
 import { requestFor } from './csr.js';
+import { certificateId, renewalIn } from './renewal-info.js';
 
 export interface AcmeTerms {
   /** URL of the authority's directory. */
@@ -12,6 +20,8 @@ export interface AcmeTerms {
   readonly email?: string;
   /** PEM file of what signed the certificate of the directory; absent: those that node trusts. */
   readonly caFile?: string;
+  /** Present: an account is bound to this one when it is registered. */
+  readonly eab?: ExternalAccount;
 }
 
 /** An authority that speaks ACME, and believes that a domain is ours if it finds an answer there over plain HTTP. Source: RFC 8555. */
@@ -26,43 +36,78 @@ export class AcmeAuthority implements Authority {
     return Promise.resolve({ key: newKey() });
   }
 
-  async order({ domain, account, publish, signal }: OrderTerms): Promise<Ordered> {
-    const { directory, email, caFile } = this.#terms;
-    const client = new AcmeClient({
-      ...{ directory, signal, key: account.key },
-      ...(account.url !== undefined && { account: account.url }),
-      ...(caFile !== undefined && { ca: await readFile(caFile) }),
-    });
+  async order({ account, signal, ...terms }: OrderTerms): Promise<Ordered> {
+    const { email, eab } = this.#terms;
+    const client = await this.#client(account, signal);
     try {
-      const url = account.url ?? (await client.register(email));
+      const url = account.url ?? (await client.register(email, eab));
       try {
-        return { pair: await orderWith(client, domain, publish), account: { key: account.key, url } };
+        return { pair: await orderWith(client, terms), account: { key: account.key, url } };
       } catch (error) {
-        if (account.url === undefined || !isOfUnknownAccount(error)) throw error;
-        const again = await client.register(email);
-        return { pair: await orderWith(client, domain, publish), account: { key: account.key, url: again } };
+        if (account.url === undefined || !isOfType(error, 'accountDoesNotExist')) throw error;
+        // With the same key it gets another.
+        const again = await client.register(email, eab);
+        return { pair: await orderWith(client, terms), account: { key: account.key, url: again } };
       }
     } finally {
       client.close();
     }
   }
+
+  async renewal(cert: string, now: number, signal: AbortSignal): Promise<Renewal> {
+    const id = certificateId(cert);
+    const client = await this.#client({ key: newKey() }, signal);
+    try {
+      if (id === undefined || !(await client.has('renewalInfo'))) return renewalIn({}, undefined, now);
+      const { body, retryAfterMs } = await client.read(`${await client.urlOf('renewalInfo')}/${id}`);
+      return renewalIn(body, retryAfterMs, now);
+    } finally {
+      client.close();
+    }
+  }
+
+  async #client({ key, url }: Account, signal: AbortSignal): Promise<AcmeClient> {
+    const { directory, caFile } = this.#terms;
+    return new AcmeClient({
+      ...{ directory, signal, key },
+      ...(url !== undefined && { account: url }),
+      ...(caFile !== undefined && { ca: await readFile(caFile) }),
+    });
+  }
 }
 
-/** The authority has forgotten the account: with the same key it gets another. */
-function isOfUnknownAccount(error: unknown): boolean {
-  return error instanceof AcmeError && error.message.includes('urn:ietf:params:acme:error:accountDoesNotExist');
+function isOfType(error: unknown, ...types: string[]): boolean {
+  return error instanceof AuthorityError && types.some((type) => error.type === `urn:ietf:params:acme:error:${type}`);
 }
 
-async function orderWith(client: AcmeClient, domain: string, publish: OrderTerms['publish']): Promise<Ordered['pair']> {
-  const order = await client.post(await client.urlOf('newOrder'), { identifiers: [{ type: 'dns', value: domain }] });
+type Wanted = Pick<OrderTerms, 'domain' | 'replaces' | 'publish'>;
+
+async function orderWith(client: AcmeClient, terms: Wanted): Promise<Ordered['pair']> {
+  const { domain, publish } = terms;
+  const order = await newOrder(client, terms);
   for (const url of listIn(order.body, 'authorizations')) await authorize(client, String(url), domain, publish);
   const key = newKey();
   const csr = requestFor(domain, createPrivateKey(key)).toString('base64url');
   await client.post(textIn(order.body, 'finalize'), { csr });
   const done = await client.poll(order.url, isSettled);
-  if (done['status'] !== 'valid') throw new AcmeError(reasonIn(done));
+  if (done['status'] !== 'valid') throw new AuthorityError(reasonIn(done));
   const { text } = await client.post(textIn(done, 'certificate'));
   return { cert: text, key };
+}
+
+/** That it replaces an earlier one exempts it from limits; an authority that does not want to hear so gets it without. */
+async function newOrder(client: AcmeClient, { domain, replaces }: Wanted): Promise<{ body: Json; url: string }> {
+  const resource = await client.urlOf('newOrder');
+  const identifiers = [{ type: 'dns', value: domain }];
+  const id = replaces === undefined ? undefined : certificateId(replaces);
+  if (id !== undefined && (await client.has('renewalInfo'))) {
+    try {
+      return await client.post(resource, { identifiers, replaces: id });
+    } catch (error) {
+      if (!isOfType(error, 'alreadyReplaced', 'malformed')) throw error;
+    }
+  }
+  return client.post(resource, { identifiers });
 }
 
 async function authorize(
@@ -75,16 +120,16 @@ async function authorize(
   // It may remember that the domain is ours.
   if (body['status'] === 'valid') return;
   const challenge = listIn(body, 'challenges').find((one) => one['type'] === 'http-01');
-  if (!challenge) throw new AcmeError(`the authority takes no proof of ${domain} over plain HTTP`);
+  if (!challenge) throw new AuthorityError(`the authority takes no proof of ${domain} over plain HTTP`);
   const token = textIn(challenge, 'token');
   // It is answered on the domain, to everybody.
-  if (!isChallengeToken(token)) throw new AcmeError('the authority gave a token that is none');
+  if (!isChallengeToken(token)) throw new AuthorityError('the authority gave a token that is none');
   await publish({ token, answer: client.answerTo(token) });
   await client.post(textIn(challenge, 'url'), {});
   const settled = await client.poll(url, isSettled);
   if (settled['status'] === 'valid') return;
   const failed = listIn(settled, 'challenges').find((one) => one['error'] !== undefined);
-  throw new AcmeError(reasonIn(failed ?? settled));
+  throw new AuthorityError(reasonIn(failed ?? settled));
 }
 
 type Json = Record<string, unknown>;
@@ -96,7 +141,7 @@ function isSettled({ status }: Json): boolean {
 function listIn(body: Json, key: string): Json[] {
   const list = body[key];
   if (Array.isArray(list)) return list as Json[];
-  throw new AcmeError(`the authority tells no ${key}`);
+  throw new AuthorityError(`the authority tells no ${key}`);
 }
 
 /** In the authority's words. */

@@ -1,6 +1,7 @@
-import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto';
+import { createHash, createHmac, createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto';
 import { Agent, request } from 'node:https';
 import { setTimeout } from 'node:timers/promises';
+import { AuthorityError } from './authority.js';
 
 /** An answer of an authority. */
 interface Answer {
@@ -20,9 +21,11 @@ export interface AcmeClientOptions {
   readonly signal: AbortSignal;
 }
 
-/** An error of the authority, in its words. */
-export class AcmeError extends Error {
-  override readonly name = 'AcmeError';
+/** Binds an account of ACME to one that the operator has at the authority: RFC 8555 §7.3.4. */
+export interface ExternalAccount {
+  readonly kid: string;
+  /** In base64url. */
+  readonly hmac: string;
 }
 
 /** A chain of certificates has a few KB. */
@@ -31,6 +34,8 @@ const requestMs = 30_000;
 /** The nonce was used or is too old: the authority gives another with its answer. */
 const badNonce = 'urn:ietf:params:acme:error:badNonce';
 const mostTries = 5;
+/** What a timer can wait. */
+const longestRetryMs = 14 * 24 * 60 * 60_000;
 const shortestPauseMs = 500;
 const longestPauseMs = 10_000;
 
@@ -62,42 +67,67 @@ export class AcmeClient {
   }
 
   /** Registers the account, or finds it; resolves to its URL. */
-  async register(email: string | undefined): Promise<string> {
+  async register(email: string | undefined, external: ExternalAccount | undefined): Promise<string> {
     const contact = email === undefined ? {} : { contact: [`mailto:${email}`] };
     const resource = await this.urlOf('newAccount');
     // Signed with the key itself, as by somebody unknown.
     this.#account = undefined;
-    const { url } = await this.post(resource, { termsOfServiceAgreed: true, ...contact });
-    if (url === resource) throw new AcmeError('the authority does not tell the URL of the account');
+    const { url } = await this.post(resource, {
+      ...{ termsOfServiceAgreed: true, ...contact },
+      ...(external && { externalAccountBinding: this.#bound(external, resource) }),
+    });
+    if (url === resource) throw new AuthorityError('the authority does not tell the URL of the account');
     return (this.#account = url);
   }
 
   async urlOf(resource: string): Promise<string> {
-    this.#directory ??= jsonOf(await this.#send('GET', this.#options.directory));
-    return textIn(this.#directory, resource);
+    return textIn(await this.#resources(), resource);
+  }
+
+  /** Whether the authority has it. */
+  async has(resource: string): Promise<boolean> {
+    return typeof (await this.#resources())[resource] === 'string';
+  }
+
+  async #resources(): Promise<Json> {
+    return (this.#directory ??= jsonOf(await this.#send('GET', this.#options.directory)));
+  }
+
+  /** Reads what is for everybody. */
+  async read(url: string): Promise<{ readonly body: Json; readonly retryAfterMs: number | undefined }> {
+    const answer = await this.#send('GET', url);
+    return { body: jsonOf(answer), retryAfterMs: retryAfterOf(answer) };
   }
 
   /** Sends a signed request; without a payload it only reads. `url`: of what was made. */
   async post(
     url: string,
     payload?: Json,
-  ): Promise<{ readonly body: Json; readonly text: string; readonly url: string }> {
+  ): Promise<{
+    readonly body: Json;
+    readonly text: string;
+    readonly url: string;
+    readonly retryAfterMs: number | undefined;
+  }> {
     for (let tries = 1; ; tries += 1) {
       const answer = await this.#send('POST', url, this.#signed(url, await this.#nextNonce(), payload));
-      if (answer.status < 300)
-        return { body: bodyOf(answer), text: answer.text, url: headerOf(answer, 'location') ?? url };
-      const { type, detail } = bodyOf(answer);
+      if (answer.status < 300) {
+        const made = headerOf(answer, 'location') ?? url;
+        return { body: bodyOf(answer), text: answer.text, url: made, retryAfterMs: retryAfterOf(answer) };
+      }
+      const { type } = bodyOf(answer);
       if (type === badNonce && tries < mostTries) continue;
-      throw new AcmeError(`${answer.status} ${String(type ?? '')}: ${String(detail ?? '')}`);
+      throw refusalIn(answer);
     }
   }
 
-  /** Reads until `isDone`, with growing pauses. */
+  /** Reads until `isDone`, with growing pauses, or those that the authority asks for. */
   async poll(url: string, isDone: (body: Json) => boolean): Promise<Json> {
     for (let pauseMs = shortestPauseMs; ; pauseMs = Math.min(longestPauseMs, pauseMs * 1.5)) {
-      const { body } = await this.post(url);
+      const { body, retryAfterMs = 0 } = await this.post(url);
       if (isDone(body)) return body;
-      await setTimeout(pauseMs, undefined, { signal: this.#options.signal });
+      // The order's own time bounds it.
+      await setTimeout(Math.max(pauseMs, retryAfterMs), undefined, { signal: this.#options.signal });
     }
   }
 
@@ -113,18 +143,25 @@ export class AcmeClient {
     return JSON.stringify({ protected: header, payload: body, signature: signature.toString('base64url') });
   }
 
+  #bound({ kid, hmac }: ExternalAccount, url: string): Json {
+    const header = base64({ alg: 'HS256', kid, url });
+    const payload = base64(this.#jwk);
+    const signature = createHmac('sha256', Buffer.from(hmac, 'base64url')).update(`${header}.${payload}`);
+    return { protected: header, payload, signature: signature.digest('base64url') };
+  }
+
   async #nextNonce(): Promise<string> {
     if (this.#nonce === undefined) await this.#send('HEAD', await this.urlOf('newNonce'));
     const nonce = this.#nonce;
     this.#nonce = undefined;
-    if (nonce === undefined) throw new AcmeError('the authority gave no nonce');
+    if (nonce === undefined) throw new AuthorityError('the authority gave no nonce');
     return nonce;
   }
 
   async #send(method: string, url: string, body?: string): Promise<Answer> {
     const answer = await this.#exchange(method, url, body);
     this.#nonce = headerOf(answer, 'replay-nonce') ?? this.#nonce;
-    if (method !== 'POST' && answer.status >= 300) throw new AcmeError(`${answer.status} of ${url}`);
+    if (method !== 'POST' && answer.status >= 300) throw refusalIn(answer);
     return answer;
   }
 
@@ -144,7 +181,7 @@ export class AcmeClient {
         res.on('data', (chunk: Buffer) => {
           chunks.push(chunk);
           bytes += chunk.length;
-          if (bytes > mostBytes) req.destroy(new AcmeError(`an answer has more than ${mostBytes} bytes`));
+          if (bytes > mostBytes) req.destroy(new AuthorityError(`an answer has more than ${mostBytes} bytes`));
         });
         res.on('error', reject);
         res.on('end', () => {
@@ -166,6 +203,31 @@ function headerOf({ headers }: Answer, name: string): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
+/** In milliseconds; RFC 9110 §10.2.3 allows a number of seconds or a date. */
+function retryAfterOf(answer: Answer): number | undefined {
+  const written = headerOf(answer, 'retry-after');
+  if (written === undefined) return undefined;
+  const ms = /^\d{1,9}$/.test(written) ? Number(written) * 1000 : Date.parse(written) - Date.now();
+  return ms > 0 ? Math.min(ms, longestRetryMs) : undefined;
+}
+
+function refusalIn(answer: Answer): AuthorityError {
+  let said: Json = {};
+  try {
+    said = bodyOf(answer);
+  } catch {
+    // The status says enough.
+  }
+  const { type, detail } = said;
+  const words = [answer.status, ...(typeof type === 'string' ? [`${type}:`] : []), String(detail ?? '')]
+    .join(' ')
+    .trim();
+  return new AuthorityError(words, {
+    ...(typeof type === 'string' && { type }),
+    retryAfterMs: retryAfterOf(answer),
+  });
+}
+
 function bodyOf(answer: Answer): Json {
   return headerOf(answer, 'content-type')?.includes('json') ? jsonOf(answer) : {};
 }
@@ -175,12 +237,12 @@ function jsonOf({ text }: Answer): Json {
     const value: unknown = JSON.parse(text);
     if (typeof value === 'object' && value !== null) return value as Json;
   } catch {}
-  throw new AcmeError('the authority answered with something else than JSON');
+  throw new AuthorityError('the authority answered with something else than JSON');
 }
 
-/** Throws AcmeError if it is missing. */
+/** Throws AuthorityError if it is missing. */
 export function textIn(body: Json, key: string): string {
   const value = body[key];
   if (typeof value === 'string') return value;
-  throw new AcmeError(`the authority tells no ${key}`);
+  throw new AuthorityError(`the authority tells no ${key}`);
 }

@@ -17,6 +17,8 @@ export interface Challenge {
 export interface OrderTerms {
   readonly domain: string;
   readonly account: Account;
+  /** The certificate that the new one replaces, if this authority gave it; in PEM. */
+  readonly replaces?: string;
   /** Resolves when every node gives the challenge's answer. */
   readonly publish: (challenge: Challenge) => Promise<void>;
   readonly signal: AbortSignal;
@@ -27,9 +29,33 @@ export interface Ordered {
   readonly account: Account;
 }
 
+/** When an authority wants a certificate to be renewed, and asked again; in epoch milliseconds. */
+export interface Renewal {
+  /** Absent: the authority does not say. */
+  readonly window?: { readonly start: number; readonly end: number };
+  readonly askAt: number;
+}
+
 /** Gives certificates for domains that we prove to serve. */
 export interface Authority {
   newAccount(): Promise<Account>;
   /** Rejects with the authority's reason, or if the signal aborts. */
   order(terms: OrderTerms): Promise<Ordered>;
+  /** Of a certificate that it gave (PEM). */
+  renewal(cert: string, now: number, signal: AbortSignal): Promise<Renewal>;
+}
+
+/** An authority's refusal, in its words. */
+export class AuthorityError extends Error {
+  override readonly name = 'AuthorityError';
+  /** Of the protocol, such as `urn:ietf:params:acme:error:rateLimited`; absent: of the connection. */
+  readonly type: string | undefined;
+  /** For so long it wants to be left alone. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(message: string, more: { readonly type?: string; readonly retryAfterMs?: number | undefined } = {}) {
+    super(message);
+    this.type = more.type;
+    this.retryAfterMs = more.retryAfterMs;
+  }
 }

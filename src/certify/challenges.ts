@@ -1,36 +1,62 @@
-import type { Cmdb } from '../cmdb/cmdb.js';
 import { challengeToken } from '../model/acme-challenge.js';
-import { shared } from '../model/shared-work.js';
-import { openRecord, recordName } from './domain-record.js';
-import type { Seal } from './seal.js';
+import type { Clock } from '../model/clock.js';
+import type { Challenge } from './authority.js';
+import { FreshLook } from './fresh-look.js';
+import type { SealedDocuments } from './sealed-documents.js';
 
 export interface ChallengesOptions {
-  readonly cmdb: Pick<Cmdb, 'sealed'>;
-  readonly seal: Seal;
+  readonly documents: SealedDocuments;
+  readonly clock: Clock;
 }
 
-/** Looks in the store at a time. */
-const mostLooks = 100;
+interface Open extends Challenge {
+  readonly domain: string;
+  /** Then it goes: its node has ended without withdrawing it. */
+  readonly until: number;
+}
 
-/** Answers what an authority asks of a domain while a certificate for it is ordered, by this node or another. */
+const documentName = 'challenges';
+/** More than all nodes together order at a time; about 200 bytes each. */
+const most = 1_000;
+/** Longer than an order takes, so that nodes whose clocks differ keep each other's. */
+const keptMs = 60 * 60_000;
+
+/**
+ * What authorities ask of domains while certificates are ordered: one document for all nodes. So whoever asks for challenges that are none
+ * causes one look in the store at a time, and delays nobody.
+ */
 export class Challenges {
   readonly #options: ChallengesOptions;
-  readonly #looking = new Map<string, Promise<string | undefined>>();
+  readonly #look: FreshLook<readonly Open[]>;
 
   constructor(options: ChallengesOptions) {
     this.#options = options;
+    this.#look = new FreshLook(async () => (await options.documents.read<readonly Open[]>(documentName)) ?? []);
   }
 
-  /** Undefined if no order of ours has such a challenge: then the request is the app's. Rejects if the store is away. */
+  /** Resolves when every node gives its answer. */
+  async publish(domain: string, { token, answer }: Challenge): Promise<void> {
+    const now = this.#options.clock.now();
+    const until = now + keptMs;
+    await this.#options.documents.change<readonly Open[]>(documentName, (before = []) => {
+      const open = before.filter((one) => one.until > now && one.domain !== domain);
+      if (open.length >= most) throw new Error('too many challenges are open');
+      return [...open, { domain, token, answer, until }];
+    });
+  }
+
+  async withdraw(domain: string): Promise<void> {
+    await this.#options.documents.change<readonly Open[]>(documentName, (before) => {
+      const open = before?.filter((one) => one.domain !== domain);
+      return open?.length === 0 ? undefined : open?.length === before?.length ? before : open;
+    });
+  }
+
+  /** Undefined if no order has such a challenge: then the request is the app's. Rejects if the store is away. */
   async answerTo(domain: string, target: string): Promise<string | undefined> {
     const asked = challengeToken(target);
-    if (asked === undefined || this.#looking.size >= mostLooks) return undefined;
-    const answer = await shared(this.#looking, domain, () => this.#look(domain));
-    return answer?.startsWith(`${asked}.`) ? answer : undefined;
-  }
-
-  async #look(domain: string): Promise<string | undefined> {
-    const { cmdb, seal } = this.#options;
-    return openRecord(seal, domain, await cmdb.sealed(recordName(seal, domain))).order?.challenge?.answer;
+    if (asked === undefined) return undefined;
+    const open = await this.#look.get();
+    return open.find((one) => one.domain === domain && one.token === asked)?.answer;
   }
 }

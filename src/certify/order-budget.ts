@@ -1,36 +1,82 @@
-import { Lru } from '../model/lru.js';
+import type { Clock } from '../model/clock.js';
+import { TokenBuckets } from '../model/token-buckets.js';
+import type { Rate } from '../model/wake/rate.js';
+import { isAhead } from './domain-record.js';
+import { registeredDomain } from './registered-domain.js';
+import type { SealedDocuments } from './sealed-documents.js';
 
-/** What one app may order in an hour, and what all may: authorities allow an account a few hundred orders in three hours. */
-const perApp = 20;
-const total = 80;
 const hourMs = 60 * 60_000;
+/** What one app may order here: leaves some to others if one wants many. */
+const perApp: Rate = { count: 20, periodMs: hourMs };
+/** What all nodes may; Let's Encrypt allows an account 300 in three hours. */
+const total: Rate = { count: 200, periodMs: 3 * hourMs };
+/** What all nodes may for one registered domain; Let's Encrypt allows 50 in a week. */
+const perDomain: Rate = { count: 40, periodMs: 7 * 24 * hourMs };
 /** Apps that are told apart. */
 const mostApps = 10_000;
 
-interface Bucket {
-  left: number;
-  at: number;
+export interface OrderBudgetOptions {
+  readonly documents: SealedDocuments;
+  readonly clock: Clock;
 }
 
-/** Keeps the orders of this process below what authorities allow, and leaves some to others if one app wants many. */
-export class OrderBudget {
-  readonly #all: Bucket = { left: total, at: 0 };
-  readonly #apps = new Lru<string, Bucket>(mostApps);
+/** When a bucket will be full again, in epoch milliseconds. */
+interface Bucket {
+  readonly fullAt: number;
+}
 
-  /** Whether an order of this app may begin at `now`, on a monotonic clock in milliseconds; then it counts. */
-  take(app: string, now: number): boolean {
-    const own = this.#apps.get(app) ?? { left: perApp, at: now };
-    fill(own, perApp, now);
-    fill(this.#all, total, now);
-    this.#apps.set(app, own);
-    if (own.left < 1 || this.#all.left < 1) return false;
-    own.left -= 1;
-    this.#all.left -= 1;
-    return true;
+interface Refusal {
+  readonly reason: string;
+  readonly waitMs: number;
+}
+
+/** Keeps the orders of all nodes below what authorities allow. */
+export class OrderBudget {
+  readonly #options: OrderBudgetOptions;
+  readonly #apps = new TokenBuckets(mostApps);
+
+  constructor(options: OrderBudgetOptions) {
+    this.#options = options;
+  }
+
+  /** Undefined if an order of this app for this domain may begin; then it counts. Renewals are not counted by domain: RFC 9773 §5. */
+  async take(app: string, domain: string, isRenewal: boolean): Promise<Refusal | undefined> {
+    const { clock } = this.#options;
+    const appWaitMs = this.#apps.waitMs(app, perApp, clock.monotonic());
+    if (appWaitMs > 0) return refusal(`the app ${app} ordered ${perApp.count} in an hour`, appWaitMs);
+    // Before anything is awaited: its other orders see it.
+    this.#apps.take(app, perApp, clock.monotonic());
+    const registered = await registeredDomain(domain.replace(/^\*\./, ''));
+    const domainWaitMs = isRenewal ? 0 : await this.#take(`budget:${registered}`, perDomain);
+    if (domainWaitMs > 0) return refusal(`${registered} got ${perDomain.count} in a week`, domainWaitMs);
+    const totalWaitMs = await this.#take('budget', total);
+    if (totalWaitMs === 0) return undefined;
+    if (!isRenewal) await this.#giveBack(`budget:${registered}`, perDomain);
+    return refusal(`${total.count} were ordered in three hours`, totalWaitMs);
+  }
+
+  /** Milliseconds to wait for a token; 0 if one was taken. */
+  async #take(name: string, rate: Rate): Promise<number> {
+    const { documents, clock } = this.#options;
+    const tokenMs = rate.periodMs / rate.count;
+    let waitMs = 0;
+    await documents.change<Bucket>(name, (before) => {
+      const now = clock.now();
+      const fullAt = before && isAhead(before.fullAt, rate.periodMs, now) ? before.fullAt : now;
+      waitMs = Math.max(0, fullAt - now - rate.periodMs + tokenMs);
+      return waitMs > 0 ? before : { fullAt: fullAt + tokenMs };
+    });
+    return waitMs;
+  }
+
+  async #giveBack(name: string, rate: Rate): Promise<void> {
+    await this.#options.documents.change<Bucket>(
+      name,
+      (before) => before && { fullAt: before.fullAt - rate.periodMs / rate.count },
+    );
   }
 }
 
-function fill(bucket: Bucket, most: number, now: number): void {
-  bucket.left = Math.min(most, bucket.left + ((now - bucket.at) / hourMs) * most);
-  bucket.at = now;
+function refusal(what: string, waitMs: number): Refusal {
+  return { reason: `the budget is used up: ${what}`, waitMs };
 }

@@ -1,25 +1,37 @@
-import { createHash, X509Certificate } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import type { Cmdb } from '../cmdb/cmdb.js';
 import type { CertificatePair, CertificateSource, FoundCertificate } from '../model/certificate.js';
 import { type Clock, sleep } from '../model/clock.js';
 import { Lru } from '../model/lru.js';
 import { shared } from '../model/shared-work.js';
-import type { Account, Authority, Challenge } from './authority.js';
-import { closeRecord, type DomainRecord, openRecord, recordName } from './domain-record.js';
-import { OrderBudget } from './order-budget.js';
+import { type Account, type Authority, AuthorityError, type Challenge } from './authority.js';
+import type { Challenges } from './challenges.js';
+import {
+  claimMs,
+  type DomainRecord,
+  isOrdering,
+  isPatient,
+  isPausing,
+  isRenewalKnown,
+  longestPatienceMs,
+  orderMs,
+} from './domain-record.js';
+import type { OrderBudget } from './order-budget.js';
+import { OrderTurns } from './order-turns.js';
 import { pairFault } from './pair-fault.js';
-import { pauseAfter, renewalAt } from './renewal-policy.js';
-import type { Seal } from './seal.js';
+import { lifeOf, pauseAfter, renewalOf } from './renewal-policy.js';
+import type { SealedDocuments } from './sealed-documents.js';
 
-/** `postponed`: the budget is used up. */
-export type OrderResult = 'ordered' | 'failed' | 'postponed';
+/** `postponed`: the budget is used up. `unsaved`: what was ordered serves this process only, until the store takes it: `saved`. */
+export type OrderResult = 'ordered' | 'failed' | 'postponed' | 'unsaved' | 'saved';
 
 export interface OrderedCertificatesOptions {
-  readonly cmdb: Pick<Cmdb, 'find' | 'sealed' | 'changeSealed'>;
-  readonly seal: Seal;
-  readonly authority: Authority;
-  /** Names the authority: accounts of others are not used with it. */
-  readonly directory: string;
+  readonly cmdb: Pick<Cmdb, 'find'>;
+  readonly documents: SealedDocuments;
+  readonly challenges: Pick<Challenges, 'publish' | 'withdraw'>;
+  readonly budget: Pick<OrderBudget, 'take'>;
+  /** By their directories; the second is asked if the first does not give a certificate, and so on. */
+  readonly authorities: ReadonlyMap<string, Authority>;
   readonly clock: Clock;
   /** From 0 to 1. */
   readonly random: () => number;
@@ -41,13 +53,16 @@ const mostPairs = 2_000;
 const mostNames = 20_000;
 /** After this long the store is asked again. */
 const knownMs = 60_000;
-const mostOrders = 4;
-/** Orders at a time that run, wait for their turn or are another node's. */
-const mostPending = 200;
-/** An order that takes longer is given up; a while later another may begin. */
-const orderMs = 180_000;
-const claimMs = orderMs + 30_000;
 const lookMs = 1_000;
+/** Without a budget: at least as long as a client's next visit takes. */
+const longestPostponedMs = 10 * 60_000;
+/** Authorities that are asked at a time when they want a certificate to be renewed. */
+const mostAsking = 4;
+const askMs = 30_000;
+/** If an authority cannot be asked. */
+const askAgainMs = 6 * 60 * 60_000;
+/** Between tries to keep a certificate that the store did not take. */
+const longestSavePauseMs = 30_000;
 /** Of what an authority says. */
 const longestReason = 500;
 
@@ -61,10 +76,14 @@ export class OrderedCertificates implements CertificateSource {
   readonly #without = new Lru<string, number>(mostNames);
   readonly #looking = new Map<string, Promise<Known>>();
   readonly #ordering = new Map<string, Promise<void>>();
+  readonly #asking = new Map<string, Promise<DomainRecord>>();
+  /** Certificates that the store has not taken yet. */
+  readonly #unsaved = new Map<string, DomainRecord>();
+  readonly #saving = new Map<string, Promise<void>>();
+  /** Domains whose budget is used up, and until when they are not asked for again. */
+  readonly #postponed = new Lru<string, number>(mostNames);
+  readonly #turns = new OrderTurns();
   readonly #closing = new AbortController();
-  #running = 0;
-  readonly #waiting: (() => void)[] = [];
-  readonly #budget = new OrderBudget();
 
   constructor(options: OrderedCertificatesOptions) {
     this.#options = options;
@@ -87,8 +106,9 @@ export class OrderedCertificates implements CertificateSource {
   /** Gives up the orders under way. */
   async close(): Promise<void> {
     this.#closing.abort(new Error('the daemon ends'));
-    for (const wake of this.#waiting.splice(0)) wake();
-    await Promise.allSettled([...this.#ordering.values(), ...this.#looking.values()]);
+    await Promise.allSettled(
+      [this.#ordering, this.#looking, this.#asking, this.#saving].flatMap((map) => [...map.values()]),
+    );
   }
 
   async #look(name: string): Promise<Known> {
@@ -99,21 +119,53 @@ export class OrderedCertificates implements CertificateSource {
     const before = await this.#read(name);
     const known = this.#take(name, before);
     if (known.pair && known.pair.notAfter > clock.now()) {
-      if (renewalOf(known.pair, name) <= clock.now()) void this.#order(name, record.app.name).catch(() => {});
+      void this.#renew(name, record.app.name, before).catch(() => {});
       return known;
     }
     await this.#order(name, record.app.name);
     return this.#take(name, await this.#read(name));
   }
 
+  async #renew(name: string, app: string, before: DomainRecord): Promise<void> {
+    const record = await this.#withRenewal(name, before);
+    if (this.#isNeeded(name, record)) await this.#order(name, app);
+  }
+
+  /** The record with what its authority says now of the renewal, if it is time to ask. */
+  async #withRenewal(name: string, record: DomainRecord): Promise<DomainRecord> {
+    const { clock, authorities } = this.#options;
+    const { pair, from = '' } = record;
+    const authority = authorities.get(from);
+    if (!pair || !authority || isRenewalKnown(record, clock.now()) || this.#unsaved.has(name)) return record;
+    if (!this.#asking.has(name) && this.#asking.size >= mostAsking) return record;
+    return shared(this.#asking, name, async () => {
+      const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(askMs)]);
+      const asked = await authority.renewal(pair.cert, clock.now(), signal).catch(() => undefined);
+      // What it said before still holds.
+      const renewal = asked ?? { ...record.renewal, askAt: clock.now() + askAgainMs };
+      return this.#change(name, (now) => (now.pair?.cert === pair.cert ? { ...now, renewal } : now));
+    });
+  }
+
   async #read(name: string): Promise<DomainRecord> {
-    const { cmdb, seal } = this.#options;
-    return openRecord(seal, name, await cmdb.sealed(recordName(seal, name)));
+    return this.#unsaved.get(name) ?? (await this.#options.documents.read<DomainRecord>(documentOf(name))) ?? {};
+  }
+
+  async #change(name: string, change: (record: DomainRecord) => DomainRecord): Promise<DomainRecord> {
+    const nothing: DomainRecord = {};
+    const after = await this.#options.documents.change<DomainRecord>(documentOf(name), (before) => {
+      const changed = change(before ?? nothing);
+      return changed === nothing ? before : changed;
+    });
+    return after ?? nothing;
   }
 
   #take(name: string, { pair, failed }: DomainRecord): Known {
     const now = this.#options.clock.now();
-    if (!pair) return this.#lacks(name, Math.min(knownMs, Math.max(lookMs, (failed?.retryAt ?? 0) - now)));
+    if (!pair) {
+      const againAt = Math.max(failed?.retryAt ?? 0, this.#postponed.get(name) ?? 0);
+      return this.#lacks(name, Math.min(knownMs, Math.max(lookMs, againAt - now)));
+    }
     const id = `ordered ${createHash('sha256').update(pair.cert).digest('base64url')}`;
     const known = { lookAgainAt: now + knownMs, pair: { ...pair, id, notAfter: lifeOf(pair).notAfter } };
     this.#pairs.set(name, known);
@@ -127,135 +179,195 @@ export class OrderedCertificates implements CertificateSource {
     return { lookAgainAt: until };
   }
 
+  #isNeeded(name: string, record: DomainRecord): boolean {
+    return (renewalOf(record, name) ?? 0) <= this.#options.clock.now();
+  }
+
+  #isDue(name: string, record: DomainRecord): boolean {
+    const { clock, authorities } = this.#options;
+    const now = clock.now();
+    if (isOrdering(record, authorities.size, now) || isPausing(record, now) || this.#unsaved.has(name)) return false;
+    return this.#isNeeded(name, record) && [...authorities.keys()].some((one) => !isPatient(record, one, now));
+  }
+
   #order(name: string, app: string): Promise<void> {
-    return shared(this.#ordering, name, async () => {
-      if (this.#ordering.size >= mostPending) throw new Error('too many certificates are ordered at once');
-      const others = await this.#inTurn(() => this.#orderOnce(name, app));
-      if (others) await this.#awaitOther(name, others);
-    });
+    return shared(this.#ordering, name, () => this.#orderOnce(name, app));
   }
 
-  async #inTurn<T>(run: () => Promise<T>): Promise<T> {
-    while (this.#running >= mostOrders) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    this.#running += 1;
-    try {
-      this.#closing.signal.throwIfAborted();
-      return await run();
-    } finally {
-      this.#running -= 1;
-      this.#waiting.shift()?.();
-    }
-  }
-
-  /** Resolves to the record if another node orders; else when there is a certificate, or the record says why there is none. */
-  async #orderOnce(name: string, app: string): Promise<DomainRecord | undefined> {
-    const { clock, me, authority, onOrder, onChanged } = this.#options;
-    const isDue = (record: DomainRecord) => {
-      const now = clock.now();
-      const isHeld = (record.order?.until ?? 0) > now || (record.failed?.retryAt ?? 0) > now;
-      return !isHeld && isNeeded(record, name, now);
-    };
+  /** Resolves when there is a certificate, or the record says why there is none. */
+  async #orderOnce(name: string, app: string): Promise<void> {
+    const { clock, budget, onOrder } = this.#options;
     const before = await this.#read(name);
-    if (!isDue(before)) return before;
-    if (!this.#budget.take(app, clock.monotonic())) {
-      onOrder(name, 'postponed', 'as many certificates were ordered as may be in an hour');
+    if (isOrdering(before, this.#options.authorities.size, clock.now())) return this.#awaitOther(name, before);
+    if (!this.#isDue(name, before) || (this.#postponed.get(name) ?? 0) > clock.now()) return undefined;
+    const others = await this.#turns.run(app, async () => {
+      this.#closing.signal.throwIfAborted();
+      const refused = await budget.take(app, name, before.pair !== undefined);
+      if (!refused) return this.#claimAndOrder(name);
+      this.#postponed.set(name, clock.now() + Math.min(longestPostponedMs, refused.waitMs));
+      onOrder(name, 'postponed', refused.reason);
       return undefined;
-    }
+    });
+    if (others) await this.#awaitOther(name, others);
+  }
+
+  /** Resolves to the record if another node was faster. */
+  async #claimAndOrder(name: string): Promise<DomainRecord | undefined> {
+    const { clock, me, authorities, onOrder } = this.#options;
+    const until = clock.now() + claimMs(authorities.size);
     const claimed = await this.#change(name, (record) =>
-      isDue(record) ? { ...record, order: { by: me, until: clock.now() + claimMs } } : record,
+      this.#isDue(name, record) ? { ...record, order: { by: me, until } } : record,
     );
     if (claimed.order?.by !== me) return claimed;
-    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(orderMs)]);
     /** Once the claim is over, the record is another's. */
     const ifMine = (change: (record: DomainRecord) => DomainRecord) =>
       this.#change(name, (record) => (record.order?.by === me ? change(record) : record));
-    const publish = async (challenge: Challenge) => {
-      await ifMine((record) => ({ ...record, order: { by: me, until: record.order?.until ?? 0, challenge } }));
-    };
-    try {
-      const account = await this.#account();
-      const { pair, account: registered } = await authority.order({ domain: name, account, publish, signal });
-      if (registered.url !== account.url) await this.#keepAccount(registered);
-      const fault = pairFault(pair, name, clock.now());
-      if (fault !== undefined) throw new Error(fault);
-      await this.#change(name, () => ({ pair }));
-      onOrder(name, 'ordered');
-      onChanged();
-    } catch (error) {
-      const reason = (error as Error).message.slice(0, longestReason);
-      await ifMine(({ order: _over, ...record }) => {
-        // The daemon ends: another node may begin at once.
-        if (this.#closing.signal.aborted) return record;
-        const times = (record.failed?.times ?? 0) + 1;
-        const retryAt = clock.now() + pauseAfter(times, this.#options.random());
-        return { ...record, failed: { times, retryAt, reason } };
-      });
-      if (!this.#closing.signal.aborted) onOrder(name, 'failed', reason);
+    const refusals: Refusal[] = [];
+    for (const [directory, authority] of authorities) {
+      if (isPatient(claimed, directory, clock.now())) continue;
+      try {
+        const pair = await this.#orderFrom(name, directory, authority, claimed);
+        await this.#keep(name, { pair, from: directory });
+        return undefined;
+      } catch (error) {
+        if (this.#closing.signal.aborted) break;
+        refusals.push({ directory, error: error as Error });
+      }
     }
+    // The daemon ends: another node may begin at once.
+    if (this.#closing.signal.aborted) {
+      await ifMine(({ order: _over, ...record }) => record);
+      return undefined;
+    }
+    const reason = reasonOf(refusals);
+    await ifMine(({ order: _over, failed, ...record }) => {
+      const times = (failed?.times ?? 0) + 1;
+      const retryAt = clock.now() + pauseAfter(times, this.#options.random());
+      return { ...record, failed: { times, retryAt, reason, patience: patienceOf(failed, refusals, clock.now()) } };
+    });
+    onOrder(name, 'failed', reason);
     return undefined;
   }
 
+  async #orderFrom(
+    name: string,
+    directory: string,
+    authority: Authority,
+    before: DomainRecord,
+  ): Promise<CertificatePair> {
+    const { clock, challenges } = this.#options;
+    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(orderMs)]);
+    const account = await this.#account(directory, authority);
+    const replaces = before.from === directory ? before.pair?.cert : undefined;
+    let isOpen = false;
+    const publish = (challenge: Challenge) => {
+      isOpen = true;
+      return challenges.publish(name, challenge);
+    };
+    try {
+      const { pair, account: registered } = await authority.order({
+        ...{ domain: name, account, publish, signal },
+        ...(replaces !== undefined && { replaces }),
+      });
+      if (registered.url !== account.url) await this.#keepAccount(directory, registered).catch(() => {});
+      const fault = pairFault(pair, name, clock.now());
+      if (fault !== undefined) throw new Error(fault);
+      return pair;
+    } finally {
+      // What stays is dropped by the next that publishes.
+      if (isOpen) await challenges.withdraw(name).catch(() => {});
+    }
+  }
+
+  /** Uses a new certificate at once, and has the store keep it, however long that takes: authorities do not give it twice. */
+  async #keep(name: string, record: DomainRecord): Promise<void> {
+    const { documents, clock, onOrder, onChanged } = this.#options;
+    const save = () => documents.change<DomainRecord>(documentOf(name), () => record);
+    this.#unsaved.set(name, record);
+    this.#take(name, record);
+    onOrder(name, 'ordered');
+    onChanged();
+    try {
+      await save();
+      this.#unsaved.delete(name);
+    } catch (error) {
+      onOrder(name, 'unsaved', (error as Error).message.slice(0, longestReason));
+      void shared(this.#saving, name, async () => {
+        for (let pauseMs = lookMs; ; pauseMs = Math.min(longestSavePauseMs, pauseMs * 2)) {
+          await sleep(clock, pauseMs, this.#closing.signal);
+          const isSaved = await save().then(
+            () => true,
+            () => false,
+          );
+          if (isSaved) {
+            this.#unsaved.delete(name);
+            onOrder(name, 'saved');
+          }
+          if (isSaved || this.#closing.signal.aborted) return;
+        }
+      });
+    }
+  }
+
   async #awaitOther(name: string, record: DomainRecord): Promise<void> {
-    const { clock } = this.#options;
-    const limit = clock.monotonic() + claimMs;
-    for (let seen = record; (seen.order?.until ?? 0) > clock.now(); seen = await this.#read(name)) {
+    const { clock, authorities } = this.#options;
+    const limit = clock.monotonic() + claimMs(authorities.size);
+    for (let seen = record; isOrdering(seen, authorities.size, clock.now()); seen = await this.#read(name)) {
       if (this.#closing.signal.aborted || clock.monotonic() > limit) return;
       await sleep(clock, lookMs, this.#closing.signal);
     }
   }
 
-  async #change(name: string, change: (record: DomainRecord) => DomainRecord): Promise<DomainRecord> {
-    const { cmdb, seal } = this.#options;
-    let after: DomainRecord = {};
-    await cmdb.changeSealed(recordName(seal, name), (sealed) => {
-      const before = openRecord(seal, name, sealed);
-      after = change(before);
-      return after === before ? sealed : closeRecord(seal, name, after);
-    });
-    return after;
-  }
-
-  get #accountName(): string {
-    const { seal, directory } = this.#options;
-    return `account:${seal.id}:${createHash('sha256').update(directory).digest('base64url')}`;
-  }
-
   /** The account of all nodes; of several that make one at once the first. */
-  async #account(): Promise<Account> {
-    const { cmdb, seal, authority } = this.#options;
-    const name = this.#accountName;
-    const known = await cmdb.sealed(name);
-    if (known !== undefined) return JSON.parse(seal.open(name, known)) as Account;
-    const made = seal.close(name, JSON.stringify(await authority.newAccount()));
-    const stored = await cmdb.changeSealed(name, (before) => before ?? made);
-    return JSON.parse(seal.open(name, stored ?? made)) as Account;
+  async #account(directory: string, authority: Authority): Promise<Account> {
+    const { documents } = this.#options;
+    const known = await documents.read<Account>(accountOf(directory));
+    if (known) return known;
+    const made = await authority.newAccount();
+    return (await documents.change<Account>(accountOf(directory), (before) => before ?? made)) ?? made;
   }
 
-  async #keepAccount(account: Account): Promise<void> {
-    const { cmdb, seal } = this.#options;
-    const name = this.#accountName;
-    await cmdb.changeSealed(name, () => seal.close(name, JSON.stringify(account)));
+  async #keepAccount(directory: string, account: Account): Promise<void> {
+    await this.#options.documents.change<Account>(accountOf(directory), () => account);
   }
+}
+
+interface Refusal {
+  readonly directory: string;
+  readonly error: Error;
+}
+
+function reasonOf(refusals: readonly Refusal[]): string {
+  const all = refusals.map(({ directory, error }) =>
+    refusals.length === 1 ? error.message : `${new URL(directory).host}: ${error.message}`,
+  );
+  return all.join('; ').slice(0, longestReason);
+}
+
+/** Which authorities want to be left alone until when. */
+function patienceOf(
+  failed: DomainRecord['failed'],
+  refusals: readonly Refusal[],
+  now: number,
+): Readonly<Record<string, number>> {
+  const patience = { ...failed?.patience };
+  for (const { directory, error } of refusals) {
+    const forMs = error instanceof AuthorityError ? (error.retryAfterMs ?? 0) : 0;
+    patience[directory] = now + Math.min(longestPatienceMs, forMs);
+  }
+  return patience;
+}
+
+function documentOf(name: string): string {
+  return `domain:${name}`;
+}
+
+function accountOf(directory: string): string {
+  return `account:${createHash('sha256').update(directory).digest('base64url')}`;
 }
 
 function found({ pair }: Known, have: string | undefined): FoundCertificate | undefined {
   if (!pair) return undefined;
   const { id, cert, key } = pair;
   return id === have ? { id } : { id, pair: { cert, key } };
-}
-
-function lifeOf({ cert }: CertificatePair): { notBefore: number; notAfter: number } {
-  const { validFrom, validTo } = new X509Certificate(cert);
-  return { notBefore: Date.parse(validFrom), notAfter: Date.parse(validTo) };
-}
-
-/** The same on every node, and different for each domain. */
-function renewalOf(pair: CertificatePair, name: string): number {
-  const { notBefore, notAfter } = lifeOf(pair);
-  const jitter = createHash('sha256').update(name).digest().readUInt16BE() / 65_535;
-  return renewalAt(notBefore, notAfter, jitter);
-}
-
-function isNeeded({ pair }: DomainRecord, name: string, now: number): boolean {
-  return !pair || renewalOf(pair, name) <= now;
 }

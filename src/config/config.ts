@@ -66,10 +66,16 @@ export interface TlsSettings {
 }
 
 export interface AcmeSettings {
-  readonly directory: string;
   readonly key: string;
   readonly email?: string;
+  /** The first is asked first. */
+  readonly authorities: readonly AuthoritySettings[];
+}
+
+export interface AuthoritySettings {
+  readonly directory: string;
   readonly caFile?: string;
+  readonly eab?: { readonly kid: string; readonly hmac: string };
 }
 
 export type LogLevel = Main['log']['level'];

@@ -1,7 +1,16 @@
 import { availableParallelism, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { lmdbPath } from './cmdb-url.js';
-import type { AcmeSettings, DockerSettings, LogLevel, Main, OciSettings, Settings, TlsSettings } from './config.js';
+import type {
+  AcmeSettings,
+  AuthoritySettings,
+  DockerSettings,
+  LogLevel,
+  Main,
+  OciSettings,
+  Settings,
+  TlsSettings,
+} from './config.js';
 import type { Report } from './explain.js';
 import type { Environment } from './interpolate.js';
 import {
@@ -123,22 +132,39 @@ function resolveTls({ tls, listen }: Main, directory: string, report: Report): T
 }
 
 function resolveAcme(
-  { directory: url, key, email, caFile }: Main['tls']['acme'],
+  { key, email, fallback, ...first }: Main['tls']['acme'],
   directory: string,
   report: Report,
 ): AcmeSettings | undefined {
-  if (url === undefined) {
-    if ((key ?? email ?? caFile) !== undefined) report(['tls', 'acme'], 'needs directory, the URL of an authority');
+  const own = resolveAuthority(first, directory, ['tls', 'acme'], report);
+  const other = resolveAuthority(fallback, directory, ['tls', 'acme', 'fallback'], report);
+  if (!own) {
+    if ((key ?? email) !== undefined || other) report(['tls', 'acme'], 'needs directory, the URL of an authority');
     return undefined;
   }
   if (key === undefined) {
     report(['tls', 'acme'], 'needs key, the same on all machines that share the store (openssl rand -base64 32)');
     return undefined;
   }
+  if (other?.directory === own.directory) report(['tls', 'acme', 'fallback'], 'is the same authority');
+  return { key, ...(email !== undefined && { email }), authorities: other ? [own, other] : [own] };
+}
+
+function resolveAuthority(
+  { directory: url, caFile, eab: { kid, hmac } }: Main['tls']['acme']['fallback'],
+  directory: string,
+  path: string[],
+  report: Report,
+): AuthoritySettings | undefined {
+  if ((kid === undefined) !== (hmac === undefined)) report([...path, 'eab'], 'needs both kid and hmac');
+  if (url === undefined) {
+    if ((caFile ?? kid ?? hmac) !== undefined) report(path, 'needs directory, the URL of an authority');
+    return undefined;
+  }
   return {
-    ...{ directory: url, key },
-    ...(email !== undefined && { email }),
+    directory: url,
     ...(caFile !== undefined && { caFile: resolve(directory, caFile) }),
+    ...(kid !== undefined && hmac !== undefined && { eab: { kid, hmac } }),
   };
 }
 

@@ -16,6 +16,7 @@ import { type CloseCause, ConnectionBounds } from '../entrance/connection-bounds
 import { Forwarder } from '../forward/forwarder.js';
 import { Challenges } from '../certify/challenges.js';
 import { Seal } from '../certify/seal.js';
+import { SealedDocuments } from '../certify/sealed-documents.js';
 import { Certificates } from '../entrance/certificates.js';
 import { challengesFirst } from '../entrance/challenges-first.js';
 import { createListener, type Listener } from '../entrance/listener.js';
@@ -131,6 +132,7 @@ class SingleProcess implements Daemon {
               changeSealed: (name, change) => this.#node.cmdb.changeSealed(name, change),
             },
             onOrder: (result) => this.#node.metrics.certificateOrder(result),
+            onBrokenRecord: () => this.#node.metrics.brokenRecord(),
             onChanged: () => void this.#node.certificatesChanged(),
             onTicketKeys: (keys) => this.#node.setTicketKeys(keys),
           });
@@ -248,8 +250,16 @@ class Composition {
     this.#challenges =
       acme &&
       new Challenges({
-        seal: new Seal(acme.key, config.cmdb.name),
-        cmdb: { sealed: (name) => this.cmdb.sealed(name) },
+        clock: this.#clock,
+        documents: new SealedDocuments({
+          seal: new Seal(acme.key, config.cmdb.name),
+          cmdb: {
+            sealed: (name) => this.cmdb.sealed(name),
+            changeSealed: (name, change) => this.cmdb.changeSealed(name, change),
+          },
+          // The process that orders says so.
+          onBroken() {},
+        }),
       });
     const timing = { ...defaultTiming, ...options.timing };
     this.unreadable = new UnreadableRecords({ logger, onForgedApp: (app) => surroundings.onAppForged?.(app) });

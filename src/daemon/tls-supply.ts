@@ -3,12 +3,12 @@ import type { Logger } from 'pino';
 import { CertificateThread } from '../config/certificates/certificate-thread.js';
 import type { CertificateState } from '../config/certificates/certificate-files.js';
 import { AcmeAuthority } from '../certify/acme-authority.js';
-import {
-  OrderedCertificates,
-  type OrderedCertificatesOptions,
-  type OrderResult,
-} from '../certify/ordered-certificates.js';
+import { Challenges } from '../certify/challenges.js';
+import { OrderBudget } from '../certify/order-budget.js';
+import { OrderedCertificates, type OrderResult } from '../certify/ordered-certificates.js';
 import { Seal } from '../certify/seal.js';
+import { SealedDocuments, type SealedStore } from '../certify/sealed-documents.js';
+import type { Cmdb } from '../cmdb/cmdb.js';
 import type { AcmeSettings, TlsSettings } from '../config/config.js';
 import type { CertificateSource, FoundCertificate } from '../model/certificate.js';
 import type { Clock, Timer } from '../model/clock.js';
@@ -24,10 +24,12 @@ export interface TlsSupply {
 export interface DaemonTlsOptions {
   readonly tls: TlsSettings;
   /** Where ordered certificates are kept. */
-  readonly cmdb: OrderedCertificatesOptions['cmdb'];
+  readonly cmdb: Pick<Cmdb, 'find'> & SealedStore;
   /** `cmdb.name`. */
   readonly installation: string;
   readonly onOrder: (result: OrderResult) => void;
+  /** A record in the store was changed by somebody without the key. */
+  readonly onBrokenRecord: () => void;
   readonly clock: Clock;
   readonly logger: Logger;
   /** See Certificates. */
@@ -56,6 +58,8 @@ export class DaemonTls implements TlsSupply {
   readonly #ordered: OrderedCertificates | undefined;
   /** Why the last order of a domain failed. */
   readonly #failing = new Map<string, string>();
+  /** The last that could not be opened. */
+  #brokenRecord: string | undefined;
   #again: Timer | undefined;
   readonly #limit: LogLimit;
   readonly #options: DaemonTlsOptions;
@@ -94,6 +98,7 @@ export class DaemonTls implements TlsSupply {
     const details = [
       ...(problem === undefined ? [] : [`${problems} cannot be used: ${problem}`]),
       ...(failing ? [`${this.#failing.size} could not be ordered: ${failing.join(': ')}`] : []),
+      ...(this.#brokenRecord === undefined ? [] : [`a record in the store was tampered with: ${this.#brokenRecord}`]),
     ];
     return details.length === 0 ? { ok: true } : { ok: true, detail: details.join('; ').slice(0, 300) };
   }
@@ -116,23 +121,42 @@ export class DaemonTls implements TlsSupply {
     }
   }
 
-  #order({ directory, key, email, caFile }: AcmeSettings, limit: LogLimit): OrderedCertificates {
+  #order({ authorities, key, email }: AcmeSettings, limit: LogLimit): OrderedCertificates {
     const { cmdb, clock, logger, installation, onChanged, onOrder } = this.#options;
-    const terms = { directory, ...(email !== undefined && { email }), ...(caFile !== undefined && { caFile }) };
+    const contact = email === undefined ? {} : { email };
+    const documents = new SealedDocuments({
+      ...{ cmdb, seal: new Seal(key, installation) },
+      onBroken: (name) => this.#broken(name),
+    });
     return new OrderedCertificates({
-      ...{ cmdb, clock, directory, onChanged },
-      seal: new Seal(key, installation),
-      authority: new AcmeAuthority(terms),
+      ...{ cmdb, documents, clock, onChanged },
+      challenges: new Challenges({ documents, clock }),
+      budget: new OrderBudget({ documents, clock }),
+      authorities: new Map(authorities.map((one) => [one.directory, new AcmeAuthority({ ...one, ...contact })])),
       random: Math.random,
       me: randomBytes(9).toString('base64url'),
       onOrder: (domain, result, reason = '') => {
         onOrder(result);
         this.#failing.delete(domain);
         if (result === 'ordered') return logger.info({ domain }, 'a certificate was ordered');
+        if (result === 'saved') return logger.info({ domain }, 'the store took the certificate that it had not taken');
         if (this.#failing.size < mostFailing) this.#failing.set(domain, reason);
-        limit.log('order', { domain, reason }, `no certificate for ${domain} could be ordered: ${reason}`);
+        const unsaved = `the certificate of ${domain} is lost if this process ends: the store did not take it: ${reason}`;
+        const failed = `no certificate for ${domain} could be ordered: ${reason}`;
+        limit.log('order', { domain, reason }, result === 'unsaved' ? unsaved : failed);
       },
     });
+  }
+
+  #broken(name: string): void {
+    const { onBrokenRecord } = this.#options;
+    onBrokenRecord();
+    this.#brokenRecord = name;
+    this.#limit.log(
+      'broken record',
+      { name },
+      `the store has a record of tls.acme that was not sealed with its key: ${name}; it is made anew; see who else may write to the store`,
+    );
   }
 
   #askAgainLater(): void {

@@ -174,6 +174,11 @@ export class Metrics {
     'Certificates ordered from the authority of tls.acme, by result.',
     ['result'],
   );
+  readonly #brokenRecords = this.#counter(
+    'fastcontainer_certificate_records_broken_total',
+    'Reads of records of tls.acme in the store that were not sealed with its key; they are made anew.',
+    [],
+  );
   readonly #queue = new Gauge({
     name: 'fastcontainer_queue_length',
     help: 'Requests that wait for a boot or a free seat, by app.',
@@ -203,7 +208,11 @@ export class Metrics {
     this.#closed.inc({ cause });
   }
 
-  certificateOrder(result: 'ordered' | 'failed' | 'postponed'): void {
+  brokenRecord(): void {
+    this.#brokenRecords.inc();
+  }
+
+  certificateOrder(result: 'ordered' | 'failed' | 'postponed' | 'unsaved' | 'saved'): void {
     this.#orders.inc({ result });
   }
 

@@ -7,26 +7,27 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { AcmeAuthority } from '../../src/certify/acme-authority.js';
-import type { Authority } from '../../src/certify/authority.js';
+import { type Authority, AuthorityError, type OrderTerms, type Renewal } from '../../src/certify/authority.js';
 import { Challenges } from '../../src/certify/challenges.js';
-import { recordName } from '../../src/certify/domain-record.js';
+import type { DomainRecord } from '../../src/certify/domain-record.js';
+import { OrderBudget } from '../../src/certify/order-budget.js';
 import { OrderedCertificates } from '../../src/certify/ordered-certificates.js';
 import { pairFault } from '../../src/certify/pair-fault.js';
-import { Seal } from '../../src/certify/seal.js';
 import type { Cmdb } from '../../src/cmdb/cmdb.js';
 import { openLmdbCmdb } from '../../src/cmdb/lmdb.js';
 import { systemClock } from '../../src/machine/system-clock.js';
+import type { Clock } from '../../src/model/clock.js';
 import type { CertificatePair } from '../../src/model/certificate.js';
 import { domainOf } from '../../src/model/host-name.js';
 import { testApp } from '../fixtures/app.js';
 import { makeCertificate } from '../fixtures/certificates.js';
+import { eventually } from '../fixtures/eventually.js';
 import { needsPebble, startPebble } from '../fixtures/pebble.js';
+import { sealedDocuments } from '../fixtures/sealed.js';
 import { testSigner } from '../fixtures/signer.js';
 
 const alive = setInterval(() => {}, 1_000);
 t.teardown(() => clearInterval(alive));
-
-const seal = new Seal('correct horse battery staple, and more', 'test');
 
 async function openCmdb(t: Test) {
   const path = await mkdtemp(join(tmpdir(), 'fastcontainer-certify-'));
@@ -42,31 +43,58 @@ async function openCmdb(t: Test) {
   return { cmdb, open };
 }
 
+type Store = Pick<Cmdb, 'find' | 'sealed' | 'changeSealed'>;
+
 /** A node's certificates, and what it says of its orders. */
-function node(t: Test, cmdb: Pick<Cmdb, 'find' | 'sealed' | 'changeSealed'>, authority: Authority, me = 'me') {
+function node(
+  t: Test,
+  cmdb: Store,
+  authorities: Authority | Record<string, Authority>,
+  { me = 'me', clock = systemClock as Clock } = {},
+) {
   const orders: string[] = [];
+  const broken: string[] = [];
   let changes = 0;
+  const documents = sealedDocuments(cmdb, (name) => void broken.push(name));
+  const byDirectory = 'order' in authorities ? { [first]: authorities as Authority } : authorities;
   const certificates = new OrderedCertificates({
-    ...{ cmdb, seal, authority, me, directory: 'test', clock: systemClock, random: () => 0 },
+    ...{ cmdb, documents, me, clock, random: () => 0 },
+    authorities: new Map(Object.entries(byDirectory)),
+    challenges: new Challenges({ documents, clock }),
+    budget: new OrderBudget({ documents, clock }),
     onChanged: () => void (changes += 1),
     onOrder: (domain, result, reason) => void orders.push([domain, result, reason].filter(Boolean).join(' ')),
   });
   t.teardown(() => certificates.close());
-  return { certificates, orders, changes: () => changes };
+  return { certificates, documents, orders, broken, changes: () => changes };
 }
 
+const first = 'https://first.example/dir';
+const second = 'https://second.example/dir';
+
 /** An authority that gives what it is told, and counts. */
-function authorityOf(give: (domain: string) => ReturnType<typeof makeCertificate>): Authority & { asked: string[] } {
+function authorityOf(
+  give: (domain: string) => ReturnType<typeof makeCertificate>,
+  renewal: () => Promise<Renewal> = () => Promise.reject(new Error('it does not say')),
+): Authority & { asked: string[]; terms: OrderTerms[] } {
   const asked: string[] = [];
+  const terms: OrderTerms[] = [];
   return {
-    asked,
+    ...{ asked, terms, renewal },
     newAccount: async () => ({ key: 'key' }),
-    order: async ({ domain, account }) => {
-      asked.push(domain);
-      return { pair: await give(domain), account: { ...account, url: 'https://authority.example/1' } };
+    order: async (wanted) => {
+      asked.push(wanted.domain);
+      terms.push(wanted);
+      return { pair: await give(wanted.domain), account: { ...wanted.account, url: 'https://authority.example/1' } };
     },
   };
 }
+
+const gives = () => authorityOf((domain) => makeCertificate([domain]));
+const refuses = (error = new Error('the authority is away')) =>
+  authorityOf(async () => {
+    throw error;
+  });
 
 t.test(
   'a certificate is ordered once for all nodes when it is first asked for, from a real authority',
@@ -82,9 +110,9 @@ t.test(
     const { directory, caFile } = await startPebble(t, (server.address() as AddressInfo).port);
     const other = open();
     // Another node than the one that orders is asked.
-    const challenges = new Challenges({ cmdb: other, seal });
+    const challenges = new Challenges({ documents: sealedDocuments(other), clock: systemClock });
     const authority = () => new AcmeAuthority({ directory, caFile, email: 'certs@example.org' });
-    const nodes = [node(t, cmdb, authority(), 'one'), node(t, other, authority(), 'two')];
+    const nodes = [node(t, cmdb, authority(), { me: 'one' }), node(t, other, authority(), { me: 'two' })];
     const all = await Promise.all(
       nodes.flatMap(({ certificates }) => Array.from({ length: 5 }, () => certificates.find('shop.example.org'))),
     );
@@ -102,25 +130,24 @@ t.test(
     t.match(certificate.issuer, /Pebble/);
     t.match(first?.pair?.key, /PRIVATE KEY/);
     t.notMatch(
-      await cmdb.sealed(recordName(seal, 'shop.example.org')),
+      await cmdb.sealed(sealedDocuments(cmdb).nameOf('domain:shop.example.org')),
       /PRIVATE|CERTIFICATE|shop/,
       'nothing of it is legible in the store',
     );
     t.same(await nodes[0]?.certificates.find('shop.example.org', first?.id), { id: first?.id }, 'not sent twice');
-    const later = node(t, cmdb, { newAccount: fail, order: fail });
+    const later = node(t, cmdb, refuses());
     t.equal((await later.certificates.find('shop.example.org'))?.id, first?.id, 'a node that starts later has it too');
     const url = new URL('/my-account/forgotten', directory).href;
     const forgotten: Authority = {
       newAccount: () => authority().newAccount(),
+      renewal: (...asked) => authority().renewal(...asked),
       order: (terms) => authority().order({ ...terms, account: { ...terms.account, url } }),
     };
-    const third = node(t, cmdb, forgotten, 'three');
+    const third = node(t, cmdb, forgotten, { me: 'three' });
     t.ok(await third.certificates.find('away.example.org'), 'an account that the authority has forgotten is made anew');
     t.same(third.orders, ['away.example.org ordered']);
   },
 );
-
-const fail = () => Promise.reject(new Error('the authority is away'));
 
 t.test('names that no app has cost no order, and the store one look-up each', async (t) => {
   const { cmdb } = await openCmdb(t);
@@ -130,7 +157,7 @@ t.test('names that no app has cost no order, and the store one look-up each', as
     sealed: (name: string) => ((looks += 1), cmdb.sealed(name)),
     changeSealed: cmdb.changeSealed.bind(cmdb),
   };
-  const authority = authorityOf((domain) => makeCertificate([domain]));
+  const authority = gives();
   const { certificates } = node(t, counted, authority);
   for (const odd of [
     '',
@@ -155,11 +182,11 @@ t.test('names that no app has cost no order, and the store one look-up each', as
 
 t.test('an order that fails is not repeated at once, on any node, and says why', async (t) => {
   const { cmdb, open } = await openCmdb(t);
-  const one = node(t, cmdb, { newAccount: async () => ({ key: 'key' }), order: fail }, 'one');
+  const one = node(t, cmdb, refuses(), { me: 'one' });
   t.equal(await one.certificates.find('away.example.org'), undefined);
   t.same(one.orders, ['away.example.org failed the authority is away']);
-  const authority = authorityOf((domain) => makeCertificate([domain]));
-  const two = node(t, open(), authority, 'two');
+  const authority = gives();
+  const two = node(t, open(), authority, { me: 'two' });
   t.equal(await two.certificates.find('away.example.org'), undefined);
   t.equal(await one.certificates.find('away.example.org'), undefined);
   t.same([...two.orders, ...authority.asked, ...one.orders.slice(1)], []);
@@ -192,54 +219,147 @@ t.test(
   'a certificate that is in use survives an outage of store and authority, and is renewed before it ends',
   async (t) => {
     const { cmdb } = await openCmdb(t);
-    let isAway = false;
-    const orAway = <T>(run: () => Promise<T>) => (isAway ? Promise.reject(new Error('the store is away')) : run());
-    const store = {
-      find: (query: Parameters<Cmdb['find']>[0]) => orAway(() => cmdb.find(query)),
-      sealed: (name: string) => orAway(() => cmdb.sealed(name)),
-      changeSealed: (name: string, change: Parameters<Cmdb['changeSealed']>[1]) =>
-        orAway(() => cmdb.changeSealed(name, change)),
-    };
-    let nowMs = Date.now();
+    const { store, away } = breakable(cmdb);
+    const { clock, wait } = movableClock();
     const authority = authorityOf((domain) => makeCertificate([domain], { days: 30 }));
-    const certificates = new OrderedCertificates({
-      ...{ cmdb: store, seal, authority, me: 'me', directory: 'test', random: () => 0 },
-      clock: {
-        ...systemClock,
-        now: () => nowMs,
-        monotonic: () => systemClock.monotonic(),
-        after: (ms, run) => systemClock.after(ms, run),
-      },
-      onChanged() {},
-      onOrder() {},
+    const { certificates } = node(t, store, authority, { clock });
+    const before = await certificates.find('shop.example.org');
+    wait(10 * dayMs);
+    away(true);
+    t.equal((await certificates.find('shop.example.org'))?.id, before?.id);
+    wait(12 * dayMs);
+    away(false);
+    t.equal((await certificates.find('shop.example.org'))?.id, before?.id, 'at once, while another is ordered');
+    await eventually(async () => {
+      wait(120_000);
+      return (await certificates.find('shop.example.org'))?.id !== before?.id;
     });
-    t.teardown(() => certificates.close());
-    const first = await certificates.find('shop.example.org');
-    nowMs += 10 * 86_400_000;
-    isAway = true;
-    t.equal((await certificates.find('shop.example.org'))?.id, first?.id);
-    nowMs += 12 * 86_400_000;
-    isAway = false;
-    t.equal((await certificates.find('shop.example.org'))?.id, first?.id, 'at once, while another is ordered');
-    await certificates.close();
     t.same(authority.asked, ['shop.example.org', 'shop.example.org']);
-    nowMs += 120_000;
-    const renewed = await certificates.find('shop.example.org');
-    t.not(renewed?.id, first?.id);
   },
 );
 
-t.test(
-  'a record that another key sealed, or that was moved, gives no certificate and is not overwritten',
-  async (t) => {
-    const { cmdb } = await openCmdb(t);
-    const authority = authorityOf((domain) => makeCertificate([domain]));
-    const { certificates } = node(t, cmdb, authority);
-    await certificates.find('shop.example.org');
-    const stolen = await cmdb.sealed(recordName(seal, 'shop.example.org'));
-    await cmdb.changeSealed(recordName(seal, 'away.example.org'), () => stolen);
-    await t.rejects(certificates.find('away.example.org'), { name: 'SealBroken' });
-    t.equal(await cmdb.sealed(recordName(seal, 'away.example.org')), stolen);
-    t.same(authority.asked, ['shop.example.org']);
-  },
-);
+const dayMs = 86_400_000;
+const shop = 'shop.example.org';
+
+/** A store that can be away. */
+function breakable(cmdb: Cmdb): { readonly store: Store; away(isAway: boolean): void } {
+  let isAway = false;
+  const orAway = <T>(run: () => Promise<T>) => (isAway ? Promise.reject(new Error('the store is away')) : run());
+  const store: Store = {
+    find: (query) => orAway(() => cmdb.find(query)),
+    sealed: (name) => orAway(() => cmdb.sealed(name)),
+    changeSealed: (name, change) => orAway(() => cmdb.changeSealed(name, change)),
+  };
+  return { store, away: (now) => void (isAway = now) };
+}
+
+function movableClock(): { readonly clock: Clock; wait(ms: number): void } {
+  let movedMs = 0;
+  const clock: Clock = {
+    now: () => Date.now() + movedMs,
+    monotonic: () => systemClock.monotonic(),
+    after: (_ms, run) => systemClock.after(10, run),
+  };
+  return { clock, wait: (ms) => void (movedMs += ms) };
+}
+
+t.test('a record that another key sealed, or that was moved, counts as none, and is named and made anew', async (t) => {
+  const { cmdb } = await openCmdb(t);
+  const authority = gives();
+  const { certificates, documents, broken } = node(t, cmdb, authority);
+  const own = await certificates.find(shop);
+  const [from, to] = [`domain:${shop}`, 'domain:away.example.org'].map((name) => documents.nameOf(name));
+  const stolen = await cmdb.sealed(from!);
+  await cmdb.changeSealed(to!, () => stolen);
+  const found = await certificates.find('away.example.org');
+  t.match(new X509Certificate(found?.pair?.cert ?? '').subjectAltName, /away/);
+  t.ok(broken.length > 0 && broken.every((name) => name === 'domain:away.example.org'));
+  t.same(authority.asked, [shop, 'away.example.org']);
+  t.equal((await certificates.find(shop))?.id, own?.id, 'other domains are not concerned');
+  await cmdb.changeSealed(documents.nameOf('budget'), () => 'nonsense');
+  t.ok(await node(t, cmdb, authority).certificates.find('away.example.org'));
+});
+
+t.test('a second authority is asked for what the first does not give', async (t) => {
+  const { cmdb } = await openCmdb(t);
+  const [away, there] = [refuses(), gives()];
+  const { certificates, documents, orders } = node(t, cmdb, { [first]: away, [second]: there });
+  t.ok(await certificates.find(shop));
+  t.same(orders, [`${shop} ordered`]);
+  t.same([away.asked, there.asked], [[shop], [shop]]);
+  t.equal((await documents.read<DomainRecord>(`domain:${shop}`))?.from, second);
+  const both = await openCmdb(t);
+  const none = node(t, both.cmdb, { [first]: refuses(), [second]: refuses(new Error('no')) });
+  t.equal(await none.certificates.find(shop), undefined);
+  t.same(none.orders, [`${shop} failed first.example: the authority is away; second.example: no`]);
+});
+
+t.test('an authority that wants to be left alone is, for as long as it says, by every node', async (t) => {
+  const { cmdb, open } = await openCmdb(t);
+  const { clock, wait } = movableClock();
+  const busy = refuses(new AuthorityError('429 too many', { retryAfterMs: 3_600_000 }));
+  const one = node(t, cmdb, busy, { clock, me: 'one' });
+  const two = node(t, open(), busy, { clock, me: 'two' });
+  t.equal(await one.certificates.find(shop), undefined);
+  wait(30 * 60_000);
+  for (const { certificates } of [one, two]) t.equal(await certificates.find(shop), undefined);
+  t.equal(busy.asked.length, 1);
+  wait(31 * 60_000);
+  await two.certificates.find(shop);
+  t.equal(busy.asked.length, 2);
+});
+
+t.test('a certificate that the store does not take is used at once, and stored when it can be', async (t) => {
+  const { cmdb, open } = await openCmdb(t);
+  const { store, away } = breakable(cmdb);
+  const { clock, wait } = movableClock();
+  const authority = authorityOf(async (domain) => {
+    const pair = await makeCertificate([domain]);
+    away(true);
+    return pair;
+  });
+  const { certificates, orders } = node(t, store, authority, { clock });
+  const found = await certificates.find(shop).catch(() => certificates.find(shop));
+  t.match(found?.id, /^ordered/);
+  t.same(orders, [`${shop} ordered`, `${shop} unsaved the store is away`]);
+  wait(120_000);
+  t.equal((await certificates.find(shop))?.id, found?.id);
+  away(false);
+  await eventually(async () => orders.includes(`${shop} saved`));
+  t.equal((await node(t, open(), refuses()).certificates.find(shop))?.id, found?.id);
+  t.same(authority.asked, [shop]);
+});
+
+t.test('an authority decides when its certificate is renewed, and hears what the new one replaces', async (t) => {
+  const { cmdb } = await openCmdb(t);
+  const { clock, wait } = movableClock();
+  let asks = 0;
+  const window = { start: clock.now() + dayMs, end: clock.now() + 2 * dayMs };
+  const authority = authorityOf(
+    (domain) => makeCertificate([domain], { days: 90 }),
+    async () => ({ window, askAt: clock.now() + (asks += 1) * 3_600_000 }),
+  );
+  const { certificates } = node(t, cmdb, authority, { clock });
+  const before = await certificates.find(shop);
+  const visit = async () => {
+    wait(120_000);
+    return certificates.find(shop);
+  };
+  await visit();
+  await eventually(async () => (await visit()) && asks === 1);
+  t.equal((await certificates.find(shop))?.id, before?.id);
+  wait(2 * dayMs);
+  await eventually(async () => (await visit())?.id !== before?.id);
+  t.equal(authority.terms.length, 2);
+  t.equal(authority.terms[1]?.replaces, before?.pair?.cert);
+});
+
+t.test('a node whose clock is a year ahead keeps no domain from the others', async (t) => {
+  const { cmdb, open } = await openCmdb(t);
+  const ahead = movableClock();
+  ahead.wait(365 * dayMs);
+  const wrong = node(t, cmdb, refuses(), { me: 'wrong', clock: ahead.clock });
+  t.equal(await wrong.certificates.find(shop), undefined);
+  const right = node(t, open(), gives(), { me: 'right' });
+  t.ok(await right.certificates.find(shop));
+});

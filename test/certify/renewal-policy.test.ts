@@ -1,12 +1,13 @@
 import t from 'tap';
-import { pauseAfter, renewalAt } from '../../src/certify/renewal-policy.js';
+import { lifeOf, pauseAfter, renewalAt, renewalOf } from '../../src/certify/renewal-policy.js';
+import { makeCertificate } from '../fixtures/certificates.js';
 
 const dayMs = 86_400_000;
 
 t.test('a certificate is renewed at two thirds of its life or a little before', (t) => {
   for (const days of [6, 45, 90]) {
-    t.equal(renewalAt(0, days * dayMs, 0), Math.round((days * dayMs * 2) / 3));
-    t.equal(renewalAt(0, days * dayMs, 1), Math.round(days * dayMs * (2 / 3 - 1 / 24)));
+    t.equal(renewalAt({ notBefore: 0, notAfter: days * dayMs }, 0), Math.round((days * dayMs * 2) / 3));
+    t.equal(renewalAt({ notBefore: 0, notAfter: days * dayMs }, 1), Math.round(days * dayMs * (2 / 3 - 1 / 24)));
   }
   t.end();
 });
@@ -19,4 +20,19 @@ t.test('the pause after failures doubles from a minute up to a day, and jitters 
   t.equal(pauseAfter(40, 0), dayMs);
   t.equal(pauseAfter(4_000, 1), 1.25 * dayMs);
   t.end();
+});
+
+t.test('a certificate is renewed within the window that its authority says, if that is of use', async (t) => {
+  const pair = await makeCertificate(['shop.example.org']);
+  const { notBefore, notAfter } = lifeOf(pair);
+  const at = (start: number, end: number) =>
+    renewalOf({ pair, renewal: { window: { start, end }, askAt: 0 } }, 'shop.example.org')!;
+  const usual = renewalOf({ pair }, 'shop.example.org');
+  const soon = at(notBefore + dayMs, notBefore + 2 * dayMs);
+  t.ok(soon >= notBefore + dayMs && soon <= notBefore + 2 * dayMs);
+  t.ok(at(notBefore - 2 * dayMs, notBefore - dayMs) < notBefore, 'at once, as after a revocation');
+  t.ok(at(notAfter - dayMs, notAfter + 100 * dayMs) < notAfter);
+  t.equal(at(notAfter + dayMs, notAfter + 2 * dayMs), usual, 'too late');
+  t.equal(at(notBefore + dayMs, notBefore), usual, 'no window');
+  t.equal(renewalOf({}, 'shop.example.org'), undefined);
 });

@@ -64,6 +64,11 @@ const cases: [title: string, content: string, problems: string[]][] = [
     ['2 tls.acme: needs directory, the URL of an authority'],
   ],
   [
+    'falls back to the same authority, and is bound to half an account',
+    `listen: { https: ":443" }\ntls: { acme: { directory: "https://a.example/dir", key: ${'x'.repeat(32)}, eab: { kid: k }, fallback: { directory: "https://a.example/dir" } } }`,
+    ['2 tls.acme.eab: needs both kid and hmac', '2 tls.acme.fallback: is the same authority'],
+  ],
+  [
     'has certificates without an address',
     'tls: { certificates: ./certs/*.pem }',
     ['1 tls: has a use only with listen.https'],

@@ -452,6 +452,53 @@ const adminToken = section(
   { description: 'A token of the admin API.' },
 );
 
+/** URL of an authority. */
+function acmeDirectory<const Text extends string>(defaultText: Text) {
+  return text({
+    pattern: '^https://[!-~]+$',
+    expects: 'a URL such as https://acme-v02.api.letsencrypt.org/directory',
+    description:
+      'Orders a certificate when a client first asks for a domain of an app that no file has, at the authority with this directory, whose ' +
+      'terms of service are accepted with it. Needs `listen.http` on port 80 of the domain. See docs/tls.md.',
+    defaultText,
+    examples: ['https://acme-v02.api.letsencrypt.org/directory'],
+  });
+}
+
+/** What else is to be said of an authority. */
+const authorityKeys = {
+  caFile: text({
+    description:
+      'PEM file of what signed the certificate of the directory, for an authority of your own. Relative to the directory of this file.',
+    defaultText: 'authorities that Node trusts',
+    examples: ['./acme-ca.pem'],
+  }),
+  eab: section(
+    {},
+    {
+      kid: text({
+        pattern: '^[!-~]{1,500}$',
+        expects: 'visible ASCII characters',
+        description: 'Names the account that the operator has at the authority. Needed with `hmac`.',
+        defaultText: 'none',
+        examples: ['kid-1'],
+      }),
+      hmac: text({
+        secret: true,
+        pattern: '^[A-Za-z0-9_-]{16,}$',
+        expects: 'a key in base64url, as the authority gave it',
+        description: 'Key of that account. Needed with `kid`.',
+        defaultText: 'none',
+        examples: ['${ACME_EAB_HMAC}'],
+      }),
+    },
+    {
+      description:
+        'External account binding, for authorities that want to know who orders. Read when an account is registered.',
+    },
+  ),
+};
+
 export const mainSchema = section(
   {},
   {
@@ -509,15 +556,7 @@ export const mainSchema = section(
         acme: section(
           {},
           {
-            directory: text({
-              pattern: '^https://[!-~]+$',
-              expects: 'a URL such as https://acme-v02.api.letsencrypt.org/directory',
-              description:
-                'Orders a certificate when a client first asks for a domain of an app that no file has, at the authority with this directory, whose ' +
-                'terms of service are accepted with it. Needs `listen.http` on port 80 of the domain. See docs/tls.md.',
-              defaultText: 'none is ordered',
-              examples: ['https://acme-v02.api.letsencrypt.org/directory'],
-            }),
+            directory: acmeDirectory('none is ordered'),
             key: text({
               secret: true,
               pattern: '^[!-~]{32,}$',
@@ -534,12 +573,12 @@ export const mainSchema = section(
               defaultText: 'none',
               examples: ['certs@example.org'],
             }),
-            caFile: text({
-              description:
-                'PEM file of what signed the certificate of the directory, for an authority of your own. Relative to the directory of this file.',
-              defaultText: 'authorities that Node trusts',
-              examples: ['./acme-ca.pem'],
-            }),
+            ...authorityKeys,
+            fallback: section(
+              {},
+              { directory: acmeDirectory('none'), ...authorityKeys },
+              { description: 'Another authority, which is asked for what the first does not give.' },
+            ),
           },
           { description: 'Certificates that are ordered (ACME).' },
         ),

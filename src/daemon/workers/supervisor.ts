@@ -95,6 +95,7 @@ class Supervisor implements Daemon {
         : new DaemonTls({
             ...{ tls: config.tls, installation: config.cmdb.name, cmdb: this.#cmdb, clock: systemClock, logger },
             onOrder: (result) => this.#metrics.certificateOrder(result),
+            onBrokenRecord: () => this.#metrics.brokenRecord(),
             onChanged: () => this.#pool.tell({ kind: 'certificates-changed' }),
             onTicketKeys: (keys) => this.#pool.tell(ticketKeysOrder(keys)),
           });
