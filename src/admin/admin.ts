@@ -8,11 +8,13 @@ import { ApiError, type ApiErrorCode } from './api-error.js';
 import { appRoutes, type AppsSource } from './app-routes.js';
 import type { AuditEntry } from './audit.js';
 import { adminLimits, createBoundedServer, type ServerLimits } from './bounded-server.js';
+import { callerRoute } from './caller-route.js';
 import { callerOf, type Credentials } from './credentials.js';
 import { healthRoutes, type HealthSource } from './health-routes.js';
 import { maintenanceRoutes } from './maintenance-routes.js';
 import { nodeRoutes, type NodesSource } from './node-routes.js';
 import { operationRoutes, type OperationsSource } from './operation-routes.js';
+import { servePage } from './page-files.js';
 import { problem, refuseRaw } from './problem.js';
 import { openApiRoute } from './openapi.js';
 import { addRoutes, deepestBody } from './serve-routes.js';
@@ -63,6 +65,7 @@ export function createAdmin(options: AdminOptions): Admin {
   server.addHook('onRequest', async (request) => {
     if (request.headers.host === undefined && request.raw.httpVersion !== '1.0')
       throw new ApiError('bad_request', 'The request has no Host header.');
+    if (request.routeOptions.config.isOpen === true) return;
     request.caller = callerOf(request.headers, request.url, { ...open, tokens: tokens() });
   });
   server.setNotFoundHandler((_request, reply) => problem(reply, new ApiError('not_found', 'There is no such route.')));
@@ -76,7 +79,9 @@ export function createAdmin(options: AdminOptions): Admin {
     ...operationRoutes({ ...options, audit }),
     ...maintenanceRoutes({ ...options, audit }),
     ...nodeRoutes(options),
+    callerRoute,
   ];
+  servePage(server);
   addRoutes(server, [...routes, openApiRoute(routes, options.version)]);
   let file: SocketFile | undefined;
   return {

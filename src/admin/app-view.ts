@@ -42,6 +42,7 @@ export function appView(record: AppRecord): Readonly<Record<string, unknown>> {
     state: stateOf(record),
     scale: app.scale,
     instances: byState,
+    sleepsAt: time(lastSleep(deployment, app)),
     ...(plan === undefined ? {} : { plan }),
     ...(pinnedTo ? { pinnedTo: pinnedTo.host } : {}),
     ...(maintenance && { maintenance: maintenance.mode }),
@@ -117,6 +118,15 @@ function sleepsAt({ instances }: Deployment, instance: Instance, app: App): numb
   const at = idleAt(instance, app);
   const isKept = instances.filter(({ state }) => state === 'ready').length <= app.scale.min;
   return isKept || at === Infinity ? undefined : at;
+}
+
+/** When the last of its ready instances ends if nobody uses the app until then. */
+function lastSleep(deployment: Deployment, app: App): number | undefined {
+  const times = deployment.instances
+    .filter(({ state }) => state === 'ready')
+    .map((instance) => sleepsAt(deployment, instance, app) ?? Infinity);
+  const last = Math.max(...times);
+  return Number.isFinite(last) ? last : undefined;
 }
 
 function failureView(failure: Breaker | FailedRevision): unknown {

@@ -27,7 +27,7 @@ export interface Credentials {
   readonly tokens: readonly HashedToken[];
 }
 
-/** Host names under which a browser on this machine reaches loopback; any other name is DNS rebinding. */
+/** Host names under which a browser reaches loopback, or a tunnel to the socket; any other name is DNS rebinding. */
 const loopbackNames = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i;
 
 /** Who sends the request. Throws `unauthorized` or `forbidden`. */
@@ -40,8 +40,10 @@ export function callerOf(headers: IncomingHttpHeaders, url: string, credentials:
   if (authorization !== undefined && hasTokens) {
     const caller = callerWith(/^Bearer +(.*)$/i.exec(authorization)?.[1] ?? '', credentials);
     if (caller) return caller;
-  } else if (isSocket && token === undefined) return { name: 'socket', scope: 'write' };
-  else if (isLoopback && !hasTokens) {
+  } else if (isSocket && token === undefined) {
+    refuseForeignPages(headers);
+    return { name: 'socket', scope: 'write' };
+  } else if (isLoopback && !hasTokens) {
     if (!loopbackNames.test(headers.host ?? ''))
       throw new ApiError('forbidden', 'Without a token the admin side answers only to loopback names.');
     // Every program of this machine can connect.
@@ -50,6 +52,20 @@ export function callerOf(headers: IncomingHttpHeaders, url: string, credentials:
   throw new ApiError('unauthorized', 'Send a token as Authorization: Bearer.', {
     headers: { 'www-authenticate': 'Bearer' },
   });
+}
+
+/**
+ * A tunnel (`ssh -L`) leads an operator's browser to the socket, and with it every web page that is open there: it could send, and by DNS
+ * rebinding read. Throws `forbidden`.
+ */
+function refuseForeignPages({ host, origin, 'sec-fetch-site': site }: IncomingHttpHeaders): void {
+  const isNamed = host === undefined || loopbackNames.test(host);
+  const isOwn = origin === undefined || origin === `http://${host}`;
+  if (isNamed && isOwn && (site === undefined || site === 'same-origin' || site === 'none')) return;
+  throw new ApiError(
+    'forbidden',
+    'Without a token the socket answers only to http://localhost, and to no other web page.',
+  );
 }
 
 /** Compares with every token in full, so that the time of an answer tells nothing of them. */

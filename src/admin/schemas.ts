@@ -58,7 +58,18 @@ export const components: Readonly<Record<string, JsonSchema>> = {
   },
   AppSummary: {
     type: 'object',
-    required: ['name', 'domains', 'labels', 'runtime', 'revision', 'removed', 'state', 'scale', 'instances'],
+    required: [
+      'name',
+      'domains',
+      'labels',
+      'runtime',
+      'revision',
+      'removed',
+      'state',
+      'scale',
+      'instances',
+      'sleepsAt',
+    ],
     properties: {
       name: text,
       domains: { type: 'array', items: text },
@@ -69,6 +80,11 @@ export const components: Readonly<Record<string, JsonSchema>> = {
       state: { enum: appStates },
       scale: anything,
       instances: { type: 'object', additionalProperties: count, description: 'How many, by state.' },
+      sleepsAt: {
+        ...time,
+        description:
+          'When the last ready instance ends if nobody uses the app until then; null while one is used or kept, and if none is ready.',
+      },
       plan: { ...text, description: 'Only of apps that were put by API.' },
       pinnedTo: { ...text, description: 'The machine that has its data.' },
       breaker: anything,

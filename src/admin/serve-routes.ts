@@ -9,6 +9,8 @@ declare module 'fastify' {
   }
   interface FastifyContextConfig {
     readonly takesBody?: boolean;
+    /** It is for anybody who can connect. */
+    readonly isOpen?: boolean;
   }
 }
 
