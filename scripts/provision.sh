@@ -33,6 +33,7 @@ pebble:pebble
 /usr/lib/cni/bridge:containernetworking-plugins
 skopeo:skopeo
 umoci:umoci
+chromium:chromium
 '
 lacking='Some tests will be skipped'
 purpose='the tests'

@@ -19,6 +19,11 @@ t.test('what npm packs starts in any directory, with the example that it brings 
   const [{ filename, files }] = JSON.parse(stdout) as [{ filename: string; files: { path: string }[] }];
   const strays = files.filter(({ path }) => /^(src|test|bench|scripts|dist\/(test|bench|scripts)|\.)/.test(path));
   t.same(strays, []);
+  for (const file of ['page.html', 'page.js', 'page.css'])
+    t.ok(
+      files.some(({ path }) => path === `dist/src/admin/page/${file}`),
+      file,
+    );
   execFileSync('tar', ['-xzf', join(dir, filename), '-C', dir]);
   const installed = join(dir, 'node_modules', 'fastcontainer');
   await mkdir(join(dir, 'node_modules'));

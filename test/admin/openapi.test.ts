@@ -188,7 +188,7 @@ t.test('while the store is away, each route that needs it says so', async (t) =>
   };
   const cmdb: AdminOptions['cmdb'] = { find: away, edit: away, update: away, list: () => listAway() };
   const { admin, operations } = await start(t, { cmdb });
-  for (const row of operations.filter(({ path }) => path.startsWith('/v1/'))) {
+  for (const row of operations.filter(({ path }) => path.startsWith('/v1/') && path !== '/v1/caller')) {
     const { method, path, operation } = row;
     const body = operation.operationId.includes('Maintenance') ? { mode: 'page' } : validApp;
     const reply = await callApi(admin, method, pathOf(path), call(row, operation.requestBody && { body }));

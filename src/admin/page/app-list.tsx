@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { AppSummary } from './api.js';
 import { useLive } from './live.js';
-import { Heading, Refused, State, Table, Until } from './parts.js';
+import { Heading, Refused, Sleeps, State, Table } from './parts.js';
 import { linkTo } from './place.js';
 import { counted, keptBy } from './words.js';
 
@@ -29,7 +29,7 @@ export function AppList({ query }: { readonly query: URLSearchParams }): JSX.Ele
       {apps && apps.length > 0 && (
         <Table
           caption="Apps in the order of their names"
-          heads={[['App'], ['State'], ['Sleeps in'], ['Instances', 'wide'], ['Plan', 'wide'], ['Labels', 'wide']]}
+          heads={[['App'], ['State'], ['Sleeps'], ['Instances', 'wide'], ['Plan', 'wide'], ['Labels', 'wide']]}
         >
           {apps.map((app) => (
             <Row key={app.name} app={app} />
@@ -59,7 +59,7 @@ function Row({ app }: { readonly app: AppSummary }): JSX.Element {
         <State of={state} />
         {maintenance !== undefined && <span class="state state-maintenance">maintenance</span>}
       </td>
-      <td>{sleepsAt !== null ? <Until at={sleepsAt} /> : state === 'ready' && keptBy(app)}</td>
+      <td>{state === 'ready' && <Sleeps at={sleepsAt} keptBy={keptBy(app)} />}</td>
       <td class="wide">{counted(instances)}</td>
       <td class="wide">{plan}</td>
       <td class="wide">

@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import type { Failure, Instance, WholeApp } from './api.js';
 import { useLive } from './live.js';
 import { Operations } from './operations.js';
-import { Heading, Refused, Since, State, Table, Until } from './parts.js';
+import { Heading, Refused, Since, Sleeps, State, Table, Until } from './parts.js';
 import { keptBy, useOf } from './words.js';
 
 /** Everything of one app. */
@@ -37,7 +37,7 @@ function Summary({ app }: { readonly app: WholeApp }): JSX.Element {
     app;
   const rows: readonly (readonly [string, JSX.Element | string | false | undefined])[] = [
     ['State', <State of={state} />],
-    ['Sleeps in', sleepsAt !== null ? <Until at={sleepsAt} /> : state === 'ready' && `stays awake: ${keptBy(app)}`],
+    ['Sleeps', state === 'ready' && <Sleeps at={sleepsAt} keptBy={keptBy(app)} />],
     ['Maintenance', maintenance],
     ['Last boot', breaker && <Failed failure={breaker} />],
     ['New revision', failedRevision && <Failed failure={failedRevision} />],
@@ -103,7 +103,7 @@ function Instances({ app, instances }: InstancesProps): JSX.Element {
         ['Instance'],
         ['State'],
         ['Use'],
-        ['Sleeps in'],
+        ['Sleeps'],
         ['Up', 'wide'],
         ['Booted for', 'wide'],
         ['Machine', 'wide'],
@@ -118,7 +118,7 @@ function Instances({ app, instances }: InstancesProps): JSX.Element {
               <State of={state} /> {end?.reason}
             </td>
             <td>{useOf(instance)}</td>
-            <td>{sleepsAt !== null ? <Until at={sleepsAt} /> : state === 'ready' && keptBy(app)}</td>
+            <td>{state === 'ready' && <Sleeps at={sleepsAt} keptBy={keptBy(app)} />}</td>
             <td class="wide">{bootedAt !== null && <Since at={bootedAt} />}</td>
             <td class="wide">{cause}</td>
             <td class="wide">{host}</td>

@@ -19,6 +19,16 @@ export function State({ of }: { readonly of: string }): JSX.Element {
   return <span class={`state state-${of}`}>{of}</span>;
 }
 
+/** When it falls asleep, or what keeps it from that. */
+export function Sleeps({ at, keptBy }: { readonly at: string | null; readonly keptBy: string }): JSX.Element {
+  if (at === null) return <>{keptBy}</>;
+  return (
+    <>
+      in <Until at={at} />
+    </>
+  );
+}
+
 /** How long it is until then. */
 export function Until({ at }: { readonly at: string }): JSX.Element {
   return <time dateTime={at}>{duration(Date.parse(at) - useNow())}</time>;

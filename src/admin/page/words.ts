@@ -17,9 +17,9 @@ export function counted(instances: AppSummary['instances']): string {
     .join(', ');
 }
 
-/** What keeps an app awake that has no time to sleep at. */
+/** What keeps an app awake that is ready and has no time to sleep at. */
 export function keptBy({ instances, scale }: Pick<AppSummary, 'instances' | 'scale'>): string {
-  return (instances['ready'] ?? 0) <= scale.min ? `scale.min ${scale.min}` : 'in use';
+  return (instances['ready'] ?? 0) <= scale.min ? `kept by scale.min ${scale.min}` : 'in use';
 }
 
 /** What an instance does, for whom. */
