@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { link, mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { claimName } from '../../machine/claim-name.js';
 import { knownIds, readDatabases } from './account.js';
 import { removeAbandoned } from './records.js';
 
@@ -75,8 +76,8 @@ export class AutoUsers {
     try {
       await file.writeFile(JSON.stringify({ cmdb: this.#options.cmdbName, app, id }));
       await file.sync();
-      if (!(await isLinked(draft, number))) return false;
-      if (!(await isLinked(draft, this.#fileOf(app)))) await rm(number, { force: true });
+      if (!(await claimName(draft, number))) return false;
+      if (!(await claimName(draft, this.#fileOf(app)))) await rm(number, { force: true });
       await syncDirectory(this.#options.directory);
       return true;
     } finally {
@@ -92,17 +93,6 @@ export class AutoUsers {
 
   #path(file: string): string {
     return join(this.#options.directory, file);
-  }
-}
-
-/** False if the path exists. A hard link appears whole or not at all. */
-async function isLinked(draft: string, path: string): Promise<boolean> {
-  try {
-    await link(draft, path);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw error;
   }
 }
 

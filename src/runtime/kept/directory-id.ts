@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { link, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { claimName } from '../../machine/claim-name.js';
 
 /** The random id of a state directory, made by the first caller and kept in the file `id`. Throws if it cannot be kept. */
 export async function directoryId(directory: string): Promise<string> {
@@ -10,10 +11,7 @@ export async function directoryId(directory: string): Promise<string> {
   const draft = join(directory, `id-${randomBytes(6).toString('hex')}`);
   await writeFile(draft, `${randomBytes(12).toString('base64url')}\n`, { mode: 0o600 });
   try {
-    // A hard link appears whole or not at all, and fails if another dispatcher was first.
-    await link(draft, path).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST') throw error;
-    });
+    await claimName(draft, path);
   } finally {
     await rm(draft, { force: true });
   }

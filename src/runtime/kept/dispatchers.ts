@@ -1,9 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, linkSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Clock, Timer } from '../../model/clock.js';
+import { claimNameSync } from '../../machine/claim-name.js';
 import { identify, isRunning, type ProcessIdentity } from '../../machine/proc-fs.js';
 
 export interface DispatchersOptions {
@@ -49,14 +50,14 @@ export class Dispatchers {
     rmSync(this.#path(this.#own), { force: true });
   }
 
-  /** Makes this dispatcher's file by a hard link, which appears whole or not at all, and fails if the name is taken. */
+  /** Makes this dispatcher's file. */
   #register(): void {
     const draft = this.#path(`new-${randomBytes(6).toString('hex')}`);
     writeFileSync(draft, JSON.stringify(identify(process.pid)), { mode: 0o600 });
     try {
       for (let number = Math.max(this.#options.clock.now(), 1 + numberIn(this.#files().at(-1))); ; number += 1) {
         this.#own = `${this.#group}.${number}`;
-        if (linked(draft, this.#path(this.#own))) return;
+        if (claimNameSync(draft, this.#path(this.#own))) return;
       }
     } finally {
       rmSync(draft, { force: true });
@@ -99,16 +100,6 @@ export class Dispatchers {
 
   #path(file: string): string {
     return join(this.#options.directory, file);
-  }
-}
-
-function linked(from: string, to: string): boolean {
-  try {
-    linkSync(from, to);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw error;
   }
 }
 

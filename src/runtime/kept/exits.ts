@@ -1,4 +1,5 @@
 import type { Clock } from '../../model/clock.js';
+import { Lru } from '../../model/lru.js';
 import type { Exit } from '../runtime.js';
 import type { ProcessRecord } from './records.js';
 
@@ -10,7 +11,7 @@ export interface ExitsOptions {
 
 /** Longest wait for the report of an exit after the app was seen dead: normally a moment, longer on a busy machine. */
 const tellMs = 10_000;
-/** Most exits that are remembered with their cause, or kept for a first watcher; the oldest are forgotten first. */
+/** Most exits that are remembered with their cause, or kept for a first watcher. */
 const mostDeaths = 1_000;
 
 /** Exits of instances with their causes, for watchers and callers. */
@@ -20,7 +21,7 @@ export class Exits {
   /** Callers that wait for the cause of an exit. */
   readonly #askers = new Set<(id: string) => void>();
   /** Causes of reported exits, by instance id, until they are forgotten. */
-  readonly #causes = new Map<string, string>();
+  readonly #causes = new Lru<string, string>(mostDeaths);
   /** Exits that were reported before there was a watcher. */
   readonly #untold = new Map<string, Exit>();
   #closed = false;
@@ -41,11 +42,11 @@ export class Exits {
   /** Reports an exit. Only the first report of an instance counts. */
   died(record: ProcessRecord, cause: string, late: boolean): void {
     const { id, app } = record;
-    if (this.#closed || this.#causes.has(id)) return;
+    if (this.#closed || this.#causes.get(id) !== undefined) return;
     // Bounded, as instances that another dispatcher stops are never forgotten by `forget`.
-    remember(this.#causes, id, cause);
+    this.#causes.set(id, cause);
     this.#options.onDeath(record, late);
-    if (this.#watchers.size === 0) remember(this.#untold, id, { id, app, cause });
+    if (this.#watchers.size === 0 && this.#untold.size < mostDeaths) this.#untold.set(id, { id, app, cause });
     for (const asker of [...this.#askers]) asker(id);
     for (const watcher of [...this.#watchers]) watcher({ id, app, cause });
   }
@@ -57,7 +58,7 @@ export class Exits {
 
   /** Why an instance that was found dead ended. Waits for the report, which may come a moment later; undefined if none comes. */
   async causeOf(id: string): Promise<string | undefined> {
-    if (!this.#causes.has(id)) await this.#told(id);
+    if (this.#causes.get(id) === undefined) await this.#told(id);
     return this.#causes.get(id);
   }
 
@@ -85,9 +86,4 @@ export class Exits {
       this.#askers.add(asker);
     });
   }
-}
-
-function remember<T>(map: Map<string, T>, id: string, value: T): void {
-  if (map.size >= mostDeaths) map.delete(map.keys().next().value ?? '');
-  map.set(id, value);
 }

@@ -1,6 +1,7 @@
-import { link, mkdir, open, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../model/clock.js';
+import { claimName } from '../../machine/claim-name.js';
 import { identify, isRunning, type ProcessIdentity } from '../../machine/proc-fs.js';
 import { findHolders, type ListeningSocket } from '../../machine/proc-net.js';
 import { removeAbandoned } from './records.js';
@@ -181,15 +182,10 @@ export class Leases {
     return usable;
   }
 
-  /** Claims a port by a hard link, which appears whole or not at all, and fails if the port is leased. */
+  /** False if the port is leased. */
   async #claim(port: number, claim: string): Promise<boolean> {
     if (this.#restsHere(port)) return false;
-    try {
-      await link(claim, this.#path(port));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-      throw error;
-    }
+    if (!(await claimName(claim, this.#path(port)))) return false;
     // Checked after the claim, so that nothing can lease and free the port in between.
     if (!this.#restsHere(port) && (await this.#isRested(port))) return true;
     await rm(this.#path(port), { force: true });

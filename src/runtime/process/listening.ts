@@ -3,6 +3,7 @@ import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import type { Logger } from 'pino';
 import type { Clock } from '../../model/clock.js';
+import { Lru } from '../../model/lru.js';
 import { shared } from '../../model/shared-work.js';
 import { forEachProcess, isRunning, mayRun, socketDescriptors, usersOf } from '../../machine/proc-fs.js';
 import { addressesOf, findHolders, type ListeningSocket, listeningSockets } from '../../machine/proc-net.js';
@@ -32,6 +33,7 @@ interface Verdict {
 
 /** How long a port counts as foreign without another look at all processes, as readiness asks many times a second. */
 const verdictMs = 500;
+/** Instances that another dispatcher ends are never forgotten by `forget`. */
 const mostRemembered = 10_000;
 
 /**
@@ -42,10 +44,10 @@ const mostRemembered = 10_000;
 export class Listening {
   readonly #options: ListeningOptions;
   /** By instance id. */
-  readonly #own = new Map<string, Own>();
+  readonly #own = new Lru<string, Own>(mostRemembered);
   readonly #finding = new Map<string, Promise<Found>>();
   /** Sockets that were found to be foreign, by instance id. */
-  readonly #foreign = new Map<string, Verdict>();
+  readonly #foreign = new Lru<string, Verdict>(mostRemembered);
   /** Instances whose port another program holds, which is logged once. */
   readonly #said = new Set<string>();
 
@@ -97,10 +99,8 @@ export class Listening {
 
   async #find(record: ProcessRecord): Promise<Found> {
     const found = await this.#search(record);
-    if (typeof found === 'object') {
-      this.#own.delete(record.id);
-      remember(this.#own, record.id, found);
-    } else this.#own.delete(record.id);
+    if (typeof found === 'object') this.#own.set(record.id, found);
+    else this.#own.delete(record.id);
     return found;
   }
 
@@ -161,7 +161,7 @@ export class Listening {
     const { clock, logger } = this.#options;
     const { id, app, port } = record;
     const inodes = sockets.map(({ inode }) => inode);
-    remember(this.#foreign, id, { inodes: String(inodes), until: clock.monotonic() + verdictMs });
+    this.#foreign.set(id, { inodes: String(inodes), until: clock.monotonic() + verdictMs });
     if (this.#said.has(id)) return;
     if (this.#said.size >= mostRemembered) this.#said.clear();
     this.#said.add(id);
@@ -221,10 +221,4 @@ function nameOf(descriptor: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Drops the oldest entry beyond a limit, as instances that another dispatcher ends are never forgotten by `forget`. */
-function remember<T>(map: Map<string, T>, id: string, value: T): void {
-  if (map.size >= mostRemembered) map.delete(map.keys().next().value ?? '');
-  map.set(id, value);
 }
