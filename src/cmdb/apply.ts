@@ -1,5 +1,6 @@
 import type { App } from '../model/app.js';
 import { keepLastGood } from '../model/last-good.js';
+import { orderMaintenance } from '../model/maintenance.js';
 import { nextDueAt } from '../model/schedule.js';
 import { isForeign, recordToPut, staysAs } from './app-origin.js';
 import { batches, inTurns } from '../machine/batches.js';
@@ -230,6 +231,10 @@ function removeApp(name: string, documents: Documents, records: Records): void {
   else if (stored?.removed) return;
   else {
     records.putApp(name, stored ? { app: stored.app, removed: true } : tombstone(name, deployment));
+    // An order of its operator's goes with it: an app of its name that comes while this one drains is another.
+    if (deployment.maintenance) {
+      records.putDeployment(name, { deployment: orderMaintenance(deployment, undefined), version: newVersion() });
+    }
     documents.schedule(name, 0);
   }
   documents.append({ app: name });

@@ -1,4 +1,6 @@
+import type { AppRecord } from '../../../src/cmdb/cmdb.js';
 import { addInstance, confirmGone } from '../../../src/model/deployment.js';
+import { orderMaintenance } from '../../../src/model/maintenance.js';
 import { testApp } from '../../fixtures/app.js';
 import { testInstance } from '../../fixtures/deployment.js';
 import { collect } from '../collect.js';
@@ -47,6 +49,17 @@ export function appsConformance(test: StoreTest): void {
       removed: false,
       deployment: { instances: [{ id: 'shop-1' }] },
     });
+  });
+
+  test("an operator's maintenance goes with a removed app, though its instances still drain", async (t, cmdb) => {
+    await cmdb.apply({ put: [app], remove: [] });
+    const order = { ...app.maintenance, mode: 'page', by: 'admin', since: 1 } as const;
+    await cmdb.update('shop', (current) => orderMaintenance(addInstance(current, testInstance()), order));
+    await cmdb.apply({ put: [], remove: ['shop'] });
+    await cmdb.apply({ put: [app], remove: [] });
+    const { deployment } = (await cmdb.find({ app: 'shop' })) as AppRecord;
+    t.match(deployment.instances, [{ id: 'shop-1' }]);
+    t.equal(deployment.maintenance, undefined);
   });
 
   test('the list has all apps, or those with instances', async (t, cmdb) => {
