@@ -9,7 +9,7 @@ import { revisionOf, type App, type RuntimeName } from '../model/app.js';
 import { type Clock, sleep } from '../model/clock.js';
 import type { RandomBytes } from '../model/random-bytes.js';
 import { takeBoot } from '../model/asked-boot.js';
-import type { Updated } from '../cmdb/cmdb.js';
+import type { DeploymentChange, Updated } from '../cmdb/cmdb.js';
 import {
   type BootClaim,
   bootFailed,
@@ -22,6 +22,7 @@ import { asRequestError, isDefect, levelOf, RequestError } from '../model/errors
 import { canFallBack, standIn } from '../model/last-good.js';
 import { bootHostOf, pinOf } from '../model/pin.js';
 import type { Sight } from '../model/instance.js';
+import type { Note } from '../model/ledger/facts.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { BootPurpose } from './boot-permits.js';
 import { writeSuccess } from './boot-success.js';
@@ -97,19 +98,24 @@ export class ClaimedBoots {
   }
 
   /** Writes the claim of a boot. Undefined if the app may have no more instances, or may no longer boot here. */
-  async claim(local: LocalApp, purpose: BootPurpose, change: ClaimChange = claimBoot): Promise<Claim | undefined> {
+  async claim(
+    local: LocalApp,
+    purpose: BootPurpose,
+    change: ClaimChange = claimBoot,
+    note?: Note,
+  ): Promise<Claim | undefined> {
     const { session, sight, settled } = this.#options;
     await unlessAborted(settled(local), this.#stop.signal);
     const owner = await session.ensureRegistered();
-    const claimed = await this.#write(local, change, { ...sight, owner });
+    const claimed = await this.#write(local, change, { ...sight, owner }, note);
     return claimed && this.#begin({ ...claimed, purpose, owner });
   }
 
   /** Claims a boot that a node of another host carries out. False if it is no longer allowed. */
-  async ask(local: LocalApp, host: string, change: ClaimChange = claimBoot): Promise<boolean> {
+  async ask(local: LocalApp, host: string, change: ClaimChange = claimBoot, note?: Note): Promise<boolean> {
     const { session, store } = this.#options;
     await unlessAborted(store.complete(), this.#stop.signal);
-    const claimed = await this.#write(local, change, { host, askedBy: await session.ensureRegistered() });
+    const claimed = await this.#write(local, change, { host, askedBy: await session.ensureRegistered() }, note);
     if (claimed)
       this.#options.logger.info({ app: local.name, instance: claimed.id, host }, 'asking its host for a boot');
     return claimed !== undefined;
@@ -155,15 +161,17 @@ export class ClaimedBoots {
     local: LocalApp,
     change: ClaimChange,
     by: Omit<BootClaim, 'id'>,
+    note: Note | undefined,
   ): Promise<Pick<Claim, 'id' | 'app' | 'instance'> | undefined> {
     const { apps, session, pins, sight, clock, randomBytes } = this.#options;
     const id = `${local.name}-${randomBytes(6).toString('hex')}`;
-    const updated = await apps.update(local.name, (current, stored) => {
+    const claim: DeploymentChange = (current, stored) => {
       if (!stored || (by.owner !== undefined && by.owner !== session.incarnation)) return current;
       // It may have been pinned or moved since it was decided where to boot.
       const host = (pins ? bootHostOf(current, stored) : undefined) ?? sight.host;
       return host === by.host ? change(current, stored, { id, ...by }, clock.now()) : current;
-    });
+    };
+    const updated = await apps.update(local.name, claim, note);
     return bootingIn(updated, id);
   }
 
@@ -290,18 +298,22 @@ export class ClaimedBoots {
     { fallsBack, aborted }: { readonly fallsBack: boolean; readonly aborted: boolean },
   ): Promise<void> {
     const { apps, session, clock, logger, terminate } = this.#options;
+    const written = aborted ? '' : await this.#lastOutput(app, id);
     if (!aborted) {
-      const output = await this.#lastOutput(app, id);
+      // At this level the log has it already, line by line; the last one often says why.
+      const output = logger.isLevelEnabled('info') ? lastLine(written) : written;
       const next = fallsBack ? '; the revision that was ready last is booted instead, and this one is tried again' : '';
       const stack = isDefect(failure.cause) ? failure.cause.stack : undefined;
       logger.error({ app: app.name, instance: id, cause: failure.message, output, stack }, `the boot failed${next}`);
     }
     const { code, message, nothingLeft } = failure;
     if (nothingLeft && !aborted) {
-      await apps.update(local.name, (current) => bootRefused(current, id, { code, message }, clock.now()));
+      await apps.update(local.name, (current) => bootRefused(current, id, { code, message }, clock.now()), {
+        output: written,
+      });
       return;
     }
-    await apps.update(local.name, (current) => {
+    const end: DeploymentChange = (current) => {
       // It may have been written anew under a later session of this node.
       const held = findInstance(current, id)?.owner;
       const termination = {
@@ -313,7 +325,8 @@ export class ClaimedBoots {
       return aborted
         ? startTerminate(current, id, termination, clock.now())
         : bootFailed(current, id, { code, message }, termination, clock.now());
-    });
+    };
+    await apps.update(local.name, end, { output: written });
     terminate(app.name, id);
   }
 
@@ -326,8 +339,7 @@ export class ClaimedBoots {
         logger.debug({ err: error, instance: id }, 'the output of a failed boot cannot be read');
         return '';
       });
-    // At this level the log has it already, line by line; the last one often says why.
-    return logger.isLevelEnabled('info') ? lastLine(output ?? '') : (output ?? '');
+    return output ?? '';
   }
 }
 

@@ -4,6 +4,8 @@ import type { LocalApps } from '../uses/local-apps.js';
 import type { NodeSession } from '../membership/session.js';
 import type { Uses } from '../uses/uses.js';
 import type { Clock, Timer } from '../model/clock.js';
+import { claimBoot } from '../model/deployment.js';
+import type { Note } from '../model/ledger/facts.js';
 import { asRequestError, levelOf, RequestError } from '../model/errors.js';
 import { maintenanceError } from '../model/maintenance.js';
 import type { BootProcedure } from './boot-procedure.js';
@@ -177,7 +179,7 @@ export class Herd {
       purpose,
       // The requests that needed it may have been served, or have gone, while it waited.
       isWanted: () => !this.#stopped && stepFor(local, this.#count('unclaimed') - 1, this.#options).kind === 'boot',
-      claim: () => boots.claim(local, purpose),
+      claim: () => boots.claim(local, purpose, claimBoot, this.#note()),
       onClaim: (claim) => {
         boot.stage = claim ? 'open' : 'over';
         if (!claim) this.#holdOff();
@@ -191,7 +193,13 @@ export class Herd {
 
   /** A node of that host boots it, and takes permit and memory there. */
   async #ask(host: string): Promise<void> {
-    if (!(await this.#options.boots.ask(this.local, host))) this.#holdOff();
+    if (!(await this.#options.boots.ask(this.local, host, claimBoot, this.#note()))) this.#holdOff();
+  }
+
+  /** For which request it boots, if one still waits. */
+  #note(): Note {
+    const request = this.room.first?.asked?.();
+    return request ? { request } : {};
   }
 
   /** If the claim was taken away, requests go on waiting, for the next attempt. */

@@ -64,6 +64,13 @@ export class WaitingRoom {
     });
   }
 
+  /** A request that has waited for long, of those that may wake the app; undefined if there is none. */
+  get first(): Holder | undefined {
+    for (const line of this.#lines.values())
+      for (const { holder } of line) if (holder && holder.verdict?.wakes !== false) return holder;
+    return undefined;
+  }
+
   /** Refuses the last request of the client with most here, if that has at least two more than the newcomer's. */
   makeRoomFor(holder: Holder | undefined): boolean {
     const mine = this.#lines.get(holder?.client)?.size ?? 0;

@@ -237,7 +237,7 @@ export class Dispatcher implements ExchangeOwner {
     const { app, deployment } = local;
     if (app.waiting === 'hold' || exchange.kind === 'connection' || isServing(deployment)) return false;
     if (local.maintenance || !isNavigation(exchange.req)) return false;
-    const end = await this.#awaitedBoots.waitBriefly(local);
+    const end = await this.#awaitedBoots.waitBriefly(local, exchange);
     if (end === 'ready') return true;
     if (end !== 'booting') throw end;
     const answer = waitingPage(app.waitingPage, exchange.admitted.host);

@@ -3,8 +3,10 @@ import type { Duplex } from 'node:stream';
 import type { Holder, Seat } from '../uses/seat.js';
 import type { Admitted } from '../forward/request-headers.js';
 import type { HttpExchange, UpgradeExchange } from '../forward/exchange.js';
+import type { WakingRequest } from '../model/ledger/facts.js';
 import type { RequestError } from '../model/errors.js';
 import type { Verdict } from '../model/wake/verdict.js';
+import { wakingRequest } from './waking-request.js';
 
 export type Outcome = Parameters<HttpExchange['onFinished']>[1];
 
@@ -56,6 +58,10 @@ abstract class Exchange implements Holder {
   get client(): string | undefined {
     if (this.#client === null) this.#client = this.owner.clientOf(this);
     return this.#client;
+  }
+
+  asked(): WakingRequest {
+    return wakingRequest(this.req, this.admitted, this.client);
   }
 
   get seat(): Seat {

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Uses } from '../uses/uses.js';
 import type { LocalApps } from '../uses/local-apps.js';
-import type { Clock } from '../model/clock.js';
+import { type Clock, sleep } from '../model/clock.js';
 import { findInstance, instanceDied } from '../model/deployment.js';
 import type { Instance } from '../model/instance.js';
 import type { Exit, Runtime } from '../runtime/runtime.js';
@@ -14,6 +14,8 @@ export interface ExitsOptions {
 }
 
 const outputBytes = 4_096;
+/** Limit of reading it. */
+const outputLimitMs = 1_000;
 const retryMs = 1_000;
 
 /** Removes the instance of a container that ended by itself at once, and logs why it ended. */
@@ -39,9 +41,12 @@ export class Exits {
   async report(runtime: Runtime, exit: Exit): Promise<void> {
     const { apps, uses, clock, logger } = this.#options;
     let died: Instance | undefined;
+    const output = this.#isEnding(exit) ? '' : await this.#outputOf(runtime, exit);
     try {
-      const { before } = await apps.update(exit.app, (current) =>
-        instanceDied(current, exit.id, exit.cause, clock.now()),
+      const { before } = await apps.update(
+        exit.app,
+        (current) => instanceDied(current, exit.id, exit.cause, clock.now()),
+        { exit: exit.cause, output },
       );
       died = findInstance(before, exit.id);
     } catch (error) {
@@ -53,13 +58,26 @@ export class Exits {
       return;
     }
     if (!died || died.state === 'booting' || died.state === 'terminating') return;
-    const output = await runtime.output(exit.id, outputBytes).catch((error: unknown) => {
-      logger.debug({ err: error, instance: exit.id }, 'the output of an instance that ended cannot be read');
-      return '';
-    });
     logger.warn({ app: exit.app, instance: exit.id, cause: exit.cause, output }, 'the instance ended by itself');
     await runtime.stop(exit.id, 0).catch((error: unknown) => {
       logger.warn({ err: error, instance: exit.id }, 'could not clean up after an instance that died');
     });
+  }
+
+  /** Whether this node knows that the instance was to end, or has not begun: then nobody asks what it wrote. */
+  #isEnding({ app, id }: Exit): boolean {
+    const deployment = this.#options.apps.get(app)?.deployment;
+    const state = deployment && findInstance(deployment, id)?.state;
+    return state === 'booting' || state === 'terminating';
+  }
+
+  /** Does not let a slow engine keep requests on their way to what is dead. */
+  async #outputOf(runtime: Runtime, { id }: Exit): Promise<string> {
+    const { clock, logger } = this.#options;
+    const read = runtime.output(id, outputBytes).catch((error: unknown) => {
+      logger.debug({ err: error, instance: id }, 'the output of an instance that ended cannot be read');
+      return '';
+    });
+    return Promise.race([read, sleep(clock, outputLimitMs).then(() => '')]);
   }
 }

@@ -159,7 +159,8 @@ export class Reconciler implements StoreListener {
   async #removeGone(runtime: Runtime, { app, id }: Difference): Promise<void> {
     const { apps, clock, logger } = this.#options;
     logger.warn({ app, instance: id }, 'the CMDB holds an instance that the runtime does not run; removing it');
-    await apps.update(app, (deployment) => instanceDied(deployment, id, 'it was not found running', clock.now()));
+    const exit = 'it was not found running';
+    await apps.update(app, (deployment) => instanceDied(deployment, id, exit, clock.now()), { exit });
     await runtime.stop(id, 0);
   }
 

@@ -1,5 +1,6 @@
 import type { App } from '../model/app.js';
 import type { Address, Location } from '../model/instance.js';
+import type { WakingRequest } from '../model/ledger/facts.js';
 import type { Verdict } from '../model/wake/verdict.js';
 
 /** Why the dispatcher breaks off what an occupant still has under way. */
@@ -17,6 +18,8 @@ export interface Holder {
   readonly client: string | undefined;
   /** What the app's wake rules say of it; absent: it wakes the app and counts as activity. */
   readonly verdict?: Verdict | undefined;
+  /** The request as the ledger may know it; asked for only if it boots something. */
+  asked?(): WakingRequest;
 }
 
 /** One request's place at a ready instance. While it is held, the instance is in use and will not be terminated. */
