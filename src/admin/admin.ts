@@ -10,6 +10,8 @@ import type { AuditEntry } from './audit.js';
 import { adminLimits, createBoundedServer, type ServerLimits } from './bounded-server.js';
 import { callerRoute } from './caller-route.js';
 import { callerOf, type Credentials } from './credentials.js';
+import { eventRoutes, type EventsSource } from './event-routes.js';
+import type { StreamLimits } from './event-stream.js';
 import { healthRoutes, type HealthSource } from './health-routes.js';
 import { maintenanceRoutes } from './maintenance-routes.js';
 import { nodeRoutes, type NodesSource } from './node-routes.js';
@@ -22,7 +24,10 @@ import { faultOfJson } from './json-text.js';
 import { placeSocket, removeSocket, type SocketAccess, type SocketFile } from './socket-file.js';
 
 export interface AdminOptions
-  extends HealthSource, Omit<AppsSource & OperationsSource & NodesSource, 'audit'>, Pick<Credentials, 'token'> {
+  extends
+    HealthSource,
+    Omit<AppsSource & OperationsSource & NodesSource & EventsSource, 'audit'>,
+    Pick<Credentials, 'token'> {
   readonly listen: ListenAddress | ListenSocket;
   /** Who may open the socket; absent: the user of this process. */
   readonly socket?: SocketAccess;
@@ -31,6 +36,7 @@ export interface AdminOptions
   readonly logger: Logger;
   /** Limits of what clients can hold; tests lower them. */
   readonly limits?: ServerLimits;
+  readonly streamLimits?: StreamLimits;
 }
 
 export interface Admin {
@@ -79,10 +85,11 @@ export function createAdmin(options: AdminOptions): Admin {
     ...operationRoutes({ ...options, audit }),
     ...maintenanceRoutes({ ...options, audit }),
     ...nodeRoutes(options),
+    ...eventRoutes(options),
     callerRoute,
   ];
   servePage(server);
-  addRoutes(server, [...routes, openApiRoute(routes, options.version)]);
+  addRoutes(server, [...routes, openApiRoute(routes, options.version)], options.streamLimits);
   let file: SocketFile | undefined;
   return {
     async listen() {

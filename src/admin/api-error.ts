@@ -72,6 +72,11 @@ export const apiErrorTable = {
     title: 'The app is not valid',
     remedy: '`problems` names each key at fault, in the words that app files get; docs/configuration.md has all keys.',
   },
+  too_many_streams: {
+    status: 429,
+    title: 'Too many streams are open',
+    remedy: 'Close one first, or read page by page with `after`.',
+  },
   boot_failed: {
     status: 502,
     title: 'The app could not be started',

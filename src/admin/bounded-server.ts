@@ -1,6 +1,15 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { Socket } from 'node:net';
 
+/** Set on an answer that goes on as long as its reader takes it: event-stream.ts bounds it. */
+export const isStreaming = Symbol('streaming');
+
+declare module 'node:http' {
+  interface ServerResponse {
+    [isStreaming]?: boolean;
+  }
+}
+
 export interface ServerLimits {
   /** Limit of connections at a time. */
   readonly connections: number;
@@ -48,7 +57,9 @@ export function createBoundedServer(handle: RequestListener, limits: ServerLimit
   server.on('request', ({ socket }, response) => {
     idle.delete(socket);
     busy.add(socket);
-    const timer = setTimeout(() => socket.destroy(), answerMs);
+    const timer = setTimeout(() => {
+      if (!response[isStreaming]) socket.destroy();
+    }, answerMs);
     response.once('close', () => {
       clearTimeout(timer);
       if (busy.delete(socket) && !socket.destroyed) idle.add(socket);

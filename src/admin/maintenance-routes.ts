@@ -73,8 +73,10 @@ async function change(
 ): Promise<ApiAnswer> {
   const record = known(caller, await cmdb.find({ app: name }));
   if (!record || record.removed) throw unknownApp(name);
-  const { before, deployment } = await cmdb.update(name, (current) =>
-    isSame(current.maintenance, order) ? current : orderMaintenance(current, order),
+  const { before, deployment } = await cmdb.update(
+    name,
+    (current) => (isSame(current.maintenance, order) ? current : orderMaintenance(current, order)),
+    { by: caller.name },
   );
   const body = { name, maintenance: maintenanceView({ ...record, deployment }) };
   if (deployment === before) return { body };

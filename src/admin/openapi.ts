@@ -13,6 +13,13 @@ const pathParameters: Readonly<Record<string, string>> = {
   domain: 'A host name, or a wildcard of one label; percent-encoded.',
 };
 
+const etags = 'ETags, as in RFC 9110.';
+const headerParameters: Readonly<Record<NonNullable<Route['headers']>[number], string>> = {
+  'If-Match': etags,
+  'If-None-Match': etags,
+  'Last-Event-ID': 'The id of the event that was read last; more than `after`.',
+};
+
 /** The route that tells of all others, and of itself. */
 export function openApiRoute(others: readonly Route[], version: string): Route {
   const route: Route = {
@@ -67,7 +74,15 @@ function operationOf(route: Route): JsonSchema {
   };
   const told = Object.entries(answers).map(([status, { description, schema, type }]) => [
     status,
-    { description, ...(schema ? jsonOf(schema) : type ? { content: { [type]: { schema: { type: 'string' } } } } : {}) },
+    {
+      description,
+      ...((schema || type) && {
+        content: {
+          ...(schema && { 'application/json': { schema } }),
+          ...(type !== undefined && { [type]: { schema: { type: 'string' } } }),
+        },
+      }),
+    },
   ]);
   return {
     operationId: operationIdOf(route),
@@ -96,7 +111,7 @@ function parametersOf({ path, query = {}, headers = [] }: Route): readonly JsonS
     })),
     ...Object.entries(query).map(([name, { description, ...schema }]) => ({ name, in: 'query', description, schema })),
     ...headers.map((name) => ({
-      ...{ name, in: 'header', description: 'ETags, as in RFC 9110.' },
+      ...{ name, in: 'header', description: headerParameters[name] },
       schema: { type: 'string' },
     })),
   ];
@@ -123,8 +138,4 @@ function refusalsOf({ errors, scope, body }: Route): JsonSchema {
       },
     ]),
   );
-}
-
-function jsonOf(schema: JsonSchema): JsonSchema {
-  return { content: { 'application/json': { schema } } };
 }

@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import type { AppRecord, Cmdb, Updated } from '../cmdb/cmdb.js';
-import { type Clock, sleep } from '../model/clock.js';
+import type { AppRecord, Cmdb, DeploymentChange, Updated } from '../cmdb/cmdb.js';
+import type { Clock } from '../model/clock.js';
 import { type Deployment, emptyDeployment, findInstance } from '../model/deployment.js';
 import { drainInstances, isUp, restartInstances, stopInstances, wake } from '../model/operations.js';
 import { bootHostOf } from '../model/pin.js';
 import { ApiError, unknownApp } from './api-error.js';
 import { stateOf } from './app-view.js';
 import type { AuditEntry } from './audit.js';
+import type { StoreChanges } from './store-changes.js';
 import { known } from './caller.js';
 import type { ApiAnswer, ApiRequest, JsonSchema, Route } from './route.js';
 
@@ -23,6 +24,7 @@ export interface OperationsSource {
   readonly spread: (app: string) => Promise<'now' | 'soon'>;
   /** Notes who did what. */
   readonly audit: (entry: AuditEntry) => void;
+  readonly changes: StoreChanges;
   readonly clock: Clock;
 }
 
@@ -35,8 +37,8 @@ interface Operation {
 
 /** Upper bound for waiting for what was begun; less than an answer may take. */
 const mostWaitMs = 50_000;
-/** Interval between looks at what was begun. */
-const lookMs = 200;
+/** Longest interval between looks at what was begun, if no change is told. */
+const lookMs = 1_000;
 
 const wait = {
   type: 'boolean',
@@ -103,10 +105,11 @@ async function boot(operation: Operation): Promise<ApiAnswer> {
   const id = `${name}-${randomBytes(6).toString('hex')}`;
   let awaited: string | undefined;
   const claim = async () => {
-    const { deployment } = await cmdb.update(name, (current, app) => {
+    const change: DeploymentChange = (current, app) => {
       const place = app && pins ? bootHostOf(current, app) : undefined;
       return app ? wake(current, app, { id, host: place ?? host }, clock.now()) : current;
-    });
+    };
+    const { deployment } = await cmdb.update(name, change, { by: operation.request.caller.name });
     awaited = deployment.instances.find(isUp)?.id;
     if (awaited === id) source.audit(entryOf(operation, 'boot', `instance ${id} boots`));
     return deployment;
@@ -159,7 +162,9 @@ async function change(
 ): Promise<Updated> {
   const { name, source } = operation;
   await recordOf(operation);
-  const updated = await source.cmdb.update(name, (current) => how(current, source.clock.now()));
+  const updated = await source.cmdb.update(name, (current) => how(current, source.clock.now()), {
+    by: operation.request.caller.name,
+  });
   const { before, deployment } = updated;
   if (deployment === before) return updated;
   source.audit(entryOf(operation, action, `of ${before.instances.length} instances`));
@@ -191,14 +196,19 @@ interface Looked {
 
 /** Looks until it is done, the limit is reached, or nobody waits. */
 async function untilDone(operation: Operation, look: () => Promise<Looked>): Promise<ApiAnswer> {
-  const { request, source } = operation;
-  const { clock } = source;
+  const { name, request, source } = operation;
+  const { changes, clock } = source;
   const until = clock.monotonic() + mostWaitMs;
-  for (;;) {
-    const looked = await look();
-    const mayWait = request.query['wait'] === true && !request.signal.aborted && clock.monotonic() < until;
-    if (looked.isDone || !mayWait) return answerOf(operation, looked);
-    await sleep(clock, lookMs, request.signal);
+  const listener = changes.listen(request.signal, name);
+  try {
+    for (;;) {
+      const looked = await look();
+      const leftMs = request.query['wait'] === true && !request.signal.aborted ? until - clock.monotonic() : 0;
+      if (looked.isDone || leftMs <= 0) return await answerOf(operation, looked);
+      await listener.next(Math.min(lookMs, leftMs));
+    }
+  } finally {
+    listener.close();
   }
 }
 

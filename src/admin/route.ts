@@ -1,5 +1,6 @@
 import type { ApiErrorCode } from './api-error.js';
 import type { Caller, Scope } from './caller.js';
+import type { StreamMessage } from './event-stream.js';
 
 /** JSON Schema, as the OpenAPI document has it. */
 export type JsonSchema = Readonly<Record<string, unknown>>;
@@ -18,8 +19,8 @@ export interface Route {
   readonly query?: Readonly<Record<string, JsonSchema>>;
   readonly body?: BodyOf;
   /** Headers of the request that it looks at. */
-  readonly headers?: readonly ('If-Match' | 'If-None-Match')[];
-  /** By status: JSON of this schema, text of this media type, or nothing. */
+  readonly headers?: readonly ('If-Match' | 'If-None-Match' | 'Last-Event-ID')[];
+  /** By status: JSON of this schema, text of this media type, either, or nothing. */
   readonly answers: Readonly<
     Record<number, { readonly description: string; readonly schema?: JsonSchema; readonly type?: string }>
   >;
@@ -52,5 +53,7 @@ export interface ApiAnswer {
   readonly headers?: Readonly<Record<string, string>>;
   /** JSON, or text with `type`. */
   readonly body?: unknown;
+  /** Instead of a body: sent one by one, as they come. */
+  readonly messages?: AsyncIterable<StreamMessage>;
   readonly type?: string;
 }

@@ -1,5 +1,6 @@
 import { appFileSchema, maintenanceSchema } from '../model/app-keys.js';
 import { bootCauses } from '../model/instance.js';
+import { factKinds } from '../model/ledger/facts.js';
 import type { Shape } from '../model/schema/shape.js';
 import { appStates } from './app-view.js';
 import type { JsonSchema } from './route.js';
@@ -90,6 +91,28 @@ export const components: Readonly<Record<string, JsonSchema>> = {
       breaker: anything,
       failedRevision: anything,
       maintenance: { enum: ['page', 'hold'], description: 'Absent if it is off.' },
+    },
+  },
+  Event: {
+    type: 'object',
+    description: 'docs/api.md says what the kinds and causes are.',
+    required: ['id', 'at', 'app', 'kind'],
+    properties: {
+      id: { ...text, description: 'Grows from event to event.' },
+      at: { ...text, description: 'ISO 8601, by the clock of the store.' },
+      app: text,
+      kind: { enum: factKinds },
+      ...{ cause: text, instance: text, host: text, node: text, revision: text },
+      bootMs: { type: 'number' },
+      readyAt: text,
+      replaces: text,
+      request: {
+        type: 'object',
+        required: ['host', 'method', 'path', 'agent'],
+        properties: { host: text, method: text, path: text, agent: text, client: text },
+      },
+      ...{ by: text, message: text, output: text },
+      labels: { type: 'object', additionalProperties: text },
     },
   },
   Instance: {

@@ -1,7 +1,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ApiError } from './api-error.js';
 import { type Caller, mayDo } from './caller.js';
+import { sendEvents, type StreamLimits, streamLimits } from './event-stream.js';
 import type { ApiRequest, Route } from './route.js';
+import { Streams } from './streams.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -18,8 +20,9 @@ declare module 'fastify' {
 export const deepestBody = 32;
 
 /** Serves these routes, each only to callers that may use it. */
-export function addRoutes(server: FastifyInstance, routes: readonly Route[]): void {
+export function addRoutes(server: FastifyInstance, routes: readonly Route[], limits = streamLimits): void {
   const underWay = new Set<AbortController>();
+  const streams = new Streams();
   // Otherwise a handler that waits for something would keep the server from closing.
   server.addHook('preClose', async () => underWay.forEach((each) => each.abort()));
   for (const route of routes) {
@@ -39,7 +42,7 @@ export function addRoutes(server: FastifyInstance, routes: readonly Route[]): vo
         admit(caller, route);
         checkType(headers['content-type'], route);
       },
-      handler: (request, reply) => answer(request, reply, route, underWay),
+      handler: (request, reply) => answer(request, reply, route, { underWay, streams, limits }),
     });
   }
 }
@@ -58,11 +61,19 @@ function checkType(given: string | undefined, { body }: Route): void {
   throw new ApiError('unsupported_media_type', `Send the body as ${body.types.join(' or ')}.`);
 }
 
+/** What the routes of a server share. */
+interface Serving {
+  /** What aborts the calls under way. */
+  readonly underWay: Set<AbortController>;
+  readonly streams: Streams;
+  readonly limits: StreamLimits;
+}
+
 async function answer(
   request: FastifyRequest,
   reply: FastifyReply,
   { handle }: Route,
-  underWay: Set<AbortController>,
+  { underWay, streams, limits }: Serving,
 ): Promise<FastifyReply> {
   const { caller, params, query, headers, body } = request as FastifyRequest & Omit<ApiRequest, 'signal'>;
   const gone = new AbortController();
@@ -72,6 +83,13 @@ async function answer(
     gone.abort();
   });
   const given = await handle({ caller, params, query, headers, body, signal: gone.signal });
+  if (given.messages) {
+    if (request.method === 'HEAD') return reply.type('text/event-stream').send();
+    const leave = streams.enter(caller.name);
+    reply.hijack();
+    await sendEvents(reply.raw, given.messages, { signal: gone.signal, limits }).finally(leave);
+    return reply;
+  }
   reply.code(given.status ?? 200).headers(given.headers ?? {});
   if (given.type !== undefined) return reply.type(given.type).send(given.body);
   return given.body === undefined ? reply.send() : reply.type('application/json').send(JSON.stringify(given.body));

@@ -179,6 +179,18 @@ function addRemoteCommands(program: Command): void {
       }),
     );
 
+  remote(program, 'events', 'Tell what happened to instances, and why: of all apps or of one, the latest last.')
+    .argument('[app]', 'only those of this app')
+    .option('-f, --follow', 'go on with what happens next', false)
+    .option('-n, --limit <count>', 'how many of before, at most 1000', '100')
+    .action(
+      asking(async (client, screen, [app], options) => {
+        const { events } = await import('./remote/events.js');
+        const given = options as unknown as Parameters<typeof events>[2];
+        await events(client, screen, { ...given, ...(app !== undefined && { app }) });
+      }),
+    );
+
   remote(program, 'nodes', 'List the dispatcher processes that share the store.').action(
     asking(async (client, screen, _args, options) => {
       const { nodes } = await import('./remote/nodes.js');

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { type Admin, type AdminOptions, createAdmin } from '../admin/admin.js';
 import type { Readiness } from '../admin/health-routes.js';
 import type { NodeStatus } from '../admin/node-routes.js';
+import { StoreChanges } from '../admin/store-changes.js';
 import type { Cmdb, Conflict } from '../cmdb/cmdb.js';
 import { AppDifferences } from '../config/app-differences.js';
 import { AppSync } from '../config/app-sync.js';
@@ -64,6 +65,7 @@ export class Control {
   readonly #differences: AppDifferences;
   readonly #admin: Admin;
   readonly #options: ControlOptions;
+  readonly #changes: StoreChanges;
   /** An app whose record was forged. */
   #forged: string | undefined;
   /** Apps of files here that the store lacks. */
@@ -79,6 +81,7 @@ export class Control {
   constructor(options: ControlOptions) {
     const { config, cmdb, serving, metrics, clock, logger, version, exposition, readMemory, onApplied } = options;
     this.#options = options;
+    this.#changes = new StoreChanges(clock);
     this.#files = config;
     const fileOf = (app: string) => this.#files.appFiles[app];
     const applier = createAppApplier({
@@ -128,6 +131,7 @@ export class Control {
       sources: () => this.#files,
       spread: (app) => this.#spread(app),
       isComplete: serving.isComplete,
+      changes: this.#changes,
       pins: config.node.advertise !== undefined,
       clock,
     });
@@ -138,6 +142,11 @@ export class Control {
     this.#files = files;
     this.#warnOfTrust();
     return this.#appSync.apply(files, more);
+  }
+
+  /** The change log named these apps: their record or their deployment changed. */
+  storeChanged(names: readonly string[] | 'all'): void {
+    this.#changes.tell(names);
   }
 
   /**

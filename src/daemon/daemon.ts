@@ -139,6 +139,7 @@ class SingleProcess implements Daemon {
     this.#node = new Composition(options, this.#tls, {
       onStoreReplaced: () => void this.#control.apply(this.#config, { force: true }),
       onAppsChanged: (names) => this.#control.appsChanged(names),
+      onStoreChanged: (names) => this.#control.storeChanged(names),
       onAppForged: (app) => this.#control.appForged(app),
       onEnd: async () => void (await Promise.all([this.#control.close(), this.#tls?.close()])),
     });
@@ -191,6 +192,8 @@ interface Surroundings {
   readonly onStoreReplaced: () => void;
   /** Records of these apps changed, or of any. */
   readonly onAppsChanged: (names: readonly string[] | 'all') => void;
+  /** The store has something new of these apps, or of any. */
+  readonly onStoreChanged: (names: readonly string[] | 'all') => void;
   /** The record of this app was not signed with the key. */
   readonly onAppForged: (app: string) => void;
   /** This node has drained, and its store is about to close. */
@@ -292,6 +295,7 @@ class Composition {
         if (names === 'all') void this.#openRuntimesInUse();
         surroundings.onAppsChanged?.(names);
       },
+      onStoreChanged: (names) => surroundings.onStoreChanged?.(names),
       openRuntime: (name) => this.#openRuntime(name),
     });
   }

@@ -71,6 +71,8 @@ export interface HouseOptions {
   readonly onStoreReplaced: () => void;
   /** Records of these apps changed, or of any. */
   readonly onAppsChanged?: (names: readonly string[] | 'all') => void;
+  /** The store has something new of these apps, or of any. */
+  readonly onStoreChanged?: (names: readonly string[] | 'all') => void;
 }
 
 /** What the rest of the house needs of the forward room. */
@@ -112,7 +114,10 @@ export function createHouse(options: HouseOptions) {
   );
   const follower = new Follower({
     ...node,
-    onChanges: (batch) => follow(batch, { ...node, ...boot, ...terminate, router, uses }, options.onAppsChanged),
+    onChanges: (batch) => {
+      options.onStoreChanged?.(batch.gap ? 'all' : batch.changes.map(({ app }) => app));
+      return follow(batch, { ...node, ...boot, ...terminate, router, uses }, options.onAppsChanged);
+    },
     onInterrupted: () => void session.beat(),
   });
   const addressWatch = new AddressWatch({ ...node, uses });

@@ -59,6 +59,15 @@ export class ApiClient {
     }
   }
 
+  /** The answer of a stream of server-sent events, which goes on. */
+  async follow(path: string, call: ApiCall = {}): Promise<IncomingMessage> {
+    const headers = { ...call.headers, accept: 'text/event-stream' };
+    const response = await this.open('GET', path, { ...call, headers });
+    const { statusCode = 0, headers: had } = response;
+    if (statusCode === 200 && had['content-type']?.startsWith('text/event-stream') === true) return response;
+    throw refusal(statusCode, jsonOf(await this.#textOf(response)), this.#target);
+  }
+
   /** An answer whose body has not been read. */
   open(method: string, path: string, { query = {}, headers = {}, body }: ApiCall = {}): Promise<IncomingMessage> {
     const { at, token } = this.#target;

@@ -21,6 +21,8 @@ export function jsonLine(value: unknown): string {
 
 /** The screen of this process: colours only on a terminal, and not with NO_COLOR (https://no-color.org). */
 export function processScreen(env: Environment, isTerminal: boolean): Screen {
+  // The reader of a pipe has had enough.
+  process.stdout.once('error', ({ code }: NodeJS.ErrnoException) => process.exit(code === 'EPIPE' ? 0 : 1));
   const hasColours = isTerminal && !env['NO_COLOR'] && env['TERM'] !== 'dumb';
   return {
     out: (text) => process.stdout.write(text),

@@ -105,6 +105,7 @@ class Supervisor implements Daemon {
       onChanges: async ({ changes, gap }) => {
         // Another store lacks what was applied to the old one: it is not compared with the files before.
         if (gap) await this.#store.look();
+        this.#control.storeChanged(gap ? 'all' : changes.map(({ app }) => app));
         const names = changes.filter(({ version }) => version === undefined).map(({ app }) => app);
         if (gap || names.length > 0) this.#control.appsChanged(gap ? 'all' : names);
       },

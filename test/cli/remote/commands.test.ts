@@ -11,6 +11,7 @@ import { adminTarget, type TargetOptions } from '../../../src/cli/remote/admin-t
 import { ApiClient } from '../../../src/cli/remote/api-client.js';
 import { app } from '../../../src/cli/remote/app.js';
 import { apps } from '../../../src/cli/remote/apps.js';
+import { events } from '../../../src/cli/remote/events.js';
 import { instances } from '../../../src/cli/remote/instances.js';
 import { maintenance } from '../../../src/cli/remote/maintenance.js';
 import { nodes } from '../../../src/cli/remote/nodes.js';
@@ -19,6 +20,7 @@ import { put } from '../../../src/cli/remote/put.js';
 import { rm as remove } from '../../../src/cli/remote/rm.js';
 import { webDocument } from '../../fixtures/api.js';
 import { install, startDaemon } from '../../fixtures/daemon.js';
+import { eventually } from '../../fixtures/eventually.js';
 import { ask, askIdentity } from '../../fixtures/request.js';
 import { mainScript, run } from '../run.js';
 
@@ -108,6 +110,46 @@ t.test('the life of an app by the command', async (t) => {
     t.equal((await askIdentity(port, 'shop.localhost')).greeting, 'hello');
     const lines = (await said((screen) => nodes(client, screen, { json: false }))).out.split('\n');
     t.match(lines, [/^NODE +HOST +STATE/, /alive/, '']);
+  });
+
+  await t.test('events tell who woke it, who ended it, and what it wrote before it died', async (t) => {
+    const tell = (more = {}) =>
+      said((screen) => events(client, screen, { app: 'shop', follow: false, limit: '1000', json: true, ...more }));
+    const eventsOf = async () =>
+      (await tell()).out
+        .trimEnd()
+        .split('\n')
+        .map((line): Record<string, unknown> => JSON.parse(line));
+    t.match((await tell({ json: false })).out, /booting {6}shop-\w+ {2}\(operator\), by socket, on /);
+    const has = (all: readonly Record<string, unknown>[], kind: string, cause: string, by?: string) =>
+      t.ok(
+        all.some((event) => event['kind'] === kind && event['cause'] === cause && event['by'] === by),
+        `${kind} ${cause}`,
+      );
+    has(await eventsOf(), 'booting', 'operator', 'socket');
+    await operate(client, screenOf().screen, { name: 'shop', operation: 'stop', json: false, wait: true });
+    await ask(port, 'shop.localhost', '/?secret', { headers: { 'User-Agent': 'Googlebot/2.1' } });
+    await ask(port, 'shop.localhost', '/die', { method: 'POST' }).catch(() => {});
+    const died = await eventually(async () => {
+      const all = await eventsOf();
+      return all.at(-1)?.['kind'] === 'exited' ? all : undefined;
+    }).then((all) => all ?? []);
+    t.match(died.slice(-3), [
+      {
+        ...{ kind: 'booting', cause: 'request' },
+        request: { host: 'shop.localhost', method: 'GET', path: '/', agent: 'bot', client: '127.0.0.0/24' },
+      },
+      { kind: 'ready', bootMs: Number },
+      { kind: 'exited', message: 'signal SIGKILL', readyAt: String },
+    ]);
+    t.notMatch(JSON.stringify(died), /secret/);
+    t.ok(
+      died.some((event) => event['kind'] === 'draining' && event['cause'] === 'stopped' && event['by'] === 'socket'),
+    );
+    has(died, 'draining', 'stopped', 'socket');
+    has(died, 'maintenance', 'page', 'socket');
+    const nobody = said((screen) => events(client, screen, { app: 'no', follow: true, limit: '1', json: true }));
+    await t.rejects(nobody, { exitCode: 5, message: 'There is no app no' });
   });
 
   await t.test('a file that is at fault is told with its lines, JSON too', async (t) => {
