@@ -78,9 +78,11 @@ async function picture(url: string): Promise<void> {
     };
     await mkdir(out, { recursive: true });
     const wide = await open('light', 1_000, 560);
+    await wide.getByText('1 boot').first().waitFor();
     await wide.screenshot({ path: join(out, 'page-apps.png') });
     await wide.getByRole('link', { name: 'bakery' }).click();
-    await wide.getByRole('table').waitFor();
+    await wide.getByText(/after \d+ ms/).waitFor();
+    await wide.setViewportSize({ width: 900, height: 640 });
     await wide.screenshot({ path: join(out, 'page-app.png') });
     const phone = await open('dark', 360, 640);
     await phone.screenshot({ path: join(out, 'page-phone.png') });

@@ -5,7 +5,8 @@ import type { AdminOptions } from '../../src/admin/admin.js';
 import { hashOf } from '../../src/admin/credentials.js';
 import type { AppRecord } from '../../src/cmdb/cmdb.js';
 import { emptyDeployment } from '../../src/model/deployment.js';
-import { adminToken } from '../fixtures/admin.js';
+import type { LedgerEvent } from '../../src/model/ledger/event.js';
+import { adminToken, fetchAdmin } from '../fixtures/admin.js';
 import { adminRecord, cmdbOf, startAdmin } from '../fixtures/admin-server.js';
 import { testApp } from '../fixtures/app.js';
 import { openTab, startChromium, withoutChromium } from '../fixtures/chromium.js';
@@ -33,12 +34,13 @@ function manyApps(): readonly AppRecord[] {
   });
 }
 
-function storeOf(records: readonly AppRecord[]): AdminOptions['cmdb'] {
+function storeOf(records: readonly AppRecord[], events: readonly LedgerEvent[]): AdminOptions['cmdb'] {
   return {
     ...cmdbOf(adminRecord),
     async *list(_kind, after = '') {
       for (const record of records) if (record.app.name > after) yield record;
     },
+    ledger: async ({ after }) => ({ events: after === undefined ? events : [], position: '9-0', gap: false }),
     find: async (query) => ('app' in query ? records.find(({ app: { name } }) => name === query.app) : undefined),
   };
 }
@@ -56,12 +58,13 @@ const nodes: AdminOptions['nodes'] = async () => [
 
 interface OpenOptions extends BrowserContextOptions {
   readonly token?: string;
+  readonly events?: readonly LedgerEvent[];
 }
 
 /** The page over a fake store, signed in. */
 async function open(t: Test, browser: Browser, records: readonly AppRecord[], more: OpenOptions = {}) {
-  const { address } = await startAdmin(t, { tokens: () => tokens, cmdb: storeOf(records), nodes });
-  const { token = 'operate', ...options } = more;
+  const { token = 'operate', events = [], ...options } = more;
+  const { address } = await startAdmin(t, { tokens: () => tokens, cmdb: storeOf(records, events), nodes });
   const { page, complaints } = await openTab(t, browser, options);
   await page.goto(`http://${address}/`);
   await signIn(page, token);
@@ -153,10 +156,21 @@ t.test('in a browser', { skip: withoutChromium }, async (t) => {
         breaker: { failures: 2, retryAt: Date.now() + 60_000, code: 'boot_failed', message: `exit code 1: ${hostile}` },
       },
     };
-    const { page, complaints } = await open(t, browser, [record]);
+    const request = { host: 'shop.example', method: hostile, path: hostile, agent: 'browser' } as const;
+    const events: readonly LedgerEvent[] = [
+      { id: '1-0', at: Date.now(), app: 'shop', kind: 'booting', cause: 'request', instance: 'shop-1', request },
+      { id: '2-0', at: Date.now(), app: 'shop', kind: 'failed', instance: 'shop-1', message: hostile, output: hostile },
+    ];
+    const { page, complaints } = await open(t, browser, [record], { events });
     await page.getByText(hostile).first().waitFor();
+    await page.getByText('1 boot, 1 failed or crashed').waitFor();
     await page.getByRole('link', { name: 'shop' }).click();
     await page.getByText(`exit code 1: ${hostile}`).waitFor();
+    const happened = page.getByRole('region', { name: 'What happened' }).getByRole('listitem');
+    t.match(await happened.allInnerTexts(), [
+      new RegExp('^failed shop-1, "><img .*ago\n.*"><img'),
+      /^booting shop-1, for request, "><img/,
+    ]);
     await page.getByText('Everything that counts').click();
     await page.goto(`${page.url().split('#')[0]}#app?name=${encodeURIComponent(hostile)}`);
     await heading(page, hostile);
@@ -248,8 +262,15 @@ t.test('in a browser', { skip: withoutChromium }, async (t) => {
     await page.getByRole('button', { name: 'stop' }).click();
     await summary.getByText('asleep').waitFor();
     // What others do is seen as well.
+    t.match(await ask(port, 'hello.localhost', '/cart?secret=1'), { status: 200 });
+    await page.getByText('for request, GET hello.localhost/cart (none').waitFor();
+    await summary.getByText('2 boots').waitFor();
+    await page.getByRole('link', { name: 'Apps' }).click();
+    await rows(page).getByText('2 boots').waitFor();
+    // Only the stream of events leads to this.
+    await fetchAdmin(`${admin}/v1/apps/hello/stop`, { method: 'POST' });
     t.match(await ask(port, 'hello.localhost'), { status: 200 });
-    await summary.getByText('ready').waitFor();
+    await rows(page).getByText('3 boots').waitFor();
     t.same(complaints, []);
   });
 });

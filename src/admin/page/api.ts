@@ -48,6 +48,27 @@ export interface Instance {
   readonly end?: { readonly reason: string };
 }
 
+/** What happened to an instance, or to its app. */
+export interface LedgerEvent {
+  readonly id: string;
+  readonly at: string;
+  readonly app: string;
+  readonly kind: string;
+  readonly cause?: string;
+  readonly instance?: string;
+  readonly bootMs?: number;
+  readonly request?: {
+    readonly host: string;
+    readonly method: string;
+    readonly path: string;
+    readonly agent: string;
+    readonly client?: string;
+  };
+  readonly by?: string;
+  readonly message?: string;
+  readonly output?: string;
+}
+
 export interface NodeStatus {
   readonly node: string;
   readonly host: string;
@@ -109,33 +130,53 @@ export class Api {
     return (await this.#send<Body>(method, path, body)).body;
   }
 
+  /** The body of a stream of server-sent events. Throws Refusal, or what the signal was aborted with. */
+  async stream(
+    path: string,
+    lastId: string | undefined,
+    signal: AbortSignal,
+  ): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
+    const headers = { accept: 'text/event-stream', ...(lastId !== undefined && { 'last-event-id': lastId }) };
+    const { body } = await this.#fetch(path, { headers, signal });
+    if (!body) throw new Refusal(0, 'The stream is empty.');
+    return body;
+  }
+
   async #send<Body>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Answer<Body>> {
-    const response = await fetch(path, {
+    const response = await this.#fetch(path, {
       method,
-      headers: {
-        ...(this.#token !== undefined && { authorization: `Bearer ${this.#token}` }),
-        ...(body !== undefined && { 'content-type': 'application/json' }),
-      },
+      headers: body === undefined ? {} : { 'content-type': 'application/json' },
       ...(body !== undefined && { body: JSON.stringify(body) }),
       ...(signal && { signal }),
+    });
+    const told = (await response.json()) as Body;
+    const next = /[?]([^>]*)>; rel="next"/.exec(response.headers.get('link') ?? '')?.[1];
+    return { body: told, ...(next !== undefined && { next: new URLSearchParams(next) }) };
+  }
+
+  async #fetch(path: string, init: SentRequest): Promise<Response> {
+    const authorization = this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` };
+    const response = await fetch(path, {
+      ...init,
+      headers: { ...init.headers, ...authorization },
       // Neither cookies nor passwords of the browser: the token is all that there is.
       ...{ credentials: 'omit', cache: 'no-store', redirect: 'error', referrerPolicy: 'no-referrer' },
     }).catch((error: unknown) => {
-      signal?.throwIfAborted();
+      init.signal?.throwIfAborted();
       throw new Refusal(0, `No answer: ${error instanceof Error ? error.message : String(error)}`, noAnswer);
     });
     const date = Date.parse(response.headers.get('date') ?? '');
     if (!Number.isNaN(date)) this.#aheadMs = date - Date.now();
-    const told = (await response.json().catch(() => ({}))) as unknown;
-    if (!response.ok) {
-      const { detail, remedy } = told as { readonly detail?: string; readonly remedy?: string };
-      const refusal = new Refusal(response.status, detail ?? `The answer has the status ${response.status}.`, remedy);
-      if (response.status === 401) this.#onUnknown(refusal);
-      throw refusal;
-    }
-    const next = /[?]([^>]*)>; rel="next"/.exec(response.headers.get('link') ?? '')?.[1];
-    return { body: told as Body, ...(next !== undefined && { next: new URLSearchParams(next) }) };
+    if (response.ok) return response;
+    const { detail, remedy } = (await response.json().catch(() => ({}))) as { detail?: string; remedy?: string };
+    const refusal = new Refusal(response.status, detail ?? `The answer has the status ${response.status}.`, remedy);
+    if (response.status === 401) this.#onUnknown(refusal);
+    throw refusal;
   }
+}
+
+interface SentRequest extends Omit<RequestInit, 'headers'> {
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 const noAnswer = 'Is the daemon running, and the tunnel to it open?';

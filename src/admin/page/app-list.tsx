@@ -1,7 +1,8 @@
 import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import type { AppSummary } from './api.js';
-import { useLive } from './live.js';
+import type { AppSummary, LedgerEvent } from './api.js';
+import { Chart } from './chart.js';
+import { useEvents, useLive } from './live.js';
 import { Heading, Refused, Sleeps, State, Table } from './parts.js';
 import { linkTo } from './place.js';
 import { counted, keptBy } from './words.js';
@@ -20,6 +21,7 @@ export function AppList({ query }: { readonly query: URLSearchParams }): JSX.Ele
   asked.set('limit', String(onScreen));
   const { answer, refusal } = useLive<readonly AppSummary[]>(`v1/apps?${asked.toString()}`);
   const apps = answer?.body;
+  const events = byApp(useEvents());
   return (
     <>
       <Heading>Apps</Heading>
@@ -29,10 +31,18 @@ export function AppList({ query }: { readonly query: URLSearchParams }): JSX.Ele
       {apps && apps.length > 0 && (
         <Table
           caption="Apps in the order of their names"
-          heads={[['App'], ['State'], ['Sleeps'], ['Instances', 'wide'], ['Plan', 'wide'], ['Labels', 'wide']]}
+          heads={[
+            ['App'],
+            ['State'],
+            ['Sleeps'],
+            ['Last hour', 'wide'],
+            ['Instances', 'wide'],
+            ['Plan', 'wide'],
+            ['Labels', 'wide'],
+          ]}
         >
           {apps.map((app) => (
-            <Row key={app.name} app={app} />
+            <Row key={app.name} app={app} events={events.get(app.name) ?? []} />
           ))}
         </Table>
       )}
@@ -44,7 +54,7 @@ export function AppList({ query }: { readonly query: URLSearchParams }): JSX.Ele
   );
 }
 
-function Row({ app }: { readonly app: AppSummary }): JSX.Element {
+function Row({ app, events }: { readonly app: AppSummary; readonly events: readonly LedgerEvent[] }): JSX.Element {
   const { name, domains, state, sleepsAt, instances, maintenance, plan = '', labels } = app;
   return (
     <tr>
@@ -60,6 +70,9 @@ function Row({ app }: { readonly app: AppSummary }): JSX.Element {
         {maintenance !== undefined && <span class="state state-maintenance">maintenance</span>}
       </td>
       <td>{state === 'ready' && <Sleeps at={sleepsAt} keptBy={keptBy(app)} />}</td>
+      <td class="wide">
+        <Chart events={events} />
+      </td>
       <td class="wide">{counted(instances)}</td>
       <td class="wide">{plan}</td>
       <td class="wide">
@@ -134,6 +147,16 @@ function without(query: URLSearchParams, name: string): URLSearchParams {
   const rest = new URLSearchParams(query);
   rest.delete(name);
   return rest;
+}
+
+function byApp(events: readonly LedgerEvent[]): ReadonlyMap<string, readonly LedgerEvent[]> {
+  const found = new Map<string, LedgerEvent[]>();
+  for (const event of events) {
+    const known = found.get(event.app);
+    if (known) known.push(event);
+    else found.set(event.app, [event]);
+  }
+  return found;
 }
 
 function told(count: number, hasNext: boolean): string {

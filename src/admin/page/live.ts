@@ -1,15 +1,25 @@
 import { createContext } from 'preact';
 import { useCallback, useContext, useEffect, useRef, useState } from 'preact/hooks';
-import type { Answer, Api, Refusal } from './api.js';
+import type { Answer, Api, LedgerEvent, Refusal } from './api.js';
+import type { Feed } from './feed.js';
+import { seen } from './seen.js';
 
-export const ApiContext = createContext<Api | undefined>(undefined);
-
-export function useApi(): Api {
-  return useContext(ApiContext)!;
+/** What all screens share. */
+export interface Source {
+  readonly api: Api;
+  readonly feed: Feed;
 }
 
-/** Shortest pause between two answers, in milliseconds. */
-const pauseMs = 3_000;
+export const SourceContext = createContext<Source | undefined>(undefined);
+
+export function useSource(): Source {
+  return useContext(SourceContext)!;
+}
+
+/** Pauses between two answers: after an event, without one, and while events are not told; in milliseconds. */
+const soonMs = 1_000;
+const calmMs = 10_000;
+const blindMs = 3_000;
 
 export interface Live<Body> {
   /** The last answer to this path; absent until there is one. */
@@ -21,73 +31,113 @@ export interface Live<Body> {
 }
 
 /**
- * The answer to a GET, asked for again and again while somebody looks at the page. A pause is ten times what the answer took, so that
- * pages which are open never take more than a part of the daemon.
+ * The answer to a GET, asked for again when something happened, and now and then, while somebody sees the page. A pause is at least ten
+ * times what the answer took, so that open pages are no load.
  */
 export function useLive<Body>(path: string): Live<Body> {
-  const api = useApi();
+  const source = useSource();
   const [told, tell] = useState<{ readonly path: string } & Omit<Live<Body>, 'refresh'>>({ path });
-  const wake = useRef(() => {});
+  const refreshed = useRef(() => {});
   useEffect(() => {
     const gone = new AbortController();
-    void follow<Body>({
-      api,
-      path,
-      signal: gone.signal,
-      tell: (next) => tell((before) => ({ ...(before.path === path && before), path, ...next })),
-      onPause: (end) => (wake.current = end),
-    });
+    const pauses = new Pauses(source.feed, gone.signal);
+    refreshed.current = () => pauses.end();
+    const say = (next: { answer?: Answer<Body>; refusal?: Refusal | undefined }) =>
+      gone.signal.aborted || tell((before) => ({ ...(before.path === path && before), path, ...next }));
+    void (async () => {
+      while (!gone.signal.aborted) {
+        const from = performance.now();
+        pauses.begin();
+        await source.api.get<Body>(path, gone.signal).then(
+          (answer) => say({ answer, refusal: undefined }),
+          (refusal: Refusal) => say({ refusal }),
+        );
+        await pauses.pause(10 * (performance.now() - from));
+        await seen(gone.signal);
+      }
+    })();
     return () => gone.abort();
-  }, [api, path]);
-  const refresh = useCallback(() => wake.current(), []);
+  }, [source, path]);
+  const refresh = useCallback(() => refreshed.current(), []);
   return { ...(told.path === path && told), refresh };
 }
 
-interface Followed<Body> {
-  readonly api: Api;
-  readonly path: string;
-  readonly signal: AbortSignal;
-  readonly tell: (next: { answer?: Answer<Body>; refusal?: Refusal | undefined }) => void;
-  /** Gets what ends the pause. */
-  readonly onPause: (end: () => void) => void;
-}
+/** When to ask again. */
+class Pauses {
+  readonly #feed: Feed;
+  readonly #signal: AbortSignal;
+  #hasNews = false;
+  #onNews = () => {};
+  #end = () => {};
 
-async function follow<Body>({ api, path, signal, tell, onPause }: Followed<Body>): Promise<void> {
-  while (!signal.aborted) {
+  constructor(feed: Feed, signal: AbortSignal) {
+    this.#feed = feed;
+    this.#signal = signal;
+    const stop = feed.listen(() => {
+      this.#hasNews = true;
+      this.#onNews();
+    });
+    signal.addEventListener('abort', () => {
+      stop();
+      this.#end();
+    });
+  }
+
+  /** What happens from now on is news. */
+  begin(): void {
+    this.#hasNews = false;
+  }
+
+  end(): void {
+    this.#hasNews = true;
+    this.#end();
+  }
+
+  /** Ends with the news or in a while, but not before `leastMs`; at once with `end`, or the signal. */
+  pause(leastMs: number): Promise<void> {
     const from = performance.now();
-    await api.get<Body>(path, signal).then(
-      (answer) => tell({ answer, refusal: undefined }),
-      (error: Refusal) => signal.aborted || tell({ refusal: error }),
-    );
-    if (signal.aborted) return;
-    await pause(Math.max(pauseMs, 10 * (performance.now() - from)), signal, onPause);
+    return new Promise((resolve) => {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const until = (ms: number) => {
+        clearTimeout(timer);
+        timer = setTimeout(this.#end, Math.max(ms, leastMs) - (performance.now() - from));
+      };
+      this.#end = () => {
+        clearTimeout(timer);
+        this.#onNews = this.#end = () => {};
+        resolve();
+      };
+      this.#onNews = () => until(soonMs);
+      if (this.#signal.aborted) this.#end();
+      else if (this.#hasNews) this.#onNews();
+      else until(this.#feed.isOpen ? calmMs : blindMs);
+    });
   }
 }
 
-/** Ends after this time, when asked to, or when the page is seen again; never while nobody sees it. */
-function pause(ms: number, signal: AbortSignal, onPause: (end: () => void) => void): Promise<void> {
-  return new Promise((resolve) => {
-    let isOver = false;
-    const end = () => {
+/** The latest events, anew at most each second. */
+export function useEvents(): readonly LedgerEvent[] {
+  const { feed } = useSource();
+  const [events, set] = useState<readonly LedgerEvent[]>(() => [...feed.events]);
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const stop = feed.listen(() => {
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        set([...feed.events]);
+      }, soonMs);
+    });
+    return () => {
+      stop();
       clearTimeout(timer);
-      document.removeEventListener('visibilitychange', seen);
-      signal.removeEventListener('abort', end);
-      resolve();
     };
-    const seen = () => document.visibilityState === 'visible' && isOver && end();
-    const timer = setTimeout(() => {
-      isOver = true;
-      seen();
-    }, ms);
-    document.addEventListener('visibilitychange', seen);
-    signal.addEventListener('abort', end);
-    onPause(end);
-  });
+  }, [feed]);
+  return events;
 }
 
 /** The daemon's time, anew each second. */
 export function useNow(): number {
-  const api = useApi();
+  const { api } = useSource();
   const [now, set] = useState(() => api.now());
   useEffect(() => {
     const timer = setInterval(() => set(api.now()), 1_000);

@@ -1,5 +1,7 @@
 import type { JSX } from 'preact';
-import type { Failure, Instance, WholeApp } from './api.js';
+import type { Failure, Instance, LedgerEvent, WholeApp } from './api.js';
+import { Chart } from './chart.js';
+import { Ledger } from './ledger.js';
 import { useLive } from './live.js';
 import { Operations } from './operations.js';
 import { Heading, Refused, Since, Sleeps, State, Table, Until } from './parts.js';
@@ -10,6 +12,8 @@ export function OneApp({ name, mayOperate }: { readonly name: string; readonly m
   const path = encodeURIComponent(name);
   const { answer, refusal, refresh } = useLive<WholeApp>(`v1/apps/${path}`);
   const instances = useLive<readonly Instance[]>(`v1/instances?app=${path}`);
+  const ledger = useLive<{ readonly events: readonly LedgerEvent[] }>(`v1/apps/${path}/events`);
+  const events = ledger.answer?.body.events;
   const app = answer?.body;
   const changed = () => {
     refresh();
@@ -19,9 +23,10 @@ export function OneApp({ name, mayOperate }: { readonly name: string; readonly m
     <>
       <Heading>{name}</Heading>
       <Refused refusal={refusal} />
-      {app && <Summary app={app} />}
+      {app && <Summary app={app} events={events ?? []} />}
       {app && mayOperate && <Operations app={app} changed={changed} />}
       {app && <Instances app={app} instances={instances.answer?.body ?? []} />}
+      {app && events && <Ledger events={events} />}
       {app && (
         <details>
           <summary>Everything that counts for this app</summary>
@@ -32,12 +37,13 @@ export function OneApp({ name, mayOperate }: { readonly name: string; readonly m
   );
 }
 
-function Summary({ app }: { readonly app: WholeApp }): JSX.Element {
+function Summary({ app, events }: { readonly app: WholeApp; readonly events: readonly LedgerEvent[] }): JSX.Element {
   const { state, sleepsAt, domains, labels, runtime, plan, pinnedTo, maintenance, breaker, failedRevision, scale } =
     app;
   const rows: readonly (readonly [string, JSX.Element | string | false | undefined])[] = [
     ['State', <State of={state} />],
     ['Sleeps', state === 'ready' && <Sleeps at={sleepsAt} keptBy={keptBy(app)} />],
+    ['Last hour', <Chart events={events} />],
     ['Maintenance', maintenance],
     ['Last boot', breaker && <Failed failure={breaker} />],
     ['New revision', failedRevision && <Failed failure={failedRevision} />],

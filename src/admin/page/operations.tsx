@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import type { Refusal, WholeApp } from './api.js';
-import { useApi } from './live.js';
+import { useSource } from './live.js';
 import { Refused } from './parts.js';
 
 interface OperationsProps {
@@ -24,7 +24,7 @@ interface Outcome {
 
 /** Buttons for what may be asked of an app. Each call waits until it is done; meanwhile the page goes on. */
 export function Operations({ app, changed }: OperationsProps): JSX.Element {
-  const api = useApi();
+  const { api } = useSource();
   const [{ said, refusal }, tell] = useState<Outcome>({ said: '' });
   const path = `v1/apps/${encodeURIComponent(app.name)}`;
   const run = (action: string, call: () => Promise<{ readonly done?: boolean }>) => {

@@ -2,7 +2,8 @@ import { type JSX, render } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { Api, type Caller, type Refusal } from './api.js';
 import { AppList } from './app-list.js';
-import { ApiContext } from './live.js';
+import { Feed } from './feed.js';
+import { SourceContext } from './live.js';
 import { NodeList } from './node-list.js';
 import { OneApp } from './one-app.js';
 import { Refused } from './parts.js';
@@ -30,6 +31,7 @@ function Page(): JSX.Element {
       }),
     [token],
   );
+  const source = useMemo(() => ({ api, feed: new Feed() }), [api]);
   useEffect(() => {
     void api.get<Caller>('v1/caller').then(
       ({ body }) => {
@@ -39,11 +41,17 @@ function Page(): JSX.Element {
       (error: Refusal) => setRefusal(error),
     );
   }, [api]);
+  useEffect(() => {
+    if (!caller) return;
+    const gone = new AbortController();
+    void source.feed.run(api, gone.signal);
+    return () => gone.abort();
+  }, [source, caller]);
   if (caller)
     return (
-      <ApiContext.Provider value={api}>
+      <SourceContext.Provider value={source}>
         <Screens caller={caller} leave={token === undefined ? undefined : () => enter(undefined)} />
-      </ApiContext.Provider>
+      </SourceContext.Provider>
     );
   if (refusal?.status === 401) return <SignIn wasRefused={token !== undefined} enter={enter} />;
   return (
