@@ -20,13 +20,14 @@ import { servePage } from './page-files.js';
 import { problem, refuseRaw } from './problem.js';
 import { openApiRoute } from './openapi.js';
 import { addRoutes, deepestBody } from './serve-routes.js';
+import { whyRoutes, type WhySource } from './why-routes.js';
 import { faultOfJson } from './json-text.js';
 import { placeSocket, removeSocket, type SocketAccess, type SocketFile } from './socket-file.js';
 
 export interface AdminOptions
   extends
     HealthSource,
-    Omit<AppsSource & OperationsSource & NodesSource & EventsSource, 'audit'>,
+    Omit<AppsSource & OperationsSource & NodesSource & EventsSource & WhySource, 'audit'>,
     Pick<Credentials, 'token'> {
   readonly listen: ListenAddress | ListenSocket;
   /** Who may open the socket; absent: the user of this process. */
@@ -86,6 +87,7 @@ export function createAdmin(options: AdminOptions): Admin {
     ...maintenanceRoutes({ ...options, audit }),
     ...nodeRoutes(options),
     ...eventRoutes(options),
+    ...whyRoutes(options),
     callerRoute,
   ];
   servePage(server);

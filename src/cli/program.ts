@@ -191,6 +191,15 @@ function addRemoteCommands(program: Command): void {
       }),
     );
 
+  remote(program, 'why', 'Say why an app is awake or asleep, what keeps it awake, and why it does not boot.')
+    .addArgument(appArgument())
+    .action(
+      asking(async (client, screen, [name = ''], options) => {
+        const { why } = await import('./remote/why.js');
+        await why(client, screen, { name, json: options['json'] === true });
+      }),
+    );
+
   remote(program, 'nodes', 'List the dispatcher processes that share the store.').action(
     asking(async (client, screen, _args, options) => {
       const { nodes } = await import('./remote/nodes.js');

@@ -28,7 +28,7 @@ export interface Serving {
   /** False while the store, which was replaced, may lack instances that run. */
   readonly isComplete: () => boolean;
   readonly checks: () => Readiness['checks'];
-  readonly inflight: AdminOptions['inflight'];
+  readonly activity: AdminOptions['activity'];
   /** Resolves when all processes that serve have seen what the store has of an app now. Rejects if one cannot tell. */
   readonly see: (app: string) => Promise<void>;
 }
@@ -124,7 +124,8 @@ export class Control {
       logger,
       readiness: () => this.#readiness(),
       cmdb,
-      inflight: serving.inflight,
+      activity: serving.activity,
+      inflight: async () => new Map([...(await serving.activity())].map(([id, { inflight }]) => [id, inflight])),
       nodes: () => this.#nodes(),
       host: config.node.host,
       fileOf,

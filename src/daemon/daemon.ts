@@ -1,4 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
+import type { Activity } from '../model/why.js';
 import type { Logger } from 'pino';
 import { openCmdb, openRuntime } from './adapters.js';
 import type { Readiness } from '../admin/health-routes.js';
@@ -156,7 +157,7 @@ class SingleProcess implements Daemon {
         nodes: () => this.#node.nodes(),
         isComplete: () => this.#node.isStoreComplete,
         checks: () => this.#node.checks(),
-        inflight: async () => this.#node.inflight(),
+        activity: async () => this.#node.activity(),
         see: (app) => this.#node.see(app),
       },
     });
@@ -393,8 +394,8 @@ class Composition {
     await apps.refresh(app);
   }
 
-  inflight(): ReadonlyMap<string, number> {
-    return this.#house.uses.inflight();
+  activity(): ReadonlyMap<string, Activity> {
+    return this.#house.uses.activity();
   }
 
   /** How long requests under way may take when this process ends: those of apps that were put by API, too. */

@@ -69,9 +69,14 @@ export class Use {
     return this.local.uses.get(this.instanceId) === this;
   }
 
+  /** Requests under way that are activity by themselves. */
+  get counting(): number {
+    return this.#seats.size - this.#uncounted;
+  }
+
   /** Whether none of its seats is activity by itself. */
   get onlyUncounted(): boolean {
-    return this.#seats.size === this.#uncounted;
+    return this.counting === 0;
   }
 
   /** Takes one more seat; the caller has checked `closed` and `max`. */

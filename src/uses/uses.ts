@@ -1,3 +1,4 @@
+import type { Activity } from '../model/why.js';
 import type { Logger } from 'pino';
 import { type Clock, sleep } from '../model/clock.js';
 import { findInstance } from '../model/deployment.js';
@@ -119,9 +120,14 @@ export class Uses implements UseOwner {
     await this.#writes.settled();
   }
 
-  /** What is under way here to each instance that this node uses, by instance id. */
-  inflight(): ReadonlyMap<string, number> {
-    return new Map(this.#all().map((use) => [use.instanceId, use.inflight]));
+  /** What goes on at each instance that this node uses, by instance id. */
+  activity(): ReadonlyMap<string, Activity> {
+    return new Map(
+      this.#all().map(({ instanceId, inflight, counting, lastActiveAt }) => [
+        instanceId,
+        { inflight, counting, users: 1, lastActiveAt },
+      ]),
+    );
   }
 
   /** Since when nothing is under way here to an instance that this node uses; undefined if something is. */

@@ -87,7 +87,7 @@ t.test('so does one that drains: what is under way finishes, and then it may end
   await loseStore();
   t.same(cuts, []);
   t.match(stored('shop-1'), { state: 'draining', end: { reason: 'lifetime' }, users: { 'life 2': {} } });
-  t.equal(uses.inflight().get('shop-1'), 1);
+  t.equal(uses.activity().get('shop-1')?.inflight, 1);
   seats[0]?.release();
   await settle();
   t.same(stored('shop-1')?.users, {}, 'released');

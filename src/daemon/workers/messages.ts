@@ -1,3 +1,4 @@
+import type { Activity } from '../../model/why.js';
 import type { Readiness } from '../../admin/health-routes.js';
 import type { Config, LogLevel } from '../../config/config.js';
 import type { Addresses, DaemonTiming, FileApp } from '../daemon.js';
@@ -43,7 +44,7 @@ export interface Reload {
 /** What a worker can be asked. */
 export interface Answers {
   readonly metrics: MetricsSnapshot;
-  readonly inflight: readonly (readonly [instanceId: string, count: number])[];
+  readonly activity: readonly (readonly [instanceId: string, activity: Activity])[];
 }
 
 /** From a worker to its supervisor. */

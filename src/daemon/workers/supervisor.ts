@@ -1,3 +1,4 @@
+import type { Activity } from '../../model/why.js';
 import type { Logger } from 'pino';
 import { openCmdb } from '../adapters.js';
 import type { Readiness } from '../../admin/health-routes.js';
@@ -123,7 +124,7 @@ class Supervisor implements Daemon {
         nodes: () => this.#store.look().then(() => this.#store.nodes),
         isComplete: () => this.#store.health.isComplete,
         checks: () => this.#checks(),
-        inflight: () => this.#inflight(),
+        activity: () => this.#activity(),
         see: (app) => this.#see(app),
       },
     });
@@ -284,13 +285,24 @@ class Supervisor implements Daemon {
     await Promise.all(this.#pool.serving.map((worker) => worker.see(app, answerMs)));
   }
 
-  async #inflight(): Promise<ReadonlyMap<string, number>> {
+  async #activity(): Promise<ReadonlyMap<string, Activity>> {
     const { answerMs } = this.#timing;
-    const answers = await Promise.all(this.#pool.serving.map((worker) => worker.ask('inflight', answerMs)));
-    const sum = new Map<string, number>();
-    for (const [id, count] of answers.flatMap((answer) => answer ?? [])) sum.set(id, (sum.get(id) ?? 0) + count);
+    const answers = await Promise.all(this.#pool.serving.map((worker) => worker.ask('activity', answerMs)));
+    const sum = new Map<string, Activity>();
+    for (const [id, one] of answers.flatMap((answer) => answer ?? [])) sum.set(id, together(sum.get(id), one));
     return sum;
   }
+}
+
+/** What goes on at an instance that two processes use. */
+function together(a: Activity | undefined, b: Activity): Activity {
+  if (!a) return b;
+  return {
+    inflight: a.inflight + b.inflight,
+    counting: a.counting + b.counting,
+    users: a.users + b.users,
+    lastActiveAt: Math.max(a.lastActiveAt, b.lastActiveAt),
+  };
 }
 
 function ticketKeysOrder(keys: Buffer): Order {

@@ -123,7 +123,7 @@ class Worker {
   async #answer(id: number, what: keyof Answers): Promise<void> {
     const node = this.#node;
     if (!node) return;
-    const value = what === 'inflight' ? [...node.inflight()] : await node.metrics.registry.getMetricsAsJSON();
+    const value = what === 'activity' ? [...node.activity()] : await node.metrics.registry.getMetricsAsJSON();
     this.#report({ kind: 'answer', id, value });
   }
 

@@ -17,6 +17,7 @@ import { maintenance } from '../../../src/cli/remote/maintenance.js';
 import { nodes } from '../../../src/cli/remote/nodes.js';
 import { operate, type Operation } from '../../../src/cli/remote/operate.js';
 import { put } from '../../../src/cli/remote/put.js';
+import { why } from '../../../src/cli/remote/why.js';
 import { rm as remove } from '../../../src/cli/remote/rm.js';
 import { webDocument } from '../../fixtures/api.js';
 import { install, startDaemon } from '../../fixtures/daemon.js';
@@ -148,6 +149,16 @@ t.test('the life of an app by the command', async (t) => {
     );
     has(died, 'draining', 'stopped', 'socket');
     has(died, 'maintenance', 'page', 'socket');
+    const asleep = await said((screen) => why(client, screen, { name: 'shop', json: false }));
+    t.match(asleep.out, /^App shop ended by itself soon after it was ready: signal SIGKILL; .*\nlast failure /);
+    await askIdentity(port, 'shop.localhost');
+    const awake = JSON.parse((await said((screen) => why(client, screen, { name: 'shop', json: true }))).out);
+    t.match(awake, {
+      ...{ state: 'ready', keptBy: ['idle_ttl'], wokenBy: { path: '/' } },
+      sentence:
+        /GET shop\.localhost\/ by a client without a user agent in 127\.0\.0\.0\/24 woke it; the last activity was at /,
+    });
+    t.ok(Date.parse(awake.sleepsAt) > Date.now());
     const nobody = said((screen) => events(client, screen, { app: 'no', follow: true, limit: '1', json: true }));
     await t.rejects(nobody, { exitCode: 5, message: 'There is no app no' });
   });
