@@ -46,6 +46,13 @@ export class Booter {
     }
   }
 
+  /** Has this node use a ready instance that a request belongs to, if it can. Never throws. */
+  async useOf(found: LocalApp, instanceId: string): Promise<void> {
+    const { apps, uses } = this.#options;
+    if (this.#stopped) return;
+    await uses.open(apps.keep(found), instanceId).catch(() => {});
+  }
+
   /** A seat came free at an instance of this app. Never throws: it is called by the request that had the seat. */
   seatFreed(local: LocalApp): void {
     const herd = this.#herds.get(local.name);

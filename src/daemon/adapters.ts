@@ -1,3 +1,4 @@
+import { hkdfSync } from 'node:crypto';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Cmdb, UnreadableReport } from '../cmdb/cmdb.js';
@@ -27,6 +28,12 @@ export function openCmdb({ cmdb, stateDir }: Config, logger: Logger, onUnreadabl
 /** Its key is what makes machines and processes one installation, whatever becomes of their store. */
 function signerOf({ cmdb, stateDir }: Pick<Config, 'cmdb' | 'stateDir'>): RecordSigner {
   return new RecordSigner(cmdb.signingKey ?? localSigningKey(stateDir), cmdb.name);
+}
+
+/** The same for all nodes of an installation, and no use for anything else. */
+export function affinityKeyOf({ cmdb, stateDir }: Pick<Config, 'cmdb' | 'stateDir'>): Buffer {
+  const key = cmdb.signingKey ?? localSigningKey(stateDir);
+  return Buffer.from(hkdfSync('sha256', key, '', `fastcontainer\0affinity\0${cmdb.name}`, 32));
 }
 
 /** Which directories of the host apps may mount. */

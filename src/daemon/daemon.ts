@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Activity } from '../model/why.js';
 import type { Logger } from 'pino';
-import { openCmdb, openRuntime } from './adapters.js';
+import { affinityKeyOf, openCmdb, openRuntime } from './adapters.js';
 import type { Readiness } from '../admin/health-routes.js';
 import type { NodeStatus } from '../admin/node-routes.js';
 import { FileApps } from './file-apps.js';
@@ -288,6 +288,7 @@ class Composition {
       clients: this.#clients,
       silenced,
       ...(this.#accessLog && { accessLog: this.#accessLog }),
+      affinityKey: affinityKeyOf(config),
       sessionTiming: timing.session,
       reconcilePeriodMs: timing.reconcilePeriodMs,
       fileApps: this.#fileApps,

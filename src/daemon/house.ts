@@ -9,6 +9,7 @@ import { UnaskedBoots } from '../boot/unasked-boots.js';
 import { Router } from '../check/router.js';
 import type { ChangeBatch, Cmdb } from '../cmdb/cmdb.js';
 import type { Config } from '../config/config.js';
+import { Affinity } from '../dispatch/affinity.js';
 import { Dispatcher, type DispatcherOptions, type RequestReport } from '../dispatch/dispatcher.js';
 import { RequestRates } from '../dispatch/request-rates.js';
 import type { Clients } from '../forward/clients.js';
@@ -57,6 +58,8 @@ export interface HouseOptions {
   readonly clock: Clock;
   readonly machine: Machine;
   readonly forwarder: ForwardRoom;
+  /** Of the tags that keep clients at instances, the same on all nodes; absent: none are given. */
+  readonly affinityKey?: Buffer;
   /** Absent: clients are not told apart. */
   readonly clients?: Clients;
   /** Absent: every upgrade wakes. */
@@ -229,7 +232,7 @@ const levels = new Map<unknown, 'debug' | 'info' | 'error'>([
 ]);
 
 function createDispatcher(
-  { config, metrics, clock, logger, clients, silenced, forwarder, accessLog }: HouseOptions,
+  { config, metrics, clock, logger, clients, silenced, forwarder, accessLog, affinityKey }: HouseOptions,
   rooms: Pick<DispatcherOptions, 'session' | 'router' | 'booter' | 'instanceCheck'>,
 ): Dispatcher {
   const limit = new LogLimit({ clock, logger });
@@ -237,6 +240,7 @@ function createDispatcher(
     ...{ ...rooms, forwarder, clock },
     ...(clients && { clients }),
     ...(silenced && { silenced }),
+    ...(affinityKey && { affinity: new Affinity(affinityKey) }),
     wake: new WakeGate({
       ...{ budget: config.wake.budget, parts: config.workers, clock },
       onVerdict: metrics.wakeVerdict.bind(metrics),

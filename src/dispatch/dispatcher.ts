@@ -22,6 +22,7 @@ import { type Deployment, findInstance, standing } from '../model/deployment.js'
 import { asRequestError, type ErrorCode, isDefect, RequestError } from '../model/errors.js';
 import { maintenanceError } from '../model/maintenance.js';
 import { coldPhases, timingOf } from './cold-timing.js';
+import type { Affinity } from './affinity.js';
 import { ByteCounts } from './byte-counts.js';
 import { takeRequestId, traceparentOf } from './request-id.js';
 import { AwaitedBoots } from './awaited-boots.js';
@@ -54,6 +55,8 @@ export interface DispatcherOptions {
   /** If absent, every request wakes its app and keeps it awake. */
   readonly wake?: Pick<WakeGate, 'judge' | 'running' | 'admit'>;
   readonly rates: Pick<RequestRates, 'spend'>;
+  /** If absent, no client is kept at an instance. */
+  readonly affinity?: Pick<Affinity, 'take' | 'markOf'>;
   readonly bounds: RequestBounds & { readonly maxConnectionAgeMs: number };
   /** Whether clients are told how long the phases of a cold request took. */
   readonly serverTiming: boolean;
@@ -135,10 +138,11 @@ export class Dispatcher implements ExchangeOwner {
       const local = session.renewIfFrozen() && target !== '*' ? router.cached(host) : undefined;
       if (local?.app.tls.redirect && !local.removed && this.#redirects(exchange, local)) return;
       if (local !== undefined && hasTerms(local.app)) this.#judge(exchange, local);
-      const seat = local && !isFollowing(exchange, local) ? local.takeSeat(exchange) : undefined;
-      if (seat) {
+      const isElsewhere = local !== undefined && local.app.affinity !== 'none' && this.#tie(exchange, local);
+      const seat = local && !isElsewhere && !isFollowing(exchange, local) ? local.takeSeat(exchange) : undefined;
+      if (local && seat) {
         if (exchange.verdict !== undefined) this.#options.wake?.running(exchange.verdict);
-        this.#forward(exchange, seat);
+        this.#forward(exchange, seat, local);
       } else void this.#wake(exchange);
     } catch (error) {
       this.#broke(exchange, error);
@@ -166,11 +170,15 @@ export class Dispatcher implements ExchangeOwner {
       this.#refuseUnwelcome(exchange, local);
       if (await this.#showPage(exchange, local)) signal.throwIfAborted();
       this.#readOn(exchange);
+      if (local.app.affinity !== 'none' && this.#tie(exchange, local)) {
+        await booter.useOf(local, exchange.prefers!);
+        signal.throwIfAborted();
+      }
       const seat = await booter.seat(local, signal, exchange);
       exchange.seat = seat;
       signal.throwIfAborted();
       this.#noteBoot(exchange, local, seat, arrivedAt, foundAt - from, clock.monotonic() - foundAt);
-      this.#forward(exchange, seat);
+      this.#forward(exchange, seat, local);
     } catch (error) {
       if (!(error instanceof ClientGone))
         return this.#broke(exchange, local && isQueueTimeout(error) ? this.#explained(exchange, local, error) : error);
@@ -279,8 +287,26 @@ export class Dispatcher implements ExchangeOwner {
     return this.#options.clients?.isSecure(req.socket, admitted.proxyHeaders) === true;
   }
 
-  #forward(exchange: AnyExchange, seat: Seat): void {
+  /** Finds the instance that a request belongs to. True if that is ready and this node does not use it yet. */
+  #tie(exchange: AnyExchange, { app, deployment, uses }: LocalApp): boolean {
+    const { affinity } = this.#options;
+    if (affinity === undefined) return false;
+    if (!exchange.isTied) {
+      exchange.isTied = true;
+      exchange.prefers = affinity.take(exchange.admitted.headers, app, deployment);
+    }
+    const { prefers } = exchange;
+    return prefers !== undefined && !uses.has(prefers) && findInstance(deployment, prefers)?.state === 'ready';
+  }
+
+  #forward(exchange: AnyExchange, seat: Seat, { deployment }: LocalApp): void {
     exchange.seat = seat;
+    if (seat.app.affinity !== 'none') {
+      const { prefers } = exchange;
+      const current = prefers !== undefined && findInstance(deployment, prefers) ? prefers : undefined;
+      const { app, instanceId } = seat;
+      exchange.affinityMark = this.#options.affinity?.markOf(app, instanceId, current, this.#isSecure(exchange));
+    }
     const { hstsMs } = seat.app.tls;
     if (hstsMs > 0 && this.#isSecure(exchange)) exchange.hsts = `max-age=${Math.ceil(hstsMs / 1_000)}`;
     if (exchange.kind === 'request') this.#options.forwarder.http(exchange);

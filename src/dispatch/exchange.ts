@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Holder, Seat } from '../uses/seat.js';
 import type { Admitted } from '../forward/request-headers.js';
+import type { AffinityMark } from '../forward/affinity-mark.js';
 import type { HttpExchange, UpgradeExchange } from '../forward/exchange.js';
 import type { WakingRequest } from '../model/ledger/facts.js';
 import type { RequestError } from '../model/errors.js';
@@ -33,6 +34,10 @@ abstract class Exchange implements Holder {
   /** What the app's wake rules say of the request; see Holder. Asked for once, as a rule may count requests. */
   verdict: Verdict | undefined = undefined;
   isJudged = false;
+  /** The instance that the request belongs to; see Affinity. */
+  prefers: string | undefined = undefined;
+  isTied = false;
+  affinityMark: AffinityMark | undefined = undefined;
   cold = false;
   attempts = 0;
   serverTiming: string | undefined = undefined;

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Seat } from '../uses/seat.js';
+import type { AffinityMark } from './affinity-mark.js';
 import type { RequestError } from '../model/errors.js';
 import type { Admitted } from './request-headers.js';
 
@@ -28,6 +29,8 @@ export interface HttpExchange extends Forwarded {
   readonly serverTiming: string | undefined;
   /** Value of a Strict-Transport-Security header for the answer, unless the app gives one. */
   readonly hsts?: string | undefined;
+  /** For the answer, if the app has affinity. */
+  readonly affinityMark?: AffinityMark | undefined;
 }
 
 export interface UpgradeExchange extends Forwarded {

@@ -7,6 +7,7 @@ import { endConnection } from './end-connection.js';
 import type { ForwardOutcome, HttpExchange } from './exchange.js';
 import type { RequestBody } from './request-body.js';
 import { reset } from './reset.js';
+import { addMark } from './affinity-mark.js';
 import { hintLines, responseHeaders, responseTrailers } from './response-headers.js';
 import { watchStall } from './stall-watch.js';
 import type { Http1Request, ResponseHandler } from './http1-client/http1-client.js';
@@ -89,7 +90,7 @@ export class Transfer implements Occupant, Breakable, ResponseHandler {
   }
 
   onHeaders(statusCode: number, raw: string[], reason: string): void {
-    const { res, req, admitted, serverTiming, hsts } = this.#exchange;
+    const { res, req, admitted, serverTiming, hsts, affinityMark } = this.#exchange;
     if (statusCode < 200) return this.#inform(statusCode, raw);
     if (this.#upstream.waitsSince !== undefined) this.#pool.answered(this.#upstream);
     const mayTrail = req.httpVersionMinor > 0 && admitted.method !== 'HEAD' && !hasNoBody(statusCode);
@@ -99,6 +100,7 @@ export class Transfer implements Occupant, Breakable, ResponseHandler {
       headers.push('Server-Timing', `${serverTiming}, ttfb;dur=${(performance.now() - this.#startedAt).toFixed(1)}`);
     }
     if (hsts !== undefined && !hasHsts(headers)) headers.push('Strict-Transport-Security', hsts);
+    if (affinityMark !== undefined) addMark(headers, affinityMark);
     // The rest of a body that the app did not read would be taken for the next request.
     if (this.#body !== undefined && !req.complete) res.shouldKeepAlive = false;
     if (statusCode === 426) nameUpgrade(headers, res.shouldKeepAlive);

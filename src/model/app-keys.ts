@@ -19,6 +19,7 @@ import {
 } from './schema/fields.js';
 import { codec } from './schema/parsed.js';
 import type { Shape } from './schema/shape.js';
+import { affinityKeys } from './affinity-keys.js';
 import { waitingKeys } from './waiting-keys.js';
 import { rate, wakeSection } from './wake/wake-keys.js';
 
@@ -536,6 +537,7 @@ const keys = {
     { description: 'How often the app may be asked.', later: true },
   ),
   ...waitingKeys,
+  ...affinityKeys,
 };
 
 type Keys = typeof keys;

@@ -145,10 +145,17 @@ export class LocalApp {
   }
 
   #choose(holder: Holder | undefined): Use | Refusal {
-    const use = this.#leastSurplus();
+    const use = this.#preferred(holder) ?? this.#leastSurplus();
     if (use !== undefined && this.#mayHave(holder)) return use;
     this.#refusal = use === undefined ? 'full' : 'held_back';
     return this.#refusal;
+  }
+
+  /** The instance that a request belongs to, while it has a free seat. */
+  #preferred(holder: Holder | undefined): Use | undefined {
+    const id = holder?.prefers;
+    const use = id === undefined ? undefined : this.uses.get(id);
+    return use && (!use.closed || use.isDraining) && use.inflight < use.max ? use : undefined;
   }
 
   /**

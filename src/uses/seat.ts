@@ -20,6 +20,8 @@ export interface Holder {
   readonly verdict?: Verdict | undefined;
   /** The request as the ledger may know it; asked for only if it boots something. */
   asked?(): WakingRequest;
+  /** The instance that it belongs to, if the app has affinity. */
+  readonly prefers?: string | undefined;
 }
 
 /** One request's place at a ready instance. While it is held, the instance is in use and will not be terminated. */

@@ -47,7 +47,10 @@ export class UseRenewal {
 
   /** Begins with the uses that have most in flight; until it is renewed, a use takes nothing new. Never throws. See Uses.renew. */
   async renew(uses: readonly Use[], republishUntil = -Infinity): Promise<void> {
-    for (const use of uses) use.closed = true;
+    for (const use of uses) {
+      use.closed = true;
+      use.isDraining = false;
+    }
     const inOrder = uses.toSorted((a, b) => b.inflight - a.inflight);
     const renewals = inOrder.map((use) => this.#renewOne(use, republishUntil));
     this.#firstAttempts = Promise.all(renewals.map(({ firstAttempt }) => firstAttempt));

@@ -39,6 +39,8 @@ export class Use {
   lastUncountedAt = -Infinity;
   /** No new seats: the instance drains, or the use is being released or registered anew. */
   closed = false;
+  /** Closed because its instance drains: requests that belong to it may still come. */
+  isDraining = false;
   /** Reported to the CMDB as held by silent connections only. */
   quiet = false;
   /** In the future while its app has said that it works on. */

@@ -114,6 +114,7 @@ export class Uses implements UseOwner {
   /** Releases everything once nothing is under way; past `deadlineMs` it is broken off. */
   async releaseAll(deadlineMs: number): Promise<void> {
     this.#stopped = true;
+    for (const use of this.#draining) use.isDraining = false;
     this.#writes.stop();
     await Promise.all(this.#all().map((use) => this.#drain(use, deadlineMs)));
     // Releases that were under way before have to be written as well.
@@ -244,8 +245,15 @@ export class Uses implements UseOwner {
     if (this.#draining.has(use)) return;
     this.#draining.add(use);
     use.cut('idle', 'silent');
-    const timer = this.#options.clock.after(timeoutMs, () => use.cut('drain_timeout'));
-    await use.empty();
+    // Without overlap all others wait until it has ended.
+    use.isDraining = use.local.app.overlap && !this.#stopped;
+    const timer = this.#options.clock.after(timeoutMs, () => {
+      use.isDraining = false;
+      use.cut('drain_timeout');
+    });
+    do await use.empty();
+    while (use.inflight > 0);
+    use.isDraining = false;
     timer.cancel();
     this.#draining.delete(use);
     await this.#release(use);
@@ -286,6 +294,7 @@ export class Uses implements UseOwner {
 
   #forget(use: Use): boolean {
     use.closed = true;
+    use.isDraining = false;
     use.unwatch();
     if (use.local.uses.get(use.instanceId) !== use) return false;
     use.local.removeUse(use);

@@ -49,6 +49,17 @@ function client(local: LocalApp, name: string | undefined) {
 
 const idsOf = (seats: ({ instanceId: string } | undefined)[]) => seats.map((seat) => seat?.instanceId);
 
+t.test('a request that belongs to an instance gets a seat there while one is free, else elsewhere', async (t) => {
+  const { local, take } = setUp(2, 2);
+  const its = { client: undefined, prefers: 'shop-2' };
+  t.same(
+    Array.from({ length: 5 }, () => local.takeSeat(its)?.instanceId),
+    ['shop-2', 'shop-2', 'shop-2', 'shop-2', 'shop-1'],
+  );
+  t.equal(local.takeSeat({ client: undefined, prefers: 'gone' })?.instanceId, 'shop-1');
+  t.same(idsOf(take(1)), ['shop-1']);
+});
+
 t.test('the oldest instance is filled to its target first, so that surplus ones fall idle', async (t) => {
   const { take } = setUp(3, 3);
   const seats = take(5);

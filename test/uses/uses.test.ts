@@ -93,6 +93,54 @@ t.test('so does one that drains: what is under way finishes, and then it may end
   t.same(stored('shop-1')?.users, {}, 'released');
 });
 
+t.test('while an instance drains, requests that belong to it still get their seats there, and no others', async (t) => {
+  const { apps, seats, stored, update, local, clock, cuts } = await setUp();
+  await update('shop', (deployment) => startDrain(deployment, 'shop-1', 'lifetime', 1));
+  await apps.refreshAll();
+  const its = { client: undefined, prefers: 'shop-1' };
+  t.equal(local.takeSeat()?.instanceId, 'shop-2');
+  const next = local.takeSeat(its);
+  t.equal(next?.instanceId, 'shop-1');
+  seats[0]?.release();
+  await settle();
+  t.match(stored('shop-1'), { state: 'draining', users: { first: {} } }, 'still used');
+  // In the same tick: the drain has not gone on yet.
+  next?.release();
+  const last = local.takeSeat(its);
+  t.equal(last?.instanceId, 'shop-1');
+  await settle();
+  t.match(stored('shop-1')?.users, { first: {} });
+  last?.release();
+  await settle();
+  t.same(stored('shop-1')?.users, {}, 'released');
+  t.equal(local.takeSeat(its)?.instanceId, 'shop-2', 'its clients move');
+
+  await update('shop', (deployment) => startDrain(deployment, 'shop-2', 'lifetime', 1));
+  await apps.refreshAll();
+  const other = { client: undefined, prefers: 'shop-2' };
+  t.equal(local.takeSeat(other)?.instanceId, 'shop-2');
+  await clock.advance(app.drainTimeoutMs + 1);
+  t.ok(cuts.length > 0);
+  t.equal(local.takeSeat(other), undefined, 'not beyond drainTimeout');
+});
+
+t.test('of a draining instance nobody gets a seat while this node registers anew, or ends', async (t) => {
+  const its = { client: undefined, prefers: 'shop-1' };
+  const one = await setUp();
+  await one.update('shop', (deployment) => startDrain(deployment, 'shop-1', 'lifetime', 1));
+  await one.apps.refreshAll();
+  await one.loseStore();
+  t.not(one.local.takeSeat(its)?.instanceId, 'shop-1');
+  const two = await setUp();
+  await two.update('shop', (deployment) => startDrain(deployment, 'shop-1', 'lifetime', 1));
+  await two.apps.refreshAll();
+  const released = two.uses.releaseAll(1_000);
+  t.equal(two.local.takeSeat(its), undefined);
+  for (const seat of two.seats) seat.release();
+  await two.clock.advance(2_000);
+  await released;
+});
+
 t.test('of a draining instance that two nodes use, the second one is a user again as well', async (t) => {
   const { apps, cuts, stored, update, loseStore } = await setUp();
   await update('shop', (deployment) => startDrain(deployment, 'shop-1', 'lifetime', 1));
