@@ -5,7 +5,7 @@ import type { Deployment } from '../model/deployment.js';
 import { Lru } from '../model/lru.js';
 
 /** The cookie of the dispatcher. */
-export const affinityCookie = 'fastcontainer_affinity';
+export const affinityCookie = 'fastcontainer-affinity';
 
 const mostTags = 10_000;
 const ownCookie = new RegExp(`^${affinityCookie}=([\\w-]{${tagLength}})$`);

@@ -47,10 +47,10 @@ t.test('clients stay at their instances, and move when these end', async (t) => 
   const [[, first] = ['', ''], [youngest, last] = ['', '']] = [...clients];
   t.not(first, last);
   const foreign = await get('other', { cookie: last });
-  t.match(foreign.cookie, /^fastcontainer_affinity=[\w-]{22}; Path=\/; HttpOnly; SameSite=Lax$/);
+  t.match(foreign.cookie, /^fastcontainer-affinity=[\w-]{22}; Path=\/; HttpOnly; SameSite=Lax$/);
   t.not(pairOf(foreign.cookie), last);
-  t.match((await get('shop', { cookie: pairOf(foreign.cookie) })).cookie, /^fastcontainer_affinity=/);
-  t.match((await get('shop', { cookie: `${last.slice(0, -1)}!` })).cookie, /^fastcontainer_affinity=/);
+  t.match((await get('shop', { cookie: pairOf(foreign.cookie) })).cookie, /^fastcontainer-affinity=/);
+  t.match((await get('shop', { cookie: `${last.slice(0, -1)}!` })).cookie, /^fastcontainer-affinity=/);
 
   const { pid } = await get('shop', { cookie: last });
   process.kill(pid, 'SIGKILL');

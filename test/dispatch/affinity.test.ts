@@ -29,7 +29,7 @@ function take(app: typeof byCookie, headers: string[], by = own) {
 t.test('the cookie of the dispatcher leads to its instance, and the app does not see it', async (t) => {
   const [name, line = ''] = answerOf(byCookie, []);
   t.equal(name, 'Set-Cookie');
-  t.match(line, /^fastcontainer_affinity=[\w-]{22}; Path=\/; HttpOnly; SameSite=Lax$/);
+  t.match(line, /^fastcontainer-affinity=[\w-]{22}; Path=\/; HttpOnly; SameSite=Lax$/);
   t.match(answerOf(byCookie, [], { isSecure: true })[1], /; Secure$/);
   t.same(answerOf(byCookie, [], { preferred: 'one' }), [], 'a client that has one keeps it');
   const [pair = ''] = line.split(';');
