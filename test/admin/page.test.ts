@@ -1,3 +1,9 @@
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer as createHttpServer } from 'node:http';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import axe from 'axe-core';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import t, { type Test } from 'tap';
@@ -12,6 +18,7 @@ import { testApp } from '../fixtures/app.js';
 import { openTab, startChromium, withoutChromium } from '../fixtures/chromium.js';
 import { install, startDaemon } from '../fixtures/daemon.js';
 import { testInstance } from '../fixtures/deployment.js';
+import { eventually } from '../fixtures/eventually.js';
 import { ask } from '../fixtures/request.js';
 
 const violations =
@@ -231,6 +238,55 @@ t.test('in a browser', { skip: withoutChromium }, async (t) => {
         t.equal(Number(/\d+/.exec(colour)?.[0]) < 128, colorScheme === 'dark', colour);
       },
     );
+
+  t.test('through a tunnel to the socket the page needs no token, and no other page can use it', async (t) => {
+    const dir = await mkdtemp(join(tmpdir(), 'fastcontainer-page-'));
+    t.teardown(() => rm(dir, { recursive: true, force: true }));
+    const path = join(dir, 'admin.sock');
+    const heard: string[] = [];
+    const cmdb: AdminOptions['cmdb'] = {
+      ...storeOf([adminRecord], []),
+      async update(app, change) {
+        heard.push(app);
+        return cmdbOf(adminRecord).update(app, change);
+      },
+    };
+    await startAdmin(t, { listen: { path }, cmdb });
+    // As `ssh -L` does it.
+    const tunnel = createServer((socket) => {
+      const upstream = connect(path);
+      socket.pipe(upstream).pipe(socket);
+      socket.on('error', () => upstream.destroy());
+      upstream.on('error', () => socket.destroy());
+    });
+    tunnel.listen(0, '127.0.0.1');
+    await once(tunnel, 'listening');
+    t.teardown(() => tunnel.close());
+    const { port } = tunnel.address() as AddressInfo;
+    const url = `http://localhost:${port}`;
+    const { page } = await openTab(t, browser);
+    const stop = (at: string) =>
+      page.evaluate(
+        `fetch('${at}/v1/apps/shop/stop?wait=false', { method: 'POST', mode: 'no-cors' }).then(() => 'sent')`,
+      );
+    // A page of another origin, with no policy of its own.
+    const evil = createHttpServer((_, response) =>
+      response.setHeader('content-type', 'text/html').end('<p>a page</p>'),
+    );
+    evil.listen(0, '127.0.0.1');
+    await once(evil, 'listening');
+    t.teardown(() => evil.close());
+    await page.goto(`http://evil.localhost:${(evil.address() as AddressInfo).port}/`);
+    t.equal(await stop(url), 'sent');
+    // DNS rebinding: its own name leads to the tunnel.
+    await page.goto(`http://evil.localhost:${port}/`);
+    t.equal(await stop(`http://evil.localhost:${port}`), 'sent');
+    await page.getByText('answers only to http://localhost').waitFor();
+    t.same(heard, []);
+    await page.goto(`${url}/#app?name=shop`);
+    await page.getByRole('button', { name: 'stop' }).click();
+    await eventually(() => heard.includes('shop'));
+  });
 
   t.test('a token that only reads gets no button that would be refused', async (t) => {
     const { page } = await open(t, browser, [adminRecord], { token: 'read' });
