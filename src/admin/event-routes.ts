@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Cmdb, LedgerPage } from '../cmdb/cmdb.js';
 import { type Clock, sleep } from '../model/clock.js';
 import { RequestError } from '../model/errors.js';
@@ -113,7 +114,7 @@ async function events(request: ApiRequest, source: EventsSource, wanted: Wanted)
   const page = await read(source, caller, wanted);
   const { position, gap } = page;
   if (!listener) return { body: { events: page.events.map(eventView), position, gap } };
-  return { messages: follow(page, listener, request, source, wanted.app) };
+  return { messages: follow(page, listener, request, source, wanted) };
 }
 
 async function* follow(
@@ -121,21 +122,30 @@ async function* follow(
   listener: ReturnType<StoreChanges['listen']>,
   { caller, signal }: ApiRequest,
   source: EventsSource,
-  app: string | undefined,
+  { app, after }: Wanted,
 ): AsyncGenerator<StreamMessage> {
   let page = first;
   const more = { limit: streamPage, ...(app !== undefined && { app }) };
   // A reader that has seen no event yet knows what to go on from, too.
   const [oldest] = page.events;
   if (!oldest) yield { id: page.position, event: 'begin', data: {} };
+  let from = after;
+  let told: string | undefined;
   for (;;) {
-    if (page.gap) yield { event: 'gap', data: { detail: 'Older events that you have not seen were dropped.' } };
+    // Each page that follows the same place says so, as when the ledger has become empty.
+    if (page.gap && from !== told) {
+      yield { event: 'gap', data: { detail: 'Older events that you have not seen were dropped.' } };
+      told = from;
+    }
     for (const event of page.events) yield { id: event.id, data: eventView(event) };
-    if (!page.isFull) {
+    // An embedded store answers at once: pages of which this caller may know nothing would keep all others waiting.
+    if (page.isFull) await turn();
+    else {
       await listener.next(lookMs);
       await sleep(source.clock, gatherMs, signal);
     }
-    page = await readOn(source, caller, { ...more, after: page.position }, signal);
+    from = page.position;
+    page = await readOn(source, caller, { ...more, after: from }, signal);
     if (signal.aborted) return;
   }
 }

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { isStreaming } from './bounded-server.js';
 
@@ -86,11 +87,8 @@ function textOf({ id, event, data }: StreamMessage): string {
 async function taken(response: ServerResponse, stallMs: number, stop: AbortSignal): Promise<boolean> {
   if (!response.writableNeedDrain) return true;
   const late = AbortSignal.timeout(stallMs);
-  const drained = new Promise<true>((resolve) => {
-    response.once('drain', () => resolve(true));
-    response.once('close', () => resolve(true));
-  });
-  await until(drained, AbortSignal.any([late, stop]));
+  // Nothing of it stays at the answer, however often its reader is waited for; `stop` tells that it has gone.
+  await once(response, 'drain', { signal: AbortSignal.any([late, stop]) }).catch(() => {});
   return !(late.aborted && response.writableNeedDrain);
 }
 

@@ -85,7 +85,7 @@ async function answer(
   const given = await handle({ caller, params, query, headers, body, signal: gone.signal });
   if (given.messages) {
     if (request.method === 'HEAD') return reply.type('text/event-stream').send();
-    const leave = streams.enter(caller.name);
+    const leave = streams.enter(caller);
     reply.hijack();
     await sendEvents(reply.raw, given.messages, { signal: gone.signal, limits }).finally(leave);
     return reply;

@@ -1,9 +1,10 @@
 import { once } from 'node:events';
-import { type IncomingMessage, request } from 'node:http';
-import { connect } from 'node:net';
+import { createServer, type IncomingMessage, request } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
 import t, { type Test } from 'tap';
 import type { AdminOptions } from '../../src/admin/admin.js';
 import { hashOf } from '../../src/admin/credentials.js';
+import { sendEvents, streamLimits } from '../../src/admin/event-stream.js';
 import { StoreChanges } from '../../src/admin/store-changes.js';
 import { type Message, messagesOf } from '../../src/cli/remote/sse.js';
 import { systemClock } from '../../src/machine/system-clock.js';
@@ -11,8 +12,10 @@ import { RequestError } from '../../src/model/errors.js';
 import type { LedgerEvent } from '../../src/model/ledger/event.js';
 import { adminRecord, cmdbOf, startAdmin } from '../fixtures/admin-server.js';
 import { callApi } from '../fixtures/api.js';
+import { eventually } from '../fixtures/eventually.js';
 
 const reseller = { name: 'reseller', scope: 'read', hash: hashOf('reseller'), labels: { customer: 'c1' }, images: [] };
+const second = { ...reseller, name: 'second', hash: hashOf('second') };
 const reader = { name: 'reader', scope: 'read', hash: hashOf('reader'), labels: {}, images: [] };
 const limits = { stallMs: 300, heartbeatMs: 10_000, ageMs: 60_000 };
 
@@ -21,6 +24,7 @@ async function start(t: Test, overrides: Partial<AdminOptions> = {}) {
   const events: LedgerEvent[] = [];
   const changes = new StoreChanges(systemClock);
   let isAway = false;
+  let reads = 0;
   const cmdb: AdminOptions['cmdb'] = {
     ...cmdbOf(adminRecord),
     async ledger({ app, after, limit }) {
@@ -29,12 +33,13 @@ async function start(t: Test, overrides: Partial<AdminOptions> = {}) {
       const own = events.filter((event) => app === undefined || event.app === app);
       const found =
         after === undefined ? own.slice(-limit) : own.filter(({ id }) => Number(id) > Number(after)).slice(0, limit);
-      const isGone = after !== undefined && after !== '0' && own.length > 0 && Number(own[0]?.id) > Number(after);
+      const isGone = after !== undefined && after !== '0' && !(Number(own[0]?.id) <= Number(after));
+      reads += 1;
       return { events: found, position: found.at(-1)?.id ?? after ?? '0', gap: isGone };
     },
   };
   const { address, admin } = await startAdmin(t, {
-    ...{ cmdb, changes, tokens: () => [reseller, reader] as never, streamLimits: limits },
+    ...{ cmdb, changes, tokens: () => [reseller, second, reader] as never, streamLimits: limits },
     ...overrides,
   });
   return {
@@ -42,6 +47,12 @@ async function start(t: Test, overrides: Partial<AdminOptions> = {}) {
     url: `http://${address}`,
     events,
     away: (is: boolean) => (isAway = is),
+    /** Has streams look once more, and waits for it. */
+    async look() {
+      const before = reads;
+      changes.tell('all');
+      await eventually(() => reads > before);
+    },
     happen(id: number, more: Partial<LedgerEvent> = {}) {
       events.push({ id: String(id), at: id, app: 'shop', kind: 'ready', ...more });
       changes.tell([more.app ?? 'shop']);
@@ -112,6 +123,17 @@ t.test('a reader that was away for too long is told that something is missing', 
   t.same(ids(await take(messagesOf(stream), 3)), ['gap ', 'message 7', 'message 8']);
 });
 
+t.test('a gap is told once, though the ledger stays empty behind it, as that of a removed app does', async (t) => {
+  const { url, events, happen, look } = await start(t);
+  happen(1);
+  const messages = messagesOf(await open(t, `${url}/v1/events?follow=true`));
+  await take(messages, 1);
+  events.length = 0;
+  for (let times = 0; times < 3; times += 1) await look();
+  happen(2);
+  t.same(ids(await take(messages, 2)), ['gap ', 'message 2']);
+});
+
 t.test('a token with labels gets only what happened to its apps, by the labels that they had', async (t) => {
   const { url, happen } = await start(t);
   const labels = { customer: 'c1', plan: 'small' };
@@ -162,6 +184,49 @@ t.test('a reader that takes nothing is cut off, and holds nothing back', async (
   t.notMatch(text, /"id":"20000"/, 'it did not get all');
 });
 
+t.test('waiting for a slow reader, however often, leaves nothing at the answer', async (t) => {
+  const listeners: number[] = [];
+  const server = createServer((_, response) => {
+    async function* messages() {
+      for (let count = 0; count < 20; count += 1) {
+        listeners.push(response.listenerCount('close') + response.listenerCount('drain'));
+        yield { data: 'x'.repeat(4_000_000) };
+      }
+    }
+    void sendEvents(response, messages(), { signal: new AbortController().signal, limits: streamLimits });
+  }).listen(0, '127.0.0.1');
+  t.teardown(() => server.close());
+  await once(server, 'listening');
+  const stream = await open(t, `http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  stream.resume();
+  await once(stream, 'end');
+  t.equal(listeners.length, 20);
+  t.equal(Math.max(...listeners), listeners[0]);
+});
+
+t.test('a token that may know of none of many events keeps nobody waiting while they are read', async (t) => {
+  let turns = 0;
+  let reads = 0;
+  let turnsAtEnd = 0;
+  const ledger: AdminOptions['cmdb']['ledger'] = async ({ after = '0', limit }) => {
+    // As an embedded store, it answers within the turn.
+    setImmediate(() => (turns += 1));
+    reads += 1;
+    turnsAtEnd = turns;
+    const from = Number(after);
+    const events = Array.from({ length: from < 5_000 ? limit : 0 }, (_, index): LedgerEvent => {
+      const at = from + index + 1;
+      return { id: String(at), at, app: 'shop', kind: 'ready' };
+    });
+    return { events, position: events.at(-1)?.id ?? after, gap: false };
+  };
+  const { url } = await start(t, { cmdb: { ...cmdbOf(adminRecord), ledger } });
+  const asked = { authorization: 'Bearer reseller', 'last-event-id': '0' };
+  await open(t, `${url}/v1/events?follow=true`, asked);
+  await eventually(() => reads > 50);
+  t.ok(turnsAtEnd > 40, `${turnsAtEnd} turns of others between ${reads} reads`);
+});
+
 t.test('streams end when they are old and when the server closes, and say why', async (t) => {
   const { url } = await start(t, { streamLimits: { ...limits, ageMs: 50 } });
   const old = messagesOf(await open(t, `${url}/v1/events?follow=true`));
@@ -194,6 +259,15 @@ t.test('a token opens so many streams and no more, and closed ones count no long
     const { statusCode } = await open(t, `${url}/v1/events?follow=true`);
     if (statusCode === 200) break;
   }
+});
+
+t.test('tokens with labels leave streams to those of operators', async (t) => {
+  const { url } = await start(t);
+  const follow = (token: string) => open(t, `${url}/v1/events?follow=true`, { authorization: `Bearer ${token}` });
+  for (let count = 0; count < 20; count += 1) t.equal((await follow('reseller')).statusCode, 200);
+  for (let count = 0; count < 10; count += 1) t.equal((await follow('second')).statusCode, 200);
+  t.equal((await follow('second')).statusCode, 429);
+  t.equal((await follow('reader')).statusCode, 200);
 });
 
 t.test('HEAD of a stream ends at once', async (t) => {
