@@ -11,6 +11,8 @@ export interface ListenAddress {
 export interface PublicAddress extends ListenAddress {
   /** Connections of trusted proxies begin with a PROXY header. */
   readonly proxyProtocol?: boolean;
+  /** Over TLS: false if clients may not choose HTTP/2. */
+  readonly http2?: boolean;
 }
 
 /** A UNIX socket at an absolute path. */

@@ -101,14 +101,14 @@ function resolveListen(main: Main, report: Report): Settings['listen'] {
     });
   }
   const addresses = (listed: readonly PublicListed[]) =>
-    listed.map(publicAddress).flatMap(({ address, proxyProtocol }): PublicAddress[] => {
+    listed.map(publicAddress).flatMap(({ address, proxyProtocol, http2 = true }): PublicAddress[] => {
       const parsed = parseListenAddress(address);
-      return parsed ? [{ ...parsed, ...(proxyProtocol && { proxyProtocol }) }] : [];
+      return parsed ? [{ ...parsed, ...(proxyProtocol && { proxyProtocol }), ...(!http2 && { http2 }) }] : [];
     });
   return { http: addresses(main.listen.http), https: addresses(main.listen.https ?? []) };
 }
 
-type PublicListed = Main['listen']['http'][number];
+type PublicListed = NonNullable<Main['listen']['https']>[number];
 
 function publicAddress(listed: PublicListed): Exclude<PublicListed, string> {
   return typeof listed === 'string' ? { address: listed } : listed;

@@ -559,6 +559,16 @@ class Composition {
       ...this.#options.config.http,
       bounds: this.#bounds,
       ...(tls && { tls }),
+      ...(address.http2 !== false && {
+        http2: {
+          ...this.#options.config.http,
+          onFlood: (socket, kind) => {
+            this.metrics.connectionClosed('flood');
+            const client = this.#clients.peerOf(socket).address;
+            this.#limit.log('flood', { client, kind }, `a client's connection was closed: it sent too much of ${kind}`);
+          },
+        },
+      }),
       ...(address.proxyProtocol && {
         proxied: {
           clients: this.#clients,

@@ -1,4 +1,3 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Booter } from '../boot/booter.js';
 import type { InstanceCheck } from '../terminate/instance-check.js';
@@ -8,10 +7,12 @@ import type { LocalApp } from '../uses/local-app.js';
 import type { Seat } from '../uses/seat.js';
 import type { NodeSession } from '../membership/session.js';
 import { type AnyExchange, ConnectionExchange, type ExchangeOwner, type Outcome, RequestExchange } from './exchange.js';
+import type { ClientRequest, ClientResponse } from '../forward/client-message.js';
 import { admit, type RequestBounds } from '../forward/request-headers.js';
 import type { Clients } from '../forward/clients.js';
 import { answerError, answerErrorRaw } from '../forward/error-answer.js';
 import type { Forwarder } from '../forward/forwarder.js';
+import { StreamResponse } from '../forward/http2/stream-response.js';
 import { redirect, redirectRaw, secureUrl } from '../forward/redirect.js';
 import { ReadAhead } from '../forward/read-ahead.js';
 import type { Silenced } from '../forward/silenced.js';
@@ -94,7 +95,7 @@ export class Dispatcher implements ExchangeOwner {
   }
 
   /** Handles one HTTP request. Never throws: every failure becomes an answer. */
-  readonly handle = (req: IncomingMessage, res: ServerResponse): void => {
+  readonly handle = (req: ClientRequest, res: ClientResponse): void => {
     const startedAt = this.#options.clock.monotonic();
     let exchange: RequestExchange;
     try {
@@ -105,12 +106,12 @@ export class Dispatcher implements ExchangeOwner {
       return this.#reportRefusal(undefined, req, refusal, startedAt);
     }
     if (this.#options.accessLog) exchange.requestId = takeRequestId(exchange.admitted.headers);
-    if (this.#isOld(req)) res.shouldKeepAlive = false;
+    if (this.#isOld(req)) endAfter(res);
     this.#dispatch(exchange);
   };
 
   /** Handles one request to switch its connection to another protocol. */
-  readonly upgrade = (req: IncomingMessage, socket: Duplex): void => {
+  readonly upgrade = (req: ClientRequest, socket: Duplex): void => {
     const startedAt = this.#options.clock.monotonic();
     let exchange: ConnectionExchange;
     try {
@@ -194,7 +195,7 @@ export class Dispatcher implements ExchangeOwner {
   }
 
   /** The peer's; of a request that a trusted proxy passes on, its client's. Undefined if clients are not told apart. */
-  #addressOf({ socket }: IncomingMessage, admitted: AnyExchange['admitted'] | undefined): string | undefined {
+  #addressOf({ socket }: ClientRequest, admitted: AnyExchange['admitted'] | undefined): string | undefined {
     const { clients } = this.#options;
     const peer = clients?.peerOf(socket);
     return peer?.trusted ? (clients?.addressOf(socket, admitted?.proxyHeaders) ?? peer.address) : peer?.address;
@@ -219,7 +220,7 @@ export class Dispatcher implements ExchangeOwner {
     if (leftMs > 0) throw new RequestError('app_asleep', undefined, { retryAfterS: Math.ceil(leftMs / 1_000) });
   }
 
-  #isOld({ socket }: IncomingMessage): boolean {
+  #isOld({ socket }: ClientRequest): boolean {
     const { clients, bounds } = this.#options;
     return clients !== undefined && performance.now() - clients.peerOf(socket).since > bounds.maxConnectionAgeMs;
   }
@@ -391,7 +392,7 @@ export class Dispatcher implements ExchangeOwner {
     if (this.#options.accessLog) this.#logAccess(exchange, exchange.req, { code, outcome, errorCode, durationMs });
   }
 
-  #reportRefusal(exchange: AnyExchange | undefined, req: IncomingMessage, error: RequestError, from: number): void {
+  #reportRefusal(exchange: AnyExchange | undefined, req: ClientRequest, error: RequestError, from: number): void {
     const { clock, onRequest } = this.#options;
     const durationMs = clock.monotonic() - from;
     const app = exchange?.app;
@@ -405,7 +406,7 @@ export class Dispatcher implements ExchangeOwner {
   /** The exchange is absent if the request could not be read. */
   #logAccess(
     exchange: AnyExchange | undefined,
-    req: IncomingMessage,
+    req: ClientRequest,
     { code, outcome, errorCode, durationMs }: Pick<RequestReport, 'code' | 'outcome' | 'errorCode' | 'durationMs'>,
   ): void {
     const { accessLog, clock } = this.#options;
@@ -450,7 +451,7 @@ export class Dispatcher implements ExchangeOwner {
     );
   }
 
-  #subject(exchange: AnyExchange | undefined, req: IncomingMessage): Record<string, unknown> {
+  #subject(exchange: AnyExchange | undefined, req: ClientRequest): Record<string, unknown> {
     const { clients } = this.#options;
     return {
       app: exchange?.app,
@@ -460,7 +461,7 @@ export class Dispatcher implements ExchangeOwner {
     };
   }
 
-  #log(exchange: AnyExchange | undefined, req: IncomingMessage, error: RequestError, message: string): void {
+  #log(exchange: AnyExchange | undefined, req: ClientRequest, error: RequestError, message: string): void {
     this.#options.logRefusal(
       {
         code: error.code,
@@ -478,6 +479,12 @@ export class Dispatcher implements ExchangeOwner {
 /** Whether the app says anything of its requests that has to be looked at before one gets a seat. */
 function hasTerms({ wake, requests }: LocalApp['app']): boolean {
   return wake.rules.length > 0 || requests.perClient !== undefined || requests.perApp !== undefined;
+}
+
+/** The connection takes no further request. */
+function endAfter(res: ClientResponse): void {
+  if (res instanceof StreamResponse) res.endConnection();
+  else res.shouldKeepAlive = false;
 }
 
 function isServing({ instances }: Deployment): boolean {
@@ -503,7 +510,7 @@ function clientSignal(exchange: AnyExchange): AbortSignal {
   return gone.signal;
 }
 
-function clientOf(clients: Pick<Clients, 'addressOf' | 'peerOf'>, { socket }: IncomingMessage, exchange?: AnyExchange) {
+function clientOf(clients: Pick<Clients, 'addressOf' | 'peerOf'>, { socket }: ClientRequest, exchange?: AnyExchange) {
   return clients.addressOf(socket, exchange?.admitted.proxyHeaders) ?? clients.peerOf(socket).address;
 }
 

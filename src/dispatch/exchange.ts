@@ -1,6 +1,6 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Holder, Seat } from '../uses/seat.js';
+import type { ClientRequest, ClientResponse } from '../forward/client-message.js';
 import type { Admitted } from '../forward/request-headers.js';
 import type { AffinityMark } from '../forward/affinity-mark.js';
 import type { HttpExchange, UpgradeExchange } from '../forward/exchange.js';
@@ -23,7 +23,7 @@ export type AnyExchange = RequestExchange | ConnectionExchange;
 
 /** What both kinds of exchange carry from check to forward. */
 abstract class Exchange implements Holder {
-  readonly req: IncomingMessage;
+  readonly req: ClientRequest;
   readonly admitted: Admitted;
   readonly owner: ExchangeOwner;
   /** Monotonic milliseconds. */
@@ -53,7 +53,7 @@ abstract class Exchange implements Holder {
   /** Null until it is first asked for. */
   #client: string | undefined | null = null;
 
-  constructor(owner: ExchangeOwner, req: IncomingMessage, admitted: Admitted, startedAt: number) {
+  constructor(owner: ExchangeOwner, req: ClientRequest, admitted: Admitted, startedAt: number) {
     this.owner = owner;
     this.req = req;
     this.admitted = admitted;
@@ -102,9 +102,9 @@ abstract class Exchange implements Holder {
 /** One HTTP request on its way through check, boot and forward. */
 export class RequestExchange extends Exchange implements HttpExchange {
   readonly kind = 'request';
-  readonly res: ServerResponse;
+  readonly res: ClientResponse;
 
-  constructor(owner: ExchangeOwner, req: IncomingMessage, res: ServerResponse, admitted: Admitted, startedAt: number) {
+  constructor(owner: ExchangeOwner, req: ClientRequest, res: ClientResponse, admitted: Admitted, startedAt: number) {
     super(owner, req, admitted, startedAt);
     this.res = res;
   }
@@ -115,7 +115,7 @@ export class ConnectionExchange extends Exchange implements UpgradeExchange {
   readonly kind = 'connection';
   readonly socket: Duplex;
 
-  constructor(owner: ExchangeOwner, req: IncomingMessage, socket: Duplex, admitted: Admitted, startedAt: number) {
+  constructor(owner: ExchangeOwner, req: ClientRequest, socket: Duplex, admitted: Admitted, startedAt: number) {
     super(owner, req, admitted, startedAt);
     this.socket = socket;
   }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
+import type { ClientRequest } from '../forward/client-message.js';
 import type { OwnAnswer } from '../model/errors.js';
 import { escapeHtml } from '../model/escape-html.js';
 import { followPlaceholder } from '../model/waiting-keys.js';
@@ -11,7 +11,7 @@ export const followPath = '/.well-known/fastcontainer/waiting';
  * Whether a request is a browser's to open a page: only then a page in the place of the app makes sense. What fetches data, sends a body, or
  * does not ask for HTML waits.
  */
-export function isNavigation({ method, headers }: IncomingMessage): boolean {
+export function isNavigation({ method, headers }: Pick<ClientRequest, 'method' | 'headers'>): boolean {
   const { accept = '', range } = headers;
   const mode = headers['sec-fetch-mode'];
   return (

@@ -1,10 +1,10 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Challenges } from '../certify/challenges.js';
+import type { ClientRequest, ClientResponse } from '../forward/client-message.js';
 import { admit } from '../forward/request-headers.js';
 import { challengeToken } from '../model/acme-challenge.js';
 import { domainOf } from '../model/host-name.js';
 
-type Handler = (req: IncomingMessage, res: ServerResponse) => void;
+type Handler = (req: ClientRequest, res: ClientResponse) => void;
 
 /** Answers what an authority asks of a domain for which a certificate is ordered; every other request is `next`'s. */
 export function challengesFirst(challenges: Pick<Challenges, 'answerTo'>, next: Handler): Handler {
@@ -18,8 +18,8 @@ export function challengesFirst(challenges: Pick<Challenges, 'answerTo'>, next: 
 async function answer(
   challenges: Pick<Challenges, 'answerTo'>,
   next: Handler,
-  req: IncomingMessage,
-  res: ServerResponse,
+  req: ClientRequest,
+  res: ClientResponse,
 ): Promise<void> {
   const text = await answerTo(challenges, req);
   if (res.destroyed) return;
@@ -36,7 +36,7 @@ async function answer(
 }
 
 /** Undefined also if the store is away, or the request is none: the app, or its refusal, comes next. */
-async function answerTo(challenges: Pick<Challenges, 'answerTo'>, req: IncomingMessage): Promise<string | undefined> {
+async function answerTo(challenges: Pick<Challenges, 'answerTo'>, req: ClientRequest): Promise<string | undefined> {
   try {
     const { host, target } = admit(req);
     const domain = domainOf(host);

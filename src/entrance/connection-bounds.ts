@@ -33,6 +33,8 @@ export class ConnectionBounds {
   readonly #byClient = new Map<string, Set<Socket>>();
   /** Connections that have left HTTP, and are in use as long as they are open. */
   readonly #leftHttp = new WeakSet<Socket>();
+  /** Of connections that carry many requests at a time, whether they are idle. */
+  readonly #shared = new WeakMap<Socket, { readonly isIdle: boolean }>();
 
   constructor(options: ConnectionBoundsOptions) {
     this.#options = options;
@@ -84,6 +86,11 @@ export class ConnectionBounds {
     this.#leftHttp.add(socket);
   }
 
+  /** The connection speaks HTTP/2. */
+  speaksHttp2(socket: Socket, connection: { readonly isIdle: boolean }): void {
+    this.#shared.set(socket, connection);
+  }
+
   #refusal({ client, trusted }: Peer): CloseCause | undefined {
     const siblings = trusted ? undefined : this.#byClient.get(client);
     if (siblings && siblings.size >= this.#maxPerClient && !this.#makeRoom(siblings)) return 'client_limit';
@@ -120,6 +127,8 @@ export class ConnectionBounds {
 
   /** A connection is idle as soon as its answer was written whole, even if it is still being delivered. */
   #isIdle(socket: Known): boolean {
+    const shared = this.#shared.get(socket);
+    if (shared) return shared.isIdle;
     const answer = socket._httpMessage;
     return (!answer || answer.writableEnded) && !this.#leftHttp.has(socket);
   }

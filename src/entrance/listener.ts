@@ -7,7 +7,9 @@ import { RequestError } from '../model/errors.js';
 import { ClientConnection } from '../forward/client-connection.js';
 import { ClientWatch } from './client-watch.js';
 import type { ConnectionBounds } from './connection-bounds.js';
+import { Http2Connection, type Http2Options } from './http2-connection.js';
 import { watchEnd } from '../forward/end-watch.js';
+import type { ClientRequest, ClientResponse } from '../forward/client-message.js';
 import { answerError, answerErrorRaw } from '../forward/error-answer.js';
 import { inTurn, mostPipelined } from './pipelining.js';
 import { expectProxyHeaders, type ProxiedOptions } from './proxied-connections.js';
@@ -21,9 +23,11 @@ export interface ListenerOptions {
   readonly bounds: ConnectionBounds;
   /** Absent: requests come in clear text. */
   readonly tls?: SecureTerms;
+  /** Present: over TLS, clients may choose HTTP/2. */
+  readonly http2?: Pick<Http2Options, 'maxHeaderLines' | 'responseStallTimeoutMs' | 'onFlood'>;
   /** Present: connections of trusted proxies begin with a PROXY header. */
   readonly proxied?: Pick<ProxiedOptions, 'clients' | 'onRefused'>;
-  readonly onRequest: (req: IncomingMessage, res: ServerResponse) => void;
+  readonly onRequest: (req: ClientRequest, res: ClientResponse) => void;
   readonly onUpgrade: (req: IncomingMessage, socket: Duplex) => void;
   /** Node's parser refused what came before it was a request; it has been answered. */
   readonly onRefused: (error: RequestError, socket: Socket) => void;
@@ -63,7 +67,10 @@ export function createListener(options: ListenerOptions): Listener {
     keepAliveInitialDelay: tcpKeepAliveMs,
     insecureHTTPParser: false,
   };
-  const secure = options.tls && createSecureServer(limits, options.tls);
+  const http2 = new Http2Connections(options);
+  const secure =
+    options.tls &&
+    createSecureServer(limits, { ...options.tls, onHttp2: options.http2 && ((socket) => http2.add(socket)) });
   const server: Server | HttpsServer = secure?.server ?? createServer(limits);
   // Node would silently drop lines beyond a number; request-headers.ts refuses them.
   server.maxHeadersCount = 0;
@@ -86,7 +93,8 @@ export function createListener(options: ListenerOptions): Listener {
     const below = connectionBelow(socket);
     beginning.delete(below);
     options.bounds.carries(below, socket);
-    watch.add(socket);
+    // An HTTP/2 connection is always read, so that its end is an event.
+    if (socket.alpnProtocol !== 'h2') watch.add(socket);
   });
   const refuse = (req: IncomingMessage, res: ServerResponse) => refuseTooMany(req, res, options);
   const onRequest = (req: IncomingMessage, res: ServerResponse) => {
@@ -108,6 +116,7 @@ export function createListener(options: ListenerOptions): Listener {
   }
   const closeAll = (): Promise<void> => {
     const closed = close(server);
+    http2.close();
     // There is no request yet, as on a connection on which none has come.
     for (const socket of beginning) socket.destroy();
     return closed;
@@ -122,11 +131,39 @@ export function createListener(options: ListenerOptions): Listener {
     close: closeAll,
     destroy: () => {
       const closed = closeAll();
+      http2.destroy();
       server.closeAllConnections();
       return closed;
     },
     secure,
   };
+}
+
+/** The connections of a listener that speak HTTP/2. */
+class Http2Connections {
+  readonly #options: ListenerOptions;
+  readonly #open = new Set<Http2Connection>();
+
+  constructor(options: ListenerOptions) {
+    this.#options = options;
+  }
+
+  add(socket: TLSSocket): void {
+    const { http2, bounds } = this.#options;
+    if (!http2) return;
+    const connection = new Http2Connection(socket, { ...this.#options, ...http2 });
+    this.#open.add(connection);
+    bounds.speaksHttp2(socket, connection);
+    socket.once('close', () => this.#open.delete(connection));
+  }
+
+  close(): void {
+    for (const connection of this.#open) connection.close();
+  }
+
+  destroy(): void {
+    for (const connection of this.#open) connection.destroy();
+  }
 }
 
 function listen(server: Server | HttpsServer, on: object): Promise<string> {

@@ -20,6 +20,11 @@ export interface SecureTerms {
   readonly onHandshake: (result: HandshakeResult, error?: Error) => void;
 }
 
+export interface SecureServerOptions extends SecureTerms {
+  /** Takes connections whose client chose HTTP/2; if absent, it is not offered. */
+  readonly onHttp2?: ((socket: TLSSocket) => void) | undefined;
+}
+
 export interface SecureServer {
   readonly server: Server;
   /** Certificates may have changed: clients that name no host get the one there is now. */
@@ -33,8 +38,8 @@ type Below = TLSSocket & { readonly _parent?: Socket };
 const unrecognizedName = Buffer.from([21, 3, 3, 0, 2, 2, 112]);
 
 /** A node:https server that chooses certificates by the name that a client sends. Its limits are those of `http`. */
-export function createSecureServer(http: ServerOptions, terms: SecureTerms): SecureServer {
-  const { certificates, unknown, handshakeTimeoutMs, onHandshake } = terms;
+export function createSecureServer(http: ServerOptions, terms: SecureServerOptions): SecureServer {
+  const { certificates, unknown, handshakeTimeoutMs, onHandshake, onHttp2 } = terms;
   let { ticketKeys } = terms;
   const refused = new WeakMap<TLSSocket, HandshakeResult>();
   const server = createServer({
@@ -42,7 +47,7 @@ export function createSecureServer(http: ServerOptions, terms: SecureTerms): Sec
     ...tlsTerms,
     ticketKeys,
     handshakeTimeout: handshakeTimeoutMs,
-    ALPNProtocols: ['http/1.1'],
+    ALPNProtocols: onHttp2 ? ['h2', 'http/1.1'] : ['http/1.1'],
     SNICallback: function (this: TLSSocket, name: string, done: Choose) {
       choose(this, name, done);
     } as (name: string, done: Choose) => void,
@@ -65,9 +70,10 @@ export function createSecureServer(http: ServerOptions, terms: SecureTerms): Sec
     refused.set(socket, 'unknown_name');
     refuse(socket);
   };
+  if (onHttp2) takeHttp2(server, onHttp2);
   server.on('secureConnection', (socket: TLSSocket) => {
     // A client may end its side and still wait for an answer, as over TCP; one that does so before this has gone.
-    socket.allowHalfOpen = true;
+    if (socket.alpnProtocol !== 'h2') socket.allowHalfOpen = true;
     onHandshake(socket.isSessionReused() ? 'resumed' : 'full');
   });
   server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: TLSSocket) => {
@@ -85,6 +91,16 @@ export function createSecureServer(http: ServerOptions, terms: SecureTerms): Sec
       server.setTicketKeys(keys);
     },
   };
+}
+
+/** Keeps connections that speak HTTP/2 from node's server of HTTP/1.1. */
+function takeHttp2(server: Server, onHttp2: (socket: TLSSocket) => void): void {
+  const serve = server.listeners('secureConnection');
+  server.removeAllListeners('secureConnection');
+  server.on('secureConnection', (socket: TLSSocket) => {
+    if (socket.alpnProtocol === 'h2') return onHttp2(socket);
+    for (const listener of serve) listener.call(server, socket);
+  });
 }
 
 type Choose = (error: Error | null, context?: SecureContext) => void;

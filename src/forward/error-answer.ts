@@ -1,6 +1,6 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { ClientRequest, ClientResponse } from './client-message.js';
 import { endConnection } from './end-connection.js';
 import { errorTable, type RequestError } from '../model/errors.js';
 import { escapeHtml as escape } from '../model/escape-html.js';
@@ -13,8 +13,8 @@ interface Answer {
 
 /** Answers a request in the app's place, with the app's `own` headers for such answers. Cuts the connection if an answer has begun. */
 export function answerError(
-  req: IncomingMessage,
-  res: ServerResponse,
+  req: ClientRequest,
+  res: ClientResponse,
   error: RequestError,
   own?: Readonly<Record<string, string>>,
 ): void {
@@ -112,6 +112,6 @@ function page({ code, status, title, detail, advice, reference }: Problem): stri
 `;
 }
 
-function hasBody({ headers }: IncomingMessage): boolean {
+function hasBody({ headers }: ClientRequest): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
 }

@@ -1,7 +1,7 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Seat } from '../uses/seat.js';
 import type { AffinityMark } from './affinity-mark.js';
+import type { ClientRequest, ClientResponse } from './client-message.js';
 import type { RequestError } from '../model/errors.js';
 import type { Admitted } from './request-headers.js';
 
@@ -10,7 +10,7 @@ export type ForwardOutcome = 'complete' | 'client_gone' | 'upstream_gone';
 
 /** What forwarding needs of an exchange, and its two reports: exactly one comes, after the seat was released. */
 interface Forwarded {
-  readonly req: IncomingMessage;
+  readonly req: ClientRequest;
   readonly admitted: Admitted;
   readonly seat: Seat;
   /** How often it was sent in vain. */
@@ -24,7 +24,7 @@ interface Forwarded {
 }
 
 export interface HttpExchange extends Forwarded {
-  readonly res: ServerResponse;
+  readonly res: ClientResponse;
   /** Phases of a boot for the Server-Timing header of a cold response; the first byte is added to it. */
   readonly serverTiming: string | undefined;
   /** Value of a Strict-Transport-Security header for the answer, unless the app gives one. */

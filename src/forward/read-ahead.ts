@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ClientRequest, ClientResponse } from './client-message.js';
 
 /** Bytes of one body that are read before the app takes them. */
 export const aheadBytes = 512 * 1024;
@@ -7,7 +7,7 @@ export const aheadBytesInAll = 64 * 1024 * 1024;
 
 const kAhead = Symbol('ahead');
 
-type Reading = IncomingMessage & { [kAhead]?: Ahead };
+type Reading = ClientRequest & { [kAhead]?: Ahead };
 
 /**
  * Reads bodies of requests that wait, each into a buffer of its own: that a client has left is seen only by reading its connection.
@@ -22,7 +22,7 @@ export class ReadAhead {
   }
 
   /** Begins to read, if there is room for it. Harmless twice. */
-  begin(req: IncomingMessage, res: ServerResponse, contentLength: number | undefined): void {
+  begin(req: ClientRequest, res: ClientResponse, contentLength: number | undefined): void {
     const bytes = Math.min(contentLength ?? aheadBytes, aheadBytes);
     if ((req as Reading)[kAhead] || req.destroyed || this.#reserved + bytes > aheadBytesInAll) return;
     this.#reserved += bytes;

@@ -1,5 +1,5 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { ClientRequest, ClientResponse } from './client-message.js';
 import { endConnection } from './end-connection.js';
 import { challengeToken } from '../model/acme-challenge.js';
 import type { Admitted } from './request-headers.js';
@@ -18,7 +18,7 @@ export function secureUrl({ host, target }: Pick<Admitted, 'host' | 'target'>): 
  * Answers 308 to another URL: unlike 301, every method and body is to be sent again there, so that a form is not lost. What a body
  * brought is read and thrown away within the bounds of any refusal.
  */
-export function redirect(req: IncomingMessage, res: ServerResponse, admitted: Admitted, url: string): void {
+export function redirect(req: ClientRequest, res: ClientResponse, admitted: Admitted, url: string): void {
   if (admitted.hasBody && !req.complete) res.shouldKeepAlive = false;
   res.writeHead(308, { Location: url, 'Cache-Control': cacheControl, 'Content-Length': '0' });
   res.end();

@@ -1,6 +1,6 @@
-import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { RequestError } from '../model/errors.js';
+import type { ClientRequest } from './client-message.js';
 import { endReadAhead, isReadAhead, takeAhead } from './read-ahead.js';
 import { gatheredBytes, smallBytes, SmallChunks } from './small-chunks.js';
 
@@ -22,7 +22,7 @@ const longestTimerMs = 2 ** 31 - 1;
  * another attempt, and the client can still be answered.
  */
 export class RequestBody extends Readable {
-  readonly #req: IncomingMessage;
+  readonly #req: ClientRequest;
   readonly #options: RequestBodyOptions;
   readonly #waiting = new SmallChunks();
   #bytes = 0;
@@ -32,7 +32,7 @@ export class RequestBody extends Readable {
   #wantedThroughout = false;
   #rateTimer: NodeJS.Timeout | undefined;
 
-  constructor(req: IncomingMessage, options: RequestBodyOptions) {
+  constructor(req: ClientRequest, options: RequestBodyOptions) {
     super({ highWaterMark: 64 * 1024 });
     this.#req = req;
     this.#options = options;
@@ -57,7 +57,7 @@ export class RequestBody extends Readable {
   override _read(): void {
     this.#wanted = true;
     const ahead = takeAhead(this.#req);
-    this.#req.socket.setTimeout(this.#options.idleTimeoutMs);
+    this.#req.setTimeout(this.#options.idleTimeoutMs);
     this.#req.resume();
     if (ahead && ahead.length > 0) this.#onData(ahead);
     if (ahead && this.#req.readableEnded) this.#onEnd();
@@ -69,7 +69,7 @@ export class RequestBody extends Readable {
     this.#req.off('close', this.#onClose);
     this.#req.off('timeout', this.#onIdle);
     clearInterval(this.#rateTimer);
-    this.#req.socket.setTimeout(0);
+    this.#req.setTimeout(0);
     this.#req.pause();
     callback(error);
   }
@@ -103,7 +103,7 @@ export class RequestBody extends Readable {
     this.#wanted = this.#wantedThroughout = false;
     this.#req.pause();
     // What is written to the client counts as well.
-    this.#req.socket.setTimeout(Math.min(this.#options.stallTimeoutMs, longestTimerMs));
+    this.#req.setTimeout(Math.min(this.#options.stallTimeoutMs, longestTimerMs));
   }
 
   /** Otherwise a client that sends a byte now and then would keep its seat for as long as it likes. */
@@ -122,7 +122,7 @@ export class RequestBody extends Readable {
     // Comes again when that was taken.
     if (isReadAhead(this.#req)) return;
     this.flush();
-    this.#req.socket.setTimeout(0);
+    this.#req.setTimeout(0);
     clearInterval(this.#rateTimer);
     this.push(null);
   };

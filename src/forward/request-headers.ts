@@ -1,6 +1,6 @@
-import type { IncomingMessage } from 'node:http';
 import { longestHost } from '../model/host-name.js';
 import { RequestError } from '../model/errors.js';
+import type { ClientRequest } from './client-message.js';
 import { isProxyHeader, isOurs } from './proxy-headers.js';
 
 /** A request that may be forwarded, in the form in which it will be. */
@@ -94,9 +94,11 @@ const digits = /^\d{1,15}$/;
  * Refuses what node's parser lets through although it smuggles or cannot be routed, and takes the request apart in one pass over
  * its headers. Throws RequestError with the reason: `bad_request`, or what is beyond the bounds. Source: RFC 9112 §3.2, §6.1, §6.3.
  */
-export function admit(req: IncomingMessage, bounds = usualBounds): Admitted {
+export function admit(req: ClientRequest, bounds = usualBounds): Admitted {
   const { maxHeaderLines, maxUrlSizeBytes } = bounds;
-  if (req.httpVersionMajor !== 1 || req.httpVersionMinor > 1)
+  const isHttp2 = req.httpVersionMajor === 2;
+  const isHttp10 = !isHttp2 && req.httpVersionMinor === 0;
+  if (!isHttp2 && (req.httpVersionMajor !== 1 || req.httpVersionMinor > 1))
     throw refuse('Another version of HTTP, or another protocol, is not spoken here.');
   const { rawHeaders } = req;
   if (rawHeaders.length > 2 * maxHeaderLines) {
@@ -137,7 +139,7 @@ export function admit(req: IncomingMessage, bounds = usualBounds): Admitted {
         break;
       case treat.expect:
         // HTTP/1.0 knows no expectation: RFC 9110 §10.1.1.
-        if (req.httpVersionMinor === 0) break;
+        if (isHttp10) break;
         if (value.toLowerCase() !== '100-continue') throw new RequestError('expectation_failed');
         expectsContinue = true;
         break;
@@ -156,10 +158,11 @@ export function admit(req: IncomingMessage, bounds = usualBounds): Admitted {
     }
   }
   if (chunked && length !== undefined) throw refuse('There are both Transfer-Encoding and Content-Length.');
-  if (chunked && req.httpVersionMinor === 0) throw refuse('HTTP/1.0 has no Transfer-Encoding.');
+  if (chunked && isHttp10) throw refuse('HTTP/1.0 has no Transfer-Encoding.');
   if (length !== undefined && !digits.test(length)) throw refuse('The Content-Length is not a number.');
   const contentLength = length === undefined ? undefined : Number(length);
-  const hasBody = chunked || (contentLength !== undefined && contentLength > 0);
+  // HTTP/2 needs no length, and frames a body itself.
+  const hasBody = contentLength === undefined ? chunked || (isHttp2 && !req.complete) : contentLength > 0;
   const method = req.method ?? 'GET';
   const line = requestLine(req.url ?? '', method, host);
   // The parser takes one character for each byte.

@@ -68,10 +68,10 @@ function isLength(name: string): boolean {
   return name.length === 14 && name.toLowerCase() === 'content-length';
 }
 
-/** The header lines of a 103 as sent, without what is not for the client or frames a body. Never throws. */
-export function hintLines(raw: readonly (Buffer | string)[]): string {
+/** The headers of a 103 as sent, flat, without what is not for the client or frames a body. Never throws. */
+export function hintHeaders(raw: readonly (Buffer | string)[]): string[] {
   let named: Set<string> | undefined;
-  let headers: string[] = [];
+  const headers: string[] = [];
   for (let index = 0; index < raw.length; index += 2) {
     const name = (raw[index] as Buffer | string).toString('latin1');
     const value = (raw[index + 1] as Buffer | string).toString('latin1');
@@ -79,10 +79,7 @@ export function hintLines(raw: readonly (Buffer | string)[]): string {
     if (lower === 'connection') named = tokens(named, value);
     if (!hopByHop.has(lower) && !isLength(name) && !isOurs(lower)) headers.push(name, value);
   }
-  if (named) headers = without(headers, named, 103);
-  let lines = '';
-  for (let index = 0; index < headers.length; index += 2) lines += `${headers[index]}: ${headers[index + 1]}\r\n`;
-  return lines;
+  return named ? without(headers, named, 103) : headers;
 }
 
 const framing = new Set(['content-length', 'host', 'trailer']);

@@ -1,5 +1,3 @@
-import type { Duplex } from 'node:stream';
-
 /** Checks within the limit; a stall is noticed at most one check late. */
 const checks = 2;
 
@@ -9,14 +7,22 @@ interface Handle {
   readonly writeQueueSize?: number;
   readonly _parent?: Handle;
 }
-type WithHandle = Duplex & { readonly bytesWritten?: number; readonly _handle?: Handle | null };
+
+/** What is watched: a connection, or an answer on a stream of one. */
+interface Taker {
+  readonly writableLength: number;
+  readonly bytesWritten?: number;
+  readonly _handle?: Handle | null;
+  on(event: 'close', listener: () => void): unknown;
+  off(event: 'close', listener: () => void): unknown;
+}
 
 /**
  * Calls `onStalled` when the client has taken nothing for `limitMs` while `isWaiting` said that something waits to be sent. Ends
  * after that, with the connection, or by the function that it returns.
  */
 export function watchStall(
-  socket: Duplex,
+  socket: Taker,
   limitMs: number,
   isWaiting: () => boolean,
   onStalled: () => void,
@@ -39,7 +45,7 @@ export function watchStall(
   return end;
 }
 
-function deliveredBy(socket: WithHandle): number {
+function deliveredBy(socket: Taker): number {
   const encrypted = socket._handle?._parent;
   if (encrypted) return (encrypted.bytesWritten ?? 0) - (encrypted.writeQueueSize ?? 0);
   return (socket.bytesWritten ?? 0) - (socket._handle?.writeQueueSize ?? 0) - socket.writableLength;

@@ -1,14 +1,15 @@
-import type { ServerResponse } from 'node:http';
 import type { CutReason, Occupant } from '../uses/seat.js';
 import { RequestError } from '../model/errors.js';
 import { noteBusy } from './busy.js';
+import type { ClientRequest, ClientResponse } from './client-message.js';
 import { type Breakable, contain } from './contained.js';
 import { endConnection } from './end-connection.js';
+import { StreamResponse } from './http2/stream-response.js';
 import type { ForwardOutcome, HttpExchange } from './exchange.js';
 import type { RequestBody } from './request-body.js';
 import { reset } from './reset.js';
 import { addMark } from './affinity-mark.js';
-import { hintLines, responseHeaders, responseTrailers } from './response-headers.js';
+import { hintHeaders, responseHeaders, responseTrailers } from './response-headers.js';
 import { watchStall } from './stall-watch.js';
 import type { Http1Request, ResponseHandler } from './http1-client/http1-client.js';
 import { endlessInterim, mostInterim } from './interim.js';
@@ -19,7 +20,7 @@ import type { Upstream, UpstreamPool } from './upstreams.js';
 const kTransfer = Symbol('transfer');
 const kListening = Symbol('listening for the end');
 
-type Carrying = ServerResponse & { [kTransfer]?: Transfer | undefined; [kListening]?: true };
+type Carrying = ClientResponse & { [kTransfer]?: Transfer | undefined; [kListening]?: true };
 
 /** A reason phrase that node can write. */
 const printable = /^[\t\x20-\x7e\x80-\xff]*$/;
@@ -93,7 +94,7 @@ export class Transfer implements Occupant, Breakable, ResponseHandler {
     const { res, req, admitted, serverTiming, hsts, affinityMark } = this.#exchange;
     if (statusCode < 200) return this.#inform(statusCode, raw);
     if (this.#upstream.waitsSince !== undefined) this.#pool.answered(this.#upstream);
-    const mayTrail = req.httpVersionMinor > 0 && admitted.method !== 'HEAD' && !hasNoBody(statusCode);
+    const mayTrail = !isHttp10(req) && admitted.method !== 'HEAD' && !hasNoBody(statusCode);
     const headers = responseHeaders(raw, statusCode, mayTrail);
     noteBusy(this.#exchange.seat, raw);
     if (serverTiming !== undefined) {
@@ -249,9 +250,11 @@ export class Transfer implements Occupant, Breakable, ResponseHandler {
     if (this.#interim > mostInterim) throw endlessInterim();
     const { req, res } = this.#exchange;
     // An answer that waits behind another one goes without: hints are for clients that wait.
-    if (statusCode !== 103 || this.#interim > mostHints || req.httpVersionMinor === 0 || res.socket === null) return;
+    if (statusCode !== 103 || this.#interim > mostHints) return;
+    if (res instanceof StreamResponse) return res.inform(103, hintHeaders(raw));
+    if (isHttp10(req) || res.socket === null) return;
     // Node would write only links that it understands, and only one in a list.
-    res.socket.write(`HTTP/1.1 103 Early Hints\r\n${hintLines(raw)}\r\n`, 'latin1');
+    res.socket.write(`HTTP/1.1 103 Early Hints\r\n${linesOf(hintHeaders(raw))}\r\n`, 'latin1');
   }
 
   /**
@@ -261,7 +264,7 @@ export class Transfer implements Occupant, Breakable, ResponseHandler {
   #breakOff(cause: Error | CutReason): void {
     const { req, res } = this.#exchange;
     const { socket } = res;
-    if (req.httpVersionMinor === 0 && socket) {
+    if (isHttp10(req) && socket) {
       // First: over TLS a reset closes the answer at once.
       this.#finish('upstream_gone', cause);
       reset(socket);
@@ -312,6 +315,17 @@ function onClose(this: Carrying): void {
 function onDrain(this: Carrying): void {
   const transfer = this[kTransfer];
   if (transfer) contain(transfer, () => transfer.drained());
+}
+
+function isHttp10({ httpVersionMajor, httpVersionMinor }: ClientRequest): boolean {
+  return httpVersionMinor === 0 && httpVersionMajor === 1;
+}
+
+/** Of a flat list, each with its end. */
+function linesOf(headers: readonly string[]): string {
+  let lines = '';
+  for (let index = 0; index < headers.length; index += 2) lines += `${headers[index]}: ${headers[index + 1]}\r\n`;
+  return lines;
 }
 
 function hasHsts(headers: readonly string[]): boolean {

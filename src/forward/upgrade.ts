@@ -61,7 +61,8 @@ export class Upgrades {
   /** `headers`: for the upstream, flat, with Host. */
   forward(exchange: UpgradeExchange, headers: string[]): void {
     const attempt = new Attempt(exchange, headers, this.#stallMs, () => this.#onSilenced(exchange));
-    const { req, socket, seat } = exchange;
+    const { socket, seat } = exchange;
+    const req = exchange.req as IncomingMessage;
     this.#pending.set(req, attempt);
     const listener = this.#listenerOf(seat);
     const agent = listener && new ConnectorAgent(provenConnector(this.#connect, listener));

@@ -204,7 +204,7 @@ export class Metrics {
   }
 
   /** Counts a client connection that was closed, or not accepted. */
-  connectionClosed(cause: 'limit' | 'client_limit' | 'room' | 'accept_failed' | 'proxy_header'): void {
+  connectionClosed(cause: 'limit' | 'client_limit' | 'room' | 'accept_failed' | 'proxy_header' | 'flood'): void {
     this.#closed.inc({ cause });
   }
 

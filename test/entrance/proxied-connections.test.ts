@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ClientRequest, ClientResponse } from '../../src/forward/client-message.js';
 import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import t, { type Test } from 'tap';
@@ -44,7 +44,7 @@ async function serve(t: Test, terms: Terms = {}) {
         onHandshake: () => {},
       },
     }),
-    onRequest: ({ socket }: IncomingMessage, res: ServerResponse) => {
+    onRequest: ({ socket }: ClientRequest, res: ClientResponse) => {
       const { client, trusted, scheme } = clients.peerOf(socket);
       res.end(`${scheme} ${client}${trusted ? ' trusted' : ''}`);
     },

@@ -1,7 +1,6 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { Certificates } from '../../src/entrance/certificates.js';
@@ -34,7 +33,7 @@ async function serve(
   });
   const listener = createListener({
     ...{ maxHeaderSizeBytes: 16_384, headersTimeoutMs: 60_000, keepAliveTimeoutMs: 75_000, bounds },
-    onRequest: (req: IncomingMessage, res: ServerResponse) => res.end(`${req.method} ${req.url}`),
+    onRequest: (req, res) => res.end(`${req.method} ${req.url}`),
     onUpgrade: (_req, socket) => void socket.destroy(),
     onRefused: () => {},
     onAcceptFailed: () => {},

@@ -32,25 +32,44 @@ const listenAddress = text({
   examples: ['127.0.0.1:8080'],
 });
 
+const proxyProtocol = flag({
+  description:
+    'Connections of `trustedProxies` begin with a header of the PROXY protocol (version 1 or 2), which tells their client; without one they ' +
+    'are closed. Those of all others have none.',
+  default: false,
+  examples: [true],
+});
+
+const ofAddress = { description: 'An address, and what connections to it are like.' };
+const eitherAddress = {
+  description: 'An address.',
+  examples: ['127.0.0.1:8080'],
+  expects: `${listenExpects}, or a mapping with address`,
+} as const;
+
 /** An address as text, or with what else is to be said of it. */
 const publicAddress = either(
+  [listenAddress, section({ address: listenAddress }, { proxyProtocol }, ofAddress)],
+  eitherAddress,
+);
+
+const secureAddress = either(
   [
     listenAddress,
     section(
       { address: listenAddress },
       {
-        proxyProtocol: flag({
-          description:
-            'Connections of `trustedProxies` begin with a header of the PROXY protocol (version 1 or 2), which tells their client; without one they ' +
-            'are closed. Those of all others have none.',
-          default: false,
-          examples: [true],
+        proxyProtocol,
+        http2: flag({
+          description: 'Clients may choose HTTP/2. See docs/http.md.',
+          default: true,
+          examples: [false],
         }),
       },
-      { description: 'An address, and what connections to it are like.' },
+      ofAddress,
     ),
   ],
-  { description: 'An address.', examples: ['127.0.0.1:8080'], expects: `${listenExpects}, or a mapping with address` },
+  eitherAddress,
 );
 
 export const cmdbSchema = section(
@@ -511,11 +530,11 @@ export const mainSchema = section(
           examples: [[':80', '[::1]:8080'], { address: '10.0.0.5:80', proxyProtocol: true }],
           expects: `${listenExpects}, a mapping with address, or a list of them`,
         }),
-        https: oneOrMore(publicAddress, {
+        https: oneOrMore(secureAddress, {
           description:
             'Where requests to apps come in over TLS: one address or a list. Needs `tls.certificates`, `tls.default` or `tls.acme`.',
           defaultText: 'none',
-          examples: [[':443', '[::1]:8443'], { address: '10.0.0.5:443', proxyProtocol: true }],
+          examples: [[':443', '[::1]:8443'], { address: '10.0.0.5:443', proxyProtocol: true, http2: false }],
           expects: `${listenExpects}, a mapping with address, or a list of them`,
         }),
       },
