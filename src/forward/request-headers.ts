@@ -1,6 +1,7 @@
 import { longestHost } from '../model/host-name.js';
 import { RequestError } from '../model/errors.js';
 import type { ClientRequest } from './client-message.js';
+import { StreamRequest } from './http2/stream-request.js';
 import { isProxyHeader, isOurs } from './proxy-headers.js';
 
 /** A request that may be forwarded, in the form in which it will be. */
@@ -96,7 +97,8 @@ const digits = /^\d{1,15}$/;
  */
 export function admit(req: ClientRequest, bounds = usualBounds): Admitted {
   const { maxHeaderLines, maxUrlSizeBytes } = bounds;
-  const isHttp2 = req.httpVersionMajor === 2;
+  // Anybody can write HTTP/2.0 into a line of HTTP/1.1.
+  const isHttp2 = req.httpVersionMajor === 2 && req instanceof StreamRequest;
   const isHttp10 = !isHttp2 && req.httpVersionMinor === 0;
   if (!isHttp2 && (req.httpVersionMajor !== 1 || req.httpVersionMinor > 1))
     throw refuse('Another version of HTTP, or another protocol, is not spoken here.');
