@@ -1,5 +1,5 @@
-import type { IncomingMessage } from 'node:http';
 import { isIPv4 } from 'node:net';
+import type { ClientRequest } from '../forward/client-message.js';
 import type { Admitted } from '../forward/request-headers.js';
 import { domainOf } from '../model/host-name.js';
 import type { WakingRequest } from '../model/ledger/facts.js';
@@ -7,7 +7,7 @@ import { agentClassOf } from '../wake/agent-class.js';
 
 /** What the ledger may know of a request: not its query, not its headers, and only the network of its client. */
 export function wakingRequest(
-  req: IncomingMessage,
+  req: ClientRequest,
   { host, target }: Admitted,
   client: string | undefined,
 ): WakingRequest {
