@@ -49,10 +49,10 @@ async function write(
   { apps, session, clock, pin }: SuccessOptions,
   { id, app, instance }: Claim,
   owner: string,
-  { address, phases }: BootedInstance,
+  { address, startedAt, phases }: BootedInstance,
   isMissing: boolean,
 ): Promise<Deployment> {
-  const report = { address, boot: phases, user: session.incarnation, claimedBy: owner, pin };
+  const report = { address, startedAt, boot: phases, user: session.incarnation, claimedBy: owner, pin };
   const { deployment } = await apps.update(app.name, (current) => {
     const now = clock.now();
     const claimed = isMissing ? restoreOwned(current, { app, instance, owner }, owner, now) : current;

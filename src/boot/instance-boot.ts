@@ -35,6 +35,8 @@ export interface InstanceBootOptions {
 
 export interface BootedInstance {
   readonly address: Address;
+  /** When the container ran. */
+  readonly startedAt: number;
   /** Milliseconds per phase: pull, create, start, ready. */
   readonly phases: Record<string, number>;
 }
@@ -61,6 +63,7 @@ export async function bootInstance(options: InstanceBootOptions): Promise<Booted
     const booting = runtime.boot(spec, { signal, onPhase: (phase, ms) => void (phases[phase] = ms) });
     // A runtime that does not heed the signal must not hold the boot; what it starts late is stopped by its id.
     address = await unlessAborted(booting.catch(refused), signal);
+    const startedAt = clock.now();
     const from = clock.monotonic();
     await awaitReady({
       address,
@@ -72,7 +75,7 @@ export async function bootInstance(options: InstanceBootOptions): Promise<Booted
       signal,
     });
     phases['ready'] = clock.monotonic() - from;
-    return { address, phases };
+    return { address, startedAt, phases };
   } catch (error) {
     const reason: unknown = stop.signal.aborted ? stop.signal.reason : error;
     if (address && isTimeout(reason)) throw await withListeners(reason, options, address);

@@ -3,6 +3,9 @@ import type { Deployment } from '../model/deployment.js';
 import type { RuntimeIdentity } from '../model/instance.js';
 import type { LedgerEvent } from '../model/ledger/event.js';
 import type { Note } from '../model/ledger/facts.js';
+import type { Day } from '../model/usage.js';
+import type { Use } from './documents.js';
+import type { UsageRow } from './usage-row.js';
 
 /** An app with its deployment as of `version`. */
 export interface AppRecord {
@@ -164,6 +167,24 @@ export interface LedgerPage {
   readonly gap: boolean;
 }
 
+/** An app's usage, and its record at the same moment, whose instances have yet to be counted. */
+export interface AppUsage {
+  readonly app: string;
+  /** Undefined of an app that is gone. */
+  readonly record: AppRecord | undefined;
+  readonly days: ReadonlyMap<Day, UsageRow>;
+}
+
+/** Days from `from` to `to`, both included. */
+export interface UsageQuery {
+  readonly from: Day;
+  readonly to: Day;
+  /** Only this app. */
+  readonly app?: string | undefined;
+  /** Only apps whose names follow this one. */
+  readonly after?: string | undefined;
+}
+
 /**
  * Reports that a record, given as kind and name, was skipped because of `problem`; undefined: it can be read again, or is gone.
  * `isForged`: its signature does not hold.
@@ -223,6 +244,8 @@ export interface Cmdb {
    *
    * Deletes a removed app whose deployment is empty, but not an unreadable one. Instances without an app get a removed app of that
    * name, so that they drain.
+   *
+   * What the change adds to the app's usage (model/usage.ts usageOfChange) is stored in the same transaction.
    */
   update(app: string, change: DeploymentChange, note?: Note): Promise<Updated>;
 
@@ -231,6 +254,15 @@ export interface Cmdb {
    * the former only.
    */
   ledger(query: LedgerQuery): Promise<LedgerPage>;
+
+  /**
+   * Adds to the usage of apps, all or nothing. `receipt` is random: however often a call is made again with it, and whatever its
+   * outcomes, it adds once, provided that the same host makes no more than 100 other calls meanwhile. At most `mostUses` at once.
+   */
+  addUsage(host: string, receipt: string, uses: readonly Use[]): Promise<void>;
+
+  /** Usage of apps that have rows in these days, or instances; in the order of their names. Rows and record are of one moment. */
+  usage(query: UsageQuery): AsyncIterable<AppUsage>;
 
   /**
    * Changes after `position`; undefined means from now on, and resolves to an empty batch at once. Otherwise waits for at least one

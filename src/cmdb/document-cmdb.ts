@@ -1,12 +1,14 @@
 import type { App } from '../model/app.js';
 import type { Note } from '../model/ledger/facts.js';
 import { nextDueAt } from '../model/schedule.js';
+import { type Day, dayMs, dayOf } from '../model/usage.js';
 import { applyApps, editApp } from './apply.js';
 import { inTurns } from '../machine/batches.js';
 import type {
   AppChange,
   AppEdit,
   AppRecord,
+  AppUsage,
   Beat,
   ChangeBatch,
   Cmdb,
@@ -18,26 +20,33 @@ import type {
   LedgerQuery,
   Session,
   Updated,
+  UsageQuery,
 } from './cmdb.js';
-import { type DocumentStore, type Documents, ledgerStart, type Wanted } from './documents.js';
+import { type DocumentStore, type Documents, ledgerStart, type Use, type Wanted } from './documents.js';
 import { checkAppKeys, checkKey, isKey } from './key-limits.js';
 import { checkPlace, eventOf } from './ledger-format.js';
 import type { RecordReader } from './record-reader.js';
 import { Records, wildcardOf } from './records.js';
 import { updateDeployment } from './update.js';
+import { decodeRow, rowName } from './usage-row.js';
 
-/** The CMDB on top of a store of documents: what Redis and LMDB have in common. */
-export function createCmdb(store: DocumentStore, reader: RecordReader): Cmdb {
-  return new DocumentCmdb(store, reader);
+/** Receipts of usage that are remembered for each host. */
+const mostReceipts = 100;
+
+/** The CMDB on top of a store of documents: what Redis and LMDB have in common. `now`: the time in epoch milliseconds. */
+export function createCmdb(store: DocumentStore, reader: RecordReader, now: () => number = Date.now): Cmdb {
+  return new DocumentCmdb(store, reader, now);
 }
 
 class DocumentCmdb implements Cmdb {
   readonly #store: DocumentStore;
   readonly #reader: RecordReader;
+  readonly #now: () => number;
 
-  constructor(store: DocumentStore, reader: RecordReader) {
+  constructor(store: DocumentStore, reader: RecordReader, now: () => number) {
     this.#store = store;
     this.#reader = reader;
+    this.#now = now;
   }
 
   async apply(change: AppChange): Promise<Conflict[]> {
@@ -91,7 +100,7 @@ class DocumentCmdb implements Cmdb {
   async update(app: string, change: DeploymentChange, note?: Note): Promise<Updated> {
     checkKey('app', app);
     return this.#store.write(recordOf(app), (documents) =>
-      updateDeployment(app, change, note, documents, this.#records(documents)),
+      updateDeployment(app, change, note, { documents, records: this.#records(documents), now: this.#now() }),
     );
   }
 
@@ -102,6 +111,47 @@ class DocumentCmdb implements Cmdb {
     const { entries, gap } = await this.#store.entries(query);
     const events = entries.flatMap(({ id, text }) => eventOf(id, text) ?? []);
     return { events, position: entries.at(-1)?.id ?? after, gap };
+  }
+
+  async addUsage(host: string, receipt: string, uses: readonly Use[]): Promise<void> {
+    checkKey('host', host);
+    for (const { app } of uses) checkKey('app', app);
+    await this.#store.write([['receipts', host]], (documents) => {
+      const receipts = (documents.get('receipts', host) ?? '').split(' ');
+      if (receipts.includes(receipt)) return;
+      documents.set('receipts', host, [receipt, ...receipts].slice(0, mostReceipts).join(' ').trim());
+      for (const use of uses) documents.use(use);
+    });
+  }
+
+  async *usage({ from, to, app, after = '' }: UsageQuery): AsyncIterable<AppUsage> {
+    const days = daysOf(from, to);
+    const all = app === undefined ? await this.#usersSince(from) : [app].filter(isKey);
+    const names = all.filter((name) => name > after).toSorted();
+    for await (const some of inTurns(names, Math.max(1, Math.floor(mostRowsRead / (days.length + 2))))) {
+      const wanted = some.flatMap((name) => [
+        ...recordOf(name),
+        ...days.map((day): Wanted => ['usage', rowName(day, name)]),
+      ]);
+      yield* await this.#store.view(wanted, (documents) =>
+        some.map((name) => ({
+          app: name,
+          record: this.#records(documents).record(name),
+          days: new Map(
+            days.flatMap((day) => {
+              const text = documents.get('usage', rowName(day, name));
+              return text === undefined ? [] : [[day, decodeRow(text)]];
+            }),
+          ),
+        })),
+      );
+    }
+  }
+
+  /** Names of apps that have rows or may have instances. */
+  async #usersSince(day: Day): Promise<readonly string[]> {
+    const [users, scheduled] = await Promise.all([this.#store.usersSince(day), this.#store.names('scheduled')]);
+    return [...new Set([...users, ...scheduled])];
   }
 
   changes(position: string | undefined, signal: AbortSignal): Promise<ChangeBatch> {
@@ -142,6 +192,15 @@ class DocumentCmdb implements Cmdb {
   #records(documents: Documents): Records {
     return new Records(documents, this.#reader);
   }
+}
+
+/** Rows that are read in one transaction. */
+const mostRowsRead = 1_000;
+
+function daysOf(from: Day, to: Day): Day[] {
+  const days: Day[] = [];
+  for (let at = Date.parse(from); at <= Date.parse(to); at += dayMs) days.push(dayOf(at));
+  return days;
 }
 
 function recordOf(app: string): Wanted[] {

@@ -1,10 +1,19 @@
 import type { Beat, Change, ChangeBatch, LedgerQuery, Session } from './cmdb.js';
+import type { Counts, Day } from '../model/usage.js';
 
 /**
  * What a CMDB holds as text: apps and deployments by app name, the claiming app's name by domain, the apps that a machine's files hold
- * by host, and what is sealed by its name.
+ * by host, what is sealed by its name, usage by `rowName`, and which usage was added by host.
  */
-export type Table = 'app' | 'deployment' | 'domain' | 'files' | 'sealed';
+export type Table = 'app' | 'deployment' | 'domain' | 'files' | 'sealed' | 'usage' | 'receipts';
+
+/** What is added to an app's usage of one day. */
+export interface Use {
+  readonly app: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly day: Day;
+  readonly counts: Counts;
+}
 
 /** The documents as one transaction sees them: a snapshot of one moment, and its own writes. */
 export interface Documents {
@@ -18,6 +27,8 @@ export interface Documents {
   append(change: Change): void;
   /** Adds an entry of an app to the ledger. If the same transaction removes the app, only to that of all apps. */
   enter(app: string, entry: string): void;
+  /** Adds to the app's row of the day, which no transaction has to read for that. Rows are kept for as long as the store is told. */
+  use(use: Use): void;
 }
 
 /** Entries of the ledger with their ids. */
@@ -58,6 +69,9 @@ export interface DocumentStore {
 
   /** Names of all apps, or of those on the schedule. */
   names(which: 'all' | 'scheduled'): Promise<readonly string[]>;
+
+  /** Names of apps that have a row of this day or a later one. */
+  usersSince(day: Day): Promise<readonly string[]>;
 
   due(now: number, limit: number): Promise<string[]>;
   changes(position: string | undefined, signal: AbortSignal): Promise<ChangeBatch>;

@@ -1,5 +1,5 @@
 import type { Change } from './cmdb.js';
-import type { Documents, Table } from './documents.js';
+import type { Documents, Table, Use } from './documents.js';
 
 export interface Write {
   readonly table: Table;
@@ -22,6 +22,7 @@ export class Draft implements Documents {
   readonly changes: Change[] = [];
   /** What is added to the ledger. */
   readonly entries: { readonly app: string; readonly text: string }[] = [];
+  readonly uses: Use[] = [];
 
   constructor(read: (table: Table, name: string) => string | undefined) {
     this.#read = read;
@@ -32,7 +33,8 @@ export class Draft implements Documents {
   }
 
   get isEmpty(): boolean {
-    return this.#writes.size + this.moves.size + this.changes.length + this.entries.length === 0;
+    const { moves, changes, entries, uses } = this;
+    return this.#writes.size + moves.size + changes.length + entries.length + uses.length === 0;
   }
 
   get(table: Table, name: string): string | undefined {
@@ -64,5 +66,9 @@ export class Draft implements Documents {
   drops(app: string): boolean {
     const write = this.#writes.get(`app:${app}`);
     return write !== undefined && write.text === undefined;
+  }
+
+  use(use: Use): void {
+    this.uses.push(use);
   }
 }

@@ -3,10 +3,11 @@ import { chmodSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { RequestError } from '../model/errors.js';
+import { type Day, oldestDay } from '../model/usage.js';
 import { makePrivateDirectory } from '../machine/private-directory.js';
 import type { Beat, ChangeBatch, Cmdb, LedgerQuery, Session, UnreadableReport } from './cmdb.js';
 import { createCmdb } from './document-cmdb.js';
-import { type DocumentStore, type Documents, postponeMs, type StoredEntries, type Wanted } from './documents.js';
+import { type DocumentStore, type Documents, postponeMs, type StoredEntries, type Table, type Wanted } from './documents.js';
 import { Draft } from './draft.js';
 import { Bell, bellFile } from './lmdb/bell.js';
 import { ChangeTable } from './lmdb/change-log.js';
@@ -31,6 +32,10 @@ export interface LmdbCmdbOptions {
   readonly changesWaitMs?: number;
   /** Limit of each write, in milliseconds; 2 s by default. */
   readonly timeLimitMs?: number;
+  /** For how many days usage is kept; 62 by default. */
+  readonly usageDays?: number;
+  /** The time in epoch milliseconds; of the system by default. */
+  readonly now?: () => number;
 }
 
 const ownerOnly = 0o600;
@@ -53,7 +58,7 @@ export function openLmdbCmdb(options: LmdbCmdbOptions): Cmdb {
       throw new Error(problem);
     }
     const reader = new RecordReader(new RecordFormat(options.signer), options.onUnreadable);
-    return createCmdb(new LmdbStore(root, options, reader), reader);
+    return createCmdb(new LmdbStore(root, options, reader), reader, options.now);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new Error(`cannot open the CMDB in ${options.path}: ${why}; fix the directory or change cmdb`, {
@@ -78,6 +83,9 @@ function keyProblem(theirs: string | undefined, { path, signer }: LmdbCmdbOption
   const remedy = `without that key, move ${path} away: apps are read from their files again, and running instances are found again`;
   return signedElsewhere(theirs, signer.keyId, remedy);
 }
+
+/** Tables whose writes need not be on disk at once. */
+const volatile: ReadonlySet<Table> = new Set<Table>(['deployment', 'receipts']);
 
 class LmdbStore implements DocumentStore {
   /** Small, as this store is read and written on the event loop: requests go on between two batches. */
@@ -121,7 +129,8 @@ class LmdbStore implements DocumentStore {
         const draft = this.#draft();
         const outcome = outcomeOf(() => write(draft));
         if ('value' in outcome) {
-          this.#tables.write(draft);
+          const { now = Date.now, usageDays = 62 } = this.#options;
+          this.#tables.write(draft, oldestDay(now(), usageDays));
           for (const change of draft.changes) this.#log.append(change);
           this.#ledger.write(draft, Date.now());
         }
@@ -129,7 +138,7 @@ class LmdbStore implements DocumentStore {
       },
       // Apps and domains must survive a power cut, which ends the instances and nodes that other records describe. Only the last of
       // several writes waits for the disk, as LMDB flushes in order. An empty draft makes no transaction that could be seen.
-      ({ draft }) => draft.isEmpty || (isLast && [...draft.writes].some(({ table }) => table !== 'deployment')),
+      ({ draft }) => draft.isEmpty || (isLast && [...draft.writes].some(({ table }) => !volatile.has(table))),
     );
     const value = valueOf(outcome);
     // The writer goes on first: following a change takes as long as writing it.
@@ -162,6 +171,10 @@ class LmdbStore implements DocumentStore {
 
   async entries(query: LedgerQuery): Promise<StoredEntries> {
     return this.#transactions.read(() => this.#ledger.read(query));
+  }
+
+  async usersSince(day: Day): Promise<readonly string[]> {
+    return this.#transactions.read(() => this.#tables.usersSince(day));
   }
 
   async due(now: number, limit: number): Promise<string[]> {

@@ -29,6 +29,7 @@ const instanceShape = Type.Object({
   deadlineAt: Type.Optional(epochMs),
   cause: Type.Optional(Type.String()),
   bootedAt: epochMs,
+  startedAt: Type.Optional(epochMs),
   readyAt: Type.Optional(epochMs),
   lastActiveAt: epochMs,
   users: Type.Record(Type.String(), Type.Object({ since: epochMs, quietSince: Type.Optional(epochMs) })),
@@ -58,6 +59,7 @@ const deploymentShape = Type.Object({
   failedRevision: Type.Optional(
     Type.Object({ ...breakerKeys, revision: Type.String(), replaces: Type.Optional(Type.String()) }),
   ),
+  givenUp: Type.Optional(Type.Array(Type.Object({ id: Type.String(), at: epochMs }))),
   maintenance: Type.Optional(
     Type.Object({
       mode: Type.Union(['off', 'page', 'hold'].map((mode) => Type.Literal(mode))),

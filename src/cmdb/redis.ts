@@ -1,11 +1,14 @@
 import type { Logger } from 'pino';
 import type { Beat, ChangeBatch, Cmdb, LedgerQuery, Session, UnreadableReport } from './cmdb.js';
+import { type Day, oldestDay } from '../model/usage.js';
+import type { Beat, ChangeBatch, Cmdb, Session, UnreadableReport } from './cmdb.js';
 import { createCmdb } from './document-cmdb.js';
 import { type DocumentStore, type Documents, postponeMs, type StoredEntries, type Wanted } from './documents.js';
 import { RecordFormat } from './record-format.js';
 import { RecordReader } from './record-reader.js';
 import type { RecordSigner } from './record-signer.js';
 import { ChangeLog } from './redis/change-log.js';
+import { numberOf } from './redis/commit.js';
 import { connect, type ConnectOptions } from './redis/connect.js';
 import { Keys } from './redis/keys.js';
 import { readLedger } from './redis/ledger.js';
@@ -25,12 +28,16 @@ export interface RedisCmdbOptions extends Omit<ConnectOptions, 'timeLimitMs'> {
   readonly logLength?: number;
   /** Longest wait of `changes`, in milliseconds; 5 s by default. */
   readonly changesWaitMs?: number;
+  /** For how many days usage is kept; 62 by default. */
+  readonly usageDays?: number;
+  /** The time in epoch milliseconds; of the system by default. */
+  readonly now?: () => number;
 }
 
 /** Opens the shared store. Connects in the background: until then, calls throw `cmdb_unavailable`. */
 export function openRedisCmdb(options: RedisCmdbOptions): Cmdb {
   const reader = new RecordReader(new RecordFormat(options.signer), options.onUnreadable);
-  return createCmdb(new RedisStore(options, reader), reader);
+  return createCmdb(new RedisStore(options, reader), reader, options.now);
 }
 
 class RedisStore implements DocumentStore {
@@ -45,10 +52,12 @@ class RedisStore implements DocumentStore {
   constructor({ name, logger, signer, ...options }: RedisCmdbOptions, reader: RecordReader) {
     this.#keys = new Keys(name);
     const { timeLimitMs = 2_000, changesWaitMs: waitMs = 5_000, logLength = 10_000 } = options;
+    const { usageDays = 62, now = Date.now } = options;
     const connection = { ...options, timeLimitMs };
     this.#link = new Link(connect(connection), logger, timeLimitMs);
     const parts = { link: this.#link, keys: this.#keys };
-    this.#transactions = new Transactions({ ...parts, logLength });
+    const limits = () => ({ logLength, usageDays, oldestDay: oldestDay(now(), usageDays) });
+    this.#transactions = new Transactions({ ...parts, limits });
     this.#log = new ChangeLog({
       link: this.#link,
       key: this.#keys.changes,
@@ -73,6 +82,10 @@ class RedisStore implements DocumentStore {
   async names(which: 'all' | 'scheduled'): Promise<readonly string[]> {
     const command = which === 'all' ? ['smembers', this.#keys.names] : ['zrange', this.#keys.schedule, '0', '-1'];
     return (await this.#link.one(command)) as string[];
+  }
+
+  async usersSince(day: Day): Promise<readonly string[]> {
+    return (await this.#link.one(['zrangebyscore', this.#keys.users, numberOf(day), '+inf'])) as string[];
   }
 
   async due(now: number, limit: number): Promise<string[]> {

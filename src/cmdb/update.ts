@@ -2,19 +2,19 @@ import { randomBytes } from 'node:crypto';
 import { entriesOf } from '../model/ledger/event.js';
 import type { Note } from '../model/ledger/facts.js';
 import { nextDueAt } from '../model/schedule.js';
+import { summed, usageOfChange } from '../model/usage.js';
 import { changeTo } from './change-to.js';
 import type { DeploymentChange, Updated } from './cmdb.js';
 import type { Documents } from './documents.js';
 import type { Records } from './records.js';
 import { tombstone } from './tombstone.js';
 
-/** The work of Cmdb.update within one transaction. */
+/** The work of Cmdb.update within one transaction, at the time `now`. */
 export function updateDeployment(
   app: string,
   change: DeploymentChange,
   note: Note | undefined,
-  documents: Documents,
-  records: Records,
+  { documents, records, now }: UpdateContext,
 ): Updated {
   const current = records.deployment(app);
   const stored = records.app(app);
@@ -36,7 +36,16 @@ export function updateDeployment(
   }
   for (const entry of entriesOf(before, deployment, read.app, note)) documents.enter(app, JSON.stringify(entry));
   documents.append(changeTo(deployment, next.version));
+  const labels = stored?.app.labels ?? {};
+  for (const [day, counts] of summed(usageOfChange(before, deployment, now, note?.ran)))
+    documents.use({ app, labels, day, counts });
   return { ...read, ...next };
+}
+
+export interface UpdateContext {
+  readonly documents: Documents;
+  readonly records: Records;
+  readonly now: number;
 }
 
 /** A random version for a deployment that is written. */

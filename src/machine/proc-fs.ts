@@ -1,5 +1,6 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
+import { uptime } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 import { batches, inTurns } from './batches.js';
 import { textOf } from './text-of.js';
@@ -37,6 +38,20 @@ export function identify(pid: number): ProcessIdentity {
 export function isRunning({ pid, startTime, bootId: boot }: ProcessIdentity): boolean {
   return startTime !== '' && boot === bootId() && stillRuns(pid, startTime);
 }
+
+/** When a process of this boot of the machine was started, in epoch milliseconds; undefined if the system does not tell. */
+export function startedAtOf({ startTime, bootId: boot }: ProcessIdentity): number | undefined {
+  if (startTime === '' || boot !== bootId()) return undefined;
+  return Math.round(bootedAt() + (Number(startTime) * 1_000) / ticksPerSecond);
+}
+
+/** When the machine was started, in epoch milliseconds. */
+export function bootedAt(): number {
+  return Date.now() - uptime() * 1_000;
+}
+
+/** USER_HZ, which is the same on every architecture that Node runs on. */
+const ticksPerSecond = 100;
 
 /** Whether the pid still belongs to the process with this start time; true if the system cannot tell at the moment. */
 export function stillRuns(pid: number, startTime: string): boolean {

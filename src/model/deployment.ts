@@ -17,6 +17,8 @@ export interface Deployment {
   readonly lastGood?: LastGood;
   /** Present after a revision failed while another can serve: the instance to be replaced, or the last good revision. */
   readonly failedRevision?: FailedRevision;
+  /** The last instances that were given up, and when: should one be found again, its running time counts from then on. */
+  readonly givenUp?: readonly { readonly id: string; readonly at: number }[];
   /** What an operator ordered by API; without it the app's own says. */
   readonly maintenance?: OrderedMaintenance;
 }
@@ -160,6 +162,8 @@ export function bootDeadlineMs(app: App): number {
 
 export interface ReadyReport {
   readonly address: Address;
+  /** When the container was started. */
+  readonly startedAt?: number;
   readonly boot: Readonly<Record<string, number>>;
   /** Session that booted it; becomes its first user. */
   readonly user: string;
@@ -185,6 +189,7 @@ export function bootSucceeded(deployment: Deployment, id: string, report: ReadyR
   } = withInstance(deployment, id, (booting) => ({
     ...disown(move(booting, 'ready')),
     address: report.address,
+    ...(report.startedAt === undefined ? {} : { startedAt: report.startedAt }),
     boot: report.boot,
     readyAt: now,
     lastActiveAt: now,
@@ -229,7 +234,9 @@ export function bootFailed(
 export function addInstance(deployment: Deployment, instance: Instance, pin?: Pin): Deployment {
   if (findInstance(deployment, instance.id)) return deployment;
   const pinned = pin && !deployment.pinnedTo ? { pinnedTo: pin } : {};
-  return { ...deployment, ...pinned, instances: [...deployment.instances, instance] };
+  const counted = deployment.givenUp?.find(({ id }) => id === instance.id)?.at;
+  const added = counted === undefined ? instance : { ...instance, startedAt: counted };
+  return { ...deployment, ...pinned, instances: [...deployment.instances, added] };
 }
 
 /** Ready → draining: users send nothing new, finish, and release. One that was never ready has nothing to drain. */
@@ -273,9 +280,13 @@ export function confirmGone(deployment: Deployment, id: string): Deployment {
 }
 
 /** The machine that holds it is silent, and the container is gone with it, or out of everybody's reach. */
-export function giveUp(deployment: Deployment, id: string): Deployment {
-  return without(deployment, id);
+export function giveUp(deployment: Deployment, id: string, now: number): Deployment {
+  const rest = without(deployment, id);
+  if (rest === deployment) return deployment;
+  return { ...rest, givenUp: [{ id, at: now }, ...(rest.givenUp ?? [])].slice(0, mostGivenUp) };
 }
+
+const mostGivenUp = 8;
 
 /** A claimed boot was refused by the runtime, which left nothing: frees the claim and notes the failure. */
 export function bootRefused(deployment: Deployment, id: string, failure: BootFailure, now: number): Deployment {

@@ -79,6 +79,8 @@ export interface Instance extends Location {
   /** Absent if a version that did not note it booted it. */
   readonly cause?: BootCause;
   readonly bootedAt: number;
+  /** When its container was started, from when on its running time counts; absent before, and if it is not known. */
+  readonly startedAt?: number;
   readonly readyAt?: number;
   readonly lastActiveAt: number;
   readonly users: Readonly<Record<string, User>>;

@@ -31,15 +31,24 @@ export interface Exit {
   readonly app: string;
   /** The cause for the log: 'exit code 1', 'signal SIGKILL', 'out of memory'. */
   readonly cause: string;
+  /** When it ended, in epoch milliseconds; absent: just now, or that is not known. */
+  readonly endedAt?: number | undefined;
 }
 
+/** Times are epoch milliseconds, and absent if the runtime cannot tell. */
 export type Inspection =
   | {
       readonly state: 'running';
       /** Whether its own process listens on its address; undefined if the runtime cannot tell. */
       readonly listening: boolean | undefined;
+      readonly startedAt?: number | undefined;
     }
-  | { readonly state: 'exited'; readonly cause: string }
+  | {
+      readonly state: 'exited';
+      readonly cause: string;
+      readonly startedAt?: number | undefined;
+      readonly endedAt?: number | undefined;
+    }
   | { readonly state: 'gone' };
 
 /**

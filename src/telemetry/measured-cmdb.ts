@@ -1,4 +1,4 @@
-import type { AppRecord, Cmdb } from '../cmdb/cmdb.js';
+import type { AppRecord, AppUsage, Cmdb } from '../cmdb/cmdb.js';
 import type { Clock } from '../model/clock.js';
 import { measure } from './measure.js';
 import type { Metrics } from './metrics.js';
@@ -14,6 +14,8 @@ export function measuredCmdb(cmdb: Cmdb, metrics: Metrics, clock: Clock): Cmdb {
     list: (which, after): AsyncIterable<AppRecord> => cmdb.list(which, after),
     update: (app, change, note) => timed('update', () => cmdb.update(app, change, note)),
     ledger: (query) => timed('ledger', () => cmdb.ledger(query)),
+    addUsage: (host, receipt, uses) => timed('add_usage', () => cmdb.addUsage(host, receipt, uses)),
+    usage: (query): AsyncIterable<AppUsage> => cmdb.usage(query),
     changes: (position, signal) => cmdb.changes(position, signal),
     due: (now, limit) => timed('due', () => cmdb.due(now, limit)),
     beat: (session, revoke) => timed('beat', () => cmdb.beat(session, revoke)),

@@ -46,7 +46,7 @@ export class Exits {
       const { before } = await apps.update(
         exit.app,
         (current) => instanceDied(current, exit.id, exit.cause, clock.now()),
-        { exit: exit.cause, output },
+        { exit: exit.cause, output, ran: exit },
       );
       died = findInstance(before, exit.id);
     } catch (error) {

@@ -40,8 +40,9 @@ export class InstanceCheck {
     if (!runtime) return (await this.#options.remote.isAlive(seat).catch(onUnknown)) ?? true;
     const inspection = await runtime.inspect(instanceId).catch(onUnknown);
     if (!inspection || inspection.state === 'running') return true;
-    const cause = inspection.state === 'exited' ? inspection.cause : 'the container is gone';
-    await this.#options.onDead(runtime, { id: instanceId, app: app.name, cause });
+    const exit = { id: instanceId, app: app.name };
+    if (inspection.state === 'gone') await this.#options.onDead(runtime, { ...exit, cause: 'the container is gone' });
+    else await this.#options.onDead(runtime, { ...exit, cause: inspection.cause, endedAt: inspection.endedAt });
     return false;
   }
 }

@@ -15,6 +15,7 @@ import type { Runtime } from '../runtime/runtime.js';
 import type { Reaper } from './reaper.js';
 import type { Difference } from './reconcile-policy.js';
 import { compare, seeOut, type Stray, takeIn } from './strays.js';
+import { timesOf } from './times.js';
 
 export interface ReconcilerOptions {
   readonly cmdb: Cmdb;
@@ -160,7 +161,8 @@ export class Reconciler implements StoreListener {
     const { apps, clock, logger } = this.#options;
     logger.warn({ app, instance: id }, 'the CMDB holds an instance that the runtime does not run; removing it');
     const exit = 'it was not found running';
-    await apps.update(app, (deployment) => instanceDied(deployment, id, exit, clock.now()), { exit });
+    const ran = await timesOf(runtime, id);
+    await apps.update(app, (deployment) => instanceDied(deployment, id, exit, clock.now()), { exit, ran });
     await runtime.stop(id, 0);
   }
 

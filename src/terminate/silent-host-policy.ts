@@ -22,7 +22,7 @@ export function removeOutOfReach(deployment: Deployment, ids: ReadonlySet<string
   return [...ids].reduce((next, id) => {
     const instance = findInstance(next, id);
     if (!instance) return next;
-    if (isOutOfReach(instance, view)) return giveUp(next, id);
+    if (isOutOfReach(instance, view)) return giveUp(next, id, view.now);
     return releaseUser(next, id, view.me, view.now);
   }, deployment);
 }

@@ -44,9 +44,11 @@ export async function takeIn(
   // One that does not listen would get requests and serve none. Undefined: the runtime cannot tell.
   const inspection = await runtime.inspect(id);
   if (inspection.state !== 'running' || inspection.listening === false) return 'deaf';
+  const startedAt = inspection.startedAt === undefined ? {} : { startedAt: inspection.startedAt };
   const { deployment } = await apps.update(app, (current, stored) => {
     const now = { ...record, app: stored ?? record.app, deployment: current };
-    const instance = adoptable(found, now, sight, clock.now(), anyRevision);
+    const fitting = adoptable(found, now, sight, clock.now(), anyRevision);
+    const instance = fitting && { ...fitting, ...startedAt };
     return instance ? addInstance(current, instance, pins ? pinOf(now.app, sight.host) : undefined) : current;
   });
   return findInstance(deployment, id) ? 'taken_in' : 'unfit';

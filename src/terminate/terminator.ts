@@ -7,6 +7,7 @@ import { confirmGone, findInstance } from '../model/deployment.js';
 import type { EndReason } from '../model/instance.js';
 import { shared } from '../model/shared-work.js';
 import type { Runtime } from '../runtime/runtime.js';
+import { timesOf } from './times.js';
 
 export interface TerminatorOptions {
   readonly cmdb: Cmdb;
@@ -50,8 +51,9 @@ export class Terminator {
       }
       const ending = { app: record.app, instance, owner: instance.owner ?? '' };
       owned.add(ending);
+      const ran = await timesOf(runtime, id);
       await runtime.stop(id, record.app.stopTimeoutMs).finally(() => owned.delete(ending));
-      await apps.update(app, (deployment) => confirmGone(deployment, id));
+      await apps.update(app, (deployment) => confirmGone(deployment, id), { ran });
       const reason = instance.end?.reason ?? 'orphaned';
       logger.info({ app, instance: id, reason }, 'terminated');
       onTerminated(instance.runtime, reason);

@@ -13,6 +13,7 @@ import { scheduleConformance } from './conformance/schedule.js';
 import { signaturesConformance } from './conformance/signatures.js';
 import { sealedConformance } from './conformance/sealed.js';
 import { sessionsConformance } from './conformance/sessions.js';
+import { usageConformance } from './conformance/usage.js';
 import { unreadableConformance } from './conformance/unreadable.js';
 import type { CmdbUnderTest, StoreTest } from './conformance/store.js';
 
@@ -37,5 +38,6 @@ export function cmdbConformance(t: Test, fresh: (t: Test) => Promise<CmdbUnderTe
   sealedConformance(test);
   pinsConformance(test);
   ledgerConformance(test);
+  usageConformance(test);
   randomConformance(test);
 }

@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { open as openRaw } from 'lmdb';
 import t, { type Test } from 'tap';
 import type { UnreadableReport } from '../../src/cmdb/cmdb.js';
-import { openLmdbCmdb } from '../../src/cmdb/lmdb.js';
+import { type LmdbCmdbOptions, openLmdbCmdb } from '../../src/cmdb/lmdb.js';
 import type { RecordSigner } from '../../src/cmdb/record-signer.js';
 import { testApp } from '../fixtures/app.js';
 import { until } from '../fixtures/daemon.js';
@@ -36,10 +36,10 @@ async function fresh(t: Test): Promise<CmdbUnderTest> {
   const path = await directory(t);
   const [unreadable, readable]: [string[], string[]] = [[], []];
   const logLength = 20;
-  const openAs = (signer: RecordSigner) => {
+  const openAs = (signer: RecordSigner, options: Partial<LmdbCmdbOptions> = {}) => {
     const onUnreadable: UnreadableReport = (record, problem) =>
       void (problem === undefined ? readable : unreadable).push(record);
-    const cmdb = openLmdbCmdb({ path, signer, logLength, onUnreadable });
+    const cmdb = openLmdbCmdb({ path, signer, logLength, onUnreadable, ...options });
     t.teardown(() => cmdb.close());
     return cmdb;
   };
@@ -49,6 +49,7 @@ async function fresh(t: Test): Promise<CmdbUnderTest> {
     logLength,
     signer: testSigner(),
     open: () => openAs(testSigner()),
+    openAt: (now) => openAs(testSigner(), { now, usageDays: 3 }),
     openAs,
     async stored(kind, name) {
       const root = openRaw({ path, maxDbs: 16, encoding: 'string' });

@@ -26,10 +26,10 @@ function freshOn(redis: TestRedis) {
     const name = `t${randomBytes(4).toString('hex')}`;
     const [unreadable, readable]: [string[], string[]] = [[], []];
     const logLength = 20;
-    const openAs = (signer: RecordSigner) => {
+    const openAs = (signer: RecordSigner, options: Partial<RedisCmdbOptions> = {}) => {
       const onUnreadable: UnreadableReport = (record, problem) =>
         void (problem === undefined ? readable : unreadable).push(record);
-      return openOn(t, redis.url, { name, signer, logLength, onUnreadable });
+      return openOn(t, redis.url, { name, signer, logLength, onUnreadable, ...options });
     };
     return {
       unreadable,
@@ -37,6 +37,7 @@ function freshOn(redis: TestRedis) {
       readable,
       signer: testSigner(name),
       open: () => openAs(testSigner(name)),
+      openAt: (now) => openAs(testSigner(name), { now, usageDays: 3 }),
       openAs,
       async stored(kind, key) {
         const client = new Redis(redis.url);
@@ -55,9 +56,8 @@ function freshOn(redis: TestRedis) {
         const client = new Redis(redis.url);
         const keys = await client.keys(`{${name}}:*`);
         client.disconnect();
-        return keys.filter(
-          (key) => ![`{${name}}:changes`, `{${name}}:nonce`, `{${name}}:signing-key`, `{${name}}:ledger`].includes(key),
-        );
+        const kept = ['changes', 'nonce', 'signing-key', 'ledger', 'users', 'usage', 'receipts'];
+        return keys.filter((key) => !kept.includes(key.split(':')[1] ?? ''));
       },
     };
   };

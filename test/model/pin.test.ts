@@ -40,7 +40,7 @@ t.test('the first successful boot of an app with local mounts pins it, and its i
   const empty = confirmGone(first, 'shop-1');
   t.match(empty, { app: 'shop', instances: [], pinnedTo: { host: 'a', sources: ['/srv/shop'] } });
   t.equal(bootHostOf(empty, app), 'a');
-  t.equal(bootHostOf(giveUp(first, 'shop-1'), app), 'a');
+  t.equal(bootHostOf(giveUp(first, 'shop-1', 0), app), 'a');
   t.equal(booted(empty, app, 'shop-2', 'a').pinnedTo, empty.pinnedTo);
 });
 

@@ -106,6 +106,14 @@ export class SimCmdb implements Cmdb {
     throw new Error('no history seals documents');
   }
 
+  addUsage(): Promise<never> {
+    throw new Error('no history counts requests');
+  }
+
+  usage(): never {
+    throw new Error('no history asks for usage');
+  }
+
   async close(): Promise<void> {
     this.#options.link.isClosed = true;
     this.#options.logLink.isClosed = true;

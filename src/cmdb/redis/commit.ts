@@ -1,8 +1,19 @@
 import { createHash } from 'node:crypto';
 import { entriesPerApp } from '../documents.js';
+import { type Day, dayMs } from '../../model/usage.js';
 import type { Draft } from '../draft.js';
 import type { Keys } from './keys.js';
+import { rowName } from '../usage-row.js';
 import type { Command } from './link.js';
+
+export interface CommitLimits {
+  /** Approximate number of changes that the log holds. */
+  readonly logLength: number;
+  /** The first day whose usage is kept. */
+  readonly oldestDay: Day;
+  /** For how many days usage is kept. */
+  readonly usageDays: number;
+}
 
 /**
  * The command that writes a draft if no document that it was made from has changed. `read` has these by key, undefined if absent; only
@@ -12,7 +23,7 @@ export function commitCommand(
   draft: Draft,
   read: ReadonlyMap<string, string | undefined>,
   keys: Keys,
-  logLength: number,
+  { logLength, oldestDay, usageDays }: CommitLimits,
 ): Command {
   const documents = new Map<string, (string | number)[]>();
   for (const [key, text] of read) documents.set(key, [text === undefined ? '-' : sha1(text), '']);
@@ -38,18 +49,34 @@ export function commitCommand(
     effects.push(logLength, app, fields.length, ...fields);
   }
   for (const { app, text } of draft.entries) {
-    const key = keys.ledgerOf(app);
-    const isKept = !draft.drops(app);
-    if (isKept && !documents.has(key)) documents.set(key, ['', '']);
-    const place = isKept ? fixedKeys + 1 + [...documents.keys()].indexOf(key) : 0;
+    const place = draft.drops(app) ? 0 : placeOf(keys.ledgerOf(app), documents);
     effects.push('entered', place, text, logLength, entriesPerApp);
   }
-  const all = [keys.names, keys.schedule, keys.changes, keys.ledger, ...documents.keys()];
+  for (const { app, labels, day, counts } of draft.uses) {
+    if (day < oldestDay) continue;
+    const place = placeOf(keys.document('usage', rowName(day, app)), documents);
+    const expiresAt = (Date.parse(day) + (usageDays + 1) * dayMs) / 1_000;
+    const pairs = Object.entries(counts).flat();
+    effects.push('used', app, place, numberOf(day), numberOf(oldestDay), expiresAt, JSON.stringify(labels));
+    effects.push(pairs.length / 2, ...pairs);
+  }
+  const all = [keys.names, keys.schedule, keys.changes, keys.ledger, keys.users, ...documents.keys()];
   return ['fcCommit', all.length, ...all, ...[...documents.values()].flat(), ...effects];
 }
 
+/** Number of a key in the script, which neither compares nor writes it. */
+function placeOf(key: string, documents: Map<string, (string | number)[]>): number {
+  if (!documents.has(key)) documents.set(key, ['', '']);
+  return fixedKeys + 1 + [...documents.keys()].indexOf(key);
+}
+
+/** Such as 20261130. */
+export function numberOf(day: Day): number {
+  return Number(day.replaceAll('-', ''));
+}
+
 /** Keys of the script before those of the documents. */
-const fixedKeys = 4;
+const fixedKeys = 5;
 
 function sha1(text: string): string {
   return createHash('sha1').update(text).digest('hex');

@@ -17,6 +17,8 @@ export class Keys {
   readonly signingKey: string;
   /** A set: names of all apps. */
   readonly names: string;
+  /** A sorted set: apps by the last day on which they used something, as a number such as 20261130. */
+  readonly users: string;
 
   constructor(name: string) {
     this.#prefix = `{${name}}:`;
@@ -27,6 +29,7 @@ export class Keys {
     this.nonce = `${this.#prefix}nonce`;
     this.signingKey = `${this.#prefix}signing-key`;
     this.names = `${this.#prefix}apps`;
+    this.users = `${this.#prefix}users`;
   }
 
   /** A stream: the ledger of one app. */

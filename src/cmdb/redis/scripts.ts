@@ -7,9 +7,9 @@ interface Script {
 
 const scripts = {
   /**
-   * A transaction; see commit.ts for its arguments. KEYS: names, schedule, change log, ledger, then documents, and
-   * ledgers of apps. Compares the documents with what
-   * was read, and writes everything or nothing → 1 if written, 0 if something changed.
+   * A transaction; see commit.ts for its arguments. KEYS: names, schedule, change log, ledger, users, then documents, ledgers of apps and
+   * rows of usage. Compares the documents with what was read, and writes everything or nothing → 1 if written, 0 if something changed.
+   * A row that cannot be read begins anew: it must not keep an instance from being removed.
    */
   fcCommit: {
     lua: `local at = 1
@@ -17,8 +17,22 @@ local function take()
   at = at + 1
   return ARGV[at - 1]
 end
+local function use(name, key, day, oldest, expiresAt, labels)
+  local stored = redis.pcall('GET', key)
+  local ok, row = pcall(cjson.decode, type(stored) == 'string' and stored or '')
+  if not ok or type(row) ~= 'table' or type(row.counts) ~= 'table' then row = { counts = {} } end
+  row.labels = labels
+  for _ = 1, tonumber(take()) do
+    local counter, amount = take(), tonumber(take())
+    row.counts[counter] = (tonumber(row.counts[counter]) or 0) + amount
+  end
+  redis.call('SET', key, cjson.encode(row))
+  redis.call('EXPIREAT', key, expiresAt)
+  if tonumber(redis.call('ZSCORE', KEYS[5], name) or 0) < day then redis.call('ZADD', KEYS[5], day, name) end
+  redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', '(' .. oldest)
+end
 local writes = {}
-for i = 5, #KEYS do
+for i = 6, #KEYS do
   local seen = take()
   if seen ~= '' then
     local value = redis.call('GET', KEYS[i])
@@ -34,6 +48,7 @@ while at <= #ARGV do
   local kind, name = take(), take()
   if kind == 'named' then redis.call('SADD', KEYS[1], name)
   elseif kind == 'unnamed' then redis.call('SREM', KEYS[1], name)
+  elseif kind == 'used' then use(name, KEYS[tonumber(take())], tonumber(take()), take(), take(), take())
   elseif kind == 'unscheduled' then redis.call('ZREM', KEYS[2], name)
   elseif kind == 'scheduled' then redis.call('ZADD', KEYS[2], take(), name)
   elseif kind == 'scheduled by' then

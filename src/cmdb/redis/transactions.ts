@@ -1,15 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Documents, Wanted } from '../documents.js';
 import { Draft } from '../draft.js';
-import { commitCommand } from './commit.js';
+import { commitCommand, type CommitLimits } from './commit.js';
 import type { Keys } from './keys.js';
 import type { Link } from './link.js';
 
 export interface TransactionsOptions {
   readonly link: Link;
   readonly keys: Keys;
-  /** Approximate number of changes that the log holds. */
-  readonly logLength: number;
+  readonly limits: () => CommitLimits;
 }
 
 /** How long a write with an unknown outcome is looked for, in milliseconds. */
@@ -51,7 +50,7 @@ export class Transactions {
    * `write` runs again on their newest state.
    */
   async write<T>(wanted: readonly Wanted[], write: (documents: Documents) => T): Promise<T> {
-    const { link, keys: names, logLength } = this.#options;
+    const { link, keys: names, limits } = this.#options;
     const keys = this.#keysOf(wanted);
     const doubt = new Doubt<T>(() => !link.isClosed);
     for (;;) {
@@ -64,7 +63,7 @@ export class Transactions {
       if (keys.size > texts.size) continue;
       if (draft.isEmpty) return result;
       for (const { table, name } of draft.writes) keys.add(names.document(table, name));
-      const commit = commitCommand(draft, texts, names, logLength);
+      const commit = commitCommand(draft, texts, names, limits());
       const attempt = doubt.begin({ draft, result });
       const answer = await doubt.overcome(() => link.one(commit));
       if (answer === 1) return result;

@@ -1,5 +1,6 @@
 import type { Deployment } from '../deployment.js';
 import type { Instance } from '../instance.js';
+import type { Ran } from '../usage.js';
 
 /** What can happen to an instance; `maintenance` to its app. docs/api.md says what each means. */
 export const factKinds = [
@@ -39,6 +40,8 @@ export interface Note {
   readonly exit?: string;
   /** What it wrote last. */
   readonly output?: string;
+  /** When an instance that is gone ran, for its app's usage. */
+  readonly ran?: Ran;
 }
 
 /** A request as far as the ledger may know it: neither its query nor who sent it. */

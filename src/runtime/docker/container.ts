@@ -114,6 +114,12 @@ export function runs(entry: unknown): boolean {
   return state === 'running' || state === 'paused';
 }
 
+/** A time of an inspected container's state, in epoch milliseconds; the engine writes the year 1 if there is none. */
+export function timeAt(state: unknown, name: 'StartedAt' | 'FinishedAt'): number | undefined {
+  const at = Date.parse(textAt(state, name) ?? '');
+  return at > 0 ? at : undefined;
+}
+
 /** Why a container ended, from the engine's description of its state. */
 export function exitCause(state: unknown): string {
   if (at(state, 'OOMKilled') === true) return 'out of memory';

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Exit } from '../runtime.js';
-import { exitCause, inspectContainer, runs } from './container.js';
+import { exitCause, inspectContainer, runs, timeAt } from './container.js';
 import type { Engine } from './engine.js';
 import { exitCodeCause } from './exit-code.js';
 import { type Owner, labels } from './labels.js';
@@ -33,14 +33,14 @@ export function trackExits(engine: Engine, { owner, logger }: ExitsOptions): Exi
   const start = (containerId: string, exit: Omit<Exit, 'cause'>) => {
     if (!ended.has(containerId)) running.set(containerId, exit);
   };
-  const end = (containerId: string, cause: string) => {
+  const end = (containerId: string, cause: string, endedAt?: number) => {
     const exit = running.get(containerId);
     if (!exit) return;
     running.delete(containerId);
     ended.add(containerId);
     for (const onExit of subscribers) {
       try {
-        onExit({ ...exit, cause });
+        onExit({ ...exit, cause, ...(endedAt === undefined ? {} : { endedAt }) });
       } catch (error) {
         logger.error({ err: error, app: exit.app, instance: exit.id }, 'an exit could not be handled');
       }
@@ -50,7 +50,9 @@ export function trackExits(engine: Engine, { owner, logger }: ExitsOptions): Exi
     const reply = await inspectContainer(engine, containerId, running.get(containerId)?.id ?? containerId).catch(
       () => undefined,
     );
-    end(containerId, reply === undefined ? fallback : exitCause(at(reply, 'State')));
+    const state = at(reply, 'State');
+    if (reply === undefined) end(containerId, fallback);
+    else end(containerId, exitCause(state), timeAt(state, 'FinishedAt'));
   };
 
   return {

@@ -1,5 +1,5 @@
 import type { Inspection } from '../runtime.js';
-import { type Place, exitCause, findContainer, ownAddress } from './container.js';
+import { type Place, exitCause, findContainer, ownAddress, timeAt } from './container.js';
 import type { Engine } from './engine.js';
 import type { OwnListening } from './listening.js';
 import { at } from './reply.js';
@@ -18,7 +18,9 @@ export async function inspect({ engine, place, listening }: InspectContext, id: 
   const container = await findContainer(engine, id, place);
   if (!container) return { state: 'gone' };
   const state = at(container.reply, 'State');
-  if (at(state, 'Running') !== true) return { state: 'exited', cause: exitCause(state) };
+  const startedAt = timeAt(state, 'StartedAt');
+  if (at(state, 'Running') !== true)
+    return { state: 'exited', cause: exitCause(state), startedAt, endedAt: timeAt(state, 'FinishedAt') };
   const { isPublished, address } = ownAddress(container.reply, place);
-  return { state: 'running', listening: isPublished && address ? await listening.at(address) : undefined };
+  return { state: 'running', startedAt, listening: isPublished && address ? await listening.at(address) : undefined };
 }

@@ -20,8 +20,8 @@ export class Exits {
   readonly #watchers = new Set<(exit: Exit) => void>();
   /** Callers that wait for the cause of an exit. */
   readonly #askers = new Set<(id: string) => void>();
-  /** Causes of reported exits, by instance id, until they are forgotten. */
-  readonly #causes = new Lru<string, string>(mostDeaths);
+  /** Reported exits, by instance id, until they are forgotten. */
+  readonly #deaths = new Lru<string, Exit>(mostDeaths);
   /** Exits that were reported before there was a watcher. */
   readonly #untold = new Map<string, Exit>();
   #closed = false;
@@ -40,31 +40,32 @@ export class Exits {
   }
 
   /** Reports an exit. Only the first report of an instance counts. */
-  died(record: ProcessRecord, cause: string, late: boolean): void {
+  died(record: ProcessRecord, { cause, endedAt }: Pick<Exit, 'cause' | 'endedAt'>, late: boolean): void {
     const { id, app } = record;
-    if (this.#closed || this.#causes.get(id) !== undefined) return;
+    if (this.#closed || this.#deaths.get(id) !== undefined) return;
+    const exit: Exit = { id, app, cause, ...(endedAt === undefined ? {} : { endedAt }) };
     // Bounded, as instances that another dispatcher stops are never forgotten by `forget`.
-    this.#causes.set(id, cause);
+    this.#deaths.set(id, exit);
     this.#options.onDeath(record, late);
-    if (this.#watchers.size === 0 && this.#untold.size < mostDeaths) this.#untold.set(id, { id, app, cause });
+    if (this.#watchers.size === 0 && this.#untold.size < mostDeaths) this.#untold.set(id, exit);
     for (const asker of [...this.#askers]) asker(id);
-    for (const watcher of [...this.#watchers]) watcher({ id, app, cause });
+    for (const watcher of [...this.#watchers]) watcher(exit);
   }
 
-  /** Why the instance ended, if that was reported. */
-  knownCause(id: string): string | undefined {
-    return this.#causes.get(id);
+  /** The exit of the instance, if it was reported. */
+  known(id: string): Exit | undefined {
+    return this.#deaths.get(id);
   }
 
-  /** Why an instance that was found dead ended. Waits for the report, which may come a moment later; undefined if none comes. */
-  async causeOf(id: string): Promise<string | undefined> {
-    if (this.#causes.get(id) === undefined) await this.#told(id);
-    return this.#causes.get(id);
+  /** The exit of an instance that was found dead. Waits for the report, which may come a moment later; undefined if none comes. */
+  async exitOf(id: string): Promise<Exit | undefined> {
+    if (this.#deaths.get(id) === undefined) await this.#told(id);
+    return this.#deaths.get(id);
   }
 
   /** Call it when the instance is gone or was never started. */
   forget(id: string): void {
-    this.#causes.delete(id);
+    this.#deaths.delete(id);
     this.#untold.delete(id);
   }
 

@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import type { Clock } from '../../model/clock.js';
 import type { Address, RuntimeIdentity } from '../../model/instance.js';
 import { shared } from '../../model/shared-work.js';
-import { identify, isRunning, type ProcessIdentity } from '../../machine/proc-fs.js';
+import { bootedAt, bootId, identify, isRunning, type ProcessIdentity, startedAtOf } from '../../machine/proc-fs.js';
 import type { BootOptions, Exit, FoundInstance, InstanceSpec, Inspection, Runtime } from '../runtime.js';
 import type { Command } from './child.js';
 import { removeGroup } from './control-groups.js';
@@ -187,8 +187,9 @@ export class KeptRuntime implements Runtime {
     const found = await this.#find(id);
     if (!found) return { state: 'gone' };
     const record = await this.#resolve(found);
-    if (!isAlive(record)) return { state: 'exited', cause: await this.#causeOf(record) };
-    return { state: 'running', listening: await this.#technology.isListening(record) };
+    const startedAt = record.process && startedAtOf(record.process);
+    if (!isAlive(record)) return { state: 'exited', startedAt, ...(await this.#exitOf(record)) };
+    return { state: 'running', startedAt, listening: await this.#technology.isListening(record) };
   }
 
   async listensOn(id: string): Promise<readonly string[] | undefined> {
@@ -381,23 +382,27 @@ export class KeptRuntime implements Runtime {
   }
 
   async #onExit(exited: Exited): Promise<void> {
-    const { id, process: main, cause, late } = exited;
+    const { id, process: main, late } = exited;
     const start = this.#starts.get(id);
     if (start) return start.onExit(exited);
     this.#output.end(id);
     const record = await this.#records.read(id);
-    if (record) this.#exits.died({ ...record, process: main }, cause, late);
+    if (record) this.#exits.died({ ...record, process: main }, exited, late);
   }
 
-  /** Why it ended, as reported or as its keeper knows. */
-  async #causeOf({ id, keeper }: ProcessRecord): Promise<string> {
-    const known = this.#exits.knownCause(id);
-    if (known !== undefined) return known;
+  /** Why and when it ended, as reported or as its keeper knows. */
+  async #exitOf({ id, keeper, booter }: ProcessRecord): Promise<Pick<Exit, 'cause' | 'endedAt'>> {
+    const known = this.#exits.known(id);
+    if (known !== undefined) return pick(known);
     const kept = await this.#keepers.with(keeper, (found) =>
       typeof found === 'string' ? undefined : found.kept.get(id),
     );
-    const cause = kept && (kept.cause ?? (await this.#exits.causeOf(id)));
-    return cause ?? 'it ended while no dispatcher watched';
+    if (kept?.cause !== undefined) return pick({ cause: kept.cause, endedAt: kept.endedAt });
+    const exit = kept && (await this.#exits.exitOf(id));
+    if (exit) return pick(exit);
+    // At the latest with the machine, if that was started again since.
+    const endedAt = booter.bootId === bootId() ? {} : { endedAt: bootedAt() };
+    return { cause: 'it ended while no dispatcher watched', ...endedAt };
   }
 
   /** Ends the apps of a keeper that has ended, as nothing reads their output or sees their exits, and reports that. */
@@ -425,7 +430,7 @@ export class KeptRuntime implements Runtime {
     const start = this.#starts.get(id);
     if (start && main)
       return start.onExit({ id, app: record.app, process: main, cause: cause ?? keeperEnded, late: true });
-    if (runs || cause !== undefined) this.#exits.died(record, cause ?? keeperEnded, true);
+    if (runs || cause !== undefined) this.#exits.died(record, { cause: cause ?? keeperEnded }, true);
   }
 
   async #endStarted(id: string): Promise<void> {
@@ -464,4 +469,8 @@ export class KeptRuntime implements Runtime {
 /** An instance that is about to be started counts as alive while its dispatcher runs. */
 function isAlive({ process, booter }: ProcessRecord): boolean {
   return isRunning(process ?? booter);
+}
+
+function pick({ cause, endedAt }: Pick<Exit, 'cause' | 'endedAt'>): Pick<Exit, 'cause' | 'endedAt'> {
+  return { cause, ...(endedAt === undefined ? {} : { endedAt }) };
 }

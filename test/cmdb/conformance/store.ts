@@ -14,11 +14,13 @@ export interface CmdbUnderTest {
   readonly signer: RecordSigner;
   /** Another handle that signs with another key; closed with the test. */
   openAs(signer: RecordSigner): Cmdb;
+  /** Another handle on whose clock it is that time, and which keeps usage for three days; closed with the test. */
+  openAt(now: () => number): Cmdb;
   /** A stored record as it stands. */
   stored(kind: SignedKind, name: string): Promise<string>;
   /** Replaces a stored record by this text; undefined takes it away. A domain's is the claim on it. */
   spoil(kind: RecordKind, name: string, text: string | undefined): Promise<void>;
-  /** Everything under which something is stored, except for the change log and the store's identity. */
+  /** Everything under which something is stored, except for the change log, usage and the store's identity. */
   remnants(): Promise<string[]>;
   /** The length of the change log, short enough to fall off. */
   readonly logLength: number;

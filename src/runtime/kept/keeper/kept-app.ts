@@ -35,6 +35,7 @@ export class KeptApp {
   readonly app: string;
   readonly process: ProcessIdentity;
   cause: string | undefined;
+  #endedAt: number | undefined;
   /** Bytes of output not sent to the dispatcher since the last that was. */
   untold = 0;
   readonly toldRate: Rate;
@@ -89,7 +90,7 @@ export class KeptApp {
 
   get kept(): Kept {
     const { id, app, process: identity, cause } = this;
-    return { id, app, process: identity, cause };
+    return { id, app, process: identity, cause, endedAt: this.#endedAt };
   }
 
   /** Kills it if it still runs, and removes its output. */
@@ -102,6 +103,7 @@ export class KeptApp {
   }
 
   async #onExit(cause: string): Promise<void> {
+    this.#endedAt = Date.now();
     await this.#output.drain();
     this.cause = cause;
     this.#options.onExit(this);

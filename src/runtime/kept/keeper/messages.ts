@@ -11,6 +11,8 @@ export interface Kept {
   readonly process: ProcessIdentity;
   /** Why it ended; undefined while it runs. */
   readonly cause?: string | undefined;
+  /** When it ended, in epoch milliseconds; keepers of older versions do not say. */
+  readonly endedAt?: number | undefined;
 }
 
 export interface Exited extends Kept {

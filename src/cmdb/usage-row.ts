@@ -1,0 +1,35 @@
+import type { Counts, Day } from '../model/usage.js';
+import { plus } from '../model/usage.js';
+
+type Labels = Readonly<Record<string, string>>;
+
+/** What an app used on one day, and the labels that it had when that was last written. */
+export interface UsageRow {
+  readonly labels: Labels;
+  readonly counts: Counts;
+}
+
+/** The name of an app's row among the documents. */
+export function rowName(day: Day, app: string): string {
+  return `${day} ${app}`;
+}
+
+/** The stored form, which the script of Redis reads and writes as well; its `labels` are text, which the script passes on. */
+export function encodeRow({ labels, counts }: UsageRow): string {
+  return JSON.stringify({ labels: JSON.stringify(labels), counts });
+}
+
+/** An unreadable row counts as empty. */
+export function decodeRow(text: string | undefined): UsageRow {
+  try {
+    const { labels, counts } = JSON.parse(text ?? '{}') as { labels?: string; counts?: Counts };
+    return { labels: JSON.parse(labels ?? '{}') as Labels, counts: counts ?? {} };
+  } catch {
+    return { labels: {}, counts: {} };
+  }
+}
+
+/** A row with more in it. */
+export function addToRow(text: string | undefined, labels: Labels, counts: Counts): string {
+  return encodeRow({ labels, counts: plus(decodeRow(text).counts, counts) });
+}
