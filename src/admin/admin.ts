@@ -22,12 +22,13 @@ import { openApiRoute } from './openapi.js';
 import { addRoutes, deepestBody } from './serve-routes.js';
 import { whyRoutes, type WhySource } from './why-routes.js';
 import { faultOfJson } from './json-text.js';
+import { usageRoutes, type UsageSource } from './usage-routes.js';
 import { placeSocket, removeSocket, type SocketAccess, type SocketFile } from './socket-file.js';
 
 export interface AdminOptions
   extends
     HealthSource,
-    Omit<AppsSource & OperationsSource & NodesSource & EventsSource & WhySource, 'audit'>,
+    Omit<AppsSource & OperationsSource & NodesSource & EventsSource & WhySource & UsageSource, 'audit'>,
     Pick<Credentials, 'token'> {
   readonly listen: ListenAddress | ListenSocket;
   /** Who may open the socket; absent: the user of this process. */
@@ -89,6 +90,7 @@ export function createAdmin(options: AdminOptions): Admin {
     ...eventRoutes(options),
     ...whyRoutes(options),
     callerRoute,
+    ...usageRoutes(options),
   ];
   servePage(server);
   addRoutes(server, [...routes, openApiRoute(routes, options.version)], options.streamLimits);

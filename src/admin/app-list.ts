@@ -42,7 +42,8 @@ function passes(record: AppRecord, { state, plan, label = [], text }: AppFilter)
   return part === undefined || [app.name, ...app.domains].some((name) => name.includes(part));
 }
 
-function hasLabel(labels: Readonly<Record<string, string>>, wanted: string): boolean {
+/** Whether the labels have `NAME=VALUE`, or `NAME` with any value. */
+export function hasLabel(labels: Readonly<Record<string, string>>, wanted: string): boolean {
   const at = wanted.indexOf('=');
   const name = at < 0 ? wanted : wanted.slice(0, at);
   return Object.hasOwn(labels, name) && (at < 0 || labels[name] === wanted.slice(at + 1));

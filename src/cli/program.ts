@@ -207,6 +207,19 @@ function addRemoteCommands(program: Command): void {
     }),
   );
 
+  remote(program, 'usage', 'Tell what apps used, by app and day; of all apps or of one.')
+    .argument('[app]', 'only this app')
+    .option('--from <day>', 'the first day in UTC, such as 2026-11-01; today by default')
+    .option('--to <day>', 'the last day; today by default')
+    .option('--label <label>', 'only apps with this label, NAME or NAME=VALUE; may be repeated', several)
+    .addOption(new Option('--csv', 'print CSV').conflicts('json').default(false))
+    .action(
+      asking(async (client, screen, [app], options) => {
+        const { usage } = await import('./remote/usage.js');
+        await usage(client, screen, { ...(options as unknown as Parameters<typeof usage>[2]), ...(app && { app }) });
+      }),
+    );
+
   remote(program, 'instances', 'List instances, of all apps or of one.')
     .argument('[app]', 'only those of this app')
     .action(

@@ -48,6 +48,7 @@ export interface Settings {
   /** Apps that may vanish from the files at once; absent: see removalFault. */
   readonly maxRemovals?: number;
   readonly log: { readonly level: LogLevel };
+  readonly usage: Main['usage'];
   /** Absent: requests are not logged. `file` is absolute, or `stdout`. */
   readonly accessLog?: Main['accessLog'] & { readonly file: string };
   /** As they are written: what completes an app that is put by API. */

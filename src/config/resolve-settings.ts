@@ -64,6 +64,7 @@ export function resolveSettings(written: MainFile, directory: string, env: Envir
     memory: main.memory,
     ...(main.maxRemovals !== undefined && { maxRemovals: main.maxRemovals }),
     log: { level: resolveLevel(main.log.level, env, report) },
+    usage: main.usage,
     ...resolveAccessLog(main.accessLog),
     plans: written.plans ?? {},
     defaults: defaultsOf(written),

@@ -10,6 +10,7 @@ import type { Config } from '../config/config.js';
 import { glob } from '../config/glob.js';
 import type { App, RuntimeName } from '../model/app.js';
 import type { Clock } from '../model/clock.js';
+import { dayMs } from '../model/usage.js';
 import { makePrivateDirectory } from '../machine/private-directory.js';
 import { openDockerRuntime } from '../runtime/docker.js';
 import { openOciRuntime } from '../runtime/oci.js';
@@ -18,10 +19,10 @@ import type { Runtime } from '../runtime/runtime.js';
 import { localSigningKey } from '../machine/signing-key.js';
 
 /** Throws an Error that says what to do if the store, or the key that its records are signed with, cannot be used. */
-export function openCmdb({ cmdb, stateDir }: Config, logger: Logger, onUnreadable: UnreadableReport): Cmdb {
+export function openCmdb({ cmdb, stateDir, usage }: Config, logger: Logger, onUnreadable: UnreadableReport): Cmdb {
   const path = lmdbPath(cmdb.url);
   const signer = signerOf({ cmdb, stateDir });
-  const common = { signer, onUnreadable };
+  const common = { signer, onUnreadable, usageDays: Math.ceil(usage.keepMs / dayMs) };
   return path === undefined ? openRedisCmdb({ ...cmdb, ...common, logger }) : openLmdbCmdb({ ...common, path });
 }
 

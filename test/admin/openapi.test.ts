@@ -186,7 +186,14 @@ t.test('while the store is away, each route that needs it says so', async (t) =>
   const away = async () => {
     throw new RequestError('cmdb_unavailable');
   };
-  const cmdb: AdminOptions['cmdb'] = { find: away, edit: away, update: away, ledger: away, list: () => listAway() };
+  const cmdb: AdminOptions['cmdb'] = {
+    find: away,
+    edit: away,
+    update: away,
+    ledger: away,
+    list: () => listAway(),
+    usage: () => listAway(),
+  };
   const { admin, operations } = await start(t, { cmdb });
   for (const row of operations.filter(({ path }) => path.startsWith('/v1/') && path !== '/v1/caller')) {
     const { method, path, operation } = row;

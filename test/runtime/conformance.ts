@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Test } from 'tap';
 import { type App, revisionOf } from '../../src/model/app.js';
 import type { Address } from '../../src/model/instance.js';
-import type { Exit, InstanceSpec, Runtime } from '../../src/runtime/runtime.js';
+import type { Exit, Inspection, InstanceSpec, Runtime } from '../../src/runtime/runtime.js';
 import { eventually } from '../fixtures/eventually.js';
 
 /** What an adapter brings to be tested. */
@@ -100,10 +100,15 @@ const rules: Record<string, (t: Test, subject: Subject) => Promise<void>> = {
     const runtime = await subject.open();
     const seen: [Exit[], Exit[]] = [[], []];
     for (const exits of seen) runtime.watch((exit) => void exits.push(exit));
+    const from = Date.now();
     const { id, app } = await boot(runtime, subject.app({ EXIT_AT_BOOT: 'no database' }));
     await eventually(() => seen.every((exits) => exits.length > 0));
-    t.same(seen[0], [{ id, app: app.name, cause: 'exit code 3' }]);
-    t.same(await runtime.inspect(id), { state: 'exited', cause: 'exit code 3' });
+    t.match(seen[0], [{ id, app: app.name, cause: 'exit code 3' }]);
+    const inspection = await runtime.inspect(id);
+    t.match(inspection, { state: 'exited', cause: 'exit code 3', startedAt: Number, endedAt: Number });
+    const { startedAt = 0, endedAt = 0 } = inspection as Extract<Inspection, { state: 'exited' }>;
+    // The kernel counts starts in hundredths of a second.
+    t.ok(from - 20 <= startedAt && startedAt - 20 <= endedAt && endedAt <= Date.now(), `${startedAt} to ${endedAt}`);
     t.match(await runtime.list(), [{ id, running: false }]);
     t.match(await runtime.output(id, 1_000), /refusing to start: no database/);
     t.ok((await runtime.output(id, 5)).length <= 5);

@@ -64,7 +64,7 @@ t.test('a claim whose owner lives is carried out yet, one of a dead owner is not
 t.test('what did not answer is removed, the rest of the deployment stays as it is', async (t) => {
   const deployment = { ...testDeployment(there(), there({ id: 'shop-2' })), version: 'v' };
   const after = removeOutOfReach(deployment, new Set(['shop-1']), seen());
-  t.same(after, { ...deployment, instances: deployment.instances.slice(1) });
+  t.same(after, { ...deployment, instances: deployment.instances.slice(1), givenUp: [{ id: 'shop-1', at: 9_000 }] });
 });
 
 t.test('what a live node took up meanwhile stays; only the use of this node ends', async (t) => {

@@ -22,11 +22,12 @@ t.test('a doom that a replaced store lost is written anew while it is carried ou
   const cmdb = { find: async () => record(), update } as unknown as Cmdb;
   let confirm = () => {};
   const stop = () => new Promise<void>((resolve) => (confirm = resolve));
+  const inspect = async () => ({ state: 'gone' });
   const apps = new LocalApps(cmdb);
   const owned = new OwnedInstances(apps, new VirtualClock());
   const terminator = new Terminator({
     ...{ cmdb, apps, owned, logger: pino({ level: 'silent' }), onTerminated: () => {} },
-    runtimes: new Map([['process', { name: 'process', stop } as unknown as Runtime]]),
+    runtimes: new Map([['process', { name: 'process', stop, inspect } as unknown as Runtime]]),
   });
   const terminating = terminator.terminate('shop', 'shop-1');
   await settle();

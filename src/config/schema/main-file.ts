@@ -897,6 +897,19 @@ export const mainSchema = section(
       },
       { description: 'The log.' },
     ),
+    usage: section(
+      {},
+      {
+        keep: duration({
+          from: '1d',
+          to: '400d',
+          description: 'How long the store keeps what apps used, in whole days. See docs/usage.md.',
+          default: '62d',
+          examples: ['366d'],
+        }),
+      },
+      { description: 'What apps used, by app and day.' },
+    ),
     accessLog: section(
       {},
       {

@@ -18,6 +18,7 @@ import { nodes } from '../../../src/cli/remote/nodes.js';
 import { operate, type Operation } from '../../../src/cli/remote/operate.js';
 import { put } from '../../../src/cli/remote/put.js';
 import { why } from '../../../src/cli/remote/why.js';
+import { usage } from '../../../src/cli/remote/usage.js';
 import { rm as remove } from '../../../src/cli/remote/rm.js';
 import { webDocument } from '../../fixtures/api.js';
 import { install, startDaemon } from '../../fixtures/daemon.js';
@@ -96,6 +97,18 @@ t.test('the life of an app by the command', async (t) => {
     t.match((await operated('drain')).out, /^app shop: /);
     t.equal((await operated('boot')).out, 'app shop: ready\n');
     await t.rejects(operated('boot', { name: 'nobody' }), { exitCode: 5, message: 'There is no app nobody' });
+  });
+
+  await t.test('usage tells what it used, as a table, JSON and CSV', async (t) => {
+    const told = (more = {}) =>
+      said((screen) => usage(client, screen, { json: false, csv: false, app: 'shop', ...more }));
+    const today = new Date().toISOString().slice(0, 10);
+    t.match((await told()).out, /^APP +DAY +RUNNING +BOOTS\nshop +\d{4}-\d\d-\d\d +\d+\.\ds +[1-9]/);
+    t.match(JSON.parse((await told({ json: true })).out).at(-1), { app: 'shop', boots: { operator: Number } });
+    t.match((await told({ csv: true })).out, /^app,day,labels,.*\r\nshop,\d{4}-\d\d-\d\d,,[\d.]+,.*operator=\d.*\r\n$/);
+    t.match(await told({ app: 'nobody' }), { out: '', err: 'nothing was used\n' });
+    await t.rejects(told({ from: 'yesterday' }), { exitCode: 7, message: 'from' });
+    await t.rejects(told({ from: '2999-01-01', to: today }), { exitCode: 7, message: 'is after' });
   });
 
   await t.test('maintenance answers in the place of the app until it is left to the app again', async (t) => {

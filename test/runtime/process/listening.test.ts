@@ -35,7 +35,7 @@ t.test('an app that listens is listening; before that it is not', async (t) => {
   const processes = await useProcesses(t);
   const runtime = await processes.open();
   const { id } = await boot(runtime, { command: webApp, env: { BOOT_DELAY_MS: '300' } });
-  t.same(await runtime.inspect(id), { state: 'running', listening: false });
+  t.match(await runtime.inspect(id), { state: 'running', listening: false });
   t.ok(await listens(runtime, id));
 });
 
@@ -59,11 +59,11 @@ t.test('a foreign program on the port is not the app', async (t) => {
   const { id, address } = await boot(runtime, { command: ['sleep', '100'] });
   const server = await squat(t, address.port);
   for (let count = 0; count < 5; count += 1) {
-    t.same(await runtime.inspect(id), { state: 'running', listening: false });
+    t.match(await runtime.inspect(id), { state: 'running', listening: false });
   }
   server.close();
   await once(server, 'close');
-  t.same(await runtime.inspect(id), { state: 'running', listening: false });
+  t.match(await runtime.inspect(id), { state: 'running', listening: false });
 });
 
 t.test('an app that listens at another address is not what listens at its own', async (t) => {
@@ -73,10 +73,10 @@ t.test('an app that listens at another address is not what listens at its own', 
     const app = await boot(runtime, { command: gapApp, env: { LISTEN_ON: address } });
     const { port } = app.address;
     await eventually(() => connects(port, address));
-    t.same(await runtime.inspect(app.id), { state: 'running', listening: false }, address);
+    t.match(await runtime.inspect(app.id), { state: 'running', listening: false }, address);
     t.equal(await runtime.listener?.(app.id), undefined);
     await squat(t, port);
-    t.same(
+    t.match(
       await runtime.inspect(app.id),
       { state: 'running', listening: false },
       `${address}, beside a foreign program`,
@@ -118,7 +118,7 @@ t.test('another app on the port is not the app', async (t) => {
   const victim = await boot(runtime, { command: ['sleep', '100'] });
   await boot(runtime, shell(`PORT=${victim.address.port} exec ${node} ${script}`));
   await eventually(() => fetch(`http://127.0.0.1:${victim.address.port}/`, { headers: { connection: 'close' } }));
-  t.same(await runtime.inspect(victim.id), { state: 'running', listening: false });
+  t.match(await runtime.inspect(victim.id), { state: 'running', listening: false });
 });
 
 t.test('a port that a foreign program holds is not given to an app', async (t) => {
