@@ -7,7 +7,14 @@ import { type Day, oldestDay } from '../model/usage.js';
 import { makePrivateDirectory } from '../machine/private-directory.js';
 import type { Beat, ChangeBatch, Cmdb, LedgerQuery, Session, UnreadableReport } from './cmdb.js';
 import { createCmdb } from './document-cmdb.js';
-import { type DocumentStore, type Documents, postponeMs, type StoredEntries, type Table, type Wanted } from './documents.js';
+import {
+  type DocumentStore,
+  type Documents,
+  postponeMs,
+  type StoredEntries,
+  type Table,
+  type Wanted,
+} from './documents.js';
 import { Draft } from './draft.js';
 import { Bell, bellFile } from './lmdb/bell.js';
 import { ChangeTable } from './lmdb/change-log.js';

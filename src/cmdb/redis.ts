@@ -1,7 +1,6 @@
 import type { Logger } from 'pino';
 import type { Beat, ChangeBatch, Cmdb, LedgerQuery, Session, UnreadableReport } from './cmdb.js';
 import { type Day, oldestDay } from '../model/usage.js';
-import type { Beat, ChangeBatch, Cmdb, Session, UnreadableReport } from './cmdb.js';
 import { createCmdb } from './document-cmdb.js';
 import { type DocumentStore, type Documents, postponeMs, type StoredEntries, type Wanted } from './documents.js';
 import { RecordFormat } from './record-format.js';

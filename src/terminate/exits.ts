@@ -41,12 +41,13 @@ export class Exits {
   async report(runtime: Runtime, exit: Exit): Promise<void> {
     const { apps, uses, clock, logger } = this.#options;
     let died: Instance | undefined;
+    const { id, endedAt = clock.now() } = exit;
     const output = this.#isEnding(exit) ? '' : await this.#outputOf(runtime, exit);
     try {
       const { before } = await apps.update(
         exit.app,
         (current) => instanceDied(current, exit.id, exit.cause, clock.now()),
-        { exit: exit.cause, output, ran: exit },
+        { exit: exit.cause, output, ran: { id, endedAt } },
       );
       died = findInstance(before, exit.id);
     } catch (error) {
@@ -54,7 +55,7 @@ export class Exits {
       // While the store is away its address may be given to another app: nothing more is sent there.
       const local = apps.get(exit.app);
       if (local) uses.end(local, exit.id, 'instance_gone');
-      if (!this.#stopped) clock.after(retryMs, () => void this.report(runtime, exit));
+      if (!this.#stopped) clock.after(retryMs, () => void this.report(runtime, { ...exit, endedAt }));
       return;
     }
     if (!died || died.state === 'booting' || died.state === 'terminating') return;

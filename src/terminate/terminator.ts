@@ -4,7 +4,9 @@ import type { OwnedInstances } from '../uses/owned-instances.js';
 import type { Cmdb } from '../cmdb/cmdb.js';
 import type { RuntimeName } from '../model/app.js';
 import { confirmGone, findInstance } from '../model/deployment.js';
+import type { Clock } from '../model/clock.js';
 import type { EndReason } from '../model/instance.js';
+import type { Ran } from '../model/usage.js';
 import { shared } from '../model/shared-work.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { timesOf } from './times.js';
@@ -14,14 +16,19 @@ export interface TerminatorOptions {
   readonly apps: LocalApps;
   readonly owned: OwnedInstances;
   readonly runtimes: ReadonlyMap<RuntimeName, Runtime>;
+  readonly clock: Pick<Clock, 'now'>;
   readonly logger: Logger;
   readonly onTerminated: (runtime: RuntimeName, reason: EndReason) => void;
 }
+
+const mostEnded = 1_000;
 
 /** Ends instances that are written as terminating: stops the container, and removes the instance once the runtime confirms its end. */
 export class Terminator {
   readonly #options: TerminatorOptions;
   readonly #running = new Map<string, Promise<void>>();
+  /** Containers that have ended and whose instances are still in the store, which another node may remove. */
+  readonly #ended = new Map<string, Ran>();
 
   constructor(options: TerminatorOptions) {
     this.#options = options;
@@ -32,13 +39,19 @@ export class Terminator {
     return shared(this.#running, id, () => this.#terminate(app, id));
   }
 
+  /** Should the store be away by now, it is told later when the container has ended. */
+  #note(ran: Ran): void {
+    if (this.#ended.size >= mostEnded) this.#ended.delete(this.#ended.keys().next().value ?? '');
+    this.#ended.set(ran.id, ran);
+  }
+
   /** Resolves when nothing is being terminated. */
   async settled(): Promise<void> {
     await Promise.all(this.#running.values());
   }
 
   async #terminate(app: string, id: string): Promise<void> {
-    const { cmdb, apps, owned, runtimes, logger, onTerminated } = this.#options;
+    const { cmdb, apps, owned, runtimes, clock, logger, onTerminated } = this.#options;
     try {
       const record = await cmdb.find({ app });
       const instance = record && findInstance(record.deployment, id);
@@ -51,9 +64,12 @@ export class Terminator {
       }
       const ending = { app: record.app, instance, owner: instance.owner ?? '' };
       owned.add(ending);
-      const ran = await timesOf(runtime, id);
+      const found = this.#ended.get(id) ?? (await timesOf(runtime, id));
       await runtime.stop(id, record.app.stopTimeoutMs).finally(() => owned.delete(ending));
+      const ran: Ran = { ...found, endedAt: found.endedAt ?? clock.now() };
+      this.#note(ran);
       await apps.update(app, (deployment) => confirmGone(deployment, id), { ran });
+      this.#ended.delete(id);
       const reason = instance.end?.reason ?? 'orphaned';
       logger.info({ app, instance: id, reason }, 'terminated');
       onTerminated(instance.runtime, reason);

@@ -24,9 +24,10 @@ t.test('a doom that a replaced store lost is written anew while it is carried ou
   const stop = () => new Promise<void>((resolve) => (confirm = resolve));
   const inspect = async () => ({ state: 'gone' });
   const apps = new LocalApps(cmdb);
-  const owned = new OwnedInstances(apps, new VirtualClock());
+  const clock = new VirtualClock();
+  const owned = new OwnedInstances(apps, clock);
   const terminator = new Terminator({
-    ...{ cmdb, apps, owned, logger: pino({ level: 'silent' }), onTerminated: () => {} },
+    ...{ cmdb, apps, owned, clock, logger: pino({ level: 'silent' }), onTerminated: () => {} },
     runtimes: new Map([['process', { name: 'process', stop, inspect } as unknown as Runtime]]),
   });
   const terminating = terminator.terminate('shop', 'shop-1');

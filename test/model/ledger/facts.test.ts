@@ -78,7 +78,7 @@ const changes: Readonly<Record<string, readonly [Deployment, (before: Deployment
   'an end': [terminating, (d) => confirmGone(d, 'shop-1'), ['ended memory shop-1']],
   'it dies while it ends': [terminating, (d) => instanceDied(d, 'shop-1', 'x', 3), ['ended memory shop-1']],
   'it dies': [ready, (d) => instanceDied(d, 'shop-1', 'exit code 1', 3), ['exited - shop-1']],
-  'it is given up': [ready, (d) => giveUp(d, 'shop-1'), ['lost - shop-1']],
+  'it is given up': [ready, (d) => giveUp(d, 'shop-1', 3), ['lost - shop-1']],
   uses: [testDeployment({}), (d) => registerUser(d, 'shop-1', 'me', 1), []],
   'a quiet use': [ready, (d) => quietUser(d, 'shop-1', 'me', 1), []],
   'another time of activity': [ready, (d) => withInstance(d, 'shop-1', (i) => ({ ...i, lastActiveAt: 9 })), []],
