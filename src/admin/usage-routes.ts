@@ -133,7 +133,7 @@ function isAskedFor({ labels }: UsageView, wanted: readonly string[], caller: Ca
 
 function linkTo(query: Readonly<Record<string, unknown>>, after: string): string {
   const pairs = Object.entries({ ...query, after }).flatMap(([key, value]) =>
-    [value].flat().map((one): [string, string] => [key, String(one)]),
+    [value].flat().map((one): [string, string] => [key, one as string]),
   );
   return `/v1/usage?${new URLSearchParams(pairs).toString()}`;
 }

@@ -3,9 +3,7 @@ import type { Deployment } from '../model/deployment.js';
 import type { RuntimeIdentity } from '../model/instance.js';
 import type { LedgerEvent } from '../model/ledger/event.js';
 import type { Note } from '../model/ledger/facts.js';
-import type { Day } from '../model/usage.js';
-import type { Use } from './documents.js';
-import type { UsageRow } from './usage-row.js';
+import type { Day, UsageRow, Use } from '../model/usage.js';
 
 /** An app with its deployment as of `version`. */
 export interface AppRecord {
@@ -257,7 +255,7 @@ export interface Cmdb {
 
   /**
    * Adds to the usage of apps, all or nothing. `receipt` is random: however often a call is made again with it, and whatever its
-   * outcomes, it adds once, provided that the same host makes no more than 100 other calls meanwhile. At most `mostUses` at once.
+   * outcomes, it adds once, provided that the same host makes no more than 1,000 other calls meanwhile.
    */
   addUsage(host: string, receipt: string, uses: readonly Use[]): Promise<void>;
 

@@ -1,7 +1,7 @@
 import type { App } from '../model/app.js';
 import type { Note } from '../model/ledger/facts.js';
 import { nextDueAt } from '../model/schedule.js';
-import { type Day, dayMs, dayOf } from '../model/usage.js';
+import { type Day, dayMs, dayOf, type Use } from '../model/usage.js';
 import { applyApps, editApp } from './apply.js';
 import { inTurns } from '../machine/batches.js';
 import type {
@@ -22,7 +22,7 @@ import type {
   Updated,
   UsageQuery,
 } from './cmdb.js';
-import { type DocumentStore, type Documents, ledgerStart, type Use, type Wanted } from './documents.js';
+import { type DocumentStore, type Documents, ledgerStart, type Wanted } from './documents.js';
 import { checkAppKeys, checkKey, isKey } from './key-limits.js';
 import { checkPlace, eventOf } from './ledger-format.js';
 import type { RecordReader } from './record-reader.js';
@@ -31,7 +31,7 @@ import { updateDeployment } from './update.js';
 import { decodeRow, rowName } from './usage-row.js';
 
 /** Receipts of usage that are remembered for each host. */
-const mostReceipts = 100;
+const mostReceipts = 1_000;
 
 /** The CMDB on top of a store of documents: what Redis and LMDB have in common. `now`: the time in epoch milliseconds. */
 export function createCmdb(store: DocumentStore, reader: RecordReader, now: () => number = Date.now): Cmdb {

@@ -1,19 +1,11 @@
 import type { Beat, Change, ChangeBatch, LedgerQuery, Session } from './cmdb.js';
-import type { Counts, Day } from '../model/usage.js';
+import type { Day, Use } from '../model/usage.js';
 
 /**
  * What a CMDB holds as text: apps and deployments by app name, the claiming app's name by domain, the apps that a machine's files hold
  * by host, what is sealed by its name, usage by `rowName`, and which usage was added by host.
  */
 export type Table = 'app' | 'deployment' | 'domain' | 'files' | 'sealed' | 'usage' | 'receipts';
-
-/** What is added to an app's usage of one day. */
-export interface Use {
-  readonly app: string;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly day: Day;
-  readonly counts: Counts;
-}
 
 /** The documents as one transaction sees them: a snapshot of one moment, and its own writes. */
 export interface Documents {

@@ -1,5 +1,6 @@
 import type { Change } from './cmdb.js';
-import type { Documents, Table, Use } from './documents.js';
+import type { Use } from '../model/usage.js';
+import type { Documents, Table } from './documents.js';
 
 export interface Write {
   readonly table: Table;

@@ -1,13 +1,7 @@
-import type { Counts, Day } from '../model/usage.js';
+import type { Counts, Day, UsageRow } from '../model/usage.js';
 import { plus } from '../model/usage.js';
 
 type Labels = Readonly<Record<string, string>>;
-
-/** What an app used on one day, and the labels that it had when that was last written. */
-export interface UsageRow {
-  readonly labels: Labels;
-  readonly counts: Counts;
-}
 
 /** The name of an app's row among the documents. */
 export function rowName(day: Day, app: string): string {

@@ -30,6 +30,18 @@ export interface DayCounts {
   readonly counts: Counts;
 }
 
+/** What an app used on one day, and the labels that it had when that was last written. */
+export interface UsageRow {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly counts: Counts;
+}
+
+/** What is added to an app's usage of one day. */
+export interface Use extends UsageRow {
+  readonly app: string;
+  readonly day: Day;
+}
+
 /** What a runtime knows of an instance that is removed from its deployment. Times are epoch milliseconds. */
 export interface Ran {
   readonly id: string;

@@ -1,6 +1,6 @@
 import type { Database, RootDatabase } from 'lmdb';
-import type { Day } from '../../model/usage.js';
-import type { Table, Use } from '../documents.js';
+import type { Day, Use } from '../../model/usage.js';
+import type { Table } from '../documents.js';
 import type { Draft } from '../draft.js';
 import { addToRow } from '../usage-row.js';
 
