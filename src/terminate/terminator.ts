@@ -4,6 +4,7 @@ import type { OwnedInstances } from '../uses/owned-instances.js';
 import type { Cmdb } from '../cmdb/cmdb.js';
 import type { RuntimeName } from '../model/app.js';
 import { confirmGone, findInstance } from '../model/deployment.js';
+import { Lru } from '../model/lru.js';
 import type { Clock } from '../model/clock.js';
 import type { EndReason } from '../model/instance.js';
 import type { Ran } from '../model/usage.js';
@@ -28,7 +29,7 @@ export class Terminator {
   readonly #options: TerminatorOptions;
   readonly #running = new Map<string, Promise<void>>();
   /** Containers that have ended and whose instances are still in the store, which another node may remove. */
-  readonly #ended = new Map<string, Ran>();
+  readonly #ended = new Lru<string, Ran>(mostEnded);
 
   constructor(options: TerminatorOptions) {
     this.#options = options;
@@ -37,12 +38,6 @@ export class Terminator {
   /** Concurrent calls for one instance share the work. After a failure the reaper tries again. Never throws. */
   terminate(app: string, id: string): Promise<void> {
     return shared(this.#running, id, () => this.#terminate(app, id));
-  }
-
-  /** Should the store be away by now, it is told later when the container has ended. */
-  #note(ran: Ran): void {
-    if (this.#ended.size >= mostEnded) this.#ended.delete(this.#ended.keys().next().value ?? '');
-    this.#ended.set(ran.id, ran);
   }
 
   /** Resolves when nothing is being terminated. */
@@ -67,7 +62,8 @@ export class Terminator {
       const found = this.#ended.get(id) ?? (await timesOf(runtime, id));
       await runtime.stop(id, record.app.stopTimeoutMs).finally(() => owned.delete(ending));
       const ran: Ran = { ...found, endedAt: found.endedAt ?? clock.now() };
-      this.#note(ran);
+      // Should the store be away by now, it is told later.
+      this.#ended.set(id, ran);
       await apps.update(app, (deployment) => confirmGone(deployment, id), { ran });
       this.#ended.delete(id);
       const reason = instance.end?.reason ?? 'orphaned';
