@@ -25,7 +25,7 @@ t.test('watch', async (t) => {
     const first = await bootApp(runtime, app);
     await kill(first.id);
     await eventually(() => seen.every(({ length }) => length === 1));
-    t.same(seen[0], [{ id: first.id, app: 'shop', cause: 'signal SIGKILL' }]);
+    t.match(seen[0], [{ id: first.id, app: 'shop', cause: 'signal SIGKILL' }]);
     unwatch[0]?.();
     unwatch[0]?.();
     const second = await bootApp(runtime, app);
