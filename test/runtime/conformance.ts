@@ -128,7 +128,7 @@ const rules: Record<string, (t: Test, subject: Subject) => Promise<void>> = {
     await ask(address);
     await fetch(`http://${address.host}:${address.port}/die`).catch(() => undefined);
     await eventually(() => seen.length > 0);
-    t.same(seen, [{ id, app: app.name, cause: 'signal SIGKILL' }]);
+    t.match(seen, [{ id, app: app.name, cause: 'signal SIGKILL' }]);
   },
 
   async 'the exit of what an earlier dispatcher started is reported too'(t, subject) {
