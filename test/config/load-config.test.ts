@@ -72,6 +72,7 @@ t.test('a main file of one line has the defaults of the documentation', async (t
     memory: {},
     wake: { budget: {} },
     log: { level: 'info' },
+    usage: { keepMs: 62 * 86_400_000 },
     plans: {},
     defaults: {},
     appFiles: {},
