@@ -15,6 +15,7 @@ import { uploads } from './load/uploads.js';
 import { webSockets } from './load/web-sockets.js';
 import { adminToken, instancesOf, processesOf } from './long-run/vital-signs.js';
 import { soakApps, writeApps } from './soak/apps.js';
+import { billedBy, livesIn, wronglyBilled } from './soak/billing.js';
 import { census, overfull } from './soak/census.js';
 import { SoakDaemon } from './soak/daemon.js';
 import { faults as allFaults, strike } from './soak/faults.js';
@@ -91,6 +92,7 @@ try {
   await Promise.all(daemons.map((daemon) => daemon.start()));
   await underFaults();
   await rest();
+  await settleBills();
 } catch (error) {
   report.finding(error instanceof Error ? (error.stack ?? error.message) : String(error));
 } finally {
@@ -199,6 +201,20 @@ async function rest(): Promise<void> {
     }
     await sleep(1_000);
   }
+}
+
+/** What was billed has to be what ran. */
+async function settleBills(): Promise<void> {
+  const up = daemons.find(({ isUp }) => isUp);
+  if (!up) return;
+  const last = redis.outages.findLast(({ empty }) => empty);
+  const at = (time: number) => performance.timeOrigin + time;
+  const emptied = last && { from: at(last.from), until: at(last.until ?? last.from) };
+  const billed = await billedBy(up.admin);
+  const lives = livesIn(journals);
+  for (const what of wronglyBilled(lives, billed, emptied)) report.finding(what);
+  const total = [...billed.values()].reduce((sum, ms) => sum + ms, 0);
+  console.log(`billed ${(total / 1_000).toFixed(0)} s of ${lives.length} processes, as their journals say`);
 }
 
 async function whatMoves(): Promise<string[]> {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, utimesSync } from 'node:fs';
 import { createServer, type IncomingMessage } from 'node:http';
 import { createServer as createLock } from 'node:net';
 import { join } from 'node:path';
@@ -7,12 +7,24 @@ import type { Duplex } from 'node:stream';
 
 // The app under load: echoes numbers, bodies and WebSocket frames, and streams events. Started as `app.js RUN`, where RUN
 // names the run, so that what a run left behind can be found. With JOURNAL, a directory, it notes there which requests
-// reached it; with ALONE, a name, it notes there as well if another process of that name runs at the same time.
+// reached it, and how long it ran; with ALONE, a name, it notes there as well if another process of that name runs at the same time.
 
 const { HOST, PORT, JOURNAL, ALONE, FASTCONTAINER_APP = '', FASTCONTAINER_INSTANCE = '' } = process.env;
 
 function note(line: string): void {
   if (JOURNAL !== undefined) appendFileSync(join(JOURNAL, FASTCONTAINER_INSTANCE), `${line}\n`);
+}
+
+/** The journal's time of change is when it ran last. */
+function noteTime(): void {
+  const now = Date.now() / 1_000;
+  if (JOURNAL !== undefined) utimesSync(join(JOURNAL, FASTCONTAINER_INSTANCE), now, now);
+}
+
+if (JOURNAL !== undefined) {
+  note(`= ${Math.round(performance.timeOrigin)}`);
+  setInterval(noteTime, 100).unref();
+  process.on('exit', noteTime);
 }
 
 /** Before anything is done for it, so that what a killed app leaves shows all that it had taken. */

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /** Of the admin side of daemons that are tried out here. */
 export const adminToken = 'token-of-the-run';
-const headers = { authorization: `Bearer ${adminToken}` };
+export const adminHeaders = { authorization: `Bearer ${adminToken}` };
 
 /** What a daemon's process and its own counters say at one moment. */
 export interface VitalSigns {
@@ -20,7 +20,7 @@ export interface VitalSigns {
 
 /** Samples a process and its `/metrics`. Throws where either is not there: the daemon is gone, or does not answer. */
 export async function vitalSigns(pid: number, admin: string): Promise<VitalSigns> {
-  const response = await fetch(`${admin}/metrics`, { headers, signal: AbortSignal.timeout(30_000) });
+  const response = await fetch(`${admin}/metrics`, { headers: adminHeaders, signal: AbortSignal.timeout(30_000) });
   const metrics = await response.text();
   const fds = readdirSync(`/proc/${pid}/fd`);
   const rssKiB = Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
@@ -52,7 +52,7 @@ export interface InstanceView {
 
 /** The instances that the daemon knows. */
 export async function instancesOf(admin: string): Promise<InstanceView[]> {
-  const response = await fetch(`${admin}/v1/instances`, { headers });
+  const response = await fetch(`${admin}/v1/instances`, { headers: adminHeaders });
   if (!response.ok) throw new Error(`/v1/instances answered ${response.status}`);
   return (await response.json()) as InstanceView[];
 }
