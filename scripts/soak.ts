@@ -214,7 +214,7 @@ async function settleBills(): Promise<void> {
   const lives = livesIn(journals);
   for (const what of wronglyBilled(lives, billed, emptied)) report.finding(what);
   const total = [...billed.values()].reduce((sum, ms) => sum + ms, 0);
-  console.log(`billed ${(total / 1_000).toFixed(0)} s of ${lives.length} processes, as their journals say`);
+  console.log(`billed ${(total / 1_000).toFixed(0)} s of ${lives.length} processes`);
 }
 
 async function whatMoves(): Promise<string[]> {
