@@ -14,8 +14,8 @@ export interface ExitsOptions {
 }
 
 const outputBytes = 4_096;
-/** Limit of reading it. */
-const outputLimitMs = 1_000;
+/** Limit of reading it: until the death is written, requests may be sent to where the instance was. */
+const outputLimitMs = 300;
 const retryMs = 1_000;
 
 /** Removes the instance of a container that ended by itself at once, and logs why it ended. */
