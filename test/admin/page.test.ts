@@ -301,22 +301,23 @@ t.test('in a browser', { skip: withoutChromium }, async (t) => {
     await page.goto(`${admin}/#app?name=hello`);
     await signIn(page, adminToken);
     const summary = page.locator('dl');
-    await summary.getByText('asleep').waitFor();
+    await summary.getByText('asleep', { exact: true }).waitFor();
     await page.getByRole('button', { name: 'boot' }).click();
     await page.getByText('boot: done.').waitFor();
-    await summary.getByText('ready').waitFor();
+    await summary.getByText('App hello is awake since').waitFor();
+    await summary.getByText('ready', { exact: true }).waitFor();
     t.match(await rows(page).innerText(), /^hello-\w+\s+ready\s+unused\s+in \d+m \d\ds/);
     await page.getByLabel('Text for visitors').fill('Back at six.');
     await page.getByRole('button', { name: 'set' }).click();
     await page.getByText('maintenance: done.').waitFor();
-    await summary.getByText('page').waitFor();
+    await summary.getByText('page', { exact: true }).waitFor();
     const port = Number(new URL(http).port);
     t.match(await ask(port, 'hello.localhost'), { status: 503, body: /Back at six\./ });
     await page.getByLabel('Maintenance').last().selectOption('app');
     await page.getByRole('button', { name: 'set' }).click();
     await page.getByText('maintenance: done.').waitFor();
     await page.getByRole('button', { name: 'stop' }).click();
-    await summary.getByText('asleep').waitFor();
+    await summary.getByText('asleep', { exact: true }).waitFor();
     // What others do is seen as well.
     t.match(await ask(port, 'hello.localhost', '/cart?secret=1'), { status: 200 });
     await page.getByText('for request, GET hello.localhost/cart (none').waitFor();

@@ -13,6 +13,7 @@ export function OneApp({ name, mayOperate }: { readonly name: string; readonly m
   const { answer, refusal, refresh } = useLive<WholeApp>(`v1/apps/${path}`);
   const instances = useLive<readonly Instance[]>(`v1/instances?app=${path}`);
   const ledger = useLive<{ readonly events: readonly LedgerEvent[] }>(`v1/apps/${path}/events`);
+  const why = useLive<{ readonly sentence: string }>(`v1/apps/${path}/why`);
   const events = ledger.answer?.body.events;
   const app = answer?.body;
   const changed = () => {
@@ -23,7 +24,7 @@ export function OneApp({ name, mayOperate }: { readonly name: string; readonly m
     <>
       <Heading>{name}</Heading>
       <Refused refusal={refusal} />
-      {app && <Summary app={app} events={events ?? []} />}
+      {app && <Summary app={app} why={why.answer?.body.sentence} events={events ?? []} />}
       {app && mayOperate && <Operations app={app} changed={changed} />}
       {app && <Instances app={app} instances={instances.answer?.body ?? []} />}
       {app && events && <Ledger events={events} />}
@@ -37,12 +38,20 @@ export function OneApp({ name, mayOperate }: { readonly name: string; readonly m
   );
 }
 
-function Summary({ app, events }: { readonly app: WholeApp; readonly events: readonly LedgerEvent[] }): JSX.Element {
+interface SummaryProps {
+  readonly app: WholeApp;
+  /** Why it is awake or asleep, in one sentence. */
+  readonly why: string | undefined;
+  readonly events: readonly LedgerEvent[];
+}
+
+function Summary({ app, why, events }: SummaryProps): JSX.Element {
   const { state, sleepsAt, domains, labels, runtime, plan, pinnedTo, maintenance, breaker, failedRevision, scale } =
     app;
   const rows: readonly (readonly [string, JSX.Element | string | false | undefined])[] = [
     ['State', <State of={state} />],
     ['Sleeps', state === 'ready' && <Sleeps at={sleepsAt} keptBy={keptBy(app)} />],
+    ['Why', why],
     ['Last hour', <Chart events={events} />],
     ['Maintenance', maintenance],
     ['Last boot', breaker && <Failed failure={breaker} />],
