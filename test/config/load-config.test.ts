@@ -221,6 +221,7 @@ maintenance: { mode: page, text: soon, retryAfter: 1m, limit: 2s }
 requests: { perClient: 10/s, perApp: 100/s }
 waiting: page
 waitingPage: "<p>{{follow}}</p>"
+affinity: cookie
 `.replace('TEXT: a: b', 'TEXT: "a: b"'),
   });
   t.strictSame(apps[0], {
@@ -266,6 +267,7 @@ waitingPage: "<p>{{follow}}</p>"
     requests: { perClient: '10/s', perApp: '100/s' },
     waiting: 'page',
     waitingPage: '<p>{{follow}}</p>',
+    affinity: 'cookie',
   });
 });
 
