@@ -43,7 +43,7 @@ const columns = ['app', 'day', 'labels', 'runningSeconds', 'boots'] as const;
 
 export const csvHead = `${columns.join(',')}\r\n`;
 
-/** A line of CSV (RFC 4180). Labels and boots are pairs such as `customer=c1;plan=small`. */
+/** A line of CSV (RFC 4180). Labels and boots are pairs such as `customer=c1;plan=small`, with `%`, `;` and `=` within as `%25`, `%3B`, `%3D`. */
 export function csvLine(view: UsageView): string {
   const cells = columns.map((name) => {
     const value = view[name];
@@ -54,8 +54,13 @@ export function csvLine(view: UsageView): string {
 
 function pairsOf(values: Readonly<Record<string, unknown>>): string {
   return Object.entries(values)
-    .map(([name, value]) => `${name}=${String(value)}`)
+    .map(([name, value]) => `${name}=${inPair(String(value))}`)
     .join(';');
+}
+
+/** Who may write a label must not seem to have written another. */
+function inPair(text: string): string {
+  return text.replaceAll(/[%;=]/g, encodeURIComponent);
 }
 
 function quoted(cell: string): string {

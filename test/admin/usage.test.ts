@@ -113,3 +113,9 @@ t.test('an app without usage has no row', async (t) => {
   t.same(usageViews(used('shop', { record: record({}, now) }), yesterday, today, now), []);
   t.match(csvLine({ app: 'a', day: today, labels: {}, runningSeconds: 0, boots: {} }), /^a,2026-11-30,,0,\r\n$/);
 });
+
+t.test('a label cannot write another one into the CSV', async (t) => {
+  const labels = { customer: 'c1', note: '50 %;customer=c2' };
+  const line = csvLine({ app: 'a', day: today, labels, runningSeconds: 0, boots: {} });
+  t.equal(line, `a,${today},customer=c1;note=50 %25%3Bcustomer%3Dc2,0,\r\n`);
+});

@@ -26,10 +26,10 @@ local function use(name, key, day, oldest, expiresAt, labels)
     local counter, amount = take(), tonumber(take())
     row.counts[counter] = (tonumber(row.counts[counter]) or 0) + amount
   end
-  redis.call('SET', key, cjson.encode(row))
-  redis.call('EXPIREAT', key, expiresAt)
+  redis.call('SET', key, cjson.encode(row), 'EXAT', expiresAt)
   if tonumber(redis.call('ZSCORE', KEYS[5], name) or 0) < day then redis.call('ZADD', KEYS[5], day, name) end
-  redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', '(' .. oldest)
+  local past = redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', '(' .. oldest, 'LIMIT', 0, 100)
+  if #past > 0 then redis.call('ZREM', KEYS[5], unpack(past)) end
 end
 local writes = {}
 for i = 6, #KEYS do

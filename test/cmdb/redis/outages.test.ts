@@ -3,6 +3,7 @@ import { pino } from 'pino';
 import t, { type Test } from 'tap';
 import { openRedisCmdb, type RedisCmdbOptions } from '../../../src/cmdb/redis.js';
 import { addInstance, confirmGone } from '../../../src/model/deployment.js';
+import { dayOf } from '../../../src/model/usage.js';
 import { testApp } from '../../fixtures/app.js';
 import { testInstance } from '../../fixtures/deployment.js';
 import { eventually } from '../../fixtures/eventually.js';
@@ -118,10 +119,11 @@ t.test('a user with the documented rights only can do everything', async (t) => 
     '+get +mget +set +del +hset +hgetall +hexists +hdel +zadd +zrem +zrange +zrangebyscore +zscore +sadd +srem +smembers +xadd ' +
     '+xlen +xrange +xrevrange +xread +eval +evalsha';
   await admin.call('ACL', 'SETUSER', 'limited', 'on', '>pw', '~{test}:*', ...commands.split(' '));
-  admin.disconnect();
+  t.teardown(() => admin.disconnect());
   const cmdb = open(t, `redis://limited:pw@127.0.0.1:${redis.port}/0`, { changesWaitMs: 50 });
   t.same(await cmdb.apply({ put: [testApp()], remove: [] }), []);
-  await cmdb.update('shop', (current) => addInstance(current, testInstance()));
+  const startedAt = Date.now() - 60_000;
+  await cmdb.update('shop', (current) => addInstance(current, testInstance({ startedAt })));
   t.same(await cmdb.due(1e12, 10), ['shop']);
   const first = await cmdb.beat(session('a'));
   t.match(first, { revoked: false, sessions: [session('a')] });
@@ -132,6 +134,19 @@ t.test('a user with the documented rights only can do everything', async (t) => 
   await cmdb.apply({ put: [], remove: ['shop'] });
   await cmdb.update('shop', (current) => confirmGone(current, 'shop-1'));
   t.equal(await cmdb.find({ app: 'shop' }), undefined);
+  const period = { from: dayOf(startedAt), to: dayOf(Date.now()) };
+  const used: string[] = [];
+  for await (const { app } of cmdb.usage(period)) used.push(app);
+  t.same(used, ['shop']);
+  const rows = await admin.keys('{test}:usage:*');
+  t.ok(rows.length > 0);
+  for (const row of rows) t.ok((await admin.ttl(row)) > 0, 'usage goes by itself');
+  // A script that is refused in its middle leaves what it wrote before, and nobody hears of it.
+  const refused = (await admin.call('ACL', 'LOG')) as unknown[][];
+  t.same(
+    refused.filter((entry) => entry.includes('lua')),
+    [],
+  );
   await cmdb.beat(session('a', 2), ['a']);
 });
 
