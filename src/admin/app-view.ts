@@ -11,7 +11,7 @@ import { oneDecimal } from '../telemetry/one-decimal.js';
 import { type Caller, mayDo } from './caller.js';
 
 /** What an app as a whole does: the furthest that an instance of it has come, else whether it may boot. */
-export const appStates = ['ready', 'booting', 'ending', 'failed', 'asleep', 'removed'] as const;
+export const appStates = ['ready', 'booting', 'paused', 'ending', 'failed', 'asleep', 'removed'] as const;
 
 export type AppState = (typeof appStates)[number];
 
@@ -19,7 +19,8 @@ export function stateOf({ removed, deployment: { instances, breaker } }: AppReco
   const has = (state: Instance['state']) => instances.some((instance) => instance.state === state);
   if (removed) return 'removed';
   if (has('ready')) return 'ready';
-  if (has('booting')) return 'booting';
+  if (has('booting') || has('resuming')) return 'booting';
+  if (has('paused') || has('pausing')) return 'paused';
   if (instances.length > 0) return 'ending';
   return breaker ? 'failed' : 'asleep';
 }
@@ -116,7 +117,8 @@ export function instanceViews({ app, deployment }: AppRecord, inflight: Readonly
 /** When it ends if nobody uses it until then; undefined while somebody does, or `scale.min` keeps it. */
 function sleepsAt({ instances }: Deployment, instance: Instance, app: App): number | undefined {
   const at = idleAt(instance, app);
-  const isKept = instances.filter(({ state }) => state === 'ready').length <= app.scale.min;
+  const isKept =
+    instance.state === 'ready' && instances.filter(({ state }) => state === 'ready').length <= app.scale.min;
   return isKept || at === Infinity ? undefined : at;
 }
 

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { AppRecord, Cmdb, DeploymentChange, Updated } from '../cmdb/cmdb.js';
 import type { Clock } from '../model/clock.js';
 import { type Deployment, emptyDeployment, findInstance } from '../model/deployment.js';
+import { isSuspended } from '../model/instance.js';
 import { drainInstances, isUp, restartInstances, stopInstances, wake } from '../model/operations.js';
 import { bootHostOf } from '../model/pin.js';
 import { ApiError, unknownApp } from './api-error.js';
@@ -134,24 +135,25 @@ async function stop(operation: Operation): Promise<ApiAnswer> {
 
 async function drain(operation: Operation): Promise<ApiAnswer> {
   const { before } = await change(operation, 'drain', drainInstances);
-  const ids = idsOfReady(before);
+  const ids = idsInService(before);
   return answerOf(operation, { instances: ids, isDone: ids.length === 0 });
 }
 
 async function restart(operation: Operation): Promise<ApiAnswer> {
   const { before, deployment: begun } = await change(operation, 'restart', restartInstances);
-  const ids = idsOfReady(before);
+  const ids = idsInService(before);
   return untilDone(operation, async () => {
     const deployment = await deploymentOf(operation);
     const { failedRevision } = deployment;
     const isNew = failedRevision?.retryAt !== begun.failedRevision?.retryAt;
     if (isNew && ids.includes(failedRevision?.replaces ?? '')) throw failureOf(operation.name, begun, deployment);
-    return { instances: ids, isDone: !ids.some((id) => findInstance(deployment, id)?.state === 'ready') };
+    return { instances: ids, isDone: !idsInService(deployment).some((id) => ids.includes(id)) };
   });
 }
 
-function idsOfReady({ instances }: Deployment): readonly string[] {
-  return instances.filter(({ state }) => state === 'ready').map(({ id }) => id);
+/** Those that a drain or a restart concerns. */
+function idsInService({ instances }: Deployment): readonly string[] {
+  return instances.filter((each) => each.state === 'ready' || isSuspended(each)).map(({ id }) => id);
 }
 
 /** Writes what should be. The processes of this machine have seen it when this resolves. */

@@ -1,6 +1,7 @@
 import type { Peers } from '../membership/peers.js';
 import type { App } from '../model/app.js';
 import type { Deployment } from '../model/deployment.js';
+import type { Location } from '../model/instance.js';
 import { bootHostOf } from '../model/pin.js';
 
 /** The host on which an app has to boot: another one, or this one if its name is another's as well. */
@@ -11,7 +12,7 @@ export interface BootHost {
 }
 
 export interface BootHostsOptions {
-  readonly peers: Pick<Peers, 'isHostLive' | 'rival'>;
+  readonly peers: Pick<Peers, 'isHostLive' | 'isSeen' | 'rival'>;
   /** Name of this machine. */
   readonly host: string;
   /** Whether there are several hosts, so that the data of a local mount is on one of them only. */
@@ -26,6 +27,11 @@ export class BootHosts {
 
   constructor(options: BootHostsOptions) {
     this.#options = options;
+  }
+
+  /** Whether a node lives that can resume an instance there. */
+  reaches(location: Location): boolean {
+    return this.#options.peers.isSeen(location);
   }
 
   /** Undefined if the app may boot here. */

@@ -2,11 +2,13 @@ import type { Logger } from 'pino';
 import type { LocalApp } from '../uses/local-app.js';
 import type { LocalApps } from '../uses/local-apps.js';
 import type { NodeSession } from '../membership/session.js';
+import type { Suspensions } from '../uses/suspensions.js';
 import type { Uses } from '../uses/uses.js';
 import type { Clock, Timer } from '../model/clock.js';
 import { claimBoot } from '../model/deployment.js';
 import type { Note } from '../model/ledger/facts.js';
 import { asRequestError, levelOf, RequestError } from '../model/errors.js';
+import { isSuspended } from '../model/instance.js';
 import { maintenanceError } from '../model/maintenance.js';
 import type { BootProcedure } from './boot-procedure.js';
 import type { BootOutcome, ClaimedBoots } from './claimed-boots.js';
@@ -20,6 +22,7 @@ export interface HerdOptions {
   readonly session: Pick<NodeSession, 'incarnation' | 'renewIfFrozen'>;
   readonly procedure: BootProcedure;
   readonly boots: ClaimedBoots;
+  readonly suspensions: Pick<Suspensions, 'resume'>;
   readonly hosts: BootHosts;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -135,6 +138,8 @@ export class Herd {
         if (step.kind === 'wait') return;
         if (step.kind === 'refuse') return room.dismiss(step.error);
         if (step.kind === 'use') await this.#use(step.instanceId);
+        else if (step.kind === 'resume' && !this.#hold) await this.#resume(step.instanceId);
+        else if (step.kind === 'resume') return;
         else if (!step.scaleOut && room.refuseUnwelcome()) continue;
         else if (this.#hold) return;
         else this.#begin(step);
@@ -154,6 +159,12 @@ export class Herd {
   async #use(instanceId: string): Promise<void> {
     const { apps, uses } = this.#options;
     if (!(await uses.open(this.local, instanceId))) await apps.refresh(this.local.name);
+  }
+
+  /** One that was frozen is ready again within milliseconds: whoever waits may use it, whatever rules there are for a boot. */
+  async #resume(instanceId: string): Promise<void> {
+    const { done } = await this.#options.suspensions.resume(this.local, instanceId);
+    void done.then(() => this.serve());
   }
 
   #begin({ scaleOut, at }: Extract<NextStep, { kind: 'boot' }>): void {
@@ -214,7 +225,7 @@ export class Herd {
     const { instances } = this.local.deployment;
     return (
       this.#isBooting ||
-      instances.some(({ state, owner }) => state === 'ready' || (state === 'booting' && owner !== me))
+      instances.some((each) => each.state === 'ready' || isSuspended(each) || (each.state === 'booting' && each.owner !== me))
     );
   }
 

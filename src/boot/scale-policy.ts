@@ -22,7 +22,7 @@ export interface Need {
   readonly unclaimed: number;
   /** This node's session. */
   readonly me: string;
-  readonly hosts: Pick<BootHosts, 'of'>;
+  readonly hosts: Pick<BootHosts, 'of' | 'reaches'>;
 }
 
 /**
@@ -42,12 +42,13 @@ export function excess({ deployment, uses, waiting, heldBack = false }: Need): n
   return waiting === 0 && room > 0 ? 0 : Math.max(0, waiting + over - room);
 }
 
-/** Requests that boots under way will take: a whole target each, half of it if another node boots for its own need. */
+/** Requests that boots and resumes under way will take: a whole target each, half of it if another node does it for its own need. */
 export function coming({ deployment, app, unclaimed, me }: Need): number {
   const { target } = app.concurrency;
   let capacity = unclaimed * target;
   for (const { state, owner, askedBy } of deployment.instances) {
-    if (state === 'booting') capacity += owner === me || askedBy === me ? target : Math.ceil(target / 2);
+    if (state === 'booting' || state === 'resuming' || state === 'pausing')
+      capacity += owner === me || askedBy === me ? target : Math.ceil(target / 2);
   }
   return capacity;
 }

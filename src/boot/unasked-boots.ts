@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { LocalApp } from '../uses/local-app.js';
 import type { LocalApps } from '../uses/local-apps.js';
 import type { Peers } from '../membership/peers.js';
+import type { Suspensions } from '../uses/suspensions.js';
 import type { Uses } from '../uses/uses.js';
 import { isUntaken } from '../model/asked-boot.js';
 import { findInstance } from '../model/deployment.js';
@@ -22,6 +23,7 @@ export interface UnaskedBootsOptions {
   readonly peers: Pick<Peers, 'rival'>;
   readonly procedure: BootProcedure;
   readonly boots: ClaimedBoots;
+  readonly suspensions: Pick<Suspensions, 'resume'>;
   readonly hosts: BootHosts;
   /** Name of this machine. */
   readonly host: string;
@@ -48,7 +50,7 @@ export class UnaskedBoots {
     this.#options = options;
   }
 
-  /** Boots what upkeep wants, in the background. A failure is noted in the deployment, and due again after its back-off. */
+  /** Boots or resumes what upkeep wants, in the background. A failure is noted in the deployment, and due again after its back-off. */
   keepUp(app: string, upkeep: Upkeep): void {
     if (this.#stopped || this.#claiming.has(app)) return;
     this.#claiming.add(app);
@@ -98,7 +100,8 @@ export class UnaskedBoots {
   }
 
   async #keepUp(local: LocalApp, upkeep: Upkeep, onClaim: () => void): Promise<void> {
-    const { hosts, boots, warn } = this.#options;
+    const { hosts, boots, suspensions, warn } = this.#options;
+    if (upkeep.kind === 'resume') return void (await suspensions.resume(local, upkeep.id));
     const change: ClaimChange = (current, app, claim, now) => claimUpkeep(current, app, upkeep, claim, now);
     const other = hosts.of(local);
     if (other?.problem) return warn(local.name, other.problem.cause);

@@ -3,6 +3,7 @@ import { type App, appWith, recordOf } from '../model/app.js';
 import { appSchema, containerSchema } from '../model/app-keys.js';
 import type { AppOrigin } from './cmdb.js';
 import type { Deployment } from '../model/deployment.js';
+import type { InstanceState } from '../model/instance.js';
 import { nameOf } from '../model/schema/parsed.js';
 import type { Shape } from '../model/schema/shape.js';
 import type { RecordSigner, SignedKind } from './record-signer.js';
@@ -14,7 +15,7 @@ const positive = Type.Number({ minimum: 0 });
 const epochMs = Type.Number();
 const texts = Type.Array(Type.String());
 
-const states = ['booting', 'ready', 'draining', 'terminating'];
+const states: readonly InstanceState[] = ['booting', 'ready', 'pausing', 'paused', 'resuming', 'draining', 'terminating'];
 
 const instanceShape = Type.Object({
   id: Type.String({ minLength: 1 }),
@@ -36,6 +37,7 @@ const instanceShape = Type.Object({
   boot: Type.Record(Type.String(), Type.Number()),
   end: Type.Optional(Type.Object({ reason: Type.String(), since: epochMs })),
   restartAt: Type.Optional(epochMs),
+  unpausable: Type.Optional(Type.Literal(true)),
   replaces: Type.Optional(Type.Object({ id: Type.String(), reason: Type.String() })),
   failuresBefore: Type.Optional(positive),
 });

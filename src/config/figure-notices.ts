@@ -3,7 +3,7 @@ import { formatDuration } from '../model/units.js';
 
 /** Settings of an app that are allowed but probably a mistake, with what to write instead. */
 export function figureNotices(app: App): string[] {
-  const { bootTimeoutMs, queue, idleTtlMs, maxLifetimeMs } = app;
+  const { bootTimeoutMs, queue, idleTtlMs, maxLifetimeMs, pauseAfterMs } = app;
   const notices: string[] = [];
   if (bootTimeoutMs > queue.timeoutMs)
     notices.push(
@@ -14,6 +14,11 @@ export function figureNotices(app: App): string[] {
     notices.push(
       `idleTtl ${formatDuration(idleTtlMs)} is longer than maxLifetime ${formatDuration(maxLifetimeMs)}: ` +
         `an instance ends by its lifetime before it is idle for so long; write idleTtl: ${formatDuration(maxLifetimeMs)} or less`,
+    );
+  if (pauseAfterMs >= idleTtlMs)
+    notices.push(
+      `pauseAfter ${formatDuration(pauseAfterMs)} is not shorter than idleTtl ${formatDuration(idleTtlMs)}: ` +
+        `an instance ends before it is paused; write a longer idleTtl, or pauseAfter: 0s`,
     );
   const word = unexpanded(app);
   if (word !== undefined)

@@ -4,6 +4,7 @@ import { ociImage, ociImageExpects } from '../model/oci-image.js';
 import { appCodec, type AppFile, appSchema, type SharedKeys, sharedSchema } from '../model/app-keys.js';
 import { codec, merge, type Parsed } from '../model/schema/parsed.js';
 import { boundedBy, type CustomerTerms, refuseForeign } from './customer-terms.js';
+import { parseDuration } from '../model/duration.js';
 import type { Report } from './explain.js';
 
 const sharedCodec = codec(sharedSchema);
@@ -48,7 +49,7 @@ export function normalisedDomains({ domains }: AppFile): readonly string[] {
 
 /**
  * Makes paths absolute. The working directory of a customer's app that has the programs of the host is the one of its file, which a
- * container has to be given.
+ * container has to be given. An app of a runtime that cannot pause is never paused, whatever plan and defaults say.
  */
 function placed(said: AppFile, customerDirectory: string | undefined): AppFile {
   const isProcess = said.runtime === 'process';
@@ -59,6 +60,7 @@ function placed(said: AppFile, customerDirectory: string | undefined): AppFile {
   const mounts = [...(said.mounts ?? []), ...given];
   return {
     ...said,
+    ...(isProcess && said.pauseAfter !== undefined && { pauseAfter: '0s' }),
     ...(cwd !== undefined && { cwd: isProcess || home !== undefined ? resolve(cwd) : cwd }),
     ...(mounts.length > 0 && { mounts: mounts.map((mount) => ({ ...mount, source: resolve(mount.source) })) }),
   };
@@ -79,6 +81,9 @@ function checkRuntime(written: AppFile, { runtime, publish }: AppFile, fail: Rep
     fail(['image'], 'is required with runtime docker, such as hello:1');
   if (runtime === 'oci' && !ociImage(written.image)) {
     fail(['image'], `must be ${ociImageExpects} with runtime oci, got ${JSON.stringify(written.image)}`);
+  }
+  if (runtime === 'process' && parseDuration(written.pauseAfter ?? '0s') !== 0) {
+    fail(['pauseAfter'], 'has no use with runtime process, which cannot freeze apps; use oci or docker, or leave it out');
   }
   if (runtime === 'oci' && publish === true) fail(['publish'], 'has no use with runtime oci, which publishes no ports');
   if (runtime !== 'process' && written.cwd !== undefined && !written.cwd.startsWith('/')) {

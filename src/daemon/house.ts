@@ -43,6 +43,7 @@ import { AddressWatch } from '../uses/address-watch.js';
 import { LocalApps } from '../uses/local-apps.js';
 import { OwnedInstances } from '../uses/owned-instances.js';
 import type { Seat } from '../uses/seat.js';
+import { Suspensions } from '../uses/suspensions.js';
 import { Uses } from '../uses/uses.js';
 import { WakeGate } from '../wake/wake-gate.js';
 import type { Machine } from './machine.js';
@@ -98,7 +99,13 @@ export function createHouse(options: HouseOptions) {
     onSeatFreed: (local) => boot.booter.seatFreed(local),
     onEnded: (instanceId) => forwarder.endInstance(instanceId),
   });
-  const boot: BootRoom = createBootRoom(options, node, uses, {
+  const { metrics } = options;
+  const suspensions = new Suspensions({
+    ...{ ...node, uses },
+    onPause: metrics.pause.bind(metrics),
+    onResume: metrics.resume.bind(metrics),
+  });
+  const boot: BootRoom = createBootRoom(options, node, { uses, suspensions }, {
     isComplete: (app) => isComplete({ app }),
     settled: (local) => terminate.restoration.settled(local),
     terminate: (app, id) => void terminate.terminator.terminate(app, id),
@@ -106,7 +113,11 @@ export function createHouse(options: HouseOptions) {
   });
   const terminate: TerminateRoom = createTerminateRoom(options, node, uses, {
     onUpkeep: (app, upkeep) => boot.unaskedBoots.keepUp(app, upkeep),
-    onAsked: (app) => boot.unaskedBoots.takeUp(app),
+    onAsked: (app) => {
+      boot.unaskedBoots.takeUp(app);
+      suspensions.takeUp(app);
+    },
+    pause: (app, instance) => suspensions.pause(app, instance),
   });
   node.listeners.push(
     // Its change log may go on where the old one's ended: then it reports no gap.
@@ -119,7 +130,7 @@ export function createHouse(options: HouseOptions) {
     ...node,
     onChanges: (batch) => {
       options.onStoreChanged?.(batch.gap ? 'all' : batch.changes.map(({ app }) => app));
-      return follow(batch, { ...node, ...boot, ...terminate, router, uses }, options.onAppsChanged);
+      return follow(batch, { ...node, ...boot, ...terminate, router, uses, suspensions }, options.onAppsChanged);
     },
     onInterrupted: () => void session.beat(),
   });
@@ -145,6 +156,7 @@ export function createHouse(options: HouseOptions) {
       boots.abort(reason);
       await Promise.all([booter.stop(reason), unaskedBoots.stop(), memoryRelief.stop()]);
       await Promise.all([follower.stop(), reaper.stop(), reconciler.stop(), restoration.stop()]);
+      await suspensions.stop();
       await terminator.settled();
     },
   };
@@ -170,7 +182,7 @@ function createNode({ cmdb, runtimes, config, machine, clock, logger, sessionTim
 function createBootRoom(
   { config, metrics, machine, openRuntime }: HouseOptions,
   node: Node,
-  uses: Uses,
+  { uses, suspensions }: { readonly uses: Uses; readonly suspensions: Suspensions },
   told: Pick<ClaimedBootsOptions, 'settled' | 'terminate'> &
     Pick<MemoryGateOptions, 'relieve'> & { readonly isComplete: (app: string) => boolean },
 ) {
@@ -182,7 +194,7 @@ function createBootRoom(
   const pinned = new LogLimit({ clock, logger, lines: 1, intervalMs: 60_000 });
   const boots = new ClaimedBoots({ ...node, ...told, uses, openRuntime, onBoot: metrics.boot.bind(metrics) });
   const procedure = new BootProcedure({ permits: new BootPermits(config.boot.concurrency), memory: gate, boots });
-  const parts = { ...node, uses, hosts: new BootHosts(node), boots, procedure };
+  const parts = { ...node, uses, suspensions, hosts: new BootHosts(node), boots, procedure };
   return {
     boots,
     unaskedBoots: new UnaskedBoots({
@@ -200,7 +212,7 @@ function createTerminateRoom(
   { config, metrics, machine, reconcilePeriodMs }: HouseOptions,
   node: Node,
   uses: Uses,
-  told: Pick<ReaperOptions, 'onUpkeep' | 'onAsked'>,
+  told: Pick<ReaperOptions, 'onUpkeep' | 'onAsked' | 'pause'>,
 ) {
   const terminator = new Terminator({ ...node, onTerminated: metrics.terminated.bind(metrics) });
   const onRemoved = ({ runtime }: { runtime: RuntimeName }) => metrics.lostInstance(runtime);
@@ -266,9 +278,10 @@ async function follow(
     session,
     router,
     uses,
+    suspensions,
     unaskedBoots,
     reaper,
-  }: Node & BootRoom & TerminateRoom & { router: Router; uses: Uses },
+  }: Node & BootRoom & TerminateRoom & { router: Router; uses: Uses; suspensions: Suspensions },
   onAppsChanged: HouseOptions['onAppsChanged'],
 ): Promise<void> {
   const appChanges = changes.filter(({ version }) => version === undefined);
@@ -284,7 +297,10 @@ async function follow(
   await Promise.all(changes.map(({ app, version }) => apps.refresh(app, version)));
   // What only this host can do does not wait for the schedule. One of its nodes is enough to look, but each may have permits to boot.
   const here = changes.filter(({ hosts }) => hosts?.includes(host));
-  for (const { app } of here) unaskedBoots.takeUp(app);
+  for (const { app } of here) {
+    unaskedBoots.takeUp(app);
+    suspensions.takeUp(app);
+  }
   const changed = new Set([...appChanges, ...(session.leadsHost ? here : [])].map(({ app }) => app));
   await Promise.all([...changed].map((app) => reaper.look(app)));
 }

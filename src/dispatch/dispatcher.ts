@@ -20,6 +20,7 @@ import { wordsOf } from '../forward/upstream-error.js';
 import type { AccessLog } from '../model/access-record.js';
 import { type Clock, sleep } from '../model/clock.js';
 import { type Deployment, findInstance, standing } from '../model/deployment.js';
+import { isSuspended } from '../model/instance.js';
 import { asRequestError, type ErrorCode, isDefect, RequestError } from '../model/errors.js';
 import { maintenanceError } from '../model/maintenance.js';
 import { coldPhases, timingOf } from './cold-timing.js';
@@ -487,8 +488,9 @@ function endAfter(res: ClientResponse): void {
   else res.shouldKeepAlive = false;
 }
 
+/** Whether an instance is ready, or paused and so ready within milliseconds. */
 function isServing({ instances }: Deployment): boolean {
-  return instances.some(({ state }) => state === 'ready');
+  return instances.some((each) => each.state === 'ready' || isSuspended(each));
 }
 
 /** Whether a request is that of a waiting page for the end of the boot, which is ours to answer. */

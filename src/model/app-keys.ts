@@ -538,6 +538,15 @@ const keys = {
   ),
   ...waitingKeys,
   ...affinityKeys,
+  pauseAfter: duration({
+    from: '0s',
+    to: '24d',
+    description:
+      'An instance without requests for this long is frozen until the next request (docker, oci): it uses no CPU, and answers again within milliseconds. It keeps its memory, and ends at `idleTtl` all the same, which has to be longer. `0s`: never (docs/pause.md).',
+    default: '0s',
+    examples: ['30s'],
+    later: true,
+  }),
 };
 
 type Keys = typeof keys;

@@ -1,6 +1,6 @@
 import { type App, revisionOf } from './app.js';
 import type { Address, BootCause, EndReason, Instance, InstanceState, Sight } from './instance.js';
-import { transitions } from './instance.js';
+import { isSuspended, transitions } from './instance.js';
 import { backoffLeftMs, type Breaker, nextBreaker } from './breaker.js';
 import { canFallBack, type LastGood, standIn } from './last-good.js';
 import type { OrderedMaintenance } from './maintenance.js';
@@ -239,11 +239,14 @@ export function addInstance(deployment: Deployment, instance: Instance, pin?: Pi
   return { ...deployment, ...pinned, instances: [...deployment.instances, added] };
 }
 
-/** Ready → draining: users send nothing new, finish, and release. One that was never ready has nothing to drain. */
+/**
+ * Ready → draining: users send nothing new, finish, and release. A suspended one has no users, so that it can end at once. One that was
+ * never ready has nothing to drain.
+ */
 export function startDrain(deployment: Deployment, id: string, reason: EndReason, now: number): Deployment {
   const instance = findInstance(deployment, id);
-  if (instance?.state !== 'ready') return deployment;
-  return withInstance(deployment, id, (ready) => ({ ...move(ready, 'draining'), end: { reason, since: now } }));
+  if (!instance || !(instance.state === 'ready' || isSuspended(instance))) return deployment;
+  return withInstance(deployment, id, (ready) => ({ ...disown(move(ready, 'draining')), end: { reason, since: now } }));
 }
 
 /** What the runtime may take to end an instance, beyond twice its grace, before another node takes the termination over. */
@@ -259,12 +262,12 @@ export interface Termination {
 }
 
 /**
- * Writes the doom before the runtime is called. A ready instance must be drained first; a draining one must have
+ * Writes the doom before the runtime is called. A ready or suspended instance must be drained first; a draining one must have
  * no users left. A termination that stands is taken over only by the same owner or past its deadline.
  */
 export function startTerminate(deployment: Deployment, id: string, termination: Termination, now: number): Deployment {
   const instance = findInstance(deployment, id);
-  if (!instance || instance.state === 'ready') return deployment;
+  if (!instance || instance.state === 'ready' || isSuspended(instance)) return deployment;
   if (instance.state === 'draining' && Object.keys(instance.users).length > 0) return deployment;
   return withInstance(deployment, id, (doomed) => ({
     ...(doomed.state === 'terminating' ? doomed : move(doomed, 'terminating')),
@@ -350,14 +353,16 @@ export function withInstance(deployment: Deployment, id: string, change: (instan
   };
 }
 
-function move(instance: Instance, state: InstanceState): Instance {
+/** Throws if the state may not follow that of the instance. */
+export function move(instance: Instance, state: InstanceState): Instance {
   if (!transitions[instance.state].includes(state)) {
     throw new Error(`instance ${instance.id} cannot go from ${instance.state} to ${state}`);
   }
   return { ...instance, state };
 }
 
-function disown(instance: Instance): Instance {
+/** Without what belongs to an owned state. */
+export function disown(instance: Instance): Instance {
   const { owner: _owner, askedBy: _askedBy, deadlineAt: _deadlineAt, replaces: _replaces, ...rest } = instance;
   return rest;
 }

@@ -1,4 +1,5 @@
 import { isUntaken } from './asked-boot.js';
+import { isAsked } from './suspension.js';
 import type { Deployment } from './deployment.js';
 import type { Instance } from './instance.js';
 
@@ -7,9 +8,9 @@ export function hostsToAct({ instances }: Deployment): readonly string[] {
   return [...new Set(instances.filter(isForItsHost).map(({ host }) => host))];
 }
 
-/** Whether the next step is for a node of its machine: to take up its boot, or to end it. */
+/** Whether the next step is for a node of its machine: to boot, pause or resume it as it was asked to, or to end it. */
 export function isForItsHost(instance: Instance): boolean {
-  return isUntaken(instance) || isReleased(instance);
+  return isUntaken(instance) || isAsked(instance) || isReleased(instance);
 }
 
 /** Whether it drains and has no users. */

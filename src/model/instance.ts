@@ -2,18 +2,26 @@ import type { RuntimeName } from './app.js';
 import type { OutliveReason } from './lifetime.js';
 
 /** Life of an instance. The table of moves is `transitions`; the diagram is in docs/architecture.md. */
-export type InstanceState = 'booting' | 'ready' | 'draining' | 'terminating';
+export type InstanceState = 'booting' | 'ready' | 'pausing' | 'paused' | 'resuming' | 'draining' | 'terminating';
 
 /** From a state to those that may follow it; `removed` is the end, not a state. */
 export const transitions: Readonly<Record<InstanceState, readonly (InstanceState | 'removed')[]>> = {
   booting: ['ready', 'terminating', 'removed'],
-  ready: ['draining', 'removed'],
+  ready: ['pausing', 'draining', 'removed'],
+  pausing: ['paused', 'ready', 'draining', 'removed'],
+  paused: ['resuming', 'draining', 'removed'],
+  resuming: ['ready', 'paused', 'draining', 'removed'],
   draining: ['terminating', 'removed'],
   terminating: ['removed'],
 };
 
+/** Whether an instance is paused or about to be, or about to be resumed: nobody may use it, and it counts as standing. */
+export function isSuspended({ state }: Pick<Instance, 'state'>): boolean {
+  return state === 'pausing' || state === 'paused' || state === 'resuming';
+}
+
 /** Why an instance ends. */
-export type EndReason = OutliveReason | 'idle' | 'app_removed' | 'boot_failed' | 'stopped' | 'orphaned' | 'memory';
+export type EndReason = OutliveReason | 'idle' | 'app_removed' | 'boot_failed' | 'resume_failed' | 'stopped' | 'orphaned' | 'memory';
 
 /** Why an instance was booted: for a request, for more load, for scale.min, in the place of another, or by an operator. */
 export const bootCauses = ['request', 'load', 'minimum', 'lifetime', 'revision', 'restart', 'operator'] as const;
@@ -70,9 +78,9 @@ export interface Instance extends Location {
   readonly revision: string;
   readonly state: InstanceState;
   readonly address?: Address;
-  /** Session that carries out an owned state (booting, terminating); absent: one of its host is to take it up. */
+  /** Session that carries out an owned state (booting, pausing, resuming, terminating); absent: one of its host is to take it up. */
   readonly owner?: string;
-  /** Session of another machine that asked for the boot. */
+  /** Session of another machine that asked for the boot, or for what a request needs of a paused instance. */
   readonly askedBy?: string;
   /** When an owned state is given up and anyone may take over. */
   readonly deadlineAt?: number;
@@ -90,6 +98,8 @@ export interface Instance extends Location {
   readonly end?: { readonly reason: EndReason; readonly since: number };
   /** Since when an operator wants another one in its place. */
   readonly restartAt?: number;
+  /** Its runtime failed to pause it: it is not tried again. */
+  readonly unpausable?: true;
   /** While it boots: the instance that drains as soon as this one is ready, and why. */
   readonly replaces?: { readonly id: string; readonly reason: OutliveReason };
   /** Failed boots in a row before this one; an instance that dies young continues the count. */

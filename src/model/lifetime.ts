@@ -9,7 +9,7 @@ const jitter = 0.1;
 
 /** When an instance has been idle for its TTL; Infinity while it is used. */
 export function idleAt(instance: Instance, app: App): number {
-  if (instance.state !== 'ready') return Infinity;
+  if (instance.state !== 'ready' && instance.state !== 'paused') return Infinity;
   const users = Object.values(instance.users);
   if (users.some((user) => user.quietSince === undefined)) return Infinity;
   const lastActiveAt = Math.max(instance.lastActiveAt, ...users.map((user) => user.quietSince ?? 0));

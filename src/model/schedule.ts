@@ -3,6 +3,7 @@ import type { Deployment } from './deployment.js';
 import type { Instance } from './instance.js';
 import { standsIn } from './last-good.js';
 import { expiresAt, idleAt, outlivedAt } from './lifetime.js';
+import { pausesAt } from './suspension.js';
 import { needsSuccessor, upkeepDueAt } from './upkeep.js';
 
 /**
@@ -14,20 +15,24 @@ export function nextDueAt(deployment: Deployment, app: App | undefined): number 
   if (!app) return instances.length === 0 ? undefined : 0;
   if (instances.length === 0 && app.scale.min === 0) return undefined;
   const surplus = instances.filter(({ state }) => state === 'ready').length > app.scale.min;
-  const idle = surplus ? instances.map((instance) => idleAt(instance, app)) : [];
+  const idle = instances.filter(({ state }) => surplus || state === 'paused').map((instance) => idleAt(instance, app));
+  const pauses = instances.map((instance) => pausesAt(deployment, instance, app));
   const deadlines = instances.map((instance) => instanceDueAt(deployment, instance, app));
-  return Math.min(...deadlines, ...idle, upkeepDueAt(deployment, app));
+  return Math.min(...deadlines, ...idle, ...pauses, upkeepDueAt(deployment, app));
 }
 
 function instanceDueAt(deployment: Deployment, instance: Instance, app: App): number {
   switch (instance.state) {
     case 'ready':
+    case 'paused':
       // One that needs a successor is due when that one may be booted.
       if (needsSuccessor(deployment, instance, app)) return Infinity;
       return standsIn(deployment, instance, app) ? expiresAt(instance, app) : outlivedAt(instance, app);
     case 'draining':
       return Object.keys(instance.users).length === 0 ? 0 : (instance.end?.since ?? 0) + app.drainTimeoutMs;
     case 'booting':
+    case 'pausing':
+    case 'resuming':
     case 'terminating':
       return instance.deadlineAt ?? 0;
   }

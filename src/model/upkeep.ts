@@ -5,13 +5,16 @@ import type { Instance } from './instance.js';
 import { standsIn } from './last-good.js';
 import { expiresAt, outlived, outlivedAt, type OutliveReason } from './lifetime.js';
 
-/** A boot that no request asks for: one that scale.min wants, or one to replace an instance that has to go. */
+/** What no request asks for: a boot that scale.min wants, or a paused instance in its place, or a boot to replace an instance that has to go. */
 export type Upkeep =
   | { readonly kind: 'fill' }
+  | { readonly kind: 'resume'; readonly id: string }
   | { readonly kind: 'replace'; readonly id: string; readonly reason: OutliveReason };
 
-/** What to boot next without a request; undefined: nothing, or not yet. */
+/** What to boot or resume next without a request; undefined: nothing, or not yet. */
 export function nextUpkeep(deployment: Deployment, app: App, now: number): Upkeep | undefined {
+  const sleeping = lacks(deployment, app) && pausedIn(deployment);
+  if (sleeping) return { kind: 'resume', id: sleeping.id };
   if (lacks(deployment, app) && now >= fitsAt(deployment, app) && backoffLeftMs(holdBack(deployment), now) === 0) {
     return { kind: 'fill' };
   }
@@ -23,8 +26,14 @@ export function nextUpkeep(deployment: Deployment, app: App, now: number): Upkee
   return undefined;
 }
 
+/** Whether it does not wait until this node may judge others: fewer instances run than scale.min wants. */
+export function isUrgent(upkeep: Upkeep | undefined): boolean {
+  return upkeep !== undefined && upkeep.kind !== 'replace';
+}
+
 /** When `nextUpkeep` will have something to do if the deployment does not change, in epoch milliseconds; Infinity: never. */
 export function upkeepDueAt(deployment: Deployment, app: App): number {
+  if (lacks(deployment, app) && pausedIn(deployment)) return 0;
   const fillAt = lacks(deployment, app)
     ? Math.max(holdBack(deployment)?.retryAt ?? 0, fitsAt(deployment, app))
     : Infinity;
@@ -44,7 +53,7 @@ export function claimUpkeep(
   now: number,
 ): Deployment {
   const next = nextUpkeep(deployment, app, now);
-  if (next?.kind !== upkeep.kind) return deployment;
+  if (next?.kind !== upkeep.kind || next.kind === 'resume') return deployment;
   if (next.kind === 'fill') return claimBoot(deployment, app, { ...claim, cause: 'minimum' }, now);
   const { id, reason } = next;
   return withClaim(deployment, app, { ...claim, cause: reason, replaces: { id, reason } }, now);
@@ -69,8 +78,15 @@ function successorFor(deployment: Deployment, instance: Instance, app: App, now:
   return outlived(instance, app, now);
 }
 
+/** Whether fewer instances run or are about to than scale.min wants; one that is being paused is soon to be counted as paused. */
 function lacks(deployment: Deployment, app: App): boolean {
-  return standing(deployment).length < app.scale.min;
+  if (app.scale.min === 0) return false;
+  const awake = standing(deployment).filter(({ state }) => state !== 'pausing' && state !== 'paused');
+  return awake.length < app.scale.min;
+}
+
+function pausedIn({ instances }: Deployment): Instance | undefined {
+  return instances.find(({ state }) => state === 'paused');
 }
 
 /** The failure that a boot for scale.min backs off from. One beside an instance that served holds back only further ones. */

@@ -20,6 +20,7 @@ import { bootNetwork } from './docker/network.js';
 import { OutputLog } from './docker/output-log.js';
 import { output } from './docker/output.js';
 import { stop } from './docker/stop.js';
+import { suspender } from './docker/suspend.js';
 import { watchEngine } from './docker/watch.js';
 import type { Runtime } from './runtime.js';
 
@@ -119,6 +120,7 @@ export function openDockerRuntime(options: DockerRuntimeOptions): Runtime {
       await identity.learn();
       return list({ engine, place, foreign, outputLog });
     },
+    suspender: suspender(engine, place),
     listensOn: (id) => listensOn(engine, place, id),
     watch: (onExit) => events.watch(onExit),
     async output(id, maxBytes) {

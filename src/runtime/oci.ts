@@ -80,6 +80,7 @@ export async function openOciRuntime(options: OciRuntimeOptions): Promise<Runtim
  */
 class Containers implements Technology {
   readonly name = 'oci';
+  readonly suspends = true;
   readonly #options: OciRuntimeOptions;
   readonly #accounts: Accounts;
   readonly #leases: Leases;

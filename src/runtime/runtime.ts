@@ -23,6 +23,8 @@ export interface FoundInstance {
   readonly app: string;
   readonly revision: string;
   readonly running: boolean;
+  /** It runs, but is frozen. */
+  readonly paused?: boolean;
   readonly address?: Address;
 }
 
@@ -50,6 +52,18 @@ export type Inspection =
       readonly endedAt?: number | undefined;
     }
   | { readonly state: 'gone' };
+
+/**
+ * Freezes instances: all processes of one stand still where they are, and go on from there. Its sockets stay open. Both calls may be
+ * repeated, and take at most 5 s. `stop` ends a frozen instance like any other, and `inspect` says that it is running.
+ */
+export interface Suspender {
+  /** Resolves when all of its processes stand still. Throws an Error that says why if they do not, or for an unknown id. */
+  suspend(id: string): Promise<void>;
+
+  /** Resolves when it runs, be it that it was never frozen. Throws an Error for an unknown id. */
+  resume(id: string): Promise<void>;
+}
 
 /**
  * Runs containers, which outlive the dispatcher: they carry the cmdb name, app, instance id and revision, so that `list` finds them
@@ -91,6 +105,9 @@ export interface Runtime {
 
   /** The end of the container's stdout and stderr, with control characters as `^X`; '' if nothing is known. Works until `stop`. */
   output(id: string, maxBytes: number): Promise<string>;
+
+  /** Absent if the runtime cannot freeze instances. */
+  readonly suspender?: Suspender;
 
   /** Releases all resources; the containers run on. Re-entrant. */
   close(): Promise<void>;

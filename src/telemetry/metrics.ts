@@ -145,6 +145,17 @@ export class Metrics {
     ['runtime', 'phase'],
     durationBuckets,
   );
+  readonly #pauses = this.#counter(
+    'fastcontainer_pauses_total',
+    'Pauses of idle instances, by runtime and result.',
+    ['runtime', 'result'],
+  );
+  readonly #resumes = this.#histogram(
+    'fastcontainer_resume_seconds',
+    'Resumes of paused instances, until they are ready again.',
+    ['runtime', 'result'],
+    operationBuckets,
+  );
   readonly #terminations = this.#counter(
     'fastcontainer_terminations_total',
     'Instances ended, by runtime and reason.',
@@ -260,6 +271,14 @@ export class Metrics {
 
   replacement(reason: OutliveReason, result: 'ready' | 'failed' | 'timeout' | 'aborted'): void {
     this.#replacements.inc({ reason, result });
+  }
+
+  pause(runtime: RuntimeName, result: 'paused' | 'failed'): void {
+    this.#pauses.inc({ runtime, result });
+  }
+
+  resume(runtime: RuntimeName, result: 'ready' | 'failed', durationMs: number): void {
+    this.#resumes.observe({ runtime, result }, durationMs / 1_000);
   }
 
   terminated(runtime: RuntimeName, reason: EndReason): void {

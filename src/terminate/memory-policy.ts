@@ -19,7 +19,7 @@ export interface IdleView extends Sight {
 /** An instance that was used within this time stays: it would be booted again at once. */
 const leastIdleMs = 1_000;
 
-/** Those of this host that can be ended, the longest idle first; of each app `scale.min` are left. */
+/** Those of this host that can be ended, the longest idle first; of each app `scale.min` are left that are ready. */
 export function idleInstances(records: readonly AppRecord[], view: IdleView): IdleInstance[] {
   return records.flatMap((record) => idleOf(record, view)).toSorted((a, b) => a.idleSince - b.idleSince);
 }
@@ -36,7 +36,10 @@ function idleOf({ app, deployment }: AppRecord, view: IdleView): IdleInstance[] 
         : [{ app: app.name, id: instance.id, idleSince: since }];
     })
     .toSorted((a, b) => a.idleSince - b.idleSince);
-  return idle.slice(0, Math.max(0, ready.length - app.scale.min));
+  const asleep = deployment.instances
+    .filter((instance) => instance.state === 'paused' && sees(view, instance))
+    .map(({ id, lastActiveAt }) => ({ app: app.name, id, idleSince: lastActiveAt }));
+  return [...asleep, ...idle.slice(0, Math.max(0, ready.length - app.scale.min))];
 }
 
 /** Ends an instance for its memory, before its time; unchanged if it is in use again, or one of the last `scale.min`. */
@@ -49,7 +52,10 @@ export function endForMemory(
 ): Deployment {
   const instance = findInstance(deployment, id);
   const ready = deployment.instances.filter(({ state }) => state === 'ready').length;
-  if (instance?.state !== 'ready' || isUsed(instance) || ready <= (app?.scale.min ?? 0)) return deployment;
+  const mayEnd =
+    instance?.state === 'paused' ||
+    (instance?.state === 'ready' && !isUsed(instance) && ready > (app?.scale.min ?? 0));
+  if (!mayEnd) return deployment;
   return startTerminate(startDrain(deployment, id, 'memory', now), id, { ...termination, reason: 'memory' }, now);
 }
 

@@ -11,9 +11,10 @@ import {
 } from '../model/deployment.js';
 import { isReleased } from '../model/host-actions.js';
 import { dropUsers } from '../model/users.js';
-import { type EndReason, type Instance, sees, type Sight } from '../model/instance.js';
+import { type EndReason, type Instance, isSuspended, sees, type Sight } from '../model/instance.js';
 import { standsIn } from '../model/last-good.js';
 import { expiresAt, idleAt, outlived } from '../model/lifetime.js';
+import { settleSuspension, startPause } from '../model/suspension.js';
 import { needsSuccessor } from '../model/upkeep.js';
 
 /** Only what this node sees is terminated. */
@@ -46,7 +47,8 @@ export function toTerminate({ instances }: Deployment, me: string): string[] {
 function reapInstance(deployment: Deployment, id: string, app: App | undefined, context: ReapContext): Deployment {
   const found = findInstance(deployment, id);
   if (found && isUntaken(found)) return freeIfDue(deployment, found, app, context);
-  const drained = drainIfDue(deployment, id, app, context);
+  const settled = settleSuspension(deployment, id, (session) => context.verdict(session) === 'gone', context.now);
+  const drained = pauseIfDue(drainIfDue(settled, id, app, context), id, app, context);
   const instance = findInstance(drained, id);
   if (!instance || !sees(context, instance) || !isDoomed(instance, context)) return drained;
   const termination = {
@@ -55,6 +57,11 @@ function reapInstance(deployment: Deployment, id: string, app: App | undefined, 
     stopTimeoutMs: app?.stopTimeoutMs ?? defaultStopTimeoutMs,
   };
   return startTerminate(drained, id, termination, context.now);
+}
+
+/** Instances that are written as being paused by this session, for it to carry out. */
+export function toPause({ instances }: Deployment, me: string): Instance[] {
+  return instances.filter(({ state, owner }) => state === 'pausing' && owner === me);
 }
 
 /** Frees a claim that no node took up; as nothing runs of it, a node of any host may do so. */
@@ -70,9 +77,18 @@ function freeIfDue(
 
 function drainIfDue(deployment: Deployment, id: string, app: App | undefined, context: ReapContext): Deployment {
   const instance = findInstance(deployment, id);
-  if (instance?.state !== 'ready' || !context.mayEnd) return deployment;
+  const mayDrain = instance?.state === 'ready' || instance?.state === 'paused';
+  if (!mayDrain || !context.mayEnd) return deployment;
   const reason = endReason(deployment, instance, app, context);
   return reason ? startDrain(deployment, id, reason, context.now) : deployment;
+}
+
+/** A node that does not see it asks one of its host. */
+function pauseIfDue(deployment: Deployment, id: string, app: App | undefined, context: ReapContext): Deployment {
+  const instance = findInstance(deployment, id);
+  if (!instance || !app || context.removed || !context.mayEnd) return deployment;
+  const { me } = context;
+  return startPause(deployment, id, app, sees(context, instance) ? { owner: me } : { askedBy: me }, context.now);
 }
 
 function endReason(
@@ -83,7 +99,7 @@ function endReason(
 ): EndReason | undefined {
   if (removed || !app) return 'app_removed';
   const ready = deployment.instances.filter(({ state }) => state === 'ready').length;
-  if (ready > app.scale.min && now >= idleAt(instance, app)) return 'idle';
+  if ((ready > app.scale.min || isSuspended(instance)) && now >= idleAt(instance, app)) return 'idle';
   if (standsIn(deployment, instance, app) && now < expiresAt(instance, app)) return undefined;
   const reason = outlived(instance, app, now);
   return reason && !needsSuccessor(deployment, instance, app) ? reason : undefined;
@@ -101,6 +117,9 @@ function isDoomed(instance: Instance, { now, verdict }: ReapContext): boolean {
     case 'booting':
       return abandoned || overdue;
     case 'ready':
+    case 'pausing':
+    case 'paused':
+    case 'resuming':
       return false;
   }
 }

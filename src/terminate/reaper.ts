@@ -7,12 +7,13 @@ import type { StoreHealth } from '../membership/store-health.js';
 import type { AppRecord, Cmdb } from '../cmdb/cmdb.js';
 import type { Clock, Timer } from '../model/clock.js';
 import { isUntaken } from '../model/asked-boot.js';
+import { isAsked } from '../model/suspension.js';
 import { type Deployment, findInstance } from '../model/deployment.js';
 import { isReleased } from '../model/host-actions.js';
-import { type EndReason, sees, type Sight } from '../model/instance.js';
-import { nextUpkeep, type Upkeep } from '../model/upkeep.js';
+import { type EndReason, type Instance, isSuspended, sees, type Sight } from '../model/instance.js';
+import { isUrgent, nextUpkeep, type Upkeep } from '../model/upkeep.js';
 import type { SilentHosts } from './silent-hosts.js';
-import { reap, toTerminate } from './reap-policy.js';
+import { reap, toPause, toTerminate } from './reap-policy.js';
 import type { Terminator } from './terminator.js';
 
 export interface ReaperOptions {
@@ -28,8 +29,10 @@ export interface ReaperOptions {
   readonly logger: Logger;
   /** The app needs a boot that no request asks for. May be called again before it begins. */
   readonly onUpkeep: (app: string, upkeep: Upkeep) => void;
-  /** A boot of the app waits for a node of this host to take it up. */
+  /** A boot, a pause or a resume of the app waits for a node of this host to take it up. */
   readonly onAsked: (app: string) => void;
+  /** Freezes an instance that is written as pausing by this node. */
+  readonly pause: (app: string, instance: Instance) => void;
 }
 
 const tickMs = 500;
@@ -84,7 +87,8 @@ export class Reaper {
       const deployment = isEmpty ? record.deployment : await this.#reap(record);
       this.#keepUp(record, deployment);
       const { sight, onAsked } = this.#options;
-      if (deployment.instances.some((instance) => isUntaken(instance) && instance.host === sight.host)) onAsked(app);
+      const isForUs = (each: Instance) => (isUntaken(each) || isAsked(each)) && each.host === sight.host;
+      if (deployment.instances.some(isForUs)) onAsked(app);
     } catch (error) {
       logger.debug({ err: error, app }, 'looking for what has to end failed; the app is due again');
     }
@@ -106,6 +110,7 @@ export class Reaper {
       logger.info({ app: name, instance: id, reason }, 'the instance has to go');
     }
     for (const id of toTerminate(deployment, session.incarnation)) void terminator.terminate(name, id);
+    for (const instance of toPause(deployment, session.incarnation)) this.#options.pause(name, instance);
     return deployment;
   }
 
@@ -114,7 +119,7 @@ export class Reaper {
     const { peers, store, clock, onUpkeep } = this.#options;
     if (removed || this.#stopped || store.outage !== undefined || !store.isComplete) return;
     const upkeep = nextUpkeep(deployment, app, clock.now());
-    if (upkeep && (upkeep.kind === 'fill' || peers.mayJudge)) onUpkeep(app.name, upkeep);
+    if (upkeep && (upkeep.kind !== 'replace' || peers.mayJudge)) onUpkeep(app.name, upkeep);
   }
 
   async #tick(): Promise<void> {
@@ -131,13 +136,14 @@ export class Reaper {
   #followRecord({ name, app, removed, deployment }: LocalApp): void {
     if (this.#stopped) return;
     const hasReleased = deployment.instances.some((each) => isReleased(each) && sees(this.#options.sight, each));
-    const lacks = () => !removed && nextUpkeep(deployment, app, this.#options.clock.now())?.kind === 'fill';
+    const lacks = () => !removed && isUrgent(nextUpkeep(deployment, app, this.#options.clock.now()));
     if (hasReleased || (app.scale.min > 0 && lacks())) void this.look(name);
   }
 }
 
 function newlyEnding(before: Deployment, after: Deployment): { id: string; reason: EndReason }[] {
+  const wasUp = (known: Instance | undefined) => known !== undefined && (known.state === 'ready' || isSuspended(known));
   return after.instances.flatMap(({ id, end }) =>
-    end && findInstance(before, id)?.state === 'ready' ? [{ id, reason: end.reason }] : [],
+    end && wasUp(findInstance(before, id)) ? [{ id, reason: end.reason }] : [],
   );
 }

@@ -8,6 +8,8 @@ import type { FoundInstance, Runtime } from '../runtime/runtime.js';
 /** What the CMDB and a runtime disagree on. */
 export type Difference =
   | { readonly kind: 'gone'; readonly app: string; readonly id: string }
+  /** It is frozen and written as ready: a node crashed, or a write of its pause was lost. */
+  | { readonly kind: 'frozen'; readonly app: string; readonly id: string }
   | { readonly kind: 'stray'; readonly app: string; readonly id: string; readonly found: FoundInstance };
 
 export interface View extends Sight {
@@ -19,11 +21,11 @@ export interface View extends Sight {
 }
 
 /**
- * Differences that stood both before and after the listing. Instances that boot or terminate are left to their owners. The caller acts
- * on a difference only when it sees it twice.
+ * Differences that stood both before and after the listing. Instances in an owned state are left to their owners. The caller acts on
+ * what is gone or stray only when it sees it twice.
  */
 export function differences(view: View): Difference[] {
-  return [...gone(view), ...strays(view)];
+  return [...gone(view), ...frozen(view), ...strays(view)];
 }
 
 function gone(view: View): Difference[] {
@@ -32,10 +34,20 @@ function gone(view: View): Difference[] {
   return [...after.values()].flatMap(({ app, deployment }) =>
     deployment.instances
       .filter((instance) => instance.runtime === runtime && sees(view, instance))
-      .filter(({ state }) => state === 'ready' || state === 'draining')
+      .filter(({ state }) => state === 'ready' || state === 'paused' || state === 'draining')
       .filter(({ id }) => !running.has(id) && isIn(before, app.name, id))
       .map(({ id }) => ({ kind: 'gone' as const, app: app.name, id })),
   );
+}
+
+function frozen({ before, after, found }: View): Difference[] {
+  const isReady = (records: ReadonlyMap<string, AppRecord>, { app, id }: FoundInstance) => {
+    const record = records.get(app);
+    return record !== undefined && findInstance(record.deployment, id)?.state === 'ready';
+  };
+  return found
+    .filter((container) => container.paused === true && isReady(before, container) && isReady(after, container))
+    .map(({ app, id }) => ({ kind: 'frozen', app, id }));
 }
 
 function strays({ before, after, found }: View): Difference[] {
@@ -71,7 +83,7 @@ export function adoptable(
   return {
     id: found.id,
     revision: found.revision,
-    state: 'ready',
+    state: found.paused === true ? 'paused' : 'ready',
     ...locationAt(sight, app.runtime),
     address: found.address,
     bootedAt: now,

@@ -10,7 +10,7 @@ import type { Clock, Timer } from '../model/clock.js';
 import { defaultStopTimeoutMs, instanceDied } from '../model/deployment.js';
 import { isForItsHost } from '../model/host-actions.js';
 import { type Instance, sees, type Sight } from '../model/instance.js';
-import { nextUpkeep } from '../model/upkeep.js';
+import { isUrgent, nextUpkeep } from '../model/upkeep.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { Reaper } from './reaper.js';
 import type { Difference } from './reconcile-policy.js';
@@ -94,7 +94,7 @@ export class Reconciler implements StoreListener {
     const looking = new Set<Promise<void>>();
     for await (const record of cmdb.list('active')) {
       const { app, removed, deployment } = record;
-      const lacks = !removed && nextUpkeep(deployment, app, clock.now())?.kind === 'fill';
+      const lacks = !removed && isUrgent(nextUpkeep(deployment, app, clock.now()));
       const isDue = (instance: Instance) =>
         leftBehind(instance, session, peers) ||
         (sees(sight, instance) && (isOverdue(instance, clock.now()) || isForItsHost(instance)));
@@ -150,11 +150,22 @@ export class Reconciler implements StoreListener {
       return [];
     });
     for (const difference of found) {
+      if (difference.kind === 'frozen') {
+        await this.#thaw(runtime, difference);
+        continue;
+      }
       const key = `${difference.kind} ${difference.id}`;
       if (!this.#seen.has(key)) seen.add(key);
       else if (difference.kind === 'gone') await this.#removeGone(runtime, difference);
       else await this.#settleStray(runtime, difference);
     }
+  }
+
+  /** At once: running is right for all that is written as ready, whatever changes meanwhile. */
+  async #thaw(runtime: Runtime, { app, id }: Difference): Promise<void> {
+    const { logger } = this.#options;
+    logger.warn({ app, instance: id }, 'an instance that is written as ready was frozen; it runs again');
+    await runtime.suspender?.resume(id);
   }
 
   async #removeGone(runtime: Runtime, { app, id }: Difference): Promise<void> {

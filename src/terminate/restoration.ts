@@ -144,7 +144,9 @@ export class Restoration implements StoreListener {
     const apps = new Set<string>();
     try {
       for (const difference of await compare(this.#options, runtime)) {
-        if (difference.kind === 'gone' || !difference.found.running) continue;
+        // A replaced store may have lost its pause, and requests go there.
+        if (difference.kind === 'frozen') await runtime.suspender?.resume(difference.id);
+        if (difference.kind !== 'stray' || !difference.found.running) continue;
         if (!(await this.#settle(runtime, difference))) apps.add(difference.app);
       }
       unsettledNow.set(runtime.name, apps);

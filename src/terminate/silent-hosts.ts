@@ -6,7 +6,7 @@ import type { NodeSession } from '../membership/session.js';
 import type { Uses } from '../uses/uses.js';
 import type { Clock } from '../model/clock.js';
 import { type Deployment, findInstance } from '../model/deployment.js';
-import type { Instance } from '../model/instance.js';
+import { type Instance, isSuspended } from '../model/instance.js';
 import { type HostView, outOfReach, removeOutOfReach } from './silent-host-policy.js';
 
 export interface SilentHostsOptions {
@@ -38,8 +38,11 @@ export class SilentHosts {
     if (suspects.length === 0) return;
     const { probe, clock } = this.#options;
     const answers = await Promise.all(
-      // A claim has no address: as its host is silent, no node carries it out.
-      suspects.map(async ({ address }) => address !== undefined && takesConnection(address, probe, clock)),
+      // A claim has no address: as its host is silent, no node carries it out, nor does one resume what is paused there.
+      suspects.map(async (suspect) => {
+        const { address } = suspect;
+        return address !== undefined && !isSuspended(suspect) && takesConnection(address, probe, clock);
+      }),
     );
     const silent = suspects.filter((_, index) => answers[index] === false);
     if (silent.length > 0) await this.#remove(app, new Set(silent.map(({ id }) => id)));

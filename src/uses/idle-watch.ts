@@ -1,12 +1,13 @@
 import type { Clock } from '../model/clock.js';
 import type { Use } from './use.js';
 
-/** A use that sent nothing for this long, or for half the idle TTL if that is shorter, is released. */
+/** A use that sent nothing for this long is released; sooner if that is half the idle TTL, or the app is to be paused. */
 const releaseAfterMs = 60_000;
 
 /** How long nothing may be sent before `watchIdle` calls `onQuiet`, in milliseconds. */
 export function idleLimitMs(use: Use): number {
-  return Math.min(releaseAfterMs, use.local.app.idleTtlMs / 2);
+  const { idleTtlMs, pauseAfterMs } = use.local.app;
+  return Math.min(releaseAfterMs, idleTtlMs / 2, pauseAfterMs === 0 ? Infinity : pauseAfterMs);
 }
 
 /**

@@ -2,6 +2,7 @@ import type { AppRecord } from '../cmdb/cmdb.js';
 import type { App } from '../model/app.js';
 import { type Deployment, findInstance, standing } from '../model/deployment.js';
 import { type Maintenance, maintenanceOf } from '../model/maintenance.js';
+import { isSuspended } from '../model/instance.js';
 import { mostOf } from './client-share.js';
 import type { Holder, Seat } from './seat.js';
 import type { Use } from './use.js';
@@ -193,8 +194,8 @@ function count(held: Map<string, number>, holder: Holder | undefined, change: 1 
   else held.delete(client);
 }
 
-/** The number of ready instances; Infinity if the app may have one more. */
+/** The number of ready and suspended instances; Infinity if the app may have one more. */
 function reachable({ app, deployment }: AppRecord): number {
   if (standing(deployment).length < app.scale.max) return Infinity;
-  return deployment.instances.filter(({ state }) => state === 'ready').length;
+  return deployment.instances.filter((instance) => instance.state === 'ready' || isSuspended(instance)).length;
 }

@@ -2,7 +2,7 @@ import type { Activity } from '../model/why.js';
 import type { Logger } from 'pino';
 import { type Clock, sleep } from '../model/clock.js';
 import { findInstance } from '../model/deployment.js';
-import type { Instance } from '../model/instance.js';
+import { type Instance, isSuspended } from '../model/instance.js';
 import { shared } from '../model/shared-work.js';
 import { quietUser, registerUser, releaseUser } from '../model/users.js';
 import { fairShare } from './fair-share.js';
@@ -197,7 +197,8 @@ export class Uses implements UseOwner {
     for (const use of [...local.uses.values()]) {
       const instance = findInstance(local.deployment, use.instanceId);
       if (!instance && this.#renewal.isRepublishing(use)) continue;
-      if (!instance || instance.state === 'terminating') {
+      // It is suspended if this node was given up meanwhile.
+      if (!instance || instance.state === 'terminating' || isSuspended(instance)) {
         this.#end(use, 'instance_gone');
         continue;
       }

@@ -13,7 +13,7 @@ const full = new Map([['shop-1', { inflight: 100, target: 50 }]]);
 
 /** Where the app has to boot. */
 function at(host: BootHost | undefined): Pick<Need, 'hosts'> {
-  return { hosts: { of: () => host } };
+  return { hosts: { of: () => host, reaches: () => true } };
 }
 
 /** One request waits, and the app may boot here. */

@@ -179,6 +179,55 @@ const rules: Record<string, (t: Test, subject: Subject) => Promise<void>> = {
     await t.rejects(boot(runtime, app), { message: /no-such-user/ });
     t.same(await runtime.list(), []);
   },
+  async 'a frozen instance stands still until it is resumed, and both may be asked for twice'(t, subject) {
+    const runtime = await subject.open();
+    const { suspender } = runtime;
+    if (!suspender) return void t.pass('it freezes nothing');
+    const { id, address } = await boot(runtime, subject.app());
+    await ask(address);
+    await suspender.suspend(id);
+    await suspender.suspend(id);
+    t.match(await runtime.list(), [{ id, running: true, paused: true }]);
+    t.match(await runtime.inspect(id), { state: 'running' });
+    let isAnswered = false;
+    const answer = ask(address).then((body) => {
+      isAnswered = true;
+      return body;
+    });
+    // What it did meanwhile would be seen by the next handle's look.
+    t.match(await (await subject.open()).list(), [{ id, paused: true }]);
+    t.equal(isAnswered, false);
+    await suspender.resume(id);
+    await suspender.resume(id);
+    t.match(await answer, { instance: id });
+    t.notOk((await runtime.list())[0]?.paused);
+    await suspender.suspend(id);
+    await suspender.resume(id);
+    t.match(await ask(address), { instance: id }, 'again and again');
+  },
+
+  async 'a frozen instance is stopped like any other: it hears SIGTERM, or is killed after its grace'(t, subject) {
+    const runtime = await subject.open();
+    const { suspender } = runtime;
+    if (!suspender) return void t.pass('it freezes nothing');
+    const [heeds, deaf] = await Promise.all([boot(runtime, subject.app()), boot(runtime, subject.deafApp())]);
+    await ask(heeds.address);
+    await eventually(async () => (await runtime.output(deaf.id, 1_000)).includes('deaf'));
+    await suspender.suspend(heeds.id);
+    await suspender.suspend(deaf.id);
+    await Promise.all([runtime.stop(heeds.id, 20_000), runtime.stop(deaf.id, 300)]);
+    t.same(await runtime.list(), []);
+    t.same(await runtime.inspect(heeds.id), { state: 'gone' });
+  },
+
+  async 'what does not run cannot be frozen or resumed'(t, subject) {
+    const { suspender } = await subject.open();
+    if (!suspender) return void t.pass('it freezes nothing');
+    for (const id of ['no-such-instance', '', '../../x']) {
+      await t.rejects(suspender.suspend(id), Error);
+      await t.rejects(suspender.resume(id), Error);
+    }
+  },
 };
 
 interface Booted {

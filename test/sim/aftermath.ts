@@ -83,8 +83,9 @@ function inconsistent({ store, containers, engines }: World): string | undefined
   }
   const there = new Map(containers.map((container) => [container.id, container]));
   for (const { id, state } of instances) {
-    if (state !== 'ready') return `${id} is still ${state}`;
-    if (!there.get(id)?.running) return `${id} is written as ready and does not run`;
+    if (state !== 'ready' && state !== 'paused') return `${id} is still ${state}`;
+    if (!there.get(id)?.running) return `${id} is written as ${state} and does not run`;
+    if (state === 'ready' && there.get(id)?.frozen) return `${id} is written as ready and is frozen`;
   }
   return undefined;
 }

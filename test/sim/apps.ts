@@ -93,6 +93,7 @@ export class Apps {
         queue: { max: 20, timeoutMs: 15_000 },
         idleTtlMs: plan.idleTtlMs,
         maxLifetimeMs: plan.maxLifetimeMs,
+        pauseAfterMs: plan.pauseAfterMs ?? 0,
         bootTimeoutMs: 5_000,
         drainTimeoutMs: 5_000,
         stopTimeoutMs: 2_000,

@@ -19,6 +19,7 @@ export interface Container {
   readonly startedAt: number;
   readonly listensAt: number;
   running: boolean;
+  frozen: boolean;
   cause: string;
   /** When the first `stop` was called. */
   stoppedAt: number | undefined;
@@ -67,6 +68,7 @@ export class Containers {
       startedAt: timeline.now,
       listensAt: timeline.now + listenMs,
       running: true,
+      frozen: false,
       cause: '',
       stoppedAt: undefined,
       inflight: new Map(),
@@ -112,6 +114,7 @@ export class Containers {
     if (!container) return done();
     if (container.running) {
       container.stoppedAt ??= timeline.now;
+      container.frozen = false;
       this.#options.onStop(container);
     }
     const endsIn = container.running ? random.between(0, graceMs) : 0;

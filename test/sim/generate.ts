@@ -10,7 +10,9 @@ export function generate(seed: string): Script {
   const random = new Random(`script ${seed}`);
   const hosts = random.chance(0.3) ? ['a', 'b'] : ['a'];
   const nodes = Array.from({ length: random.pick([1, 1, 2, 2, 3]) }, () => nodePlan(random, hosts));
-  const apps = Array.from({ length: random.pick([1, 1, 2]) }, () => appPlan(random));
+  // Of its own, so that the histories without pauses stay as they were.
+  const pauses = new Random(`pauses ${seed}`);
+  const apps = Array.from({ length: random.pick([1, 1, 2]) }, () => ({ ...appPlan(random), ...pausePlan(pauses) }));
   const spanMs = random.pick([3_000, 15_000, horizonMs]);
   const actions = [
     ...Array.from({ length: random.between(2, 20) }, () => traffic(random, spanMs, nodes.length, apps.length)),
@@ -35,6 +37,10 @@ function appPlan(random: Random): AppPlan {
     idleTtlMs: random.pick([2_000, 6_000, 20_000]),
     maxLifetimeMs: random.pick([12_000, 30_000, 600_000]),
   };
+}
+
+function pausePlan(random: Random): Pick<AppPlan, 'pauseAfterMs'> {
+  return random.chance(0.5) ? { pauseAfterMs: random.pick([1, 300, 1_500]) } : {};
 }
 
 function traffic(random: Random, spanMs: number, nodes: number, apps: number): Action {

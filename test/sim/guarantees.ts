@@ -1,11 +1,11 @@
 import type { App } from '../../src/model/app.js';
 import { type Deployment, findInstance, standing } from '../../src/model/deployment.js';
-import { type InstanceState, transitions } from '../../src/model/instance.js';
+import { type InstanceState, isSuspended, transitions } from '../../src/model/instance.js';
 import { bootHostOf } from '../../src/model/pin.js';
 import { epoch } from './sim-process.js';
 
 export interface Violation {
-  readonly guarantee: 'G1' | 'G2' | 'G3' | 'G4' | 'G5' | 'G6' | 'G7' | 'G8' | 'overlap' | 'scale.min' | 'pin';
+  readonly guarantee: 'G1' | 'G2' | 'G3' | 'G4' | 'G5' | 'G6' | 'G7' | 'G8' | 'overlap' | 'pause' | 'scale.min' | 'pin';
   readonly at: number;
   readonly what: string;
 }
@@ -46,6 +46,9 @@ export function judgeWrite(
     }
     if (old && !reachable(old.state, instance.state)) {
       note('G2', `${instance.id} went from ${old.state} to ${instance.state}`);
+    }
+    if (isSuspended(instance) && Object.keys(instance.users).length > 0) {
+      note('pause', `${instance.id} is ${instance.state} while ${Object.keys(instance.users).join()} uses it`);
     }
     if (instance.state === 'terminating' && Object.keys(instance.users).length > 0) {
       note('G2', `${instance.id} is terminated while ${Object.keys(instance.users).join()} uses it`);

@@ -83,6 +83,7 @@ export class Judge {
       this.note('G8', `request ${plan.id} for ${plan.app} reached ${container.id} of ${container.app}`);
     }
     if (this.#isHealing || this.#wasGivenUp(process)) return;
+    if (container?.frozen) this.note('pause', `request ${plan.id} was sent to ${container.id}, which is frozen`);
     const instance = findInstance(this.#options.deployment(plan.app), seat.instanceId);
     const stoppedAt = this.#stopped.get(seat.instanceId);
     if (stoppedAt !== undefined) {

@@ -1,6 +1,7 @@
 import t from 'tap';
 import type { Deployment } from '../../src/model/deployment.js';
 import { explore } from './explore.js';
+import { Random } from './random.js';
 import type { Script } from './script.js';
 import type { SimCmdb } from './sim-cmdb.js';
 import type { Plant } from './world.js';
@@ -44,6 +45,18 @@ const plants: readonly {
     found: /^G8/,
     scriptOf: crashBehindPartition,
   },
+  {
+    bug: 'a node that begins to use an instance that is being paused',
+    plant: { disguise: useWhilePausing },
+    found: /^pause/,
+    scriptOf: pausedAgainAndAgain,
+  },
+  {
+    bug: 'a resume that stays under way when the node that began it dies',
+    plant: { disguise: neverSettle },
+    found: /^G[45]/,
+    scriptOf: diesWhileItResumes,
+  },
 ];
 
 t.setTimeout(3_600_000);
@@ -70,6 +83,36 @@ function crashBehindPartition(seed: string): Script {
       { at: 4_000, do: 'crash', app: 0 },
       { ...request, at: 6_000, node: 1, app: 1 },
       { ...request, at: 9_000, node: 0, app: 0 },
+    ],
+  };
+}
+
+/** Requests come in every moment of a pause. */
+function pausedAgainAndAgain(seed: string): Script {
+  const nodes = [0, 1].map(() => ({ host: 'a', wallErrorMs: 0, bootSlots: 4 }));
+  const apps = [{ max: 1, concurrency: 100, idleTtlMs: 20_000, maxLifetimeMs: 600_000, pauseAfterMs: 1 }];
+  const random = new Random(`pauses ${seed}`);
+  const request = { do: 'request', app: 0, kind: 'http', holdMs: 0 } as const;
+  const actions = Array.from({ length: 60 }, (_, index) => ({
+    ...request,
+    at: index * 300 + random.between(0, 300),
+    node: index % 2,
+  }));
+  return { seed, nodes, apps, actions };
+}
+
+/** An engine takes its time to resume an instance, and the node that waits for it is killed. */
+function diesWhileItResumes(seed: string): Script {
+  const nodes = [0, 1].map(() => ({ host: 'a', wallErrorMs: 0, bootSlots: 4 }));
+  const apps = [{ max: 1, concurrency: 100, idleTtlMs: 60_000, maxLifetimeMs: 600_000, pauseAfterMs: 300 }];
+  const request = { do: 'request', app: 0, kind: 'http', holdMs: 0 } as const;
+  return {
+    ...{ seed, nodes, apps },
+    actions: [
+      { ...request, at: 0, node: 0 },
+      { at: 14_000, do: 'engine slow', host: 'a', byMs: 5_000, forMs: 8_000 },
+      { ...request, at: 15_000, node: 1 },
+      { at: 15_200, do: 'kill', node: 1, forMs: 1_000 },
     ],
   };
 }
@@ -109,6 +152,45 @@ function neverRelease(cmdb: SimCmdb): SimCmdb {
         return each.state === 'ready' && before ? { ...each, users: { ...before.users, ...each.users } } : each;
       });
       return { ...next, instances };
+    });
+  return cmdb;
+}
+
+/** Its client sees an instance that is being paused as ready. */
+function useWhilePausing(cmdb: SimCmdb): SimCmdb {
+  const asReady = (deployment: Deployment): Deployment => ({
+    ...deployment,
+    instances: deployment.instances.map((each) => (each.state === 'pausing' ? { ...each, state: 'ready' } : each)),
+  });
+  const find = cmdb.find.bind(cmdb);
+  cmdb.find = async (query) => {
+    const found = await find(query);
+    return found && { ...found, deployment: asReady(found.deployment) };
+  };
+  const update = cmdb.update.bind(cmdb);
+  cmdb.update = (app, change) =>
+    update(app, (current, stored) => {
+      const next = change(current, stored);
+      if (next !== current) return next;
+      // Only those that would register themselves gain by it.
+      const seen = asReady(current);
+      const used = change(seen, stored);
+      return used.instances.some(({ users }) => Object.keys(users).length > 0) ? used : current;
+    });
+  return cmdb;
+}
+
+/** What is being resumed is never found to be left. */
+function neverSettle(cmdb: SimCmdb): SimCmdb {
+  const update = cmdb.update.bind(cmdb);
+  cmdb.update = (app, change) =>
+    update(app, (current, stored) => {
+      const next = change(current, stored);
+      const instances = next.instances.map((each) => {
+        const before = current.instances.find(({ id }) => id === each.id);
+        return before?.state === 'resuming' && each.state === 'paused' ? before : each;
+      });
+      return next === current ? current : { ...next, instances };
     });
   return cmdb;
 }

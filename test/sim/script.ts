@@ -23,6 +23,8 @@ export interface AppPlan {
   readonly concurrency: number;
   readonly idleTtlMs: number;
   readonly maxLifetimeMs: number;
+  /** Never unless told. */
+  readonly pauseAfterMs?: number;
   /** It mounts a directory of the machine. */
   readonly local?: boolean;
 }

@@ -1,5 +1,13 @@
 import type { Address } from '../../src/model/instance.js';
-import type { BootOptions, Exit, FoundInstance, Inspection, InstanceSpec, Runtime } from '../../src/runtime/runtime.js';
+import type {
+  BootOptions,
+  Exit,
+  FoundInstance,
+  Inspection,
+  InstanceSpec,
+  Runtime,
+  Suspender,
+} from '../../src/runtime/runtime.js';
 import type { BootPlan, Container, Containers } from './containers.js';
 import type { Random } from './random.js';
 import type { SimProcess } from './sim-process.js';
@@ -119,9 +127,25 @@ export class SimRuntime implements Runtime {
       resolve(
         this.#options.containers
           .all()
-          .map(({ id, app, revision, running, address }) => ({ id, app, revision, running, address })),
+          .map(({ id, app, revision, running, frozen: paused, address }) => ({
+            ...{ id, app, revision, running, paused, address },
+          })),
       );
     });
+  }
+
+  readonly suspender: Suspender = {
+    suspend: (id) => this.#freeze(id, true),
+    resume: (id) => this.#freeze(id, false),
+  };
+
+  async #freeze(id: string, frozen: boolean): Promise<void> {
+    const isThere = await this.#call<boolean>((resolve) => {
+      const container = this.#options.containers.get(id);
+      if (container?.running) container.frozen = frozen;
+      resolve(container?.running === true);
+    });
+    if (!isThere) throw new Error(`there is no instance ${id}`);
   }
 
   watch(onExit: (exit: Exit) => void): () => void {

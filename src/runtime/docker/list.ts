@@ -89,5 +89,6 @@ function found(entry: unknown, place: Place): FoundInstance[] {
   if (id === undefined || app === undefined || revision === undefined || !named) return [];
   const running = runs(entry);
   const address = running ? listedAddress(entry, place) : undefined;
-  return [{ id, app, revision, running, ...(address ? { address } : {}) }];
+  const paused = textAt(entry, 'State') === 'paused';
+  return [{ id, app, revision, running, ...(paused ? { paused } : {}), ...(address ? { address } : {}) }];
 }

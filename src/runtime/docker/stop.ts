@@ -5,6 +5,7 @@ import type { Engine } from './engine.js';
 import type { Network } from './network.js';
 import { at } from './reply.js';
 import { removeContainer } from './remove.js';
+import { unpause } from './suspend.js';
 
 interface StopContext {
   readonly engine: Engine;
@@ -13,12 +14,15 @@ interface StopContext {
   readonly clock: Clock;
 }
 
-/** Sends the image's stop signal (SIGTERM by default), SIGKILL after `graceMs`, and removes the container. */
+/** Sends the image's stop signal (SIGTERM by default), SIGKILL after `graceMs`, and removes the container. One that is paused runs before. */
 export async function stop(context: StopContext, id: string, graceMs: number): Promise<void> {
   const { engine, place, network, clock } = context;
   const container = await findContainer(engine, id, place);
   if (!container) return;
-  if (at(container.reply, 'State', 'Running') === true) await end(engine, container.containerId, id, graceMs);
+  if (at(container.reply, 'State', 'Running') === true) {
+    await unpause(engine, container, id);
+    await end(engine, container.containerId, id, graceMs);
+  }
   await removeContainer(engine, container.containerId, id, clock);
   const address = chosenAddress(container.reply, place);
   if (address !== undefined) network.known()?.pool?.free(address);

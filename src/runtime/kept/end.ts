@@ -2,6 +2,7 @@ import { type Clock, sleep } from '../../model/clock.js';
 import { isRunning, type ProcessIdentity, stillRuns } from '../../machine/proc-fs.js';
 import { signalTo } from '../../machine/signal-to.js';
 import { killGroup, pidsOf } from './control-groups.js';
+import { thaw } from './freezer.js';
 import { groupLives, membersOf, ownGroup } from './members.js';
 import type { ProcessRecord } from './records.js';
 
@@ -18,12 +19,13 @@ const longestPauseMs = 100;
 const killLimitMs = 30_000;
 
 /**
- * Ends all processes of an instance: sends SIGTERM to the main process's group, then SIGKILL to all that is left after the group has
+ * Ends all processes of an instance, which run before if they are frozen: sends SIGTERM to the main process's group, then SIGKILL to all that is left after the group has
  * ended or its grace is over, even outside the group. Resolves when all are dead; zombies count as dead. Throws an Error that names
  * what does not die.
  */
 export async function end(record: ProcessRecord, { graceMs, clock, trustGroup = false }: EndOptions): Promise<void> {
   const main = record.process && isRunning(record.process) ? record.process : undefined;
+  thaw(record.groups ?? []);
   // A process that leaves the group and clears its environment can be found only through its parents, while these live.
   const seen = new Map<number, string>();
   if (main && graceMs > 0) {
@@ -53,6 +55,8 @@ async function killAll(
   const limit = clock.monotonic() + killLimitMs;
   let pauseMs = firstPauseMs;
   for (;;) {
+    // With cgroup v1 a signal waits until they run.
+    thaw(record.groups ?? []);
     if (record.groups) killGroup(record.groups);
     for (const { pid, startTime } of await membersOf(record, trustGroup)) seen.set(pid, startTime);
     const left = [...seen].filter(([pid, startTime]) => stillRuns(pid, startTime));

@@ -5,13 +5,14 @@ import type { Clock } from '../../model/clock.js';
 import type { Address, RuntimeIdentity } from '../../model/instance.js';
 import { shared } from '../../model/shared-work.js';
 import { bootedAt, bootId, identify, isRunning, type ProcessIdentity, startedAtOf } from '../../machine/proc-fs.js';
-import type { BootOptions, Exit, FoundInstance, InstanceSpec, Inspection, Runtime } from '../runtime.js';
+import type { BootOptions, Exit, FoundInstance, InstanceSpec, Inspection, Runtime, Suspender } from '../runtime.js';
 import type { Command } from './child.js';
 import { removeGroup } from './control-groups.js';
 import { directoryId } from './directory-id.js';
 import { Dispatchers } from './dispatchers.js';
 import { end } from './end.js';
 import { Exits } from './exits.js';
+import { freeze, isFrozen, reclaim, thaw } from './freezer.js';
 import { Keepers } from './keeper/keepers.js';
 import type { Exited, Kept } from './keeper/messages.js';
 import { findMain } from './members.js';
@@ -65,6 +66,8 @@ export interface Technology {
   open(known: Known, id: string): Promise<void>;
   /** Call it as early as possible before a boot: slow preparations run in the background. */
   makeReady(): void;
+  /** Whether each instance has a control group of its own, by which it can be frozen. */
+  readonly suspends?: true;
   /** An address that no other instance has; leased until `free`. */
   lease(spec: InstanceSpec): Promise<Address>;
   free(place: Address, id: string): Promise<void>;
@@ -108,6 +111,7 @@ export class KeptRuntime implements Runtime {
   readonly name: Runtime['name'];
   identity: RuntimeIdentity | undefined;
   readonly listener?: (id: string) => Promise<string | undefined>;
+  readonly suspender?: Suspender;
   readonly #options: KeptRuntimeOptions;
   readonly #technology: Technology;
   readonly #records: ProcessRecords;
@@ -129,6 +133,9 @@ export class KeptRuntime implements Runtime {
     this.#technology = technology;
     const { listener } = technology;
     if (listener) this.listener = (id) => this.#listenerOf(id, listener);
+    if (technology.suspends) {
+      this.suspender = { suspend: (id) => this.#suspend(id), resume: (id) => this.#resume(id) };
+    }
     this.#records = new ProcessRecords(join(stateDir, 'instances'), (path) => this.#sayUnreadable(path));
     const output = { directory: join(stateDir, 'output'), maxBytes };
     this.#output = new Output({ ...output, logger, clock, linesPerSecond });
@@ -201,7 +208,9 @@ export class KeptRuntime implements Runtime {
     const records = await Promise.all((await this.#mine()).map((record) => this.#resolve(record)));
     return records.map((record) => {
       const { id, app, revision, host, port } = record;
-      return { id, app, revision, running: isAlive(record), address: { host, port } };
+      const running = isAlive(record);
+      const paused = running && this.#technology.suspends === true && isFrozen(record.groups ?? []);
+      return { id, app, revision, running, ...(paused ? { paused } : {}), address: { host, port } };
     });
   }
 
@@ -220,6 +229,23 @@ export class KeptRuntime implements Runtime {
     await Promise.allSettled(this.#stopping.values());
     await this.#keepers.close();
     await this.#technology.close();
+  }
+
+  async #suspend(id: string): Promise<void> {
+    const { groups } = await this.#running(id);
+    await freeze(groups, this.#options.clock);
+    void reclaim(groups);
+  }
+
+  async #resume(id: string): Promise<void> {
+    const { groups } = await this.#running(id);
+    if (!thaw(groups)) throw new Error(`instance ${id} has no control group by which it could be thawed`);
+  }
+
+  async #running(id: string): Promise<{ readonly groups: readonly string[] }> {
+    const record = await this.#find(id);
+    if (!record || !isAlive(record)) throw new Error(`instance ${id} does not run`);
+    return { groups: record.groups ?? [] };
   }
 
   async #listenerOf(id: string, listener: NonNullable<Technology['listener']>): Promise<string | undefined> {
