@@ -225,7 +225,9 @@ export class Herd {
     const { instances } = this.local.deployment;
     return (
       this.#isBooting ||
-      instances.some((each) => each.state === 'ready' || isSuspended(each) || (each.state === 'booting' && each.owner !== me))
+      instances.some(
+        (each) => each.state === 'ready' || isSuspended(each) || (each.state === 'booting' && each.owner !== me),
+      )
     );
   }
 

@@ -15,7 +15,15 @@ const positive = Type.Number({ minimum: 0 });
 const epochMs = Type.Number();
 const texts = Type.Array(Type.String());
 
-const states: readonly InstanceState[] = ['booting', 'ready', 'pausing', 'paused', 'resuming', 'draining', 'terminating'];
+const states: readonly InstanceState[] = [
+  'booting',
+  'ready',
+  'pausing',
+  'paused',
+  'resuming',
+  'draining',
+  'terminating',
+];
 
 const instanceShape = Type.Object({
   id: Type.String({ minLength: 1 }),

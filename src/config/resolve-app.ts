@@ -83,7 +83,10 @@ function checkRuntime(written: AppFile, { runtime, publish }: AppFile, fail: Rep
     fail(['image'], `must be ${ociImageExpects} with runtime oci, got ${JSON.stringify(written.image)}`);
   }
   if (runtime === 'process' && parseDuration(written.pauseAfter ?? '0s') !== 0) {
-    fail(['pauseAfter'], 'has no use with runtime process, which cannot freeze apps; use oci or docker, or leave it out');
+    fail(
+      ['pauseAfter'],
+      'has no use with runtime process, which cannot freeze apps; use oci or docker, or leave it out',
+    );
   }
   if (runtime === 'oci' && publish === true) fail(['publish'], 'has no use with runtime oci, which publishes no ports');
   if (runtime !== 'process' && written.cwd !== undefined && !written.cwd.startsWith('/')) {

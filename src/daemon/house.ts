@@ -105,12 +105,17 @@ export function createHouse(options: HouseOptions) {
     onPause: metrics.pause.bind(metrics),
     onResume: metrics.resume.bind(metrics),
   });
-  const boot: BootRoom = createBootRoom(options, node, { uses, suspensions }, {
-    isComplete: (app) => isComplete({ app }),
-    settled: (local) => terminate.restoration.settled(local),
-    terminate: (app, id) => void terminate.terminator.terminate(app, id),
-    relieve: (bytes) => terminate.memoryRelief.relieve(bytes),
-  });
+  const boot: BootRoom = createBootRoom(
+    options,
+    node,
+    { uses, suspensions },
+    {
+      isComplete: (app) => isComplete({ app }),
+      settled: (local) => terminate.restoration.settled(local),
+      terminate: (app, id) => void terminate.terminator.terminate(app, id),
+      relieve: (bytes) => terminate.memoryRelief.relieve(bytes),
+    },
+  );
   const terminate: TerminateRoom = createTerminateRoom(options, node, uses, {
     onUpkeep: (app, upkeep) => boot.unaskedBoots.keepUp(app, upkeep),
     onAsked: (app) => {

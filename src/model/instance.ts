@@ -21,7 +21,15 @@ export function isSuspended({ state }: Pick<Instance, 'state'>): boolean {
 }
 
 /** Why an instance ends. */
-export type EndReason = OutliveReason | 'idle' | 'app_removed' | 'boot_failed' | 'resume_failed' | 'stopped' | 'orphaned' | 'memory';
+export type EndReason =
+  | OutliveReason
+  | 'idle'
+  | 'app_removed'
+  | 'boot_failed'
+  | 'resume_failed'
+  | 'stopped'
+  | 'orphaned'
+  | 'memory';
 
 /** Why an instance was booted: for a request, for more load, for scale.min, in the place of another, or by an operator. */
 export const bootCauses = ['request', 'load', 'minimum', 'lifetime', 'revision', 'restart', 'operator'] as const;

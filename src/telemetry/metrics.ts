@@ -145,11 +145,10 @@ export class Metrics {
     ['runtime', 'phase'],
     durationBuckets,
   );
-  readonly #pauses = this.#counter(
-    'fastcontainer_pauses_total',
-    'Pauses of idle instances, by runtime and result.',
-    ['runtime', 'result'],
-  );
+  readonly #pauses = this.#counter('fastcontainer_pauses_total', 'Pauses of idle instances, by runtime and result.', [
+    'runtime',
+    'result',
+  ]);
   readonly #resumes = this.#histogram(
     'fastcontainer_resume_seconds',
     'Resumes of paused instances, until they are ready again.',

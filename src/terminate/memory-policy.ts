@@ -53,8 +53,7 @@ export function endForMemory(
   const instance = findInstance(deployment, id);
   const ready = deployment.instances.filter(({ state }) => state === 'ready').length;
   const mayEnd =
-    instance?.state === 'paused' ||
-    (instance?.state === 'ready' && !isUsed(instance) && ready > (app?.scale.min ?? 0));
+    instance?.state === 'paused' || (instance?.state === 'ready' && !isUsed(instance) && ready > (app?.scale.min ?? 0));
   if (!mayEnd) return deployment;
   return startTerminate(startDrain(deployment, id, 'memory', now), id, { ...termination, reason: 'memory' }, now);
 }

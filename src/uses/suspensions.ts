@@ -121,7 +121,10 @@ export class Suspensions {
     try {
       await suspender.suspend(id);
     } catch (error) {
-      logger.warn({ err: error, app, instance: id }, 'could not pause an instance; it runs on, and is not paused again');
+      logger.warn(
+        { err: error, app, instance: id },
+        'could not pause an instance; it runs on, and is not paused again',
+      );
       onPause(runtime, 'failed');
       await suspender.resume(id);
       await apps.update(app, (current) => notPaused(current, id, owner, true));

@@ -8,7 +8,11 @@ const pinned = { ...testDeployment(), pinnedTo: { host: 'a', sources: ['/srv/sho
 const shop = { name: 'shop', app, deployment: pinned };
 
 function hosts(host: string, live = true, overrides: object = {}): BootHosts {
-  return new BootHosts({ peers: { isHostLive: () => live, isSeen: () => live, rival: undefined, ...overrides }, host, pins: true });
+  return new BootHosts({
+    peers: { isHostLive: () => live, isSeen: () => live, rival: undefined, ...overrides },
+    host,
+    pins: true,
+  });
 }
 
 t.test('a pinned app boots on its own machine, and is asked for there from elsewhere', async (t) => {
@@ -29,6 +33,10 @@ t.test('a machine whose name another one has as well boots nothing that is pinne
 
 t.test('an app without local mounts, and one machine, know no pins', async (t) => {
   t.equal(hosts('b').of({ ...shop, app: testApp() }), undefined);
-  const single = new BootHosts({ peers: { isHostLive: () => false, isSeen: () => false, rival: undefined }, host: 'b', pins: false });
+  const single = new BootHosts({
+    peers: { isHostLive: () => false, isSeen: () => false, rival: undefined },
+    host: 'b',
+    pins: false,
+  });
   t.equal(single.of(shop), undefined);
 });

@@ -129,3 +129,19 @@ t.test('a place that is held back from those that wait is no room for them', asy
   t.same(step(testDeployment({}), uses, 0, { app, heldBack: true, unclaimed: 1 }), { kind: 'wait' });
   t.same(step(testDeployment({}), uses, 0, { app, heldBack: true, waiting: 0 }), { kind: 'wait' });
 });
+
+t.test('a paused instance is resumed before anything boots, by one node, unless nobody can reach it', async (t) => {
+  const asleep = testDeployment({ state: 'paused' });
+  t.same(step(asleep, none, 0), { kind: 'resume', instanceId: 'shop-1' });
+  const two = { app: testApp({ scale: { min: 0, max: 2 } }) };
+  t.same(step(asleep, none, 0, two), { kind: 'resume', instanceId: 'shop-1' });
+  t.same(step(asleep, none, 0, { hosts: { of: () => undefined, reaches: () => false } }), { kind: 'wait' });
+  for (const state of ['pausing', 'resuming'] as const)
+    t.same(step(testDeployment({ state }), none, 0, two), { kind: 'wait' });
+});
+
+t.test('beyond the target of what is ready, a paused instance is resumed before a further one boots', async (t) => {
+  const both = testDeployment({}, { id: 'shop-2', state: 'paused' });
+  const scaled = { app: testApp({ scale: { min: 0, max: 3 } }) };
+  t.same(step(both, full, 0, scaled), { kind: 'resume', instanceId: 'shop-2' });
+});

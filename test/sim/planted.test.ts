@@ -104,7 +104,7 @@ function pausedAgainAndAgain(seed: string): Script {
 /** An engine takes its time to resume an instance, and the node that waits for it is killed. */
 function diesWhileItResumes(seed: string): Script {
   const nodes = [0, 1].map(() => ({ host: 'a', wallErrorMs: 0, bootSlots: 4 }));
-  const apps = [{ max: 1, concurrency: 100, idleTtlMs: 60_000, maxLifetimeMs: 600_000, pauseAfterMs: 300 }];
+  const apps = [{ max: 1, concurrency: 100, idleTtlMs: 600_000, maxLifetimeMs: 6_000_000, pauseAfterMs: 300 }];
   const request = { do: 'request', app: 0, kind: 'http', holdMs: 0 } as const;
   return {
     ...{ seed, nodes, apps },

@@ -125,11 +125,9 @@ export class SimRuntime implements Runtime {
   list(): Promise<FoundInstance[]> {
     return this.#call((resolve) => {
       resolve(
-        this.#options.containers
-          .all()
-          .map(({ id, app, revision, running, frozen: paused, address }) => ({
-            ...{ id, app, revision, running, paused, address },
-          })),
+        this.#options.containers.all().map(({ id, app, revision, running, frozen: paused, address }) => ({
+          ...{ id, app, revision, running, paused, address },
+        })),
       );
     });
   }

@@ -87,3 +87,18 @@ t.test('however many are ended, scale.min ready ones are left and none in use go
     }),
   );
 });
+
+t.test('paused instances end for their memory before others of their app, whatever scale.min says', async (t) => {
+  const shop = record(
+    'shop',
+    1,
+    { id: 'shop-1', lastActiveAt: 900 },
+    { id: 'shop-2', state: 'paused', lastActiveAt: 1_000 },
+  );
+  t.same(
+    idleInstances([shop], view).map(({ id }) => id),
+    ['shop-2'],
+  );
+  const ended = endForMemory(shop.deployment, shop.app, 'shop-2', termination, 1);
+  t.match(ended.instances[1], { state: 'terminating', end: { reason: 'memory' } });
+});

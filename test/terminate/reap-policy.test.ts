@@ -128,3 +128,31 @@ t.test(
     t.equal(reap(taken, app, at(99_000)), taken, 'one that was taken up is its own machine to end');
   },
 );
+
+t.test('an idle instance is paused by a node that sees it; one that does not asks for that', async (t) => {
+  const pausing = { ...app, pauseAfterMs: 300 };
+  const idle = testDeployment({});
+  t.equal(reap(idle, pausing, at(299)), idle);
+  t.equal(reap(idle, pausing, at(300, { mayEnd: false })), idle);
+  t.match(reap(idle, pausing, at(300)).instances[0], { state: 'pausing', owner: 'me' });
+  const [far] = reap(testDeployment({ host: 'there' }), pausing, at(300)).instances;
+  t.match(far, { state: 'pausing', askedBy: 'me', owner: undefined });
+  t.match(reap(idle, pausing, at(1_000)).instances[0], { state: 'terminating', end: { reason: 'idle' } });
+});
+
+t.test('a paused instance ends when it is idle or old, is of another revision, or its app is gone', async (t) => {
+  const asleep = testDeployment({ state: 'paused' });
+  t.equal(reap(asleep, app, at(999)), asleep);
+  t.match(reap(asleep, app, at(1_000)).instances[0], { state: 'terminating', end: { reason: 'idle' } });
+  const patient = { ...app, idleTtlMs: 90_000 };
+  t.match(reap(asleep, patient, at(50_000)).instances[0], { state: 'terminating', end: { reason: 'lifetime' } });
+  const next = { ...app, env: { GREETING: 'new' } };
+  t.match(reap(asleep, next, at(1)).instances[0], { state: 'terminating', end: { reason: 'revision' } });
+  t.match(reap(asleep, app, at(1, { removed: true })).instances[0], { end: { reason: 'app_removed' } });
+  const kept = { ...app, scale: { min: 1, max: 1 } };
+  t.match(
+    reap(asleep, kept, at(1_000)).instances[0],
+    { end: { reason: 'idle' } },
+    'scale.min keeps none that is asleep',
+  );
+});

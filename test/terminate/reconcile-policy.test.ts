@@ -83,3 +83,36 @@ t.test('a stray is adopted only where it fits the app as it is now', async (t) =
     'old revision',
   );
 });
+
+t.test(
+  'a frozen container that is written as ready is to run again, and one that is written as paused is not',
+  async (t) => {
+    const view = (before: Deployment, after: Deployment) => ({
+      ...{ host: 'here', runtime: 'process' as const },
+      ...{ before: records(before), after: records(after), found: [{ ...found('shop-1'), paused: true }] },
+    });
+    const ready = testDeployment({});
+    const asleep = testDeployment({ state: 'paused' });
+    t.same(differences(view(ready, ready)), [{ kind: 'frozen', app: 'shop', id: 'shop-1' }]);
+    for (const [before, after] of [
+      [asleep, asleep],
+      [ready, asleep],
+      [asleep, ready],
+    ] as const)
+      t.same(differences(view(before, after)), []);
+    const both = records(asleep);
+    const lost = differences({
+      host: 'here',
+      runtime: 'process',
+      before: both,
+      after: both,
+      found: [found('shop-1', false)],
+    });
+    t.same(lost, [{ kind: 'gone', app: 'shop', id: 'shop-1' }], 'what died in its sleep is gone');
+  },
+);
+
+t.test('a frozen container that no document knows becomes a paused instance', async (t) => {
+  const adopted = adoptable({ ...found('shop-1'), paused: true }, record(testDeployment()), { host: 'here' }, 5, false);
+  t.match(adopted, { state: 'paused', users: {} });
+});
