@@ -222,6 +222,7 @@ requests: { perClient: 10/s, perApp: 100/s }
 waiting: page
 waitingPage: "<p>{{follow}}</p>"
 affinity: cookie
+pauseAfter: 100ms
 `.replace('TEXT: a: b', 'TEXT: "a: b"'),
   });
   t.strictSame(apps[0], {
@@ -268,7 +269,22 @@ affinity: cookie
     waiting: 'page',
     waitingPage: '<p>{{follow}}</p>',
     affinity: 'cookie',
+    pauseAfterMs: 100,
   });
+});
+
+t.test('what cannot be paused is not: plan and defaults say it of the others, an app itself is told', async (t) => {
+  const defaults = `${mainYaml}\ndefaults: { pauseAfter: 30s }\n`;
+  const { apps } = await loadFiles({
+    'main.yaml': defaults,
+    'apps/a.yaml': `${appYaml('a')}---\nname: b\ndomains: b.localhost\nruntime: docker\nimage: b\n`,
+  });
+  t.same(
+    apps.map(({ pauseAfterMs }) => pauseAfterMs),
+    [0, 30_000],
+  );
+  const problems = await problemsOf({ 'main.yaml': mainYaml, 'apps/a.yaml': appYaml('a', 'pauseAfter: 30s\n') });
+  t.match(problems, [/pauseAfter: has no use with runtime process/]);
 });
 
 t.test('docker apps leave their port to the image unless told', async (t) => {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import t from 'tap';
+import { loadConfig } from '../../src/config/load-config.js';
 import { removeNetwork, useContainers } from '../runtime/oci/open-containers.js';
 import { fetchAdmin } from '../fixtures/admin.js';
 import { install, quick, spawnDaemon, startDaemon, until } from '../fixtures/daemon.js';
@@ -50,6 +51,7 @@ t.test('an idle app sleeps until a request, over the death of its dispatcher, an
   t.match(metrics, /fastcontainer_pauses_total\{runtime="oci",result="paused"\} [1-9]/);
 
   await installation.writeApp('hello', { ...hello, idleTtl: '300ms' });
+  await second.daemon.reload(await loadConfig(installation.file, process.env));
   await until(async () => (await instances(second.admin, 'hello')).length === 0 || undefined);
   t.same(
     second.log.filter(({ level }) => Number(level) >= 50),
