@@ -59,3 +59,31 @@ t.test('an app that slept is booted on its machine for requests of the other, wi
   t.equal(result.answered, result.requests);
   t.match(boots.slice(0, 2), [/node 0 info/, /node [02] info/]);
 });
+
+t.test('an app that is paused is resumed on its machine for requests of the other, without a boot', async (t) => {
+  const node = { wallErrorMs: 0, bootSlots: 4 };
+  const told: string[] = [];
+  const result = await runHistory(
+    {
+      seed: '1',
+      nodes: ['a', 'b'].map((host) => ({ ...node, host })),
+      apps: [
+        { ...{ max: 1, concurrency: 100, idleTtlMs: 60_000, maxLifetimeMs: 600_000 }, local: true, pauseAfterMs: 300 },
+      ],
+      actions: [
+        { at: 0, do: 'request', node: 0, app: 0, kind: 'http', holdMs: 0 },
+        { at: 20_000, do: 'request', node: 1, app: 0, kind: 'http', holdMs: 100 },
+      ],
+    },
+    { trace: (line) => void (/ info: (booting|paused|resumed)|sent by/.test(line) && told.push(line)) },
+  );
+  t.same(result.violations, []);
+  t.equal(result.answered, result.requests);
+  t.match(told.slice(0, 5), [
+    /node 0 info: booting/,
+    /r0 sent by node 0/,
+    /node 0 info: paused/,
+    /node 0 info: resumed/,
+    /r1 sent by node 1/,
+  ]);
+});

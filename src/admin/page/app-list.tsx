@@ -10,7 +10,7 @@ import { counted, keptBy } from './words.js';
 /** Apps on one screen: few enough to be drawn again whenever something changes. */
 const onScreen = 50;
 
-const states = ['ready', 'booting', 'ending', 'failed', 'asleep', 'removed'];
+const states = ['ready', 'booting', 'paused', 'ending', 'failed', 'asleep', 'removed'];
 
 /** Pause after the last key until what was typed is looked for. */
 const typingMs = 300;

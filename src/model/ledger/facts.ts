@@ -6,6 +6,8 @@ import type { Ran } from '../usage.js';
 export const factKinds = [
   'booting',
   'ready',
+  'paused',
+  'resumed',
   'draining',
   'terminating',
   'ended',
@@ -90,6 +92,8 @@ function changed(was: Instance, is: Instance, before: Deployment, after: Deploym
   if (was.readyAt === undefined && is.readyAt !== undefined) facts.push({ kind: 'ready', instance: is });
   if (was.restartAt === undefined && is.restartAt !== undefined) facts.push({ kind: 'restart', instance: is });
   if (was.state === is.state) return facts;
+  if (was.state === 'pausing' && is.state === 'paused') facts.push({ kind: 'paused', instance: is });
+  if (was.state === 'resuming' && is.state === 'ready') facts.push({ kind: 'resumed', instance: is });
   if (is.state === 'draining') facts.push({ kind: 'draining', instance: is, ...cause });
   if (is.state !== 'terminating') return facts;
   const failure = was.state === 'booting' ? failureIn(before, after) : undefined;

@@ -17,6 +17,7 @@ import { takeBoot } from '../../../src/model/asked-boot.js';
 import { factsOf } from '../../../src/model/ledger/facts.js';
 import { orderMaintenance } from '../../../src/model/maintenance.js';
 import { restartInstances, stopInstances, wake } from '../../../src/model/operations.js';
+import { paused, resumed, settleSuspension, startPause, startResume } from '../../../src/model/suspension.js';
 import { claimUpkeep } from '../../../src/model/upkeep.js';
 import { quietUser, registerUser } from '../../../src/model/users.js';
 import { testApp } from '../../fixtures/app.js';
@@ -30,12 +31,20 @@ const ready = testDeployment({ users: { me: { since: 0 } } });
 const booting = claimBoot(emptyDeployment('shop'), app, claim, 1);
 const draining = startDrain(testDeployment({}), 'shop-1', 'memory', 1);
 const terminating = startTerminate(draining, 'shop-1', termination, 2);
+const pausing = startPause(testDeployment({}), 'shop-1', { ...app, pauseAfterMs: 1 }, { owner: 'me' }, 1);
+const asleep = paused(pausing, 'shop-1', 'me');
+const resuming = startResume(asleep, 'shop-1', { owner: 'me' }, 3);
 const address = { host: '127.0.0.1', port: 1 };
 const order = { ...app.maintenance, mode: 'page', by: 'panel', since: 1 } as const;
 
 /** By what happened: before, the change, and the facts of it as `kind cause instance`. */
 const changes: Readonly<Record<string, readonly [Deployment, (before: Deployment) => Deployment, string[]]>> = {
   nothing: [ready, (d) => d, []],
+  'a pause': [pausing, (d) => paused(d, 'shop-1', 'me'), ['paused shop-1']],
+  'a pause that begins': [testDeployment({}), () => pausing, []],
+  'a resume': [resuming, (d) => resumed(d, 'shop-1', { owner: 'me', user: 'me' }, 4), ['resumed shop-1']],
+  'a resume that its node left': [resuming, (d) => settleSuspension(d, 'shop-1', () => true, 4), []],
+  'the end of what is paused': [asleep, (d) => startDrain(d, 'shop-1', 'idle', 5), ['draining idle shop-1']],
   'a copy': [ready, (d) => ({ ...d, instances: [...d.instances] }), []],
   'a first boot': [emptyDeployment('shop'), () => booting, ['booting request shop-1']],
   'a boot for load': [ready, (d) => claimBoot(d, app, { ...claim, id: 'shop-2' }, 1), ['booting load shop-2']],
