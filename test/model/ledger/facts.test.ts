@@ -40,9 +40,9 @@ const order = { ...app.maintenance, mode: 'page', by: 'panel', since: 1 } as con
 /** By what happened: before, the change, and the facts of it as `kind cause instance`. */
 const changes: Readonly<Record<string, readonly [Deployment, (before: Deployment) => Deployment, string[]]>> = {
   nothing: [ready, (d) => d, []],
-  'a pause': [pausing, (d) => paused(d, 'shop-1', 'me'), ['paused shop-1']],
+  'a pause': [pausing, (d) => paused(d, 'shop-1', 'me'), ['paused - shop-1']],
   'a pause that begins': [testDeployment({}), () => pausing, []],
-  'a resume': [resuming, (d) => resumed(d, 'shop-1', { owner: 'me', user: 'me' }, 4), ['resumed shop-1']],
+  'a resume': [resuming, (d) => resumed(d, 'shop-1', { owner: 'me', user: 'me' }, 4), ['resumed - shop-1']],
   'a resume that its node left': [resuming, (d) => settleSuspension(d, 'shop-1', () => true, 4), []],
   'the end of what is paused': [asleep, (d) => startDrain(d, 'shop-1', 'idle', 5), ['draining idle shop-1']],
   'a copy': [ready, (d) => ({ ...d, instances: [...d.instances] }), []],
