@@ -1,7 +1,7 @@
 import type { App } from './app.js';
 import { backoffLeftMs } from './breaker.js';
 import { type Deployment, standing } from './deployment.js';
-import type { Instance } from './instance.js';
+import { type Instance, isSuspended } from './instance.js';
 import type { LedgerEvent } from './ledger/event.js';
 import type { WakingRequest } from './ledger/facts.js';
 import { idleAt } from './lifetime.js';
@@ -53,6 +53,8 @@ export function whyOf(source: WhySource): Why {
   if (ready.length > 0) return awake(source, ready);
   const booting = instances.find(({ state }) => state === 'booting');
   if (booting) return boots(source, booting);
+  const suspended = instances.filter(isSuspended);
+  if (suspended.length > 0) return paused(source, suspended);
   if (instances.length > 0) return falling(source, instances[0]!);
   return asleep(source);
 }
@@ -140,6 +142,16 @@ function boots(source: WhySource, booting: Instance): Why {
     ...(boot?.request && { wokenBy: boot.request }),
     ...failureOf(source),
   };
+}
+
+function paused({ app, deployment }: WhySource, suspended: readonly Instance[]): Why {
+  const last = Math.max(...suspended.map(({ lastActiveAt }) => lastActiveAt));
+  const parts = [
+    `App ${app.name} is paused: the last activity was at ${time(last)}`,
+    maintenanceText(app, deployment) || 'the next request resumes it',
+    `it ends at ${time(last + app.idleTtlMs)} if nothing happens until then`,
+  ];
+  return { ...plain(`${parts.join('; ')}.`), sleepsAt: last + app.idleTtlMs };
 }
 
 function falling({ app, deployment }: WhySource, { end }: Instance): Why {
@@ -230,6 +242,7 @@ function endText(reason: string): string {
     revision: 'it was of another revision',
     restart: 'an operator wanted it replaced',
     boot_failed: 'its boot failed',
+    resume_failed: 'it could not be resumed after a pause',
     app_removed: 'the app was removed',
     withdrawn: 'its boot was withdrawn',
   };

@@ -46,6 +46,11 @@ const rows: Readonly<
     /works on until 1970-01-01T00:02:10Z; it falls asleep at 1970-01-01T00:03:10Z/,
     { keptBy: ['busy'], sleepsAt: 190_000 },
   ],
+  'it is paused': [
+    { deployment: testDeployment({ state: 'paused', lastActiveAt: 70_000 }) },
+    'App shop is paused: the last activity was at 1970-01-01T00:01:10Z; the next request resumes it; it ends at 1970-01-01T00:02:10Z if nothing happens until then.',
+    { keptBy: [], sleepsAt: 130_000 },
+  ],
   'no dispatcher uses it': [
     { deployment: testDeployment({ lastActiveAt: 70_000 }) },
     /the last activity was at 1970-01-01T00:01:10Z.*falls asleep at 1970-01-01T00:02:10Z/,
