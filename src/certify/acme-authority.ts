@@ -24,7 +24,7 @@ export interface AcmeTerms {
   readonly eab?: ExternalAccount;
 }
 
-/** An authority that speaks ACME, and believes that a domain is ours if it finds an answer there over plain HTTP. Source: RFC 8555. */
+/** An authority that speaks ACME, and believes that a domain is ours if it finds the proof. Source: RFC 8555. */
 export class AcmeAuthority implements Authority {
   readonly #terms: AcmeTerms;
 
@@ -80,12 +80,12 @@ function isOfType(error: unknown, ...types: string[]): boolean {
   return error instanceof AuthorityError && types.some((type) => error.type === `urn:ietf:params:acme:error:${type}`);
 }
 
-type Wanted = Pick<OrderTerms, 'domain' | 'replaces' | 'publish'>;
+type Wanted = Pick<OrderTerms, 'domain' | 'replaces' | 'proof' | 'publish'>;
 
 async function orderWith(client: AcmeClient, terms: Wanted): Promise<Ordered['pair']> {
-  const { domain, publish } = terms;
+  const { domain } = terms;
   const order = await newOrder(client, terms);
-  for (const url of listIn(order.body, 'authorizations')) await authorize(client, String(url), domain, publish);
+  for (const url of listIn(order.body, 'authorizations')) await authorize(client, String(url), terms);
   const key = newKey();
   const csr = requestFor(domain, createPrivateKey(key)).toString('base64url');
   await client.post(textIn(order.body, 'finalize'), { csr });
@@ -110,17 +110,12 @@ async function newOrder(client: AcmeClient, { domain, replaces }: Wanted): Promi
   return client.post(resource, { identifiers });
 }
 
-async function authorize(
-  client: AcmeClient,
-  url: string,
-  domain: string,
-  publish: OrderTerms['publish'],
-): Promise<void> {
+async function authorize(client: AcmeClient, url: string, { domain, proof, publish }: Wanted): Promise<void> {
   const { body } = await client.post(url);
   // It may remember that the domain is ours.
   if (body['status'] === 'valid') return;
-  const challenge = listIn(body, 'challenges').find((one) => one['type'] === 'http-01');
-  if (!challenge) throw new AuthorityError(`the authority takes no proof of ${domain} over plain HTTP`);
+  const challenge = listIn(body, 'challenges').find((one) => one['type'] === proof);
+  if (!challenge) throw new AuthorityError(`the authority takes no proof of ${domain} by ${proof}`);
   const token = textIn(challenge, 'token');
   // It is answered on the domain, to everybody.
   if (!isChallengeToken(token)) throw new AuthorityError('the authority gave a token that is none');

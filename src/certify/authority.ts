@@ -8,7 +8,10 @@ export interface Account {
   readonly url?: string;
 }
 
-/** What is to be answered below `/.well-known/acme-challenge/` of a domain to prove that it is served here: RFC 8555 §8.3. */
+/** By an answer below `/.well-known/acme-challenge/` of the domain, or by a record of its zone: RFC 8555 §8.3, §8.4. */
+export type Proof = 'http-01' | 'dns-01';
+
+/** What proves that a domain is served here; `answer` is the key authorization. */
 export interface Challenge {
   readonly token: string;
   readonly answer: string;
@@ -17,9 +20,10 @@ export interface Challenge {
 export interface OrderTerms {
   readonly domain: string;
   readonly account: Account;
+  readonly proof: Proof;
   /** The certificate that the new one replaces, if this authority gave it; in PEM. */
   readonly replaces?: string;
-  /** Resolves when every node gives the challenge's answer. */
+  /** Resolves when the authority may look for the proof. */
   readonly publish: (challenge: Challenge) => Promise<void>;
   readonly signal: AbortSignal;
 }

@@ -16,20 +16,24 @@ import {
   longestPatienceMs,
   orderMs,
 } from './domain-record.js';
+import type { DnsHook } from './dns-hook.js';
 import type { OrderBudget } from './order-budget.js';
 import { OrderTurns } from './order-turns.js';
 import { pairFault } from './pair-fault.js';
 import { lifeOf, pauseAfter, renewalOf } from './renewal-policy.js';
 import type { SealedDocuments } from './sealed-documents.js';
 
-/** `postponed`: the budget is used up. `unsaved`: what was ordered serves this process only, until the store takes it: `saved`. */
-export type OrderResult = 'ordered' | 'failed' | 'postponed' | 'unsaved' | 'saved';
+/** `postponed`: the budget is used up. `unsaved`: what was ordered serves this process only, until the store takes it: `saved`.
+ * `unclean`: a record of a zone could not be removed. */
+export type OrderResult = 'ordered' | 'failed' | 'postponed' | 'unsaved' | 'saved' | 'unclean';
 
 export interface OrderedCertificatesOptions {
   readonly cmdb: Pick<Cmdb, 'find'>;
   readonly documents: SealedDocuments;
   readonly challenges: Pick<Challenges, 'publish' | 'withdraw'>;
   readonly budget: Pick<OrderBudget, 'take'>;
+  /** Absent: no wildcards are ordered. */
+  readonly dns?: Pick<DnsHook, 'set' | 'unset'>;
   /** By their directories; the second is asked if the first does not give a certificate, and so on. */
   readonly authorities: ReadonlyMap<string, Authority>;
   readonly clock: Clock;
@@ -92,7 +96,7 @@ export class OrderedCertificates implements CertificateSource {
   async find(name: string, have?: string): Promise<FoundCertificate | undefined> {
     if (!orderable.test(name)) return undefined;
     const now = this.#options.clock.now();
-    const known = this.#pairs.get(name);
+    const known = this.#pairs.get(name) ?? this.#pairs.get(wildcardOf(name));
     if (known?.pair && known.lookAgainAt > now) return found(known, have);
     if (!known && (this.#without.get(name) ?? 0) > now) return undefined;
     try {
@@ -112,17 +116,34 @@ export class OrderedCertificates implements CertificateSource {
   }
 
   async #look(name: string): Promise<Known> {
-    const { cmdb, clock } = this.#options;
+    const { cmdb } = this.#options;
     const record = await cmdb.find({ domain: name });
-    // Who may choose names below a wildcard could order without end.
-    if (!record || record.removed || !record.app.domains.includes(name)) return this.#lacks(name, knownMs);
+    // Who may choose names below a wildcard could order without end: they share its certificate.
+    const wanted = record && !record.removed ? this.#wantedFor(name, record.app.domains) : undefined;
+    if (!record || wanted === undefined) return this.#lacks(name, knownMs);
+    const known = await (wanted === name
+      ? this.#certificateOf(name, record.app.name)
+      : shared(this.#looking, wanted, () => this.#certificateOf(wanted, record.app.name)));
+    if (!known.pair && wanted !== name) this.#without.set(name, known.lookAgainAt);
+    return known;
+  }
+
+  /** The domain of the app whose certificate serves a host name; undefined if none is ordered for it. */
+  #wantedFor(name: string, domains: readonly string[]): string | undefined {
+    if (domains.includes(name)) return name;
+    const wildcard = wildcardOf(name);
+    return this.#options.dns && domains.includes(wildcard) ? wildcard : undefined;
+  }
+
+  async #certificateOf(name: string, app: string): Promise<Known> {
+    const { clock } = this.#options;
     const before = await this.#read(name);
     const known = this.#take(name, before);
     if (known.pair && known.pair.notAfter > clock.now()) {
-      void this.#renew(name, record.app.name, before).catch(() => {});
+      void this.#renew(name, app, before).catch(() => {});
       return known;
     }
-    await this.#order(name, record.app.name);
+    await this.#order(name, app);
     return this.#take(name, await this.#read(name));
   }
 
@@ -255,18 +276,16 @@ export class OrderedCertificates implements CertificateSource {
     authority: Authority,
     before: DomainRecord,
   ): Promise<CertificatePair> {
-    const { clock, challenges } = this.#options;
+    const { clock } = this.#options;
     const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(orderMs)]);
     const account = await this.#account(directory, authority);
     const replaces = before.from === directory ? before.pair?.cert : undefined;
-    let isOpen = false;
-    const publish = (challenge: Challenge) => {
-      isOpen = true;
-      return challenges.publish(name, challenge);
-    };
+    let open: Challenge | undefined;
+    const { proof, set, unset } = this.#proofOf(name);
+    const publish = (challenge: Challenge) => set((open = challenge));
     try {
       const { pair, account: registered } = await authority.order({
-        ...{ domain: name, account, publish, signal },
+        ...{ domain: name, account, proof, publish, signal },
         ...(replaces !== undefined && { replaces }),
       });
       if (registered.url !== account.url) await this.#keepAccount(directory, registered).catch(() => {});
@@ -274,9 +293,27 @@ export class OrderedCertificates implements CertificateSource {
       if (fault !== undefined) throw new Error(fault);
       return pair;
     } finally {
-      // What stays is dropped by the next that publishes.
-      if (isOpen) await challenges.withdraw(name).catch(() => {});
+      if (open) await unset(open);
     }
+  }
+
+  #proofOf(name: string) {
+    const { challenges, dns, onOrder } = this.#options;
+    if (!name.startsWith('*.') || !dns) {
+      return {
+        proof: 'http-01' as const,
+        set: (challenge: Challenge) => challenges.publish(name, challenge),
+        // What stays is dropped by the next that publishes.
+        unset: () => challenges.withdraw(name).catch(() => {}),
+      };
+    }
+    const domain = name.slice(2);
+    return {
+      proof: 'dns-01' as const,
+      set: (challenge: Challenge) => dns.set(domain, challenge),
+      unset: (challenge: Challenge) =>
+        dns.unset(domain, challenge).catch((error: Error) => onOrder(name, 'unclean', error.message)),
+    };
   }
 
   /** Uses a new certificate at once, and has the store keep it, however long that takes: authorities do not give it twice. */
@@ -356,6 +393,11 @@ function patienceOf(
     patience[directory] = now + Math.min(longestPatienceMs, forMs);
   }
   return patience;
+}
+
+/** The wildcard one label up. */
+function wildcardOf(name: string): string {
+  return `*${name.slice(name.indexOf('.'))}`;
 }
 
 function documentOf(name: string): string {

@@ -7,7 +7,8 @@ export function pairFault(pair: CertificatePair, domain: string, now: number): s
   try {
     const leaf = new X509Certificate(pair.cert);
     if (!leaf.checkPrivateKey(createPrivateKey(pair.key))) return 'the authority gave a certificate for another key';
-    if (leaf.checkHost(domain) === undefined) return 'the authority gave a certificate for other names';
+    if (leaf.checkHost(domain.replace(/^\*/, 'x')) === undefined)
+      return 'the authority gave a certificate for other names';
     if (Date.parse(leaf.validTo) <= now) return 'the authority gave a certificate that has run out';
     createSecureContext(pair);
     return undefined;

@@ -71,6 +71,8 @@ export interface AcmeSettings {
   readonly email?: string;
   /** The first is asked first. */
   readonly authorities: readonly AuthoritySettings[];
+  /** Absent: no wildcards are ordered. */
+  readonly dns?: { readonly command: readonly string[]; readonly user?: string; readonly timeoutMs: number };
 }
 
 export interface AuthoritySettings {

@@ -133,7 +133,7 @@ function resolveTls({ tls, listen }: Main, directory: string, report: Report): T
 }
 
 function resolveAcme(
-  { key, email, fallback, ...first }: Main['tls']['acme'],
+  { key, email, fallback, dns, ...first }: Main['tls']['acme'],
   directory: string,
   report: Report,
 ): AcmeSettings | undefined {
@@ -148,7 +148,13 @@ function resolveAcme(
     return undefined;
   }
   if (other?.directory === own.directory) report(['tls', 'acme', 'fallback'], 'is the same authority');
-  return { key, ...(email !== undefined && { email }), authorities: other ? [own, other] : [own] };
+  const { command, user, timeoutMs } = dns;
+  if (user !== undefined && command === undefined) report(['tls', 'acme', 'dns'], 'needs command');
+  return {
+    ...{ key, authorities: other ? [own, other] : [own] },
+    ...(email !== undefined && { email }),
+    ...(command && { dns: { command, timeoutMs, ...(user !== undefined && { user }) } }),
+  };
 }
 
 function resolveAuthority(

@@ -4,6 +4,7 @@ import { CertificateThread } from '../config/certificates/certificate-thread.js'
 import type { CertificateState } from '../config/certificates/certificate-files.js';
 import { AcmeAuthority } from '../certify/acme-authority.js';
 import { Challenges } from '../certify/challenges.js';
+import { DnsHook } from '../certify/dns-hook.js';
 import { OrderBudget } from '../certify/order-budget.js';
 import { OrderedCertificates, type OrderResult } from '../certify/ordered-certificates.js';
 import { Seal } from '../certify/seal.js';
@@ -12,6 +13,7 @@ import type { Cmdb } from '../cmdb/cmdb.js';
 import type { AcmeSettings, TlsSettings } from '../config/config.js';
 import type { CertificateSource, FoundCertificate } from '../model/certificate.js';
 import type { Clock, Timer } from '../model/clock.js';
+import { accountOf } from '../runtime/kept/account.js';
 import { LogLimit } from '../telemetry/log-limit.js';
 
 /** What a process that serves HTTPS gets from its daemon. */
@@ -121,7 +123,7 @@ export class DaemonTls implements TlsSupply {
     }
   }
 
-  #order({ authorities, key, email }: AcmeSettings, limit: LogLimit): OrderedCertificates {
+  #order({ authorities, key, email, dns }: AcmeSettings, limit: LogLimit): OrderedCertificates {
     const { cmdb, clock, logger, installation, onChanged, onOrder } = this.#options;
     const contact = email === undefined ? {} : { email };
     const documents = new SealedDocuments({
@@ -132,11 +134,18 @@ export class DaemonTls implements TlsSupply {
       ...{ cmdb, documents, clock, onChanged },
       challenges: new Challenges({ documents, clock }),
       budget: new OrderBudget({ documents, clock }),
+      ...(dns && { dns: dnsHook(dns) }),
       authorities: new Map(authorities.map((one) => [one.directory, new AcmeAuthority({ ...one, ...contact })])),
       random: Math.random,
       me: randomBytes(9).toString('base64url'),
       onOrder: (domain, result, reason = '') => {
         onOrder(result);
+        if (result === 'unclean')
+          return limit.log(
+            'dns',
+            { domain, reason },
+            `the record that proved ${domain} is left in its zone: ${reason}`,
+          );
         this.#failing.delete(domain);
         if (result === 'ordered') return logger.info({ domain }, 'a certificate was ordered');
         if (result === 'saved') return logger.info({ domain }, 'the store took the certificate that it had not taken');
@@ -173,4 +182,9 @@ export class DaemonTls implements TlsSupply {
       this.#rotation = this.#rotateLater();
     });
   }
+}
+
+/** Throws an Error that names a user whom this machine does not have. */
+function dnsHook({ command, user, timeoutMs }: NonNullable<AcmeSettings['dns']>): DnsHook {
+  return new DnsHook({ command, timeoutMs, ...(user !== undefined && { user: accountOf(user) }) });
 }

@@ -222,7 +222,7 @@ export class Metrics {
     this.#brokenRecords.inc();
   }
 
-  certificateOrder(result: 'ordered' | 'failed' | 'postponed' | 'unsaved' | 'saved'): void {
+  certificateOrder(result: 'ordered' | 'failed' | 'postponed' | 'unsaved' | 'saved' | 'unclean'): void {
     this.#orders.inc({ result });
   }
 

@@ -12,13 +12,14 @@ t.teardown(() => clearInterval(alive));
 const { signal } = new AbortController();
 const publish = async () => {};
 const domain = 'shop.example.org';
+const proof = 'http-01';
 
 t.test('an authority says when a certificate is to be renewed, and hears which one the new one replaces', async (t) => {
   const small = await startSmallAuthority(t);
   const authority = new AcmeAuthority(small);
   const now = Date.now();
   const account = await authority.newAccount();
-  const first = await authority.order({ domain, account, publish, signal });
+  const first = await authority.order({ domain, account, proof, publish, signal });
   t.equal(new X509Certificate(first.pair.cert).subjectAltName, `DNS:${domain}`);
   const [start, end] = [new Date(now + 3_600_000), new Date(now + 7_200_000)];
   small.window = { start: start.toISOString(), end: end.toISOString() };
@@ -29,9 +30,9 @@ t.test('an authority says when a certificate is to be renewed, and hears which o
   const id = certificateId(first.pair.cert);
   t.match(id, /^[\w-]{27}\.AIdlQyE$/, 'key identifier, and serial number with the zero of its sign');
   t.same(small.asked, [id]);
-  await authority.order({ domain, account: first.account, publish, signal, replaces: first.pair.cert });
+  await authority.order({ domain, account: first.account, proof, publish, signal, replaces: first.pair.cert });
   small.refusal = { status: 409, type: 'alreadyReplaced' };
-  await authority.order({ domain, account: first.account, publish, signal, replaces: first.pair.cert });
+  await authority.order({ domain, account: first.account, proof, publish, signal, replaces: first.pair.cert });
   const identifiers = [{ type: 'dns', value: domain }];
   t.same(small.orders, [
     { identifiers },
@@ -54,7 +55,7 @@ t.test('an authority that wants to be left alone says for how long', async (t) =
   const refused = async (retryAfter?: string) => {
     small.refusal = { status: 429, type: 'rateLimited', ...(retryAfter !== undefined && { retryAfter }) };
     const error: unknown = await authority
-      .order({ domain, account, publish, signal })
+      .order({ domain, account, proof, publish, signal })
       .catch((reason: unknown) => reason);
     t.type(error, AuthorityError);
     return (error as AuthorityError).retryAfterMs;
@@ -75,7 +76,7 @@ t.test('an account is bound to the one that the operator has at the authority', 
     const until = () => Promise.reject(registered);
     return authority
       .newAccount()
-      .then((account) => authority.order({ domain, account, publish: until, signal }))
+      .then((account) => authority.order({ domain, account, proof, publish: until, signal }))
       .catch((error: Error) => (error === registered ? 'registered' : error.message));
   };
   t.match(await order(), /externalAccountRequired/);

@@ -9,6 +9,7 @@ import t, { type Test } from 'tap';
 import { AcmeAuthority } from '../../src/certify/acme-authority.js';
 import { type Authority, AuthorityError, type OrderTerms, type Renewal } from '../../src/certify/authority.js';
 import { Challenges } from '../../src/certify/challenges.js';
+import { DnsHook } from '../../src/certify/dns-hook.js';
 import type { DomainRecord } from '../../src/certify/domain-record.js';
 import { OrderBudget } from '../../src/certify/order-budget.js';
 import { OrderedCertificates } from '../../src/certify/ordered-certificates.js';
@@ -50,7 +51,7 @@ function node(
   t: Test,
   cmdb: Store,
   authorities: Authority | Record<string, Authority>,
-  { me = 'me', clock = systemClock as Clock } = {},
+  { me = 'me', clock = systemClock as Clock, dns }: { me?: string; clock?: Clock; dns?: DnsHook } = {},
 ) {
   const orders: string[] = [];
   const broken: string[] = [];
@@ -59,6 +60,7 @@ function node(
   const byDirectory = 'order' in authorities ? { [first]: authorities as Authority } : authorities;
   const certificates = new OrderedCertificates({
     ...{ cmdb, documents, me, clock, random: () => 0 },
+    ...(dns && { dns }),
     authorities: new Map(Object.entries(byDirectory)),
     challenges: new Challenges({ documents, clock }),
     budget: new OrderBudget({ documents, clock }),
@@ -278,6 +280,29 @@ t.test('a record that another key sealed, or that was moved, counts as none, and
   t.equal((await certificates.find(shop))?.id, own?.id, 'other domains are not concerned');
   await cmdb.changeSealed(documents.nameOf('budget'), () => 'nonsense');
   t.ok(await node(t, cmdb, authority).certificates.find('away.example.org'));
+});
+
+t.test('the names below a wildcard share a certificate, which a record in its zone proves', needsPebble, async (t) => {
+  const { cmdb } = await openCmdb(t);
+  const { directory, caFile, zones } = await startPebble(t, 1);
+  const script = `const [action, host, value] = process.argv.slice(1);
+    fetch('${zones}/' + (action === 'set' ? 'set-txt' : 'clear-txt'), { method: 'POST', body: JSON.stringify({ host: host + '.', value }) });`;
+  const dns = new DnsHook({ command: [process.execPath, '-e', script], timeoutMs: 60_000 });
+  let looks = 0;
+  const counted: Store = {
+    find: (query) => ((looks += 1), cmdb.find(query)),
+    sealed: (name) => cmdb.sealed(name),
+    changeSealed: (name, change) => cmdb.changeSealed(name, change),
+  };
+  const { certificates, orders } = node(t, counted, new AcmeAuthority({ directory, caFile }), { dns });
+  const both = await Promise.all(['a', 'b'].map((name) => certificates.find(`${name}.wild.example.org`)));
+  t.same(orders, ['*.wild.example.org ordered']);
+  t.equal(both[0]?.id, both[1]?.id);
+  t.equal(new X509Certificate(both[0]?.pair?.cert ?? '').subjectAltName, 'DNS:*.wild.example.org');
+  const before = looks;
+  for (let index = 0; index < 100; index += 1) t.ok(await certificates.find(`n${index}.wild.example.org`));
+  t.equal(looks, before, 'names that somebody makes up cost the store nothing');
+  t.equal(await certificates.find('a.b.wild.example.org'), undefined);
 });
 
 t.test('a second authority is asked for what the first does not give', async (t) => {

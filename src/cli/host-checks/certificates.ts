@@ -32,7 +32,8 @@ export async function checkCertificates({ listen, tls, apps, trustedProxies }: C
     else for (const name of read.names) names.add(name);
     if (await isReadableByOthers(file)) exposed.push(showFile(file));
   }
-  const isOrdered = (domain: string) => tls.acme !== undefined && !domain.startsWith('*.');
+  const isOrdered = (domain: string) =>
+    tls.acme !== undefined && (!domain.startsWith('*.') || tls.acme.dns !== undefined);
   const bare = apps
     .flatMap(({ domains }) => domains)
     .filter((domain) => !isCovered(domain, names) && !isOrdered(domain));

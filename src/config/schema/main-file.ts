@@ -592,6 +592,32 @@ export const mainSchema = section(
               defaultText: 'none',
               examples: ['certs@example.org'],
             }),
+            dns: section(
+              {},
+              {
+                command: list(text({ description: 'A word.', examples: ['/usr/local/bin/dns-hook'] }), {
+                  expects: 'a list of words such as [/usr/local/bin/dns-hook]',
+                  description:
+                    'Program and arguments that write and remove a TXT record, so that wildcards get certificates (DNS-01). Called without a shell as ' +
+                    '`COMMAND... set NAME VALUE` and `COMMAND... unset NAME VALUE`. See docs/tls.md.',
+                  defaultText: 'wildcards get none',
+                  examples: [['/usr/local/bin/dns-hook']],
+                }),
+                user: text({
+                  description: 'User that it runs as: `NAME`, `UID` or `UID:GID`.',
+                  defaultText: "the daemon's own",
+                  examples: ['dns-hook'],
+                }),
+                timeout: duration({
+                  from: '1s',
+                  to: '2m',
+                  description: 'For each call.',
+                  default: '1m',
+                  examples: ['2m'],
+                }),
+              },
+              { description: 'Proofs of wildcards.' },
+            ),
             ...authorityKeys,
             fallback: section(
               {},
