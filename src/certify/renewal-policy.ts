@@ -7,6 +7,8 @@ const dayMs = 24 * hourMs;
 /** The part of a certificate's life after which it is renewed, and how far from there one may be moved, so that not all come at once. */
 const dueAfter = 2 / 3;
 const spread = 1 / 24;
+/** The part of its life before which no authority has one renewed: one that always says now would get an order after the other. */
+const soonestAfter = 1 / 10;
 /** After so many failures in a row the pause does not grow further. */
 const firstPauseMs = 60_000;
 const longestPauseMs = dayMs;
@@ -40,7 +42,8 @@ export function renewalOf(
   const life = lifeOf(pair);
   const window = renewal?.window;
   if (!window || window.start >= window.end || window.start >= life.notAfter) return renewalAt(life, random);
-  return Math.round(window.start + (Math.min(window.end, life.notAfter) - window.start) * random);
+  const wanted = window.start + (Math.min(window.end, life.notAfter) - window.start) * random;
+  return Math.round(Math.max(wanted, life.notBefore + (life.notAfter - life.notBefore) * soonestAfter));
 }
 
 /** How long after the last of so many failures in a row the next attempt may begin: a minute, doubled each time up to a day. */
