@@ -30,6 +30,15 @@ interface Refusal {
   readonly waitMs: number;
 }
 
+/** `unasked`: another node was faster, and no authority was asked. */
+export type Outcome = 'certificate' | 'none' | 'unasked';
+
+/** An order that may begin. */
+export interface Grant {
+  /** Gives back what it did not use. Only a certificate counts for its domain: who orders what never comes keeps nobody from getting one. */
+  settle(outcome: Outcome): Promise<void>;
+}
+
 /** Keeps the orders of all nodes below what authorities allow. */
 export class OrderBudget {
   readonly #options: OrderBudgetOptions;
@@ -39,19 +48,24 @@ export class OrderBudget {
     this.#options = options;
   }
 
-  /** Undefined if an order of this app for this domain may begin; then it counts. Renewals are not counted by domain: RFC 9773 §5. */
-  async take(app: string, domain: string, isRenewal: boolean): Promise<Refusal | undefined> {
+  /** Whether an order of this app for this domain may begin; then it counts. Renewals are not counted by domain: RFC 9773 §5. */
+  async take(app: string, domain: string, isRenewal: boolean): Promise<Grant | { readonly refused: Refusal }> {
     const { clock } = this.#options;
     const appWaitMs = this.#apps.waitMs(app, perApp, clock.monotonic());
     if (appWaitMs > 0) return refusal(`the app ${app} ordered ${perApp.count} in an hour`, appWaitMs);
     // Before anything is awaited: its other orders see it.
     this.#apps.take(app, perApp, clock.monotonic());
     const registered = await registeredDomain(domain.replace(/^\*\./, ''));
-    const domainWaitMs = isRenewal ? 0 : await this.#take(`budget:${registered}`, perDomain);
+    const own = `budget:${registered}`;
+    const domainWaitMs = isRenewal ? 0 : await this.#take(own, perDomain);
     if (domainWaitMs > 0) return refusal(`${registered} got ${perDomain.count} in a week`, domainWaitMs);
     const totalWaitMs = await this.#take('budget', total);
-    if (totalWaitMs === 0) return undefined;
-    if (!isRenewal) await this.#giveBack(`budget:${registered}`, perDomain);
+    const settle = async (outcome: Outcome) => {
+      if (outcome !== 'certificate' && !isRenewal) await this.#giveBack(own, perDomain);
+      if (outcome === 'unasked') await this.#giveBack('budget', total);
+    };
+    if (totalWaitMs === 0) return { settle };
+    await settle('none');
     return refusal(`${total.count} were ordered in three hours`, totalWaitMs);
   }
 
@@ -77,6 +91,6 @@ export class OrderBudget {
   }
 }
 
-function refusal(what: string, waitMs: number): Refusal {
-  return { reason: `the budget is used up: ${what}`, waitMs };
+function refusal(what: string, waitMs: number): { readonly refused: Refusal } {
+  return { refused: { reason: `the budget is used up: ${what}`, waitMs } };
 }

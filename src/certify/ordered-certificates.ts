@@ -17,7 +17,7 @@ import {
   orderMs,
 } from './domain-record.js';
 import type { DnsHook } from './dns-hook.js';
-import type { OrderBudget } from './order-budget.js';
+import type { OrderBudget, Outcome } from './order-budget.js';
 import { OrderTurns } from './order-turns.js';
 import { pairFault } from './pair-fault.js';
 import { lifeOf, pauseAfter, renewalOf } from './renewal-policy.js';
@@ -223,23 +223,33 @@ export class OrderedCertificates implements CertificateSource {
     if (!this.#isDue(name, before) || (this.#postponed.get(name) ?? 0) > clock.now()) return undefined;
     const others = await this.#turns.run(app, async () => {
       this.#closing.signal.throwIfAborted();
-      const refused = await budget.take(app, name, before.pair !== undefined);
-      if (!refused) return this.#claimAndOrder(name);
-      this.#postponed.set(name, clock.now() + Math.min(longestPostponedMs, refused.waitMs));
-      onOrder(name, 'postponed', refused.reason);
-      return undefined;
+      const grant = await budget.take(app, name, before.pair !== undefined);
+      if ('refused' in grant) {
+        const { reason, waitMs } = grant.refused;
+        this.#postponed.set(name, clock.now() + Math.min(longestPostponedMs, waitMs));
+        onOrder(name, 'postponed', reason);
+        return undefined;
+      }
+      let outcome: Outcome = 'none';
+      try {
+        const ended = await this.#claimAndOrder(name);
+        outcome = ended.outcome;
+        return ended.others;
+      } finally {
+        await grant.settle(outcome).catch(() => {});
+      }
     });
     if (others) await this.#awaitOther(name, others);
   }
 
-  /** Resolves to the record if another node was faster. */
-  async #claimAndOrder(name: string): Promise<DomainRecord | undefined> {
+  /** `others`: the record, if another node was faster. */
+  async #claimAndOrder(name: string): Promise<{ readonly outcome: Outcome; readonly others?: DomainRecord }> {
     const { clock, me, authorities, onOrder } = this.#options;
     const until = clock.now() + claimMs(authorities.size);
     const claimed = await this.#change(name, (record) =>
       this.#isDue(name, record) ? { ...record, order: { by: me, until } } : record,
     );
-    if (claimed.order?.by !== me) return claimed;
+    if (claimed.order?.by !== me) return { outcome: 'unasked', others: claimed };
     /** Once the claim is over, the record is another's. */
     const ifMine = (change: (record: DomainRecord) => DomainRecord) =>
       this.#change(name, (record) => (record.order?.by === me ? change(record) : record));
@@ -249,7 +259,7 @@ export class OrderedCertificates implements CertificateSource {
       try {
         const pair = await this.#orderFrom(name, directory, authority, claimed);
         await this.#keep(name, { pair, from: directory });
-        return undefined;
+        return { outcome: 'certificate' };
       } catch (error) {
         if (this.#closing.signal.aborted) break;
         refusals.push({ directory, error: error as Error });
@@ -258,7 +268,7 @@ export class OrderedCertificates implements CertificateSource {
     // The daemon ends: another node may begin at once.
     if (this.#closing.signal.aborted) {
       await ifMine(({ order: _over, ...record }) => record);
-      return undefined;
+      return { outcome: 'none' };
     }
     const reason = reasonOf(refusals);
     await ifMine(({ order: _over, failed, ...record }) => {
@@ -267,7 +277,7 @@ export class OrderedCertificates implements CertificateSource {
       return { ...record, failed: { times, retryAt, reason, patience: patienceOf(failed, refusals, clock.now()) } };
     });
     onOrder(name, 'failed', reason);
-    return undefined;
+    return { outcome: 'none' };
   }
 
   async #orderFrom(

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { OrderBudget } from '../../src/certify/order-budget.js';
+import { OrderBudget, type Outcome } from '../../src/certify/order-budget.js';
 import { sealedDocuments, sealedStore } from '../fixtures/sealed.js';
 
 const hourMs = 3_600_000;
@@ -9,7 +9,18 @@ function nodes() {
   const store = sealedStore();
   const time = { now: 1_000_000_000_000 };
   const clock = { now: () => time.now, monotonic: () => time.now, after: () => ({ cancel() {} }) };
-  return { time, store, budget: () => new OrderBudget({ documents: sealedDocuments(store), clock }) };
+  const budget = () => {
+    const own = new OrderBudget({ documents: sealedDocuments(store), clock });
+    /** Why the order may not begin; undefined if it came to `outcome`. */
+    const take = async (app: string, domain: string, isRenewal: boolean, outcome: Outcome = 'certificate') => {
+      const grant = await own.take(app, domain, isRenewal);
+      if ('refused' in grant) return grant.refused;
+      await grant.settle(outcome);
+      return undefined;
+    };
+    return { take };
+  };
+  return { time, store, budget };
 }
 
 t.test('one app cannot use up what others may order, and gets its own back within an hour', async (t) => {
@@ -50,6 +61,25 @@ t.test(
     t.equal(await own.take('app', 'refused.example', false), undefined);
   },
 );
+
+t.test('orders that give no certificate keep nobody from one for the same registered domain', async (t) => {
+  const { budget } = nodes();
+  const own = budget();
+  for (let index = 0; index < 100; index += 1)
+    t.equal(await own.take(`stranger ${index}`, `x${index}.victim.example`, false, 'none'), undefined);
+  t.equal(await own.take('victim', 'victim.example', false), undefined);
+  for (let index = 0; index < 99; index += 1)
+    t.equal(await own.take(`any ${index}`, `d${index}.example`, false, 'none'), undefined);
+  t.match(await own.take('app', 'late.example', false), { reason: /three hours/ }, 'they count for all together');
+});
+
+t.test('an order that another node began costs one', async (t) => {
+  const { budget } = nodes();
+  const own = budget();
+  for (let index = 0; index < 201; index += 1)
+    t.equal(await own.take(`app ${index}`, 'shop.example', false, 'unasked'), undefined);
+  t.equal(await own.take('app', 'shop.example', true, 'unasked'), undefined);
+});
 
 t.test('a node whose clock is ahead, or somebody who writes to the store, ends no budget for ever', async (t) => {
   const { time, store, budget } = nodes();
