@@ -69,6 +69,8 @@ const askAgainMs = 6 * 60 * 60_000;
 const longestSavePauseMs = 30_000;
 /** Of what an authority says. */
 const longestReason = 500;
+/** When the daemon ends, for records that are still in their zones. */
+const lastCleaningMs = 5_000;
 
 /**
  * Certificates that an authority gives when a client first asks for a domain of an app. All nodes share them, and one order, through the
@@ -84,10 +86,13 @@ export class OrderedCertificates implements CertificateSource {
   /** Certificates that the store has not taken yet. */
   readonly #unsaved = new Map<string, DomainRecord>();
   readonly #saving = new Map<string, Promise<void>>();
+  /** Records that are removed from their zones. */
+  readonly #cleaning = new Map<string, Promise<void>>();
   /** Domains whose budget is used up, and until when they are not asked for again. */
   readonly #postponed = new Lru<string, number>(mostNames);
   readonly #turns = new OrderTurns();
   readonly #closing = new AbortController();
+  readonly #closed = new AbortController();
 
   constructor(options: OrderedCertificatesOptions) {
     this.#options = options;
@@ -107,12 +112,16 @@ export class OrderedCertificates implements CertificateSource {
     }
   }
 
-  /** Gives up the orders under way. */
+  /** Gives up the orders under way, and removes their records from zones if that is quick. */
   async close(): Promise<void> {
-    this.#closing.abort(new Error('the daemon ends'));
+    const ends = new Error('the daemon ends');
+    this.#closing.abort(ends);
+    const last = this.#options.clock.after(lastCleaningMs, () => this.#closed.abort(ends));
     await Promise.allSettled(
       [this.#ordering, this.#looking, this.#asking, this.#saving].flatMap((map) => [...map.values()]),
     );
+    await Promise.allSettled(this.#cleaning.values());
+    last.cancel();
   }
 
   async #look(name: string): Promise<Known> {
@@ -292,7 +301,7 @@ export class OrderedCertificates implements CertificateSource {
     const replaces = before.from === directory ? before.pair?.cert : undefined;
     let open: Challenge | undefined;
     const { proof, set, unset } = this.#proofOf(name);
-    const publish = (challenge: Challenge) => set((open = challenge));
+    const publish = (challenge: Challenge) => set((open = challenge), signal);
     try {
       const { pair, account: registered } = await authority.order({
         ...{ domain: name, account, proof, publish, signal },
@@ -320,9 +329,18 @@ export class OrderedCertificates implements CertificateSource {
     const domain = name.slice(2);
     return {
       proof: 'dns-01' as const,
-      set: (challenge: Challenge) => dns.set(domain, challenge),
-      unset: (challenge: Challenge) =>
-        dns.unset(domain, challenge).catch((error: Error) => onOrder(name, 'unclean', error.message)),
+      set: async (challenge: Challenge, signal: AbortSignal) => {
+        await this.#cleaning.get(name);
+        await dns.set(domain, challenge, signal);
+      },
+      // Nobody waits for it: the certificate is of use before.
+      unset: (challenge: Challenge) => {
+        void shared(this.#cleaning, name, () =>
+          dns
+            .unset(domain, challenge, this.#closed.signal)
+            .catch((error: Error) => onOrder(name, 'unclean', error.message)),
+        );
+      },
     };
   }
 

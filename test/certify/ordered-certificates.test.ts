@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -187,12 +187,35 @@ t.test('an order that fails is not repeated at once, on any node, and says why',
   const one = node(t, cmdb, refuses(), { me: 'one' });
   t.equal(await one.certificates.find('away.example.org'), undefined);
   t.same(one.orders, ['away.example.org failed the authority is away']);
+  const counted = await one.documents.read<{ fullAt: number }>('budget:example.org');
+  t.ok(counted && counted.fullAt <= Date.now(), 'it counts for no certificate of its registered domain');
   const authority = gives();
   const two = node(t, open(), authority, { me: 'two' });
   t.equal(await two.certificates.find('away.example.org'), undefined);
   t.equal(await one.certificates.find('away.example.org'), undefined);
   t.same([...two.orders, ...authority.asked, ...one.orders.slice(1)], []);
   t.ok(await two.certificates.find('shop.example.org'), 'other domains are not held up');
+});
+
+t.test('a node that begins an order after another did counts none', async (t) => {
+  const { cmdb, open } = await openCmdb(t);
+  const one = node(t, cmdb, gives(), { me: 'one' });
+  const slow = open();
+  const authority = gives();
+  const name = one.documents.nameOf(`domain:${shop}`);
+  const store: Store = {
+    find: (query) => slow.find(query),
+    sealed: (document) => slow.sealed(document),
+    changeSealed: async (document, change) => {
+      if (document === name) await one.certificates.find(shop);
+      return slow.changeSealed(document, change);
+    },
+  };
+  const two = node(t, store, authority, { me: 'two' });
+  t.ok(await two.certificates.find(shop));
+  t.same([...authority.asked, ...two.orders], []);
+  const counted = await one.documents.read<{ fullAt: number }>('budget');
+  t.ok(counted && counted.fullAt <= Date.now() + (3 * 3_600_000) / 200, 'one of 200 in three hours');
 });
 
 t.test('what an authority gives is used only if it is for the domain and its key', async (t) => {
@@ -305,6 +328,47 @@ t.test('the names below a wildcard share a certificate, which a record in its zo
   t.equal(await certificates.find('a.b.wild.example.org'), undefined);
 });
 
+/** An authority that looks for a proof, and a hook whose calls append a line to a file and then do as the script says. */
+async function wildcards(t: Test, script: string) {
+  const dir = await mkdtemp(join(tmpdir(), 'fastcontainer-wildcards-'));
+  t.teardown(() => rm(dir, { recursive: true, force: true }));
+  const out = join(dir, 'out');
+  const command = ['/bin/sh', '-c', `echo $1 $$ >> ${out}; ${script}`, 'hook'];
+  const giving = gives();
+  const authority: Authority = {
+    ...giving,
+    order: async (terms) => {
+      await terms.publish({ token: 'abc', answer: 'abc.key' });
+      return giving.order(terms);
+    },
+  };
+  const calls = async () => (await readFile(out, 'utf8').catch(() => '')).trim().split('\n');
+  return { authority, dns: new DnsHook({ command, timeoutMs: 120_000 }), calls };
+}
+
+t.test('nobody waits until the record of a wildcard is removed, and the daemon ends all the same', async (t) => {
+  const { cmdb } = await openCmdb(t);
+  const { authority, dns, calls } = await wildcards(t, 'test $1 = set || exec sleep 1000');
+  const { certificates, orders } = node(t, cmdb, authority, { dns, clock: movableClock().clock });
+  t.ok((await certificates.find('a.wild.example.org'))?.pair);
+  await eventually(async () => (await calls()).length === 2);
+  await certificates.close();
+  t.match(orders, ['*.wild.example.org ordered', /unclean .*given up with its order at unset/]);
+});
+
+t.test('a record that is being written when the daemon ends is removed', async (t) => {
+  const { cmdb } = await openCmdb(t);
+  const { authority, dns, calls } = await wildcards(t, 'test $1 = unset || exec sleep 1000');
+  const patient: Clock = { ...systemClock, after: (ms, run) => systemClock.after(20 * ms, run) };
+  const { certificates, orders } = node(t, cmdb, authority, { dns, clock: patient });
+  const waits = certificates.find('a.wild.example.org');
+  await eventually(async () => (await calls())[0]?.startsWith('set'));
+  await certificates.close();
+  t.equal(await waits, undefined);
+  t.match(await calls(), [/^set/, /^unset/]);
+  t.same(orders, []);
+});
+
 t.test('a second authority is asked for what the first does not give', async (t) => {
   const { cmdb } = await openCmdb(t);
   const [away, there] = [refuses(), gives()];
@@ -359,9 +423,9 @@ t.test('an authority decides when its certificate is renewed, and hears what the
   const { cmdb } = await openCmdb(t);
   const { clock, wait } = movableClock();
   let asks = 0;
-  const window = { start: clock.now() + dayMs, end: clock.now() + 2 * dayMs };
+  const window = { start: clock.now() + 1.5 * dayMs, end: clock.now() + 2 * dayMs };
   const authority = authorityOf(
-    (domain) => makeCertificate([domain], { days: 90 }),
+    (domain) => makeCertificate([domain], { days: 10 }),
     async () => ({ window, askAt: clock.now() + (asks += 1) * 3_600_000 }),
   );
   const { certificates } = node(t, cmdb, authority, { clock });

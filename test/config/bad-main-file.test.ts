@@ -69,6 +69,16 @@ const cases: [title: string, content: string, problems: string[]][] = [
     ['2 tls.acme.eab: needs both kid and hmac', '2 tls.acme.fallback: is the same authority'],
   ],
   [
+    'proves wildcards by no program',
+    `listen: { https: ":443" }\ntls: { acme: { directory: "https://a.example/dir", key: ${'x'.repeat(32)}, dns: { command: [""] } } }`,
+    ['2 tls.acme.dns.command[0]: must be text, got ""'],
+  ],
+  [
+    'proves wildcards by an empty command',
+    `listen: { https: ":443" }\ntls: { acme: { directory: "https://a.example/dir", key: ${'x'.repeat(32)}, dns: { command: [] } } }`,
+    ['2 tls.acme.dns.command: must be a list of words such as [/usr/local/bin/dns-hook], got an empty list'],
+  ],
+  [
     'has certificates without an address',
     'tls: { certificates: ./certs/*.pem }',
     ['1 tls: has a use only with listen.https'],

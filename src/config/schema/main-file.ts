@@ -596,6 +596,7 @@ export const mainSchema = section(
               {},
               {
                 command: list(text({ description: 'A word.', examples: ['/usr/local/bin/dns-hook'] }), {
+                  minItems: 1,
                   expects: 'a list of words such as [/usr/local/bin/dns-hook]',
                   description:
                     'Program and arguments that write and remove a TXT record, so that wildcards get certificates (DNS-01). Called without a shell as ' +
