@@ -3,7 +3,7 @@ import type { Deployment } from '../model/deployment.js';
 import type { RuntimeIdentity } from '../model/instance.js';
 import type { LedgerEvent } from '../model/ledger/event.js';
 import type { Note } from '../model/ledger/facts.js';
-import type { Day, UsageRow, Use } from '../model/usage.js';
+import type { Day, UsageRow } from '../model/usage.js';
 
 /** An app with its deployment as of `version`. */
 export interface AppRecord {
@@ -254,12 +254,9 @@ export interface Cmdb {
   ledger(query: LedgerQuery): Promise<LedgerPage>;
 
   /**
-   * Adds to the usage of apps, all or nothing. `receipt` is random: however often a call is made again with it, and whatever its
-   * outcomes, it adds once, provided that the same host makes no more than 1,000 other calls meanwhile.
+   * Usage of apps that have rows in these days, or instances; in the order of their names. Rows and record are of one moment. Days
+   * before those that are kept are not looked at.
    */
-  addUsage(host: string, receipt: string, uses: readonly Use[]): Promise<void>;
-
-  /** Usage of apps that have rows in these days, or instances; in the order of their names. Rows and record are of one moment. */
   usage(query: UsageQuery): AsyncIterable<AppUsage>;
 
   /**

@@ -1,7 +1,7 @@
 import type { App } from '../model/app.js';
 import type { Note } from '../model/ledger/facts.js';
 import { nextDueAt } from '../model/schedule.js';
-import { type Day, dayMs, dayOf, type Use } from '../model/usage.js';
+import { type Day, dayMs, dayOf, oldestDay } from '../model/usage.js';
 import { applyApps, editApp } from './apply.js';
 import { inTurns } from '../machine/batches.js';
 import type {
@@ -30,23 +30,29 @@ import { Records, wildcardOf } from './records.js';
 import { updateDeployment } from './update.js';
 import { decodeRow, rowName } from './usage-row.js';
 
-/** Receipts of usage that are remembered for each host. */
-const mostReceipts = 1_000;
+interface CmdbOptions {
+  /** The time in epoch milliseconds; of the system by default. */
+  readonly now?: () => number;
+  /** For how many days the store keeps usage; 62 by default. */
+  readonly usageDays?: number;
+}
 
-/** The CMDB on top of a store of documents: what Redis and LMDB have in common. `now`: the time in epoch milliseconds. */
-export function createCmdb(store: DocumentStore, reader: RecordReader, now: () => number = Date.now): Cmdb {
-  return new DocumentCmdb(store, reader, now);
+/** The CMDB on top of a store of documents: what Redis and LMDB have in common. */
+export function createCmdb(store: DocumentStore, reader: RecordReader, options: CmdbOptions): Cmdb {
+  return new DocumentCmdb(store, reader, options);
 }
 
 class DocumentCmdb implements Cmdb {
   readonly #store: DocumentStore;
   readonly #reader: RecordReader;
   readonly #now: () => number;
+  readonly #usageDays: number;
 
-  constructor(store: DocumentStore, reader: RecordReader, now: () => number) {
+  constructor(store: DocumentStore, reader: RecordReader, { now = Date.now, usageDays = 62 }: CmdbOptions) {
     this.#store = store;
     this.#reader = reader;
     this.#now = now;
+    this.#usageDays = usageDays;
   }
 
   async apply(change: AppChange): Promise<Conflict[]> {
@@ -113,20 +119,11 @@ class DocumentCmdb implements Cmdb {
     return { events, position: entries.at(-1)?.id ?? after, gap };
   }
 
-  async addUsage(host: string, receipt: string, uses: readonly Use[]): Promise<void> {
-    checkKey('host', host);
-    for (const { app } of uses) checkKey('app', app);
-    await this.#store.write([['receipts', host]], (documents) => {
-      const receipts = (documents.get('receipts', host) ?? '').split(' ');
-      if (receipts.includes(receipt)) return;
-      documents.set('receipts', host, [receipt, ...receipts].slice(0, mostReceipts).join(' ').trim());
-      for (const use of uses) documents.use(use);
-    });
-  }
-
   async *usage({ from, to, app, after = '' }: UsageQuery): AsyncIterable<AppUsage> {
-    const days = daysOf(from, to);
-    const all = app === undefined ? await this.#usersSince(from) : [app].filter(isKey);
+    const oldest = oldestDay(this.#now(), this.#usageDays);
+    const first = from > oldest ? from : oldest;
+    const days = daysOf(first, to);
+    const all = app === undefined ? await this.#usersSince(first) : [app].filter(isKey);
     const names = all.filter((name) => name > after).toSorted();
     for await (const some of inTurns(names, Math.max(1, Math.floor(mostRowsRead / (days.length + 2))))) {
       const wanted = some.flatMap((name) => [

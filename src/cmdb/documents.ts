@@ -3,9 +3,9 @@ import type { Day, Use } from '../model/usage.js';
 
 /**
  * What a CMDB holds as text: apps and deployments by app name, the claiming app's name by domain, the apps that a machine's files hold
- * by host, what is sealed by its name, usage by `rowName`, and which usage was added by host.
+ * by host, what is sealed by its name, and usage by `rowName`.
  */
-export type Table = 'app' | 'deployment' | 'domain' | 'files' | 'sealed' | 'usage' | 'receipts';
+export type Table = 'app' | 'deployment' | 'domain' | 'files' | 'sealed' | 'usage';
 
 /** The documents as one transaction sees them: a snapshot of one moment, and its own writes. */
 export interface Documents {

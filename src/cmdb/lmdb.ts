@@ -7,14 +7,7 @@ import { type Day, oldestDay } from '../model/usage.js';
 import { makePrivateDirectory } from '../machine/private-directory.js';
 import type { Beat, ChangeBatch, Cmdb, LedgerQuery, Session, UnreadableReport } from './cmdb.js';
 import { createCmdb } from './document-cmdb.js';
-import {
-  type DocumentStore,
-  type Documents,
-  postponeMs,
-  type StoredEntries,
-  type Table,
-  type Wanted,
-} from './documents.js';
+import { type DocumentStore, type Documents, postponeMs, type StoredEntries, type Wanted } from './documents.js';
 import { Draft } from './draft.js';
 import { Bell, bellFile } from './lmdb/bell.js';
 import { ChangeTable } from './lmdb/change-log.js';
@@ -46,6 +39,8 @@ export interface LmdbCmdbOptions {
 }
 
 const ownerOnly = 0o600;
+/** More than there are: a table beyond it cannot be opened. */
+const mostTables = 32;
 /** Where the id of the key is stored that records are signed with. */
 const keyOfKey = 'signing-key';
 
@@ -65,7 +60,7 @@ export function openLmdbCmdb(options: LmdbCmdbOptions): Cmdb {
       throw new Error(problem);
     }
     const reader = new RecordReader(new RecordFormat(options.signer), options.onUnreadable);
-    return createCmdb(new LmdbStore(root, options, reader), reader, options.now);
+    return createCmdb(new LmdbStore(root, options, reader), reader, options);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new Error(`cannot open the CMDB in ${options.path}: ${why}; fix the directory or change cmdb`, {
@@ -77,7 +72,7 @@ export function openLmdbCmdb(options: LmdbCmdbOptions): Cmdb {
 /** Only the daemon may read its files, including those that an older version made. */
 function openRoot(path: string): RootDatabase<string, string> {
   const permissions: object = { permissionsMode: ownerOnly };
-  const root = open<string, string>({ path, maxDbs: 16, encoding: 'string', ...permissions });
+  const root = open<string, string>({ path, maxDbs: mostTables, encoding: 'string', ...permissions });
   for (const name of ['data.mdb', 'lock.mdb', bellFile]) {
     const file = join(path, name);
     if (existsSync(file)) chmodSync(file, ownerOnly);
@@ -90,9 +85,6 @@ function keyProblem(theirs: string | undefined, { path, signer }: LmdbCmdbOption
   const remedy = `without that key, move ${path} away: apps are read from their files again, and running instances are found again`;
   return signedElsewhere(theirs, signer.keyId, remedy);
 }
-
-/** Tables whose writes need not be on disk at once. */
-const volatile: ReadonlySet<Table> = new Set<Table>(['deployment', 'receipts']);
 
 class LmdbStore implements DocumentStore {
   /** Small, as this store is read and written on the event loop: requests go on between two batches. */
@@ -145,7 +137,7 @@ class LmdbStore implements DocumentStore {
       },
       // Apps and domains must survive a power cut, which ends the instances and nodes that other records describe. Only the last of
       // several writes waits for the disk, as LMDB flushes in order. An empty draft makes no transaction that could be seen.
-      ({ draft }) => draft.isEmpty || (isLast && [...draft.writes].some(({ table }) => !volatile.has(table))),
+      ({ draft }) => draft.isEmpty || (isLast && [...draft.writes].some(({ table }) => table !== 'deployment')),
     );
     const value = valueOf(outcome);
     // The writer goes on first: following a change takes as long as writing it.

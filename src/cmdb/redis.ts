@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Beat, ChangeBatch, Cmdb, LedgerQuery, Session, UnreadableReport } from './cmdb.js';
-import { type Day, oldestDay } from '../model/usage.js';
+import type { Day } from '../model/usage.js';
 import { createCmdb } from './document-cmdb.js';
 import { type DocumentStore, type Documents, postponeMs, type StoredEntries, type Wanted } from './documents.js';
 import { RecordFormat } from './record-format.js';
@@ -36,7 +36,7 @@ export interface RedisCmdbOptions extends Omit<ConnectOptions, 'timeLimitMs'> {
 /** Opens the shared store. Connects in the background: until then, calls throw `cmdb_unavailable`. */
 export function openRedisCmdb(options: RedisCmdbOptions): Cmdb {
   const reader = new RecordReader(new RecordFormat(options.signer), options.onUnreadable);
-  return createCmdb(new RedisStore(options, reader), reader, options.now);
+  return createCmdb(new RedisStore(options, reader), reader, options);
 }
 
 class RedisStore implements DocumentStore {
@@ -55,7 +55,7 @@ class RedisStore implements DocumentStore {
     const connection = { ...options, timeLimitMs };
     this.#link = new Link(connect(connection), logger, timeLimitMs);
     const parts = { link: this.#link, keys: this.#keys };
-    const limits = () => ({ logLength, usageDays, oldestDay: oldestDay(now(), usageDays) });
+    const limits = () => ({ logLength, usageDays, now: now() });
     this.#transactions = new Transactions({ ...parts, limits });
     this.#log = new ChangeLog({
       link: this.#link,

@@ -9,16 +9,6 @@ export type Day = string;
 export type Counter =
   /** How long its containers ran, in milliseconds. */
   | 'runningMs'
-  /** CPU time of its containers, in milliseconds. */
-  | 'cpuMs'
-  /** Memory of its containers times time, in MiB·ms. */
-  | 'memoryMiBMs'
-  | 'requests'
-  /** Bytes of requests' and answers' bodies, and of upgraded connections. */
-  | 'bytesIn'
-  | 'bytesOut'
-  /** Answers of status 500 and above, and exchanges that broke off. */
-  | 'errors'
   /** Boots that became ready. */
   | `boots.${BootCause}`;
 

@@ -14,7 +14,6 @@ export function measuredCmdb(cmdb: Cmdb, metrics: Metrics, clock: Clock): Cmdb {
     list: (which, after): AsyncIterable<AppRecord> => cmdb.list(which, after),
     update: (app, change, note) => timed('update', () => cmdb.update(app, change, note)),
     ledger: (query) => timed('ledger', () => cmdb.ledger(query)),
-    addUsage: (host, receipt, uses) => timed('add_usage', () => cmdb.addUsage(host, receipt, uses)),
     usage: (query): AsyncIterable<AppUsage> => cmdb.usage(query),
     changes: (position, signal) => cmdb.changes(position, signal),
     due: (now, limit) => timed('due', () => cmdb.due(now, limit)),

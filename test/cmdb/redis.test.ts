@@ -56,7 +56,7 @@ function freshOn(redis: TestRedis) {
         const client = new Redis(redis.url);
         const keys = await client.keys(`{${name}}:*`);
         client.disconnect();
-        const kept = ['changes', 'nonce', 'signing-key', 'ledger', 'users', 'usage', 'receipts'];
+        const kept = ['changes', 'nonce', 'signing-key', 'ledger', 'users', 'usage'];
         return keys.filter((key) => !kept.includes(key.split(':')[1] ?? ''));
       },
     };

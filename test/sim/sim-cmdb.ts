@@ -106,10 +106,6 @@ export class SimCmdb implements Cmdb {
     throw new Error('no history seals documents');
   }
 
-  addUsage(): Promise<never> {
-    throw new Error('no history counts requests');
-  }
-
   usage(): never {
     throw new Error('no history asks for usage');
   }

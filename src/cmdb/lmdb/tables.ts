@@ -28,7 +28,6 @@ export class Tables {
       domain: table('domains'),
       files: table('files'),
       sealed: table('sealed'),
-      receipts: table('receipts'),
     };
     this.#usage = root.openDB<string, [string, Day]>({ name: 'usage', encoding: 'string' });
     this.#users = root.openDB<string, [Day, string]>({ name: 'users', encoding: 'string' });

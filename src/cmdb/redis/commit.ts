@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { entriesPerApp } from '../documents.js';
-import { type Day, dayMs } from '../../model/usage.js';
+import { type Day, dayMs, oldestDay } from '../../model/usage.js';
 import type { Draft } from '../draft.js';
 import type { Keys } from './keys.js';
 import { rowName } from '../usage-row.js';
@@ -9,10 +9,10 @@ import type { Command } from './link.js';
 export interface CommitLimits {
   /** Approximate number of changes that the log holds. */
   readonly logLength: number;
-  /** The first day whose usage is kept. */
-  readonly oldestDay: Day;
   /** For how many days usage is kept. */
   readonly usageDays: number;
+  /** The time in epoch milliseconds. */
+  readonly now: number;
 }
 
 /**
@@ -23,7 +23,7 @@ export function commitCommand(
   draft: Draft,
   read: ReadonlyMap<string, string | undefined>,
   keys: Keys,
-  { logLength, oldestDay, usageDays }: CommitLimits,
+  { logLength, usageDays, now }: CommitLimits,
 ): Command {
   const documents = new Map<string, (string | number)[]>();
   for (const [key, text] of read) documents.set(key, [text === undefined ? '-' : sha1(text), '']);
@@ -52,12 +52,13 @@ export function commitCommand(
     const place = draft.drops(app) ? 0 : placeOf(keys.ledgerOf(app), documents);
     effects.push('entered', place, text, logLength, entriesPerApp);
   }
+  const oldest = oldestDay(now, usageDays);
   for (const { app, labels, day, counts } of draft.uses) {
-    if (day < oldestDay) continue;
+    if (day < oldest) continue;
     const place = placeOf(keys.document('usage', rowName(day, app)), documents);
-    const expiresAt = (Date.parse(day) + (usageDays + 1) * dayMs) / 1_000;
+    const seconds = Math.ceil((Date.parse(day) + (usageDays + 1) * dayMs - now) / 1_000);
     const pairs = Object.entries(counts).flat();
-    effects.push('used', app, place, numberOf(day), numberOf(oldestDay), expiresAt, JSON.stringify(labels));
+    effects.push('used', app, place, numberOf(day), numberOf(oldest), seconds, JSON.stringify(labels));
     effects.push(pairs.length / 2, ...pairs);
   }
   const all = [keys.names, keys.schedule, keys.changes, keys.ledger, keys.users, ...documents.keys()];

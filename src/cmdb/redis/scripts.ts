@@ -17,7 +17,7 @@ local function take()
   at = at + 1
   return ARGV[at - 1]
 end
-local function use(name, key, day, oldest, expiresAt, labels)
+local function use(name, key, day, oldest, seconds, labels)
   local stored = redis.pcall('GET', key)
   local ok, row = pcall(cjson.decode, type(stored) == 'string' and stored or '')
   if not ok or type(row) ~= 'table' or type(row.counts) ~= 'table' then row = { counts = {} } end
@@ -26,7 +26,7 @@ local function use(name, key, day, oldest, expiresAt, labels)
     local counter, amount = take(), tonumber(take())
     row.counts[counter] = (tonumber(row.counts[counter]) or 0) + amount
   end
-  redis.call('SET', key, cjson.encode(row), 'EXAT', expiresAt)
+  redis.call('SET', key, cjson.encode(row), 'EX', seconds)
   if tonumber(redis.call('ZSCORE', KEYS[5], name) or 0) < day then redis.call('ZADD', KEYS[5], day, name) end
   local past = redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', '(' .. oldest, 'LIMIT', 0, 100)
   if #past > 0 then redis.call('ZREM', KEYS[5], unpack(past)) end

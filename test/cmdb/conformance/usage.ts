@@ -24,9 +24,13 @@ async function counts(cmdb: Cmdb, query: Partial<UsageQuery> = {}) {
   return Object.fromEntries(rows) as Record<string, Record<string, Record<string, number>>>;
 }
 
-const use = (name: string, requests: number, day = '2099-05-10') => ({
-  ...{ app: name, labels: { of: name }, day, counts: { requests } },
-});
+/** Has an app run for some hours of a day. */
+async function run(cmdb: Cmdb, name: string, hours: number, day = '2099-05-10'): Promise<void> {
+  const startedAt = Date.parse(day);
+  const ran = { id: name, endedAt: startedAt + hours * hour };
+  await cmdb.update(name, (current) => addInstance(current, testInstance({ id: name, startedAt })));
+  await cmdb.update(name, (current) => confirmGone(current, name), { ran });
+}
 
 export function usageConformance(test: StoreTest): void {
   test('what an instance ran is counted by the change that removes it, day by day', async (t, _cmdb, store) => {
@@ -69,27 +73,13 @@ export function usageConformance(test: StoreTest): void {
     t.same(await counts(cmdb), { shop: { '2099-05-10': { runningMs: 4 * hour } } });
   });
 
-  test('usage is added once for each receipt, whatever is added beside it', async (t, _cmdb, store) => {
-    const [one, other] = [store.openAt(() => noon), store.openAt(() => noon)];
-    await Promise.all([
-      one.addUsage('here', 'r1', [use('shop', 1), use('blog', 10)]),
-      other.addUsage('here', 'r2', [use('shop', 2)]),
-      one.addUsage('here', 'r1', [use('shop', 1), use('blog', 10)]),
-      other.addUsage('there', 'r3', [use('shop', 4), use('shop', 8, '2099-05-11')]),
-    ]);
-    await other.addUsage('here', 'r1', [use('shop', 1), use('blog', 10)]);
-    t.same(await counts(one), {
-      blog: { '2099-05-10': { requests: 10 } },
-      shop: { '2099-05-10': { requests: 7 }, '2099-05-11': { requests: 8 } },
-    });
-  });
-
   test('usage is told of the days asked for, by name, also of apps that are gone', async (t, _cmdb, store) => {
     const cmdb = store.openAt(() => noon);
-    await cmdb.addUsage('here', 'r', [use('a', 1), use('b', 2, '2099-05-09'), use('c', 3), use('d.e', 4)]);
+    for (const name of ['d.e', 'a', 'c']) await run(cmdb, name, 1);
+    await run(cmdb, 'b', 2, '2099-05-09');
     t.same(Object.keys(await counts(cmdb)), ['a', 'b', 'c', 'd.e']);
     t.same(Object.keys(await counts(cmdb, { after: 'a' })), ['b', 'c', 'd.e']);
-    t.same(await counts(cmdb, { app: 'c' }), { c: { '2099-05-10': { requests: 3 } } });
+    t.same(await counts(cmdb, { app: 'c' }), { c: { '2099-05-10': { runningMs: hour } } });
     t.same(await counts(cmdb, { app: 'none' }), { none: {} });
     t.same(await counts(cmdb, { from: '2099-05-10', to: '2099-05-10', app: 'b' }), { b: {} });
     t.same(Object.keys(await counts(cmdb, { from: '2099-05-10' })), ['a', 'c', 'd.e']);
@@ -99,10 +89,18 @@ export function usageConformance(test: StoreTest): void {
   test('usage is kept for as many days as the store is told', async (t, _cmdb, store) => {
     let now = noon;
     const cmdb = store.openAt(() => now);
-    await cmdb.addUsage('here', 'r1', [use('old', 1, '2099-05-07'), use('shop', 2, '2099-05-08'), use('idle', 3)]);
+    await run(cmdb, 'old', 1, '2099-05-07');
+    await run(cmdb, 'shop', 2, '2099-05-08');
+    await run(cmdb, 'idle', 3);
     t.same(Object.keys(await counts(cmdb)), ['idle', 'shop'], 'what is too old already is not written');
-    now += 3 * 24 * hour;
-    await cmdb.addUsage('here', 'r2', [use('shop', 4, '2099-05-13')]);
+    now += 2 * 24 * hour;
+    t.same(
+      await counts(cmdb),
+      { idle: { '2099-05-10': { runningMs: 3 * hour } } },
+      'what is too old by now is not read',
+    );
+    now += 24 * hour;
+    await run(cmdb, 'shop', 4, '2099-05-13');
     t.same(Object.keys(await counts(cmdb)), ['shop']);
   });
 }
