@@ -26,6 +26,8 @@ interface UsageQuery {
 /** Rows of a page, which ends with a whole app. */
 const mostRows = 10_000;
 const mostDays = 366;
+/** Apps that are looked at for a page: a caller who may see few of them is led on. */
+const mostLookedAt = 5_000;
 const csvType = 'text/csv; charset=utf-8';
 
 const day = (description: string) => ({
@@ -63,7 +65,7 @@ export function usageRoutes(source: UsageSource): readonly Route[] {
       path: '/v1/usage',
       scope: 'read',
       summary:
-        'Tells what apps used, by app and day, also apps that are gone. A Link header with rel="next" leads to the next page.',
+        'Tells what apps used, by app and day, also apps that are gone. A Link header with rel="next" leads to the next page, also from an empty one.',
       query: {
         from: day('The first day, in UTC; today if absent.'),
         to: day('The last day; today if absent.'),
@@ -93,21 +95,22 @@ async function usageOf({ caller, query, headers, signal }: ApiRequest, source: U
   const now = clock.now();
   const { from, to } = period(asked, dayOf(now));
   const views: UsageView[] = [];
-  let apps = 0;
-  let next: string | undefined;
+  let [lookedAt, apps] = [0, 0];
+  let last: string | undefined;
+  let hasMore = false;
   for await (const usage of cmdb.usage({ from, to, app, after })) {
     if (signal.aborted) break;
     const found = usageViews(usage, from, to, clock.now()).filter((view) => isAskedFor(view, label, caller));
-    if (found.length === 0) continue;
-    if (apps === limit || (apps > 0 && views.length + found.length > mostRows)) {
-      next = views.at(-1)?.app;
-      break;
-    }
+    const isFull = apps === limit || (apps > 0 && views.length + found.length > mostRows);
+    hasMore = lookedAt === mostLookedAt || (isFull && found.length > 0);
+    if (hasMore) break;
     views.push(...found);
-    apps += 1;
+    if (found.length > 0) apps += 1;
+    lookedAt += 1;
+    last = usage.app;
   }
   const link: Record<string, string> =
-    next === undefined ? {} : { link: `<${linkTo({ ...query, from, to }, next)}>; rel="next"` };
+    hasMore && last !== undefined ? { link: `<${linkTo({ ...query, from, to }, last)}>; rel="next"` } : {};
   const isCsv = format === undefined ? /\btext\/csv\b/.test(String(headers['accept'] ?? '')) : format === 'csv';
   if (!isCsv) return { body: views, headers: link };
   return { body: csvHead + views.map(csvLine).join(''), type: csvType, headers: link };

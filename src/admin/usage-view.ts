@@ -1,7 +1,7 @@
 import type { AppUsage } from '../cmdb/cmdb.js';
 import { type Counts, type Day, dayOf, plus, summed, usageSoFar } from '../model/usage.js';
 
-/** What an app used on one day, as operators see it. Seconds have three decimals, and bytes are those of bodies. */
+/** What an app used on one day, as operators see it. Seconds have three decimals. */
 export interface UsageView {
   readonly app: string;
   readonly day: Day;

@@ -101,6 +101,22 @@ t.test('a page ends with a whole app, and leads on for the same days', async (t)
   t.match(asked.at(-1), { from: today, to: today, after: 'b' });
 });
 
+t.test('a page ends after so many apps that the caller may not see, and leads on', async (t) => {
+  const names = Array.from({ length: 5_001 }, (_, index) => `a${String(index).padStart(4, '0')}`);
+  const days = new Map([[today, row(1)]]);
+  const { get } = await start(t, [
+    ...names.map((app) => used(app, { days })),
+    used('b', { days: new Map([[today, row(1, { of: 'r1' })]]) }),
+  ]);
+  const page = await get('', 'reseller');
+  t.same(page.body, []);
+  const [, next = ''] = /^<\/v1\/usage(.*)>; rel="next"$/.exec(String(page.headers['link'])) ?? [];
+  t.match(next, /after=a4999/);
+  const last = await get(next, 'reseller');
+  t.match(last.body, [{ app: 'b' }]);
+  t.equal(last.headers['link'], undefined);
+});
+
 t.test('days that are none, or too many, are refused', async (t) => {
   const { get } = await start(t, []);
   const wrong = ['from=2026-02-30', 'from=today', `from=${today}&to=${yesterday}`, 'from=2020-01-01', 'to=2026-13-01'];

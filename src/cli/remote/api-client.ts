@@ -54,7 +54,6 @@ export class ApiClient {
       const { body, headers }: ApiReply = await this.ask('GET', at);
       if (!Array.isArray(body) || !body.every(isMapping)) throw refusal(200, undefined, this.#target);
       yield body as readonly Json[];
-      if (body.length === 0) return;
       next = /^<(\/v1\/[^>]*)>; *rel="next"/.exec([headers['link'] ?? ''].flat().join())?.[1];
     }
   }
