@@ -172,7 +172,8 @@ t.test('in a browser', { skip: withoutChromium }, async (t) => {
     await page.getByText(hostile).first().waitFor();
     await page.getByText('1 boot, 1 failed or crashed').waitFor();
     await page.getByRole('link', { name: 'shop' }).click();
-    await page.getByText(`exit code 1: ${hostile}`).waitFor();
+    await page.locator('q', { hasText: `exit code 1: ${hostile}` }).waitFor();
+    await page.getByText(`App shop does not boot: exit code 1: ${hostile}`).waitFor();
     const happened = page.getByRole('region', { name: 'What happened' }).getByRole('listitem');
     t.match(await happened.allInnerTexts(), [
       new RegExp('^failed shop-1, "><img .*ago\n.*"><img'),
