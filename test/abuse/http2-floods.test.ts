@@ -17,7 +17,10 @@ import {
 } from '../fixtures/http2-frames.js';
 import { startRelay } from '../fixtures/relay.js';
 
-const app = createServer((req, res) => void (req.url === '/held' || res.end('hello'))).listen(0, '127.0.0.1');
+const large = Buffer.alloc(32 * 1024 * 1024);
+const app = createServer(
+  (req, res) => void (req.url === '/held' || res.end(req.url === '/large' ? large : 'hello')),
+).listen(0, '127.0.0.1');
 await once(app, 'listening');
 const relay = await startRelay(t, {
   ...{ upstreamPort: (app.address() as { port: number }).port, http2: true },
@@ -119,5 +122,21 @@ t.test('a window that is never opened holds nothing for longer than a stalled an
   await eventually(() => client.of(frame.reset).length === 100);
   t.same(new Set(client.of(frame.reset).map(({ payload }) => payload.readUInt32BE(0))), new Set([errorCode.cancel]));
   t.equal(relay.seats.open.size, 0);
+  client.socket.destroy();
+});
+
+t.test('a client that takes nothing of its connection holds no seat for longer, either', async (t) => {
+  const client = await FrameClient.begin(relay.port, setting(4, 2 ** 31 - 1));
+  client.send(frame.windowUpdate, 0, 0, words(2 ** 30));
+  client.socket.pause();
+  const { taken } = relay.seats;
+  client.ask(1, get('/large'));
+  client.ask(3, get('/large'));
+  await eventually(() => relay.seats.taken === taken + 2);
+  await eventually(() => relay.seats.open.size === 0);
+  t.same(
+    relay.finished.slice(-2).map(({ outcome }) => outcome),
+    ['client_gone', 'client_gone'],
+  );
   client.socket.destroy();
 });

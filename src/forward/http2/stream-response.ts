@@ -151,6 +151,8 @@ export class StreamResponse extends EventEmitter implements ClientResponse {
     if (this.destroyed) return this;
     this.#isBroken = true;
     this.#stream.close(code);
+    // Node would wait until the reset is sent: for ever, if the client takes nothing of its connection.
+    this.#stream.destroy();
     return this;
   }
 
