@@ -170,6 +170,34 @@ t.test('a client that still sends when it is answered gets the answer, and is to
   t.equal(session.closed, false);
 });
 
+t.test('an upload that is answered before it is read leaves nothing behind', async (t) => {
+  const held: ServerResponse[] = [];
+  const { session } = await start(t, (req, res) => void (req.pause(), held.push(res)), { keepAliveTimeoutMs: 300 });
+  const upload = session.request({ ':path': '/', ':method': 'POST' });
+  upload.on('error', () => {});
+  let taken = 0;
+  const send = () =>
+    void upload.write(Buffer.alloc(64 * 1024), (error) => {
+      if (error) return;
+      taken += 1;
+      send();
+    });
+  send();
+  // Until nothing on its way takes more of it.
+  let [before, still] = [0, 0];
+  await eventually(() => {
+    still = held.length > 0 && taken === before ? still + 1 : 0;
+    before = taken;
+    return still === 10;
+  });
+  let isTold = false;
+  session.once('goaway', () => (isTold = true));
+  held[0]?.writeHead(413).end('too much');
+  t.match(await got(upload), { headers: { ':status': 413 }, body: 'too much' });
+  // Only a connection without a request is ended so.
+  await eventually(() => isTold);
+});
+
 t.test('a client that reads slowly holds the app back, and another stream goes on', async (t) => {
   let written = 0;
   const { session } = await start(t, (req, res) => {

@@ -191,7 +191,10 @@ export class StreamResponse extends EventEmitter implements ClientResponse {
     // A client is told to stop only when it has the whole answer: RFC 9113 §8.1.
     setImmediate(() => {
       const stream = this.#stream;
-      if (!stream.closed && !stream.destroyed && !this.#options.isRequestComplete()) stream.close(NGHTTP2_NO_ERROR);
+      if (stream.destroyed || this.#options.isRequestComplete()) return;
+      stream.close(NGHTTP2_NO_ERROR);
+      // Node would keep it, and what came of its body, until that is read.
+      stream.removeAllListeners('data').resume();
     });
   }
 
