@@ -88,14 +88,15 @@ export class Http2Connection {
    * must know that, which request was the last one: RFC 9113 §6.8.
    */
   close(): void {
-    if (this.#isClosing || this.#session.destroyed) return;
+    if (this.#isClosing) return;
     this.#isClosing = true;
     const session = this.#session;
+    // Its client said goodbye, or broke a rule, and may still keep the connection.
+    if (session.destroyed) return this.#linger();
     session.goaway(constants.NGHTTP2_NO_ERROR, noLastStream);
     const end = () => {
       clearTimeout(timer);
-      if (session.destroyed) return;
-      session.close();
+      if (!session.destroyed) session.close();
       if (this.isIdle) this.#linger();
     };
     const timer = setTimeout(end, lingerMs).unref();

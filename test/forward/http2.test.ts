@@ -10,7 +10,9 @@ import {
 import { text } from 'node:stream/consumers';
 import t, { type Test } from 'tap';
 import { eventually } from '../fixtures/eventually.js';
+import { frame, FrameClient, words } from '../fixtures/http2-frames.js';
 import { type RelayOptions, startRelay } from '../fixtures/relay.js';
+import { shake } from '../fixtures/secure.js';
 
 type Handler = (req: IncomingMessage, res: ServerResponse) => void;
 
@@ -268,6 +270,20 @@ t.test('when the daemon drains, a client is told, and what is under way is finis
   t.equal(await text(stream), 'begun,finished');
   await closed;
   t.same(new Set(goaways), new Set([constants.NGHTTP2_NO_ERROR]));
+});
+
+t.test('a client that says goodbye and keeps its connection does not hold up the end of the daemon', async (t) => {
+  const { relay } = await start(t, (_req, res) => res.end('hello'));
+  const options = { ALPNProtocols: ['h2'], allowHalfOpen: true };
+  const client = new FrameClient(await shake(relay.port, 'shop.localhost', options));
+  t.teardown(() => client.socket.destroy());
+  client.socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+  client.send(frame.settings, 0, 0);
+  client.send(frame.goaway, 0, 0, words(0, 0));
+  await eventually(() => client.isClosed);
+  let isClosed = false;
+  void relay.listener.close().then(() => (isClosed = true));
+  await eventually(() => isClosed);
 });
 
 t.test('a connection on which nothing is asked is ended, also if it pings', async (t) => {
