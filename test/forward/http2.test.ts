@@ -89,6 +89,7 @@ t.test('answers without a body have none, whatever the app says', async (t) => {
   });
   t.match(await ask(session, { ':method': 'HEAD' }), { headers: { ':status': 200, 'content-length': '5' }, body: '' });
   t.match(await ask(session, { ':path': '/204' }), { headers: { ':status': 204 }, body: '' });
+  t.match(await ask(session, { ':path': '/205' }), { headers: { ':status': 205 }, body: '' });
   t.match(await ask(session, { ':path': '/304' }), { headers: { ':status': 304, etag: '"e"' }, body: '' });
   t.match(await ask(session), { headers: { ':status': 200 }, body: 'hello' });
 });

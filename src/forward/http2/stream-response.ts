@@ -95,6 +95,8 @@ export class StreamResponse extends EventEmitter implements ClientResponse {
     // Node would say so when it sends it.
     if (!(statusCode >= 200 && statusCode <= 599)) throw new RangeError(`HTTP/2 has no status ${statusCode}`);
     const fields = fieldsOf(typeof reasonOrHeaders === 'string' ? headers : reasonOrHeaders);
+    // It has no body, and clients do not know that it may have a length all the same.
+    if (statusCode === 205) delete fields['content-length'];
     fields[':status'] = String(statusCode);
     this.statusCode = statusCode;
     this.#fields = fields;
