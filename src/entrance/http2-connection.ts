@@ -36,6 +36,8 @@ const lingerMs = 5_000;
 /** How long a client that is to go has to hear so, in milliseconds. */
 const toldMs = 100;
 const noLastStream = 2 ** 31 - 1;
+/** Node ends the connection if a header is longer, by a count of 12 bytes more for each field: those of apps, of 64 KiB, never are. */
+const longestSent = 512 * 1024;
 const methods = new Set(METHODS);
 
 /**
@@ -58,6 +60,7 @@ export class Http2Connection {
     this.#unasked = new UnaskedFrames(performance.now(), bytesOf(socket));
     const session = performServerHandshake(socket, {
       maxHeaderListPairs: 2 * options.maxHeaderLines,
+      maxSendHeaderBlockLength: longestSent,
       settings: {
         enablePush: false,
         maxConcurrentStreams: mostStreams,

@@ -156,6 +156,22 @@ t.test('an answer that the app breaks off is reset, and the connection serves on
   t.equal((await ask(session)).body, 'whole');
 });
 
+t.test('an answer that cannot be sent over HTTP/2 costs its client no connection', async (t) => {
+  const { session, relay } = await start(t, (req, res) => {
+    if (req.url === '/999') res.statusCode = 999;
+    if (req.url === '/lines') for (let line = 0; line < 4_000; line += 1) res.setHeader(`x${line}`, 'y');
+    res.end('whole');
+  });
+  t.match(await ask(session, { ':path': '/999' }), { headers: { ':status': 502 } });
+  t.match(relay.failed, [{ code: 'upstream_reset' }]);
+  // This client takes no more than 128.
+  const lines = session.request({ ':path': '/lines' });
+  const failed = once(lines, 'error');
+  lines.resume();
+  t.match(await failed, [{ code: 'ERR_HTTP2_STREAM_ERROR' }]);
+  t.equal((await ask(session)).body, 'whole');
+});
+
 t.test('a client that still sends when it is answered gets the answer, and is told to stop', async (t) => {
   const { session, relay } = await start(t, (_req, res) => res.writeHead(413).end('too much'), {
     app: { maxRequestBodyBytes: 1_000_000 },

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { OutgoingHttpHeader, OutgoingHttpHeaders } from 'node:http';
 import { constants, type ServerHttp2Stream } from 'node:http2';
+import { RequestError } from '../../model/errors.js';
 import type { ClientResponse } from '../client-message.js';
 import { watchStall } from '../stall-watch.js';
 import { addField, type Fields, fieldsOf } from './outgoing-fields.js';
@@ -92,8 +93,11 @@ export class StreamResponse extends EventEmitter implements ClientResponse {
     reasonOrHeaders?: string | OutgoingHttpHeaders | OutgoingHttpHeader[],
     headers?: OutgoingHttpHeaders | OutgoingHttpHeader[],
   ): this {
-    // Node would say so when it sends it.
-    if (!(statusCode >= 200 && statusCode <= 599)) throw new RangeError(`HTTP/2 has no status ${statusCode}`);
+    // Node would say so when it sends it, and as if it were our fault.
+    if (!(statusCode >= 200 && statusCode <= 599)) {
+      const detail = `The app answered with the status ${statusCode}, which cannot be sent over HTTP/2.`;
+      throw new RequestError('upstream_reset', detail);
+    }
     const fields = fieldsOf(typeof reasonOrHeaders === 'string' ? headers : reasonOrHeaders);
     // It has no body, and clients do not know that it may have a length all the same.
     if (statusCode === 205) delete fields['content-length'];
