@@ -2,6 +2,7 @@ import type { App } from '../model/app.js';
 import { keepLastGood } from '../model/last-good.js';
 import { orderMaintenance } from '../model/maintenance.js';
 import { nextDueAt } from '../model/schedule.js';
+import { usesOfRelabelling } from '../model/usage.js';
 import { isForeign, recordToPut, staysAs } from './app-origin.js';
 import { batches, inTurns } from '../machine/batches.js';
 import { type Resolution, resolveClaims } from './claims.js';
@@ -22,6 +23,7 @@ export interface ApplyContext {
   readonly origins: Origins;
   readonly files: AppChange['files'];
   readonly reader: RecordReader;
+  readonly now: number;
 }
 
 /** The part of a change that one transaction writes. */
@@ -35,7 +37,7 @@ interface Part {
 export async function applyApps(
   put: readonly App[],
   remove: readonly string[],
-  { store, origins, files, reader }: ApplyContext,
+  { store, origins, files, reader, now }: ApplyContext,
 ): Promise<Conflict[]> {
   // First what the files hold, so that no other machine removes it from then on.
   if (files?.apps) await noteHoldings(files.host, files.apps, store);
@@ -58,7 +60,7 @@ export async function applyApps(
       (documents) => {
         const known = records(documents);
         removeAll(removable(names, others, documents, known), documents, known, origins);
-        return putAll(apps, documents, known, origins);
+        return putAll(apps, documents, known, { origins, now });
       },
       { isLast },
     );
@@ -146,7 +148,12 @@ async function split(
   return { exchanging: changed.filter(isExchanging), independent: changed.filter((app) => !isExchanging(app)) };
 }
 
-function putAll(apps: readonly App[], documents: Documents, records: Records, origins: Origins): readonly Conflict[] {
+function putAll(
+  apps: readonly App[],
+  documents: Documents,
+  records: Records,
+  { origins, now }: Pick<ApplyContext, 'origins' | 'now'>,
+): readonly Conflict[] {
   const changed = apps.filter((app) => !isCurrent(app, records, origins));
   const foreign = changed.filter(({ name }) => isForeign(records.app(name), origins.get(name)));
   const own = foreign.length === 0 ? changed : changed.filter((app) => !foreign.includes(app));
@@ -155,7 +162,7 @@ function putAll(apps: readonly App[], documents: Documents, records: Records, or
     const { name } = app;
     return recordToPut(app, records.appText(name), records.app(name), origins.get(name), records.format);
   });
-  putRecords(toPut, documents, records);
+  putRecords(toPut, documents, records, now);
   const taken = foreign.map(({ name }) => {
     const { host: heldBy, api } = records.app(name)?.origin ?? {};
     return { wantedBy: name, heldBy, ...(api && { putBy: api.by }) };
@@ -177,7 +184,7 @@ function domainsHad(name: string, records: Records): readonly string[] {
 }
 
 /** Stores apps that get all their domains. */
-function putRecords(toPut: readonly StoredApp[], documents: Documents, records: Records): void {
+function putRecords(toPut: readonly StoredApp[], documents: Documents, records: Records, now: number): void {
   for (const {
     app: { name },
   } of toPut)
@@ -191,6 +198,8 @@ function putRecords(toPut: readonly StoredApp[], documents: Documents, records: 
     const kept = before ? keepLastGood(deployment, before.app, app) : deployment;
     if (kept !== deployment) records.putDeployment(name, { deployment: kept, version: newVersion() });
     records.putApp(name, stored);
+    const relabelled = before ? usesOfRelabelling(deployment, before.app.labels, app.labels, now) : [];
+    for (const use of relabelled) documents.use(use);
     documents.schedule(name, nextDueAt(kept, app));
     documents.append({ app: name });
   }
@@ -202,7 +211,7 @@ export function editApp<Edit extends AppEdit>(
   change: (before: FoundApp) => Edit,
   documents: Documents,
   records: Records,
-  dryRun: boolean,
+  { dryRun, now }: { readonly dryRun: boolean; readonly now: number },
 ): Edited<Edit> {
   const isUnreadable = records.appText(name) !== undefined && records.app(name) === undefined;
   const before = isUnreadable ? 'unreadable' : records.record(name);
@@ -214,7 +223,7 @@ export function editApp<Edit extends AppEdit>(
   }
   const { app, origin } = edit;
   const { accepted, conflicts } = claimsOf([app], records);
-  if (!dryRun && accepted.length > 0) putRecords([{ app, removed: false, origin }], documents, records);
+  if (!dryRun && accepted.length > 0) putRecords([{ app, removed: false, origin }], documents, records, now);
   return { before, edit, conflicts };
 }
 

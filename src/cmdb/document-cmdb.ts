@@ -64,6 +64,7 @@ class DocumentCmdb implements Cmdb {
       origins: change.origins ?? new Map(),
       files: change.files,
       reader: this.#reader,
+      now: this.#now(),
     });
   }
 
@@ -78,7 +79,8 @@ class DocumentCmdb implements Cmdb {
       if (typeof edit === 'object') checkAppKeys(edit.app);
       return edit;
     };
-    const run = (documents: Documents) => editApp(app, checked, documents, this.#records(documents), dryRun);
+    const run = (documents: Documents) =>
+      editApp(app, checked, documents, this.#records(documents), { dryRun, now: this.#now() });
     return dryRun ? this.#store.view(recordOf(app), run) : this.#store.write(recordOf(app), run);
   }
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { entriesOf } from '../model/ledger/event.js';
 import type { Note } from '../model/ledger/facts.js';
 import { nextDueAt } from '../model/schedule.js';
-import { summed, usageOfChange } from '../model/usage.js';
+import { dayOf, summed, usageOfChange } from '../model/usage.js';
 import { changeTo } from './change-to.js';
 import type { DeploymentChange, Updated } from './cmdb.js';
 import type { Documents } from './documents.js';
@@ -37,8 +37,9 @@ export function updateDeployment(
   for (const entry of entriesOf(before, deployment, read.app, note)) documents.enter(app, JSON.stringify(entry));
   documents.append(changeTo(deployment, next.version));
   const labels = stored?.app.labels ?? {};
+  const today = dayOf(now);
   for (const [day, counts] of summed(usageOfChange(before, deployment, now, note?.ran)))
-    documents.use({ app, labels, day, counts });
+    documents.use({ app, labels, day, counts, isOver: day < today });
   return { ...read, ...next };
 }
 

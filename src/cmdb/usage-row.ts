@@ -1,4 +1,4 @@
-import type { Counts, Day, UsageRow } from '../model/usage.js';
+import type { Counts, Day, UsageRow, Use } from '../model/usage.js';
 import { plus } from '../model/usage.js';
 
 type Labels = Readonly<Record<string, string>>;
@@ -24,6 +24,10 @@ export function decodeRow(text: string | undefined): UsageRow {
 }
 
 /** A row with more in it. */
-export function addToRow(text: string | undefined, labels: Labels, counts: Counts): string {
-  return encodeRow({ labels, counts: plus(decodeRow(text).counts, counts) });
+export function addToRow(text: string | undefined, { labels, counts, isOver }: Omit<Use, 'app' | 'day'>): string {
+  const row = decodeRow(text);
+  return encodeRow({
+    labels: isOver && text !== undefined ? row.labels : labels,
+    counts: plus(row.counts, counts),
+  });
 }

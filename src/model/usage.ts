@@ -30,6 +30,8 @@ export interface UsageRow {
 export interface Use extends UsageRow {
   readonly app: string;
   readonly day: Day;
+  /** The day is over: if it has a row, that keeps its labels. */
+  readonly isOver: boolean;
 }
 
 /** What a runtime knows of an instance that is removed from its deployment. Times are epoch milliseconds. */
@@ -78,6 +80,24 @@ export function usageOfChange(before: Deployment, after: Deployment, now: number
 /** What runs now has run so far; counted only when it leaves. */
 export function usageSoFar({ instances }: Deployment, now: number): readonly DayCounts[] {
   return instances.flatMap(({ startedAt }) => runningBetween(startedAt, now));
+}
+
+/**
+ * What is noted of labels that change while the app runs: of today the new ones count, of days before the former ones, though what ran
+ * then is counted only when it leaves.
+ */
+export function usesOfRelabelling(
+  deployment: Deployment,
+  former: UsageRow['labels'],
+  labels: UsageRow['labels'],
+  now: number,
+): readonly Use[] {
+  if (JSON.stringify(former) === JSON.stringify(labels)) return [];
+  const today = dayOf(now);
+  return [...summed(usageSoFar(deployment, now)).keys()].map((day) => {
+    const isOver = day < today;
+    return { app: deployment.app, labels: isOver ? former : labels, day, counts: {}, isOver };
+  });
 }
 
 /** Adds up, day by day. */

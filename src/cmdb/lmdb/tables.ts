@@ -84,10 +84,11 @@ export class Tables {
     return [...this.#users.getKeys({ start: [day, ''] })].map(([, app]) => app);
   }
 
-  #use({ app, labels, day, counts }: Use, oldest: Day): void {
+  #use(use: Use, oldest: Day): void {
+    const { app, day } = use;
     if (day < oldest) return;
     const last = this.#lastDayOf(app);
-    void this.#usage.put([app, day], addToRow(this.#usage.get([app, day]), labels, counts));
+    void this.#usage.put([app, day], addToRow(this.#usage.get([app, day]), use));
     if (last !== undefined && last >= day) return;
     if (last !== undefined) void this.#users.remove([last, app]);
     void this.#users.put([day, app], '');

@@ -53,12 +53,12 @@ export function commitCommand(
     effects.push('entered', place, text, logLength, entriesPerApp);
   }
   const oldest = oldestDay(now, usageDays);
-  for (const { app, labels, day, counts } of draft.uses) {
+  for (const { app, labels, day, counts, isOver } of draft.uses) {
     if (day < oldest) continue;
     const place = placeOf(keys.document('usage', rowName(day, app)), documents);
     const seconds = Math.ceil((Date.parse(day) + (usageDays + 1) * dayMs - now) / 1_000);
     const pairs = Object.entries(counts).flat();
-    effects.push('used', app, place, numberOf(day), numberOf(oldest), seconds, JSON.stringify(labels));
+    effects.push('used', app, place, numberOf(day), numberOf(oldest), seconds, JSON.stringify(labels), isOver ? 1 : 0);
     effects.push(pairs.length / 2, ...pairs);
   }
   const all = [keys.names, keys.schedule, keys.changes, keys.ledger, keys.users, ...documents.keys()];

@@ -17,11 +17,11 @@ local function take()
   at = at + 1
   return ARGV[at - 1]
 end
-local function use(name, key, day, oldest, seconds, labels)
+local function use(name, key, day, oldest, seconds, labels, isOver)
   local stored = redis.pcall('GET', key)
   local ok, row = pcall(cjson.decode, type(stored) == 'string' and stored or '')
   if not ok or type(row) ~= 'table' or type(row.counts) ~= 'table' then row = { counts = {} } end
-  row.labels = labels
+  if isOver ~= '1' or type(row.labels) ~= 'string' then row.labels = labels end
   for _ = 1, tonumber(take()) do
     local counter, amount = take(), tonumber(take())
     row.counts[counter] = (tonumber(row.counts[counter]) or 0) + amount
@@ -48,7 +48,7 @@ while at <= #ARGV do
   local kind, name = take(), take()
   if kind == 'named' then redis.call('SADD', KEYS[1], name)
   elseif kind == 'unnamed' then redis.call('SREM', KEYS[1], name)
-  elseif kind == 'used' then use(name, KEYS[tonumber(take())], tonumber(take()), take(), take(), take())
+  elseif kind == 'used' then use(name, KEYS[tonumber(take())], tonumber(take()), take(), take(), take(), take())
   elseif kind == 'unscheduled' then redis.call('ZREM', KEYS[2], name)
   elseif kind == 'scheduled' then redis.call('ZADD', KEYS[2], take(), name)
   elseif kind == 'scheduled by' then

@@ -50,6 +50,37 @@ export function usageConformance(test: StoreTest): void {
     t.same(found?.days.get('2099-05-10')?.labels, { customer: 'c1' });
   });
 
+  test('a day that is over keeps the labels that the app had on it, whichever it has when the instance leaves', async (t, _cmdb, store) => {
+    let now = noon - 24 * hour;
+    const cmdb = store.openAt(() => now);
+    const belongsTo = (customer: string) =>
+      cmdb.apply({ put: [testApp({ ...app, labels: { customer } })], remove: [] });
+    const labels = async () => {
+      const [found] = await usage(cmdb);
+      return Object.fromEntries([...(found?.days ?? [])].map(([day, row]) => [day, row.labels['customer']]));
+    };
+    await belongsTo('c1');
+    // One leaves on the first day, and one lives on until the third.
+    await cmdb.update('shop', (current) => addInstance(current, testInstance({ id: 'a', startedAt: now - hour })));
+    await cmdb.update('shop', (current) => addInstance(current, testInstance({ id: 'b', startedAt: now })));
+    await cmdb.update('shop', (current) => confirmGone(current, 'a'));
+    t.same(await labels(), { '2099-05-09': 'c1' });
+    now += 24 * hour;
+    await belongsTo('c2');
+    t.same(await labels(), { '2099-05-09': 'c1', '2099-05-10': 'c2' });
+    now += 24 * hour;
+    await belongsTo('c3');
+    await cmdb.update('shop', (current) => confirmGone(current, 'b'));
+    t.same(await labels(), { '2099-05-09': 'c1', '2099-05-10': 'c2', '2099-05-11': 'c3' });
+    t.same(await counts(cmdb), {
+      shop: {
+        '2099-05-09': { runningMs: 13 * hour },
+        '2099-05-10': { runningMs: 24 * hour },
+        '2099-05-11': { runningMs: 12 * hour },
+      },
+    });
+  });
+
   test('what the runtime knows of an end counts more than when it was written', async (t, _cmdb, store) => {
     const cmdb = store.openAt(() => noon + 5 * hour);
     await cmdb.apply({ put: [app], remove: [] });
