@@ -84,17 +84,19 @@ export class Suspensions {
   async #takeUp(app: string): Promise<void> {
     const { apps, session, clock } = this.#options;
     const local = await apps.load(app);
-    const asked = local?.deployment.instances.filter((each) => isAsked(each) && this.#suspenderOf(each)) ?? [];
-    for (const { id } of asked) {
-      const me = await session.ensureRegistered();
-      const { before, deployment } = await apps.update(app, (current) => takeSuspension(current, id, me, clock.now()));
-      const instance = findInstance(deployment, id);
-      const wasAsked = findInstance(before, id)?.owner === undefined;
-      if (!instance || !wasAsked || instance.owner !== me) continue;
-      if (instance.state === 'pausing') this.pause(app, instance);
-      if (instance.state === 'resuming') void this.#begin(app, instance, () => this.#resume(app, instance, me));
-    }
-    if (local) apps.letGo(local);
+    if (!local) return;
+    await apps.during(local, async () => {
+      const asked = local.deployment.instances.filter((each) => isAsked(each) && this.#suspenderOf(each));
+      for (const { id } of asked) {
+        const me = await session.ensureRegistered();
+        const { before, deployment } = await apps.update(app, (known) => takeSuspension(known, id, me, clock.now()));
+        const instance = findInstance(deployment, id);
+        const wasAsked = findInstance(before, id)?.owner === undefined;
+        if (!instance || !wasAsked || instance.owner !== me) continue;
+        if (instance.state === 'pausing') this.pause(app, instance);
+        if (instance.state === 'resuming') void this.#begin(app, instance, () => this.#resume(app, instance, me));
+      }
+    });
   }
 
   /** Never rejects. */
