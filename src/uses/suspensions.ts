@@ -1,8 +1,10 @@
 import type { Logger } from 'pino';
+import type { DeploymentChange } from '../cmdb/cmdb.js';
 import type { NodeSession } from '../membership/session.js';
 import type { RuntimeName } from '../model/app.js';
-import type { Clock } from '../model/clock.js';
+import { type Clock, sleep } from '../model/clock.js';
 import { findInstance } from '../model/deployment.js';
+import { isStoreAway } from '../model/errors.js';
 import { type Instance, sees, type Sight } from '../model/instance.js';
 import { shared } from '../model/shared-work.js';
 import {
@@ -32,13 +34,16 @@ export interface SuspensionsOptions {
   readonly onResume: (runtime: RuntimeName, result: 'ready' | 'failed', durationMs: number) => void;
 }
 
+/** Pause between attempts to write what is done while the store cannot be reached. */
+const rewriteMs = 500;
+
 /**
  * Pauses and resumes instances of this host, as it is written in the CMDB. Written first is what is about to be done, so that no node
  * begins to use an instance that is being frozen, and each is thawed before it is ready again.
  */
 export class Suspensions {
   readonly #options: SuspensionsOptions;
-  /** By state and instance id. */
+  /** By state, instance id and deadline. */
   readonly #underWay = new Map<string, Promise<void>>();
   #stopped = false;
 
@@ -100,8 +105,8 @@ export class Suspensions {
   }
 
   /** Never rejects. */
-  #begin(app: string, { id, state }: Instance, work: () => Promise<void>): Promise<void> {
-    return shared(this.#underWay, `${state} ${id}`, () =>
+  #begin(app: string, { id, state, deadlineAt }: Instance, work: () => Promise<void>): Promise<void> {
+    return shared(this.#underWay, `${state} ${id} ${deadlineAt}`, () =>
       work().catch((error: unknown) => this.#logPutOff(app, error)),
     );
   }
@@ -117,7 +122,7 @@ export class Suspensions {
     const suspender = this.#suspenderOf(instance);
     // This process may have stood still since it was written.
     if (!suspender || !mayFreeze(instance, clock.now())) {
-      await apps.update(app, (current) => notPaused(current, id, owner, suspender === undefined));
+      await this.#write(app, instance, (current) => notPaused(current, id, owner, suspender === undefined));
       return;
     }
     try {
@@ -129,38 +134,47 @@ export class Suspensions {
       );
       onPause(runtime, 'failed');
       await suspender.resume(id);
-      await apps.update(app, (current) => notPaused(current, id, owner, true));
+      await this.#write(app, instance, (current) => notPaused(current, id, owner, true));
       return;
     }
-    let isWritten = false;
-    try {
-      const { deployment } = await apps.update(app, (current) => paused(current, id, owner));
-      isWritten = findInstance(deployment, id)?.state === 'paused';
-    } finally {
+    const isWritten = await apps
+      .update(app, (current) => paused(current, id, owner))
+      .then(
+        ({ deployment }) => findInstance(deployment, id)?.state === 'paused',
+        (error: unknown) => {
+          this.#logPutOff(app, error);
+          return false;
+        },
+      );
+    if (!isWritten) {
       // Settled by others meanwhile, or it cannot be told: running is what does no harm, whatever it is written as.
-      if (!isWritten) await suspender.resume(id);
+      await suspender.resume(id);
+      await this.#write(app, instance, (current) => notPaused(current, id, owner, false));
+      return;
     }
-    if (!isWritten) return;
     logger.info({ app, instance: id }, 'paused');
     onPause(runtime, 'paused');
   }
 
-  async #resume(app: string, { id, runtime, askedBy, ...location }: Instance, owner: string): Promise<void> {
+  async #resume(app: string, instance: Instance, owner: string): Promise<void> {
     const { apps, uses, session, clock, logger, onResume } = this.#options;
+    const { id, runtime, askedBy } = instance;
     const from = clock.monotonic();
     try {
-      await this.#suspenderOf({ ...location, runtime })?.resume(id);
+      await this.#suspenderOf(instance)?.resume(id);
     } catch (error) {
       logger.warn({ err: error, app, instance: id }, 'could not resume a paused instance; it ends');
       onResume(runtime, 'failed', clock.monotonic() - from);
-      await apps.update(app, (current) => resumeFailed(current, id, owner, clock.now()));
+      await this.#write(app, instance, (current) => resumeFailed(current, id, owner, clock.now()));
       return;
     }
     const local = await apps.load(app);
     if (!local) return;
     await apps.during(local, async () => {
       try {
-        await apps.update(app, (current) => resumed(current, id, { owner, user: session.incarnation }, clock.now()));
+        await this.#write(app, instance, (current) =>
+          resumed(current, id, { owner, user: session.incarnation }, clock.now()),
+        );
       } catch (error) {
         // An attempt of unknown outcome may have made this node its user.
         uses.disown(app, id);
@@ -173,6 +187,25 @@ export class Suspensions {
       // Requests for it arrive elsewhere: a node that is no user takes no share of it.
       if (askedBy !== undefined) await uses.releaseIdle(app, id);
     });
+  }
+
+  /**
+   * Writes what is done, unless others have settled it. Tries again while the store is away: the requests of the app wait for it. By its
+   * deadline a pause or resume is told from later ones of this node.
+   */
+  async #write(app: string, { id, deadlineAt }: Instance, change: DeploymentChange): Promise<void> {
+    const { apps, clock } = this.#options;
+    for (;;) {
+      try {
+        await apps.update(app, (current, stored) =>
+          findInstance(current, id)?.deadlineAt === deadlineAt ? change(current, stored) : current,
+        );
+        return;
+      } catch (error) {
+        if (this.#stopped || !isStoreAway(error)) throw error;
+        await sleep(clock, rewriteMs);
+      }
+    }
   }
 
   /** What freezes an instance; undefined if this node does not see it, or its runtime cannot. */
