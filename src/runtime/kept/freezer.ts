@@ -55,9 +55,11 @@ export function isFrozen(directories: readonly string[]): boolean {
   return freezer !== undefined && textOf(freezer.path).trim() !== freezer.thaw;
 }
 
-/** Gives memory of a group back that the kernel can read again or swap out. Never rejects; may take some time. */
+/** Gives memory of a frozen group back that the kernel can read again or swap out. Never rejects; may take some time. */
 export async function reclaim(directories: readonly string[]): Promise<void> {
   for (const directory of directories) {
+    // What runs again needs its memory.
+    if (!isFrozen(directories)) return;
     // v2 is asked for a size, more of which than there is; v1 takes what it gets.
     const size = textOf(join(directory, 'memory.current')).trim();
     const [file, text] = size === '' ? ['memory.force_empty', '0'] : ['memory.reclaim', size];

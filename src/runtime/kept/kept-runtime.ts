@@ -122,6 +122,9 @@ export class KeptRuntime implements Runtime {
   readonly #booting = new Map<string, Boot>();
   readonly #stopping = new Map<string, Promise<void>>();
   readonly #starts = new Map<string, Start>();
+  /** One group after the other: each may keep one of the few threads that all files are read with for long. */
+  #reclaiming = Promise.resolve();
+  #isClosed = false;
   /** Unreadable records and instances of other installations that were logged already. */
   readonly #said = new Set<string>();
 
@@ -223,6 +226,7 @@ export class KeptRuntime implements Runtime {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.#dispatchers.close();
     this.#exits.close();
     this.#output.close();
@@ -234,7 +238,7 @@ export class KeptRuntime implements Runtime {
   async #suspend(id: string): Promise<void> {
     const { groups } = await this.#running(id);
     await freeze(groups, this.#options.clock);
-    void reclaim(groups);
+    this.#reclaiming = this.#reclaiming.then(() => (this.#isClosed ? undefined : reclaim(groups)));
   }
 
   async #resume(id: string): Promise<void> {
