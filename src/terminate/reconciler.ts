@@ -7,7 +7,7 @@ import type { StoreListener } from '../membership/store-listener.js';
 import type { Cmdb } from '../cmdb/cmdb.js';
 import type { RuntimeName } from '../model/app.js';
 import type { Clock, Timer } from '../model/clock.js';
-import { defaultStopTimeoutMs, instanceDied } from '../model/deployment.js';
+import { defaultStopTimeoutMs, instanceDied, startDrain } from '../model/deployment.js';
 import { isForItsHost } from '../model/host-actions.js';
 import { type Instance, sees, type Sight } from '../model/instance.js';
 import { isUrgent, nextUpkeep } from '../model/upkeep.js';
@@ -161,11 +161,17 @@ export class Reconciler implements StoreListener {
     }
   }
 
-  /** At once: running is right for all that is written as ready, whatever changes meanwhile. */
+  /** At once: running is right for all that is written as ready, whatever changes meanwhile. What cannot run again ends. */
   async #thaw(runtime: Runtime, { app, id }: Difference): Promise<void> {
-    const { logger } = this.#options;
-    logger.warn({ app, instance: id }, 'an instance that is written as ready was frozen; it runs again');
-    await runtime.suspender?.resume(id);
+    const { apps, clock, logger } = this.#options;
+    try {
+      await runtime.suspender?.resume(id);
+      logger.warn({ app, instance: id }, 'an instance that is written as ready was frozen; it runs again');
+    } catch (error) {
+      const what = 'an instance that is written as ready is frozen and cannot be resumed; it ends';
+      logger.warn({ err: error, app, instance: id }, what);
+      await apps.update(app, (deployment) => startDrain(deployment, id, 'resume_failed', clock.now()));
+    }
   }
 
   async #removeGone(runtime: Runtime, { app, id }: Difference): Promise<void> {

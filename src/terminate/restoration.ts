@@ -144,8 +144,8 @@ export class Restoration implements StoreListener {
     const apps = new Set<string>();
     try {
       for (const difference of await compare(this.#options, runtime)) {
-        // A replaced store may have lost its pause, and requests go there.
-        if (difference.kind === 'frozen') await runtime.suspender?.resume(difference.id);
+        // A replaced store may have lost its pause, and requests go there. What cannot be resumed is ended by the next comparison.
+        if (difference.kind === 'frozen') await runtime.suspender?.resume(difference.id).catch(() => {});
         if (difference.kind !== 'stray' || !difference.found.running) continue;
         if (!(await this.#settle(runtime, difference))) apps.add(difference.app);
       }
