@@ -139,13 +139,22 @@ export class Restoration implements StoreListener {
     await this.#looking;
   }
 
+  async #thaw(runtime: Runtime, id: string): Promise<void> {
+    await runtime.suspender?.resume(id).catch((error: unknown) => {
+      this.#options.logger.debug(
+        { err: error, instance: id },
+        'a frozen instance cannot be resumed; the next comparison ends it',
+      );
+    });
+  }
+
   async #lookAt(runtime: Runtime): Promise<void> {
     const unsettledNow = this.#unsettled;
     const apps = new Set<string>();
     try {
       for (const difference of await compare(this.#options, runtime)) {
         // A replaced store may have lost its pause, and requests go there. What cannot be resumed is ended by the next comparison.
-        if (difference.kind === 'frozen') await runtime.suspender?.resume(difference.id).catch(() => {});
+        if (difference.kind === 'frozen') await this.#thaw(runtime, difference.id);
         if (difference.kind !== 'stray' || !difference.found.running) continue;
         if (!(await this.#settle(runtime, difference))) apps.add(difference.app);
       }

@@ -40,7 +40,7 @@ async function flood(client: FrameClient, send: (count: number) => void): Promis
     send(count);
     if (count % 50 === 0) await turn();
   }
-  await eventually(() => client.isClosed, 5_000).catch(() => {});
+  await eventually(() => client.isClosed).catch(() => {});
   return client.isClosed ? most - 1 : most;
 }
 

@@ -50,7 +50,7 @@ export class StreamResponse extends EventEmitter implements ClientResponse {
     stream.on('close', () => this.emit('close'));
     stream.on('drain', () => this.emit('drain'));
     stream.on('finish', () => this.#isEnded && this.#onFinish());
-    stream.on('wantTrailers', () => stream.sendTrailers(this.#trailers ?? {}));
+    stream.on('wantTrailers', () => this.#sendTrailers());
     // Node would wait until all that came before the end is read.
     stream.on('aborted', () => this.#isBroken || stream.destroy());
   }
@@ -165,6 +165,15 @@ export class StreamResponse extends EventEmitter implements ClientResponse {
   /** Its connection takes no further request. */
   endConnection(): void {
     this.#options.endConnection();
+  }
+
+  /** Node calls for them, so that nobody else would catch what it thinks of an app's trailers. */
+  #sendTrailers(): void {
+    try {
+      this.#stream.sendTrailers(this.#trailers ?? {});
+    } catch {
+      this.destroy();
+    }
   }
 
   /** Nothing more of it is taken by the stream. */
